@@ -1,0 +1,40 @@
+"""thalweg: optimizers, samplers and flows as discretised dynamical systems."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Each public name and its one home; loaded on first use, so that importing thalweg costs nothing.
+_HOMES = {
+    "_errors": ("InputError",),
+    "_objective": ("FiniteSum", "Objective"),
+    "dynamics": ("GradientFlow", "HeavyBall", "HighResolutionFlow", "NesterovFlow"),
+    "schemes": (
+        "ButcherTableau", "Euler", "Heun", "Leapfrog", "Lookahead", "Midpoint", "RK4", "Ralston", "RungeKutta", "Tsit5",
+    ),
+    "_method": ("Method",),
+    "_table": ("gradient_descent", "leapfrog", "midpoint_momentum", "momentum", "nesterov", "table"),
+    "_record": ("Record", "Run"),
+    "_run": ("run",),
+    "_sweep": ("Sweep", "sweep"),
+    "_compare": ("Comparison", "compare"),
+}
+_MODULES = ("analysis", "claims", "dynamics", "plot", "problems", "schemes")
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,194 @@
+"""A method: a law of motion, a scheme and a step size."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Key, PyTree
+
+from ._errors import InputError, check_number
+from ._hyperparameters import physical_constants
+from ._objective import AbstractObjective, Batch, Flattened, Quadratic
+from ._tree import Vector, scalar
+from .dynamics import AbstractDynamics, AbstractSecondOrder, GradientFlow, HeavyBall
+from .schemes import AbstractScheme, Clock, Draws, State
+
+Schedule = Callable[[ArrayLike], ArrayLike]
+
+
+def _step_size(value: object) -> object:
+    return value if callable(value) else scalar(value)  # pyright: ignore[reportArgumentType]
+
+
+class Method(eqx.Module):
+    r"""An optimizer: `dynamics` cut into steps of `step_size` by `scheme`.
+
+    Arguments:
+        dynamics: a law of motion, such as `tw.HeavyBall(f, friction=1.0)`.
+        scheme: a discretisation, such as `tw.Leapfrog()`.
+        step_size: h > 0 in units of the law's time, or a schedule: a function of the integer step
+            (any optax schedule).
+
+    Raises:
+        InputError: the scheme needs a part the law does not have, or the step size is not a
+            finite positive number.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> method = tw.Method(tw.GradientFlow(lambda x: 0.5 * jnp.sum(x**2)), tw.Euler(), 0.5)
+    >>> method.step(method.init(jnp.array([4.0]))).position.tolist()
+    [2.0]
+    """
+
+    dynamics: AbstractDynamics
+    scheme: AbstractScheme
+    step_size: Float[Array, ""] | Schedule = eqx.field(converter=_step_size)
+
+    def __check_init__(self) -> None:
+        if not isinstance(self.dynamics, AbstractDynamics):
+            raise InputError(f"dynamics must be a law of motion such as tw.GradientFlow(f), but is {self.dynamics!r}")
+        if not isinstance(self.scheme, AbstractScheme):
+            raise InputError(f"scheme must be a discretisation such as tw.Euler(), but is {self.scheme!r}")
+        if not callable(self.step_size):
+            check_number("step_size", self.step_size, above=0.0)
+        self.scheme.check(self.dynamics)
+
+    @property
+    def objective(self) -> AbstractObjective | None:
+        """The function gone down."""
+        return self.dynamics.objective
+
+    @property
+    def autonomous(self) -> bool:
+        """Whether neither the law nor the step size depends on time."""
+        return self.dynamics.autonomous and not callable(self.step_size)
+
+    def step_size_at(self, clock: Clock | None) -> Float[Array, ""]:
+        """The step size of the next step."""
+        if not callable(self.step_size):
+            return self.step_size
+        assert clock is not None
+        return jnp.asarray(self.step_size(clock.steps), float)
+
+    def init(self, position: Vector, velocity: Vector | None = None) -> State:
+        """The state at the start.
+
+        Arguments:
+            position: pytree of float arrays.
+            velocity: of the same shapes, for second-order laws; the law's own start if None.
+        """
+        if velocity is not None:
+            self._check_velocity(position, velocity)
+        clock = None
+        first = self.step_size if not callable(self.step_size) else jnp.asarray(self.step_size(0), float)
+        if not self.autonomous:
+            zero = jnp.zeros((), float)
+            clock = Clock(self.dynamics.start_time, zero, jnp.zeros((), int), jnp.asarray(first, float))
+        return self.scheme.init(self.dynamics, position, first, velocity, clock)
+
+    def step(self, state: State, draws: Draws = Draws()) -> State:
+        """One step: a deterministic function of the state and what was drawn."""
+        return self.scheme.step(self.dynamics, state, self.step_size_at(state.clock), draws)
+
+    def draw(self, key: Key[Array, ""] | None) -> Draws:
+        """Everything random in one step."""
+        return Draws(batch=None if self.objective is None else self.objective.draw(key))
+
+    def with_objective(self, objective: AbstractObjective) -> "Method":
+        """The same method on another function."""
+        return eqx.tree_at(lambda m: m.dynamics.objective, self, objective, is_leaf=lambda leaf: leaf is None)
+
+    def with_step_size(self, step_size: ArrayLike | Schedule) -> "Method":
+        """The same law and scheme at another step."""
+        return Method(self.dynamics, self.scheme, step_size)
+
+    def with_learning_rate(self, learning_rate: ArrayLike) -> "Method":
+        """The same method at another learning rate, its momentum held fixed.
+
+        Raises:
+            InputError: the method has no learning rate.
+        """
+        now = {} if callable(self.step_size) else self.scheme.hyperparameters(self.dynamics, self.step_size)
+        if "momentum" in now:
+            assert isinstance(self.dynamics, HeavyBall)
+            step, friction = physical_constants(learning_rate, now["momentum"])
+            root = jnp.sqrt(self.dynamics.mass)
+            dynamics = HeavyBall(self.dynamics.objective, friction * root, self.dynamics.mass)
+            return Method(dynamics, self.scheme, step * root)
+        if "learning_rate" in now:
+            assert isinstance(self.dynamics, GradientFlow)
+            return self.with_step_size(jnp.asarray(learning_rate) / self.dynamics.rate)  # pyright: ignore
+        raise InputError(f"{type(self.dynamics).__name__} by {type(self.scheme).__name__} has no learning rate")
+
+    def flattened(self, unravel: Callable) -> "Method":
+        """The same method on raveled parameters."""
+        assert self.objective is not None
+        return self.with_objective(Flattened(self.objective, unravel))
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """What a user tunes, by the names of the alias: the inverse of it.
+
+        >>> import thalweg as tw
+        >>> {k: round(float(v), 6) for k, v in tw.momentum(None, 0.1, momentum=0.9).hyperparameters.items()}
+        {'learning_rate': 0.1, 'momentum': 0.9}
+        """
+        if callable(self.step_size):
+            return {"step_size": self.step_size} | self._constants()  # pyright: ignore[reportReturnType]
+        return {
+            name: value if callable(value) or isinstance(value, jax.core.Tracer) else float(value)
+            for name, value in self.scheme.hyperparameters(self.dynamics, self.step_size).items()
+        }
+
+    def _constants(self) -> dict[str, PyTree]:
+        from .schemes._base import constants
+
+        return constants(self.dynamics)
+
+    @property
+    def gradients_per_step(self) -> int:
+        """Gradients in one step, counted while the step is traced (a Hessian-vector product counts 2)."""
+        return self._count(lambda m, x: m.step(m.init(x))) - self.gradients_at_start
+
+    @property
+    def gradients_at_start(self) -> int:
+        """Gradients the start takes (one for a half-step velocity that starts right)."""
+        return self._count(lambda m, x: m.init(x))
+
+    def _count(self, walk: Callable) -> int:
+        counter: list[int] = []
+        counting = self.with_objective(_Counting(counter=counter))
+        jax.eval_shape(lambda x: walk(counting, x), jnp.ones(1))
+        return sum(counter)
+
+    def _check_velocity(self, position: Vector, velocity: Vector) -> None:
+        if not isinstance(self.dynamics, AbstractSecondOrder):
+            raise InputError(
+                f"a starting velocity needs a second-order law such as tw.HeavyBall, but the law is {type(self.dynamics).__name__}"
+            )
+        if jax.tree.structure(position) != jax.tree.structure(velocity) or any(
+            a.shape != b.shape for a, b in zip(jax.tree.leaves(position), jax.tree.leaves(velocity), strict=True)
+        ):
+            raise InputError("the starting velocity must have the shape of the start")
+
+
+class _Counting(AbstractObjective):
+    """Counts gradient evaluations as they are traced."""
+
+    counter: list[int] = eqx.field(static=True)
+    minimum: float | None = None
+    minimiser: PyTree = None
+    smoothness: float | None = None
+    strong_convexity: float | None = None
+
+    def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
+        return Quadratic(jnp.ones(())).value(x, batch)
+
+    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
+        self.counter.append(1)
+        return super().gradient(x, batch)
+
+    def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
+        self.counter.append(2)
+        gradient = super().gradient
+        return jax.jvp(lambda y: gradient(y, batch), (x,), (v,))

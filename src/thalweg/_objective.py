@@ -1,0 +1,277 @@
+"""Objectives: a scalar function of parameters, with what is known about it."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int, Key, PyTree
+
+from ._errors import InputError, check_count, check_number
+from ._tree import Vector
+
+Batch = PyTree
+
+
+class AbstractObjective(eqx.Module):
+    """A scalar function of the parameters, its derivatives, and known facts about it.
+
+    Everything random in an evaluation is the argument `batch`, drawn by `draw`.
+    """
+
+    minimum: eqx.AbstractVar[float | None]
+    minimiser: eqx.AbstractVar[PyTree]
+    smoothness: eqx.AbstractVar[float | None]
+    strong_convexity: eqx.AbstractVar[float | None]
+
+    @abc.abstractmethod
+    def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
+        """$f(x)$, on the mini-batch if one is given."""
+
+    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Float[Array, ""], Vector]:
+        r"""$(f(x), \nabla f(x))$ in one evaluation."""
+        return jax.value_and_grad(self.value)(x, batch)
+
+    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
+        r"""$\nabla f(x)$, a tree of the shape of `x`."""
+        return jax.grad(self.value)(x, batch)
+
+    def hessian_vector_product(self, x: Vector, v: Vector, batch: Batch = None) -> Vector:
+        r"""$\nabla^2 f(x)\,v$ by forward over reverse, at about the cost of two gradients."""
+        return self.gradient_and_curvature(x, v, batch)[1]
+
+    def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
+        r"""$(\nabla f(x), \nabla^2 f(x)\,v)$, sharing the gradient's own work."""
+        return jax.jvp(lambda y: self.gradient(y, batch), (x,), (v,))
+
+    def draw(self, key: Key[Array, ""] | None) -> Batch:
+        """What is random in one step's evaluations; nothing unless overridden."""
+        del key
+        return None
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether a step needs a mini-batch, hence a key."""
+        return False
+
+
+def _check_facts(objective: AbstractObjective) -> None:
+    for name in ("minimum", "smoothness", "strong_convexity"):
+        fact = getattr(objective, name)
+        if fact is not None:
+            check_number(name, fact, at_least=None if name == "minimum" else 0.0)
+
+
+class Objective(AbstractObjective):
+    r"""A function to go down, with optional known facts.
+
+    $f(x) = \mathtt{fn}(x)$, or $\mathtt{fn}(x, \mathtt{args})$ when `args` is given.
+
+    Arguments:
+        fn: maps a pytree of float arrays (and `args`) to a real scalar.
+        args: pytree passed on to `fn`; its arrays are traced, so changing them never recompiles.
+        minimum: $f^\star$, in the units of $f$.
+        minimiser: a pytree of the shape of `x` at which the minimum is attained.
+        smoothness: $L$, the largest curvature.
+        strong_convexity: $\mu$, the smallest curvature.
+
+    Raises:
+        InputError: `fn` is not callable, or a fact is not a finite number.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> f = tw.Objective(lambda x: 0.5 * jnp.sum(x**2), minimum=0.0, smoothness=1.0)
+    >>> f.gradient(jnp.array([3.0, -1.0])).tolist()
+    [3.0, -1.0]
+    """
+
+    fn: Callable
+    args: PyTree = None
+    minimum: float | None = eqx.field(default=None, static=True)
+    minimiser: PyTree = None
+    smoothness: float | None = eqx.field(default=None, static=True)
+    strong_convexity: float | None = eqx.field(default=None, static=True)
+
+    def __check_init__(self) -> None:
+        if not callable(self.fn):
+            raise InputError(f"an objective must be a function of the parameters, but is {self.fn!r}")
+        _check_facts(self)
+
+    def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
+        del batch
+        return self.fn(x) if self.args is None else self.fn(x, self.args)
+
+
+class FiniteSum(AbstractObjective):
+    r"""The mean of a loss over samples: $f(x) = \frac1N \sum_{i=1}^N \mathtt{fn}(x, s_i)$.
+
+    Arguments:
+        fn: `fn(x, sample)`, the loss of one sample, a real scalar.
+        data: pytree of arrays whose leading axis, of length N, counts the samples.
+        batch_size: samples a step draws; None (or N without replacement) is the full gradient.
+        replace: draw with replacement.
+        minimum, minimiser, smoothness, strong_convexity: as in `Objective`.
+
+    Raises:
+        InputError: the leaves disagree on N, or `batch_size` is not between 1 and N.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> f = tw.FiniteSum(lambda x, s: 0.5 * (x - s) ** 2, jnp.array([1.0, 2.0, 6.0]))
+    >>> float(f.gradient(jnp.array(0.0)))
+    -3.0
+    """
+
+    fn: Callable
+    data: PyTree = eqx.field(converter=lambda data: jax.tree.map(jnp.asarray, data))
+    batch_size: int | None = eqx.field(default=None, static=True)
+    replace: bool = eqx.field(default=True, static=True)
+    minimum: float | None = eqx.field(default=None, static=True)
+    minimiser: PyTree = None
+    smoothness: float | None = eqx.field(default=None, static=True)
+    strong_convexity: float | None = eqx.field(default=None, static=True)
+
+    def __check_init__(self) -> None:
+        if not callable(self.fn):
+            raise InputError(f"fn must be a function of (x, sample), but is {self.fn!r}")
+        lengths = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(self.data)}
+        if len(lengths) != 1 or None in lengths or 0 in lengths:
+            raise InputError(
+                f"every array in data must have the same non-empty leading axis, but their lengths are {sorted(map(str, lengths))}"
+            )
+        if self.batch_size is not None:
+            count = check_count("batch_size", self.batch_size)
+            if count > self.samples and not self.replace:
+                raise InputError(
+                    f"batch_size must be at most the {self.samples} samples without replacement, but is {count}"
+                )
+        _check_facts(self)
+
+    @property
+    def samples(self) -> int:
+        """N, the number of samples."""
+        return jax.tree.leaves(self.data)[0].shape[0]
+
+    @property
+    def stochastic(self) -> bool:
+        return self.batch_size is not None and (self.replace or self.batch_size < self.samples)
+
+    def value(self, x: Vector, batch: Int[Array, " batch"] | None = None) -> Float[Array, ""]:
+        data = self.data if batch is None else jax.tree.map(lambda leaf: leaf[batch], self.data)
+        return jnp.mean(jax.vmap(self.fn, in_axes=(None, 0))(x, data))
+
+    def draw(self, key: Key[Array, ""] | None) -> Batch:
+        if not self.stochastic:
+            return None
+        assert self.batch_size is not None and key is not None
+        if self.replace:
+            return jax.random.randint(key, (self.batch_size,), 0, self.samples)
+        return jax.random.choice(key, self.samples, (self.batch_size,), replace=False)
+
+
+class Flattened(AbstractObjective):
+    """An objective seen as a function of one raveled vector (the loop's own coordinates)."""
+
+    objective: AbstractObjective
+    unravel: Callable = eqx.field(static=True)
+    minimiser: PyTree = None
+
+    @property
+    def minimum(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.objective.minimum
+
+    @property
+    def smoothness(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.objective.smoothness
+
+    @property
+    def strong_convexity(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.objective.strong_convexity
+
+    @property
+    def stochastic(self) -> bool:
+        return self.objective.stochastic
+
+    def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
+        return self.objective.value(self.unravel(x), batch)
+
+    def draw(self, key: Key[Array, ""] | None) -> Batch:
+        return self.objective.draw(key)
+
+
+class Quadratic(AbstractObjective):
+    r"""$f(x) = \tfrac12 \sum_i \ell_i x_i^2$: the model problem of the linear probe.
+
+    Arguments:
+        curvature: $\ell$, an array of the shape of `x`.
+    """
+
+    curvature: Float[Array, "..."]
+    minimum: float | None = eqx.field(default=0.0, static=True)
+    minimiser: PyTree = None
+    smoothness: float | None = eqx.field(default=None, static=True)
+    strong_convexity: float | None = eqx.field(default=None, static=True)
+
+    def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
+        del batch
+        return 0.5 * jnp.sum(self.curvature * x * x)
+
+
+def as_objective(f: object) -> AbstractObjective | None:
+    """An objective as it is, a bare callable wrapped, None (for adapters) kept."""
+    if f is None or isinstance(f, AbstractObjective):
+        return f
+    if callable(f):
+        return Objective(f)
+    raise InputError(f"an objective must be a function or a tw.Objective, but is {f!r}")
+
+
+def as_position(x0: PyTree[ArrayLike]) -> Vector:
+    """A start as a tree of float arrays, refused where it is empty, complex, integer or not finite."""
+    leaves = jax.tree.leaves(x0)
+    if not leaves:
+        raise InputError("the start must hold at least one parameter, but is empty")
+    for leaf in leaves:
+        if isinstance(leaf, str | bytes) or not isinstance(leaf, int | float | np.generic | np.ndarray | jax.Array):
+            raise InputError(f"the start must be made of arrays of numbers, but holds {leaf!r}")
+        dtype = jnp.asarray(leaf).dtype if not isinstance(leaf, jax.core.Tracer) else leaf.dtype
+        if isinstance(leaf, bool | int) or not jnp.issubdtype(dtype, jnp.floating):
+            raise InputError(
+                f"the start must be floating point, but holds {dtype}; write 1.0 instead of 1, or cast with astype(float)"
+            )
+        if np.size(leaf) == 0:
+            raise InputError("the start must hold at least one parameter, but an array in it is empty")
+        if not isinstance(leaf, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(leaf, dtype=float))):
+            raise InputError("the start must be finite, but holds NaN or infinity")
+    return jax.tree.map(jnp.asarray, x0)
+
+
+def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the objective") -> None:
+    """Refuse an objective that cannot be descended from `x0`: raises, not a float scalar, not finite."""
+    batch = objective.draw(jax.random.key(0)) if objective.stochastic else None
+    try:
+        shape: Any = eqx.filter_eval_shape(objective.value, x0, batch)
+    except InputError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        shapes = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(x0))
+        raise InputError(f"{name} raised {type(error).__name__} at the start of shape {shapes}: {first}") from error
+    if not hasattr(shape, "shape") or not hasattr(shape, "dtype"):
+        raise InputError(f"{name} must return a scalar, but returns {type(shape).__name__}")
+    if shape.shape != ():
+        raise InputError(f"{name} must return a scalar, but returns shape {shape.shape}; take the mean or the sum")
+    if not jnp.issubdtype(shape.dtype, jnp.floating):
+        raise InputError(f"{name} must return a floating-point scalar, but returns {shape.dtype}")
+    value, gradient = start_value_and_gradient(objective, x0, batch)
+    if not np.isfinite(np.asarray(value)):
+        raise InputError(f"{name} is {float(value)} at the start; begin where it is finite")
+    if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(gradient)):
+        raise InputError(f"the gradient of {name} is not finite at the start; begin where it is")
+
+
+@eqx.filter_jit
+def start_value_and_gradient(objective: AbstractObjective, x: Vector, batch: Batch = None) -> Any:
+    """Compiled value and gradient, for the ends of a run."""
+    return objective.value_and_gradient(x, batch)

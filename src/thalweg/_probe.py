@@ -1,0 +1,234 @@
+"""The linear probe: what one step of a method does to a quadratic, from the step itself."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from ._errors import InputError
+from ._method import Method
+from ._objective import Objective
+from ._tree import scalar
+from .schemes import Clock
+
+# Eigenvalues of these small matrices carry rounding of 1e-15 to 1e-14; a radius within this of 1 is 1.
+_ROUNDING = 1e-12
+_WEAK = (1e-9, 1e-8)
+
+
+def amplification(method: Method, curvature: ArrayLike, time: ArrayLike | None = None) -> np.ndarray:
+    r"""The matrix of one step on $f = \tfrac12 x^\top H x$, by `jacfwd` of the step.
+
+    $$\begin{pmatrix}\Theta^+\\ \eta^+\end{pmatrix} = A\begin{pmatrix}\Theta\\ \eta\end{pmatrix}$$
+
+    where $\Theta$ is the point at which the gradient is taken (the position, unless the method looks
+    ahead) and $\eta$ the velocity, absent for first-order laws. Computed in float64.
+
+    Arguments:
+        method: any method; its objective is not used.
+        curvature: $\ell$, or an array (k,) of curvatures, or a symmetric Hessian (d, d).
+        time: when to freeze a time-dependent law; its late-time limit if None.
+
+    Returns:
+        array (n, n), or (k, n, n) for k curvatures; n is 1 or 2, times d for a Hessian.
+
+    >>> import thalweg as tw
+    >>> tw.analysis.amplification(tw.gradient_descent(None, 0.5), 3.0).tolist()
+    [[-0.5]]
+    """
+    curvature = np.asarray(curvature, dtype=float)
+    if curvature.ndim > 2 or (curvature.ndim == 2 and curvature.shape[0] != curvature.shape[1]):
+        raise InputError(f"curvature must be a number, a list or a square Hessian, but has shape {curvature.shape}")
+    if not np.all(np.isfinite(curvature)):
+        raise InputError("curvature must be finite")
+    with jax.enable_x64(True):
+        wide = _in_float64(method)
+        time = wide.dynamics.late_time if time is None else scalar(time)
+        step = _first_step(wide)
+        if curvature.ndim == 1:
+            return np.asarray(_matrices(wide, jnp.asarray(curvature)[:, None, None], step[None], time)[:, 0])
+        hessian = jnp.asarray(np.atleast_2d(curvature))
+        return np.asarray(_matrices(wide, hessian[None], step[None], time)[0, 0])
+
+
+def spectral_radius(method: Method, curvature: ArrayLike, time: ArrayLike | None = None) -> np.ndarray | float:
+    r"""$\rho(A)$, the factor by which the slowest mode shrinks a step; above 1 the method diverges.
+
+    Arguments: as in `amplification`.
+
+    Returns:
+        a number, or (k,) of them for k curvatures.
+
+    >>> import thalweg as tw
+    >>> round(tw.analysis.spectral_radius(tw.momentum(None, 0.1, 0.81), 1.0), 12)  # sqrt(momentum)
+    0.9
+    """
+    radii = np.abs(np.linalg.eigvals(amplification(method, curvature, time))).max(axis=-1)
+    return float(radii) if radii.ndim == 0 else radii
+
+
+def contraction_per_gradient(method: Method, curvature: ArrayLike, time: ArrayLike | None = None) -> float:
+    r"""$\max_\ell \rho(A_\ell)^{1/s}$ for s gradients a step: what one gradient buys on these curvatures.
+
+    >>> import thalweg as tw
+    >>> round(tw.analysis.contraction_per_gradient(tw.gradient_descent(None, 0.5), [1.0, 3.0]), 12)
+    0.5
+    """
+    return float(np.max(spectral_radius(method, curvature, time)) ** (1.0 / method.gradients_per_step))
+
+
+def largest_stable_step(method: Method, curvature: ArrayLike, time: ArrayLike | None = None) -> float:
+    r"""The largest step size h at which $\rho(A) \le 1$ for every smaller step, the law held fixed.
+
+    Arguments:
+        method: any method; its own step size is not used.
+        curvature: $\ell$, or several; the step is stable for all of them.
+        time: as in `amplification`.
+
+    Returns:
+        h, 0 where no step is stable, infinity where all are.
+
+    >>> import thalweg as tw
+    >>> round(tw.analysis.largest_stable_step(tw.gradient_descent(None, 1.0), 4.0), 12)
+    0.5
+    """
+    scale = 1.0 / np.max(np.abs(_spectrum(curvature)), initial=1e-300)
+    if method.dynamics.order == 2:
+        scale = np.sqrt(scale)
+
+    def radius(steps: np.ndarray) -> np.ndarray:
+        return _radius_at_steps(method, curvature, steps, time)
+
+    return _boundary(radius, scale)
+
+
+def largest_stable_learning_rate(method: Method, curvature: ArrayLike) -> float:
+    r"""The largest learning rate at which the method is stable, its momentum held fixed.
+
+    Arguments:
+        method: one that has a learning rate (gradient flow, or the heavy ball by leapfrog or look-ahead).
+        curvature: $\ell$, or several.
+
+    Returns:
+        $\alpha$; for momentum $(2+2\beta)/\ell$, for Nesterov $(2+2\beta)/((1+2\beta)\ell)$.
+
+    Raises:
+        InputError: the method has no learning rate.
+
+    >>> import thalweg as tw
+    >>> round(tw.analysis.largest_stable_learning_rate(tw.momentum(None, 0.1, 0.5), 4.0), 12)
+    0.75
+    """
+    spectrum = _spectrum(curvature)
+
+    def radius(rates: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            matrices = _matrices_at_rates(_in_float64(method), jnp.asarray(spectrum), jnp.asarray(rates))
+        return np.abs(np.linalg.eigvals(np.asarray(matrices))).max(axis=(-1, 0))
+
+    method.with_learning_rate(1.0)
+    return _boundary(radius, 1.0 / np.max(np.abs(spectrum), initial=1e-300))
+
+
+def stable_limit(method: Method, curvature: ArrayLike) -> tuple[str, float]:
+    """The knob a user turns (`learning_rate` where there is one, else `step_size`) and its limit."""
+    if "learning_rate" in method.hyperparameters:
+        return "learning_rate", largest_stable_learning_rate(method, curvature)
+    return "step_size", largest_stable_step(method, curvature)
+
+
+def _spectrum(curvature: ArrayLike) -> np.ndarray:
+    array = np.asarray(curvature, dtype=float)
+    return np.linalg.eigvalsh(array) if array.ndim == 2 else np.atleast_1d(array)
+
+
+def _in_float64(method: Method) -> Method:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, method)
+
+
+def _first_step(method: Method) -> Array:
+    return jnp.asarray(method.step_size(0) if callable(method.step_size) else method.step_size, float)
+
+
+def _step_matrix(method: Method, hessian: Array, step: Array, time: Array) -> Array:
+    def quadratic(x: Array, hessian: Array) -> Array:
+        return 0.5 * jnp.vdot(x, hessian @ x)
+
+    d = hessian.shape[0]
+    probed = Method(method.dynamics, method.scheme, step).with_objective(Objective(quadratic, hessian))
+    zero = jnp.zeros(d, float)
+    second = method.dynamics.order == 2
+    clock = None if probed.autonomous else Clock(time, jnp.zeros(()), jnp.zeros((), int), step)
+    rest = method.scheme.init(probed.dynamics, zero, step, zero if second else None, clock)
+
+    def map_(phase: Array) -> Array:
+        state = eqx.tree_at(lambda s: s.lookahead, rest, phase[:d])
+        if second:
+            state = eqx.tree_at(lambda s: s.velocity, state, phase[d:])
+        after = probed.step(state)
+        return jnp.concatenate([after.lookahead, after.velocity]) if second else after.lookahead  # pyright: ignore
+
+    return jax.jacfwd(map_)(jnp.zeros(2 * d if second else d, float))
+
+
+@eqx.filter_jit
+def _matrices(method: Method, hessians: Array, steps: Array, time: Array) -> Float[Array, "k s n n"]:
+    over_steps = jax.vmap(lambda hessian, step: _step_matrix(method, hessian, step, time), (None, 0))
+    return jax.vmap(over_steps, (0, None))(hessians, steps)
+
+
+@eqx.filter_jit
+def _matrices_at_rates(method: Method, spectrum: Array, rates: Array) -> Float[Array, "k s n n"]:
+    def at(curvature: Array, rate: Array) -> Array:
+        moved = method.with_learning_rate(rate)
+        return _step_matrix(moved, curvature[None, None], jnp.asarray(moved.step_size), moved.dynamics.late_time)
+
+    return jax.vmap(jax.vmap(at, (None, 0)), (0, None))(spectrum, rates)
+
+
+def _radius_at_steps(method: Method, curvature: ArrayLike, steps: np.ndarray, time: ArrayLike | None) -> np.ndarray:
+    with jax.enable_x64(True):
+        wide = _in_float64(method)
+        time = wide.dynamics.late_time if time is None else scalar(time)
+        hessians = jnp.asarray(_spectrum(curvature))[:, None, None]
+        matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), time))
+    return np.abs(np.linalg.eigvals(matrices)).max(axis=(-1, 0))
+
+
+def _boundary(radius: Callable[[np.ndarray], np.ndarray], scale: float) -> float:
+    """The first step at which the radius leaves 1: a grid over twelve decades, then subdivision."""
+    grid = scale * np.logspace(-6, 6, 2401)
+    beyond = _first_beyond(radius(grid), _WEAK[1])
+    if beyond is None:
+        return float("inf")
+    if beyond == 0:
+        return 0.0
+    low, high = grid[beyond - 1], grid[beyond]
+    loud = _subdivide(radius, low, high, _WEAK[1])
+    # A true boundary is crossed at once; growth like a power of h (Euler on an oscillator) is not.
+    beyond = _first_beyond(radius(grid), _WEAK[0])
+    assert beyond is not None
+    quiet = _subdivide(radius, grid[max(beyond - 1, 0)], grid[beyond], _WEAK[0])
+    if loud > quiet * (1.0 + 1e-3):
+        return 0.0
+    return _subdivide(radius, quiet * (1.0 - 1e-6), loud, _ROUNDING)
+
+
+def _first_beyond(radii: np.ndarray, threshold: float) -> int | None:
+    unstable = ~(radii <= 1.0 + threshold)
+    return int(np.argmax(unstable)) if unstable.any() else None
+
+
+def _subdivide(radius: Callable[[np.ndarray], np.ndarray], low: float, high: float, threshold: float) -> float:
+    for _ in range(12):
+        inside = np.linspace(low, high, 33)
+        beyond = _first_beyond(radius(inside), threshold)
+        if beyond is None or beyond == 0:
+            return float(high if beyond is None else low)
+        low, high = inside[beyond - 1], inside[beyond]
+        if high - low <= 1e-15 * high:
+            break
+    return float(low)

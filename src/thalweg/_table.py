@@ -1,0 +1,256 @@
+"""The rows: every method by name. What a row says of its order or stability is computed from its step."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import ArrayLike
+
+from ._errors import InputError, check_number, suggest
+from ._hyperparameters import physical_constants
+from ._method import Method, Schedule
+from ._probe import stable_limit
+from .dynamics import AbstractDynamics, GradientFlow, HeavyBall, HighResolutionFlow, NesterovFlow
+from .schemes import RK4, AbstractScheme, Euler, Heun, Leapfrog, Lookahead, Midpoint, Ralston, Tsit5
+
+
+def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
+    r"""Gradient descent: Euler's method on gradient flow.
+
+    $$\theta^+ = \theta - \alpha\nabla f(\theta)$$
+
+    Arguments:
+        objective: $f$, a `tw.Objective` or a function; None for an adapter.
+        learning_rate: $\alpha > 0$, or a schedule of the integer step.
+
+    Raises:
+        InputError: the learning rate is not a finite positive number.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> run = tw.run(tw.gradient_descent(lambda x: 0.5 * jnp.sum(x**2), 0.5), jnp.array([8.0]), 3)
+    >>> run.final.position.tolist()
+    [1.0]
+
+    Reference: Cauchy (1847).
+    """
+    if not callable(learning_rate):
+        check_number("learning_rate", learning_rate, above=0.0)
+    return Method(GradientFlow(objective), Euler(), learning_rate)
+
+
+def momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
+    r"""Gradient descent with momentum: damped leapfrog on the heavy ball, from an empty buffer.
+
+    $$v^+ = \beta v - \alpha\nabla f(\theta),\qquad \theta^+ = \theta + v^+,\qquad v_0 = 0$$
+
+    The trajectory of `torch.optim.SGD(momentum=)` and `optax.sgd(momentum=)`.
+
+    Arguments:
+        objective: $f$, a `tw.Objective` or a function; None for an adapter.
+        learning_rate: $\alpha > 0$.
+        momentum: $0 \le \beta \le 1$.
+
+    Raises:
+        InputError: a number is out of its range.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> run = tw.run(tw.momentum(lambda x: 0.5 * jnp.sum(x**2), 0.5, 0.5), jnp.array([8.0]), 2)
+    >>> [round(v, 4) for v in run.final.position.tolist()]
+    [0.0]
+
+    Reference: Polyak (1964), equation 9.
+    """
+    return _heavy_ball(Leapfrog(start="zero"), objective, learning_rate, momentum)
+
+
+def nesterov(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
+    r"""Nesterov's method with constant momentum, from an empty buffer.
+
+    $$v^+ = \beta v - \alpha\nabla f(\theta + \beta v),\qquad \theta^+ = \theta + v^+,\qquad v_0 = 0$$
+
+    The look-ahead point $\Theta = \theta + \beta v$ follows `torch.optim.SGD(nesterov=True)` and
+    `optax.sgd(nesterov=True)`; a run's `final` carries both.
+
+    Arguments: as in `momentum`.
+
+    Raises:
+        InputError: a number is out of its range.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> run = tw.run(tw.nesterov(lambda x: 0.5 * jnp.sum(x**2), 0.5, 0.5), jnp.array([4.0]), 1)
+    >>> [round(float(p[0]), 6) for p in (run.final.position, run.final.lookahead)]
+    [2.0, 1.0]
+
+    Reference: Sutskever et al. (2013), equations 3 and 4.
+    """
+    return _heavy_ball(Lookahead(1.0, start="zero"), objective, learning_rate, momentum)
+
+
+def midpoint_momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
+    r"""Momentum with the gradient half-way ahead: stable for $\alpha\ell < 2$ at every momentum.
+
+    $$v^+ = \beta v - \alpha\nabla f(\theta + \tfrac12\beta v),\qquad \theta^+ = \theta + v^+,\qquad v_0 = 0$$
+
+    Arguments: as in `momentum`.
+
+    Raises:
+        InputError: a number is out of its range.
+
+    >>> import thalweg as tw
+    >>> round(tw.analysis.largest_stable_learning_rate(tw.midpoint_momentum(None, 0.1, 0.9), 1.0), 9)
+    2.0
+    """
+    return _heavy_ball(Lookahead(0.5, start="zero"), objective, learning_rate, momentum)
+
+
+def leapfrog(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
+    """Momentum whose half-step velocity starts right, so that it follows the heavy ball to second order.
+
+    Arguments: as in `momentum`.
+
+    Raises:
+        InputError: a number is out of its range.
+
+    >>> import thalweg as tw
+    >>> tw.leapfrog(None, 0.1, 0.9).scheme.order, tw.momentum(None, 0.1, 0.9).scheme.order
+    (2, 1)
+
+    Reference: Hairer, Lubich and Wanner (2003), equation 1.5, with friction.
+    """
+    return _heavy_ball(Leapfrog(start="exact"), objective, learning_rate, momentum)
+
+
+def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike, momentum: ArrayLike) -> Method:
+    if callable(learning_rate) or callable(momentum):
+        raise InputError(
+            "learning_rate and momentum must be numbers here; for a schedule of steps at constant friction "
+            "use tw.Method(tw.HeavyBall(f, friction), scheme, schedule)"
+        )
+    check_number("learning_rate", learning_rate, above=0.0)
+    check_number("momentum", momentum, at_least=0.0)
+    check_number("momentum", momentum, below=1.0 + 1e-15)
+    step, friction = physical_constants(learning_rate, momentum)
+    return Method(HeavyBall(objective, friction), scheme, step)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One method: how it is made from an objective and its hyperparameters, and where it is from."""
+
+    name: str
+    make: Callable[..., Method]
+    defaults: dict[str, float]
+    reference: str
+    aliases: tuple[str, ...] = ()
+
+    def build(self, objective: Any, **hyperparameters: Any) -> Method:
+        """The method on `objective`, with the row's own value for what is not given."""
+        for name in hyperparameters:
+            if name not in self.defaults:
+                raise InputError(f"{self.name} has no hyperparameter {name!r}{suggest(name, self.defaults)}")
+        return self.make(objective, **(self.defaults | hyperparameters))
+
+    @property
+    def method(self) -> Method:
+        """The method without an objective, at the row's own hyperparameters."""
+        return self.build(None)
+
+    @property
+    def dynamics(self) -> AbstractDynamics:
+        """The law of motion."""
+        return self.method.dynamics
+
+    @property
+    def scheme(self) -> AbstractScheme:
+        """The discretisation."""
+        return self.method.scheme
+
+    @property
+    def order(self) -> int:
+        """Order of convergence to the law of motion, at fixed constants of the law."""
+        return self.scheme.order
+
+    @property
+    def gradients_per_step(self) -> int:
+        """Gradients in a step, counted in the traced step."""
+        return self.method.gradients_per_step
+
+    @property
+    def stability(self) -> str:
+        """The largest stable step at curvature 1 and the row's other hyperparameters, from the probe."""
+        knob, limit = stable_limit(self.method, 1.0)
+        others = ", ".join(f"{name}={value:g}" for name, value in self.defaults.items() if name != knob)
+        return f"{knob} < {limit:.6g}" + (f" at {others}" if others else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as it is printed."""
+        scheme = getattr(self.scheme, "name", type(self.scheme).__name__)
+        return {
+            "name": self.name,
+            "aliases": list(self.aliases),
+            "dynamics": type(self.dynamics).__name__,
+            "scheme": scheme,
+            "order": self.order,
+            "gradients_per_step": self.gradients_per_step,
+            "stability": self.stability,
+            "reference": self.reference,
+        }
+
+
+def _descent(scheme: AbstractScheme) -> Callable[..., Method]:
+    return lambda objective, learning_rate: Method(GradientFlow(objective), scheme, learning_rate)
+
+
+def _motion(law: Callable[..., AbstractDynamics], scheme: AbstractScheme) -> Callable[..., Method]:
+    return lambda objective, step_size, **constants: Method(law(objective, **constants), scheme, step_size)
+
+
+_RATE = {"learning_rate": 0.1}
+_PAIR = {"learning_rate": 0.1, "momentum": 0.9}
+_BALL = {"step_size": 0.1, "friction": 1.0}
+_NESTEROV = {"step_size": 0.1, "damping": 3.0}
+_HIGH = {"step_size": 0.1, "step": 0.01}
+_HIGH_STRONG = {"step_size": 0.1, "step": 0.01, "strong_convexity": 1.0}
+
+_ROWS = (
+    Row("gradient_descent", gradient_descent, _RATE, "cauchy1847", ("gd", "euler")),
+    Row("midpoint", _descent(Midpoint()), _RATE, "runge1895"),
+    Row("heun", _descent(Heun()), _RATE, "heun1900"),
+    Row("ralston", _descent(Ralston()), _RATE, "ralston1962"),
+    Row("rk4", _descent(RK4()), _RATE, "kutta1901", ("runge_kutta",)),
+    Row("tsit5", _descent(Tsit5()), _RATE, "tsitouras2011"),
+    Row("momentum", momentum, _PAIR, "polyak1964", ("heavy_ball", "sgd_momentum")),
+    Row("nesterov", nesterov, _PAIR, "sutskever2013", ("nag",)),
+    Row("midpoint_momentum", midpoint_momentum, _PAIR, "sutskever2013"),
+    Row("leapfrog", leapfrog, _PAIR, "hairer2003"),
+    Row("heavy_ball_euler", _motion(HeavyBall, Euler()), _BALL, "polyak1964"),
+    Row("heavy_ball_midpoint", _motion(HeavyBall, Midpoint()), _BALL, "runge1895"),
+    Row("heavy_ball_heun", _motion(HeavyBall, Heun()), _BALL, "heun1900"),
+    Row("heavy_ball_ralston", _motion(HeavyBall, Ralston()), _BALL, "ralston1962"),
+    Row("heavy_ball_rk4", _motion(HeavyBall, RK4()), _BALL, "kutta1901"),
+    Row("heavy_ball_tsit5", _motion(HeavyBall, Tsit5()), _BALL, "tsitouras2011"),
+    Row("nesterov_flow", _motion(NesterovFlow, Leapfrog()), _NESTEROV, "su2016"),
+    Row("nesterov_flow_lookahead", _motion(NesterovFlow, Lookahead(1.0)), _NESTEROV, "su2016"),
+    Row("nesterov_flow_rk4", _motion(NesterovFlow, RK4()), _NESTEROV, "su2016"),
+    Row("high_resolution_rk4", _motion(HighResolutionFlow, RK4()), _HIGH, "shi2022"),
+    Row("high_resolution_strong_rk4", _motion(HighResolutionFlow, RK4()), _HIGH_STRONG, "shi2022"),
+)
+
+
+def table() -> tuple[Row, ...]:
+    """Every method: name, aliases, dynamics, scheme, order, gradients per step, stability, reference.
+
+    >>> import thalweg as tw
+    >>> row = tw.table()[0]
+    >>> row.name, row.order, row.gradients_per_step, row.stability
+    ('gradient_descent', 1, 1, 'learning_rate < 2')
+    """
+    return _ROWS
+
+
+def find_row(name: str) -> Row:
+    """The row of a name or alias; a near miss is suggested."""
+    names = {alias: row for row in _ROWS for alias in (row.name, *row.aliases)}
+    if name not in names:
+        raise InputError(f"method {name!r} is unknown{suggest(name, names)}")
+    return names[name]

@@ -1,0 +1,56 @@
+"""Linear arithmetic on pytrees of parameters, the only arithmetic a scheme does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, PyTree
+
+Vector = PyTree[Float[Array, "..."]]
+
+
+def _scaled(coefficient: ArrayLike, leaf: Array) -> Array:
+    # A coefficient takes the dtype of what it scales, so that float32 parameters never
+    # become float64; below float32 the product is formed in float32 and rounded once.
+    dtype = jnp.promote_types(leaf.dtype, jnp.float32)
+    return jnp.asarray(coefficient).astype(dtype) * leaf.astype(dtype)
+
+
+def combine(*terms: tuple[ArrayLike, Vector]) -> Vector:
+    r"""$\sum_i c_i y_i$, leaf by leaf, in the dtype of the first term's leaves.
+
+    A coefficient that is the Python number 1 multiplies nothing.
+    """
+    coefficients = [coefficient for coefficient, _ in terms]
+
+    def leafwise(*leaves: Array) -> Array:
+        dtype = jnp.promote_types(leaves[0].dtype, jnp.float32)
+        total = None
+        for coefficient, leaf in zip(coefficients, leaves, strict=True):
+            unit = isinstance(coefficient, int) and coefficient == 1
+            term = leaf.astype(dtype) if unit else _scaled(coefficient, leaf)
+            total = term if total is None else total + term
+        assert total is not None
+        return total.astype(leaves[0].dtype)
+
+    return jax.tree.map(leafwise, *(tree for _, tree in terms))
+
+
+def inner(x: Vector, y: Vector) -> Float[Array, ""]:
+    r"""Euclidean inner product $\langle x, y\rangle$ over all leaves."""
+    products = jax.tree.map(lambda a, b: jnp.sum(a * b), x, y)
+    return jnp.asarray(sum(jax.tree.leaves(products)))
+
+
+def zeros_like(x: Vector) -> Vector:
+    """A tree of zeros of the same shapes and dtypes."""
+    return jax.tree.map(jnp.zeros_like, x)
+
+
+def scalar(value: ArrayLike) -> Float[Array, ""]:
+    """A hyperparameter as an array leaf, so that changing it never recompiles."""
+    return jnp.asarray(value, dtype=float)
+
+
+def size(x: Vector) -> int:
+    """Number of real parameters."""
+    return int(sum(np.prod(leaf.shape, dtype=int) for leaf in jax.tree.leaves(x)))

@@ -1,0 +1,7 @@
+"""What follows from a method: stability, rates, orders, energies."""
+
+from .._probe import amplification as amplification
+from .._probe import contraction_per_gradient as contraction_per_gradient
+from .._probe import largest_stable_learning_rate as largest_stable_learning_rate
+from .._probe import largest_stable_step as largest_stable_step
+from .._probe import spectral_radius as spectral_radius

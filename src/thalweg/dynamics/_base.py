@@ -1,0 +1,106 @@
+"""What a law of motion declares."""
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from .._errors import InputError, check_number
+from .._objective import AbstractObjective, Batch
+from .._tree import Vector, scalar, zeros_like
+
+Time = Float[Array, ""] | None
+Coefficient = Float[Array, ""] | Callable[[Float[Array, ""]], ArrayLike]
+
+
+def coefficient(value: object) -> Coefficient:
+    """A constant as an array leaf, a function of time as it is."""
+    return value if callable(value) else scalar(value)  # pyright: ignore[reportReturnType, reportArgumentType]
+
+
+def check_coefficient(what: str, value: Coefficient, **bounds: float) -> None:
+    """Check a constant; a function of time is checked where it is called."""
+    if not callable(value):
+        check_number(what, value, **bounds)
+
+
+def at_time(value: Coefficient, time: Time) -> ArrayLike:
+    """The value of a constant or time-dependent coefficient."""
+    if not callable(value):
+        return value
+    assert time is not None
+    return value(time)
+
+
+class AbstractDynamics(eqx.Module):
+    """A law of motion in continuous time, made of the parts that schemes act on.
+
+    `order` is 1 (the state is a position) or 2 (a position and a velocity). `parts` names
+    what a scheme may ask for; a scheme refuses a dynamics that lacks a part it needs.
+    """
+
+    objective: eqx.AbstractVar[AbstractObjective | None]
+    order: eqx.AbstractClassVar[int]
+    parts: eqx.AbstractClassVar[frozenset[str]]
+
+    @property
+    def autonomous(self) -> bool:
+        """Whether the law is the same at all times, so that no clock has to be carried."""
+        return True
+
+    @property
+    def start_time(self) -> Float[Array, ""]:
+        """The time at which a run begins."""
+        return jnp.zeros((), float)
+
+    @property
+    def late_time(self) -> Float[Array, ""]:
+        """The time at which the linear probe freezes the coefficients."""
+        return self.start_time
+
+    def _objective(self) -> AbstractObjective:
+        if self.objective is None:
+            raise InputError("this method was built without an objective; give one to run it, tw.momentum(f, ...)")
+        return self.objective
+
+
+class AbstractFirstOrder(AbstractDynamics):
+    r"""$\dot\theta = \mathtt{velocity}(t, \theta)$."""
+
+    order: ClassVar[int] = 1
+
+    @abc.abstractmethod
+    def velocity(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
+        r"""$\dot\theta$."""
+
+
+class AbstractSecondOrder(AbstractDynamics):
+    r"""$\dot\theta = \eta$, $\dot\eta = \mathtt{acceleration}(t, \theta, \eta)$."""
+
+    order: ClassVar[int] = 2
+
+    @abc.abstractmethod
+    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+        r"""$\dot\eta$."""
+
+    def initial_velocity(self, position: Vector, batch: Batch = None) -> Vector:
+        r"""$\eta$ at the start, where the user gives none."""
+        del batch
+        return zeros_like(position)
+
+
+class AbstractDamped(AbstractSecondOrder):
+    r"""$m\dot\eta = \mathtt{force}(t, \theta) - \lambda(t)\,\eta$: force and scalar friction apart."""
+
+    mass: eqx.AbstractVar[Float[Array, ""]]
+
+    @abc.abstractmethod
+    def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
+        r"""$-\nabla f$, unless the law says otherwise."""
+
+    @abc.abstractmethod
+    def friction_at(self, time: Time) -> ArrayLike:
+        r"""$\lambda(t)$, finite at every time from `start_time` on."""

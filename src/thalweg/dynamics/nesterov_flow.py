@@ -1,0 +1,74 @@
+"""Nesterov's ODE: friction that fades as r/t."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._errors import check_number
+from .._objective import AbstractObjective, Batch, as_objective
+from .._tree import Vector, combine, scalar
+from ._base import AbstractDamped, Time
+
+
+class NesterovFlow(AbstractDamped):
+    r"""Nesterov's accelerated gradient in continuous time.
+
+    $$\ddot\theta + \frac{r}{t}\dot\theta + \nabla f(\theta) = 0,\qquad \dot\theta(0) = 0$$
+
+    At $t = 0$ the friction is infinite and the velocity zero; their product has the limit
+    $r\ddot\theta(0)$, so that $\ddot\theta(0) = -\nabla f(\theta_0)/(1 + r)$.
+
+    Arguments:
+        objective: $f$, a `tw.Objective` or a function of the parameters.
+        damping: $r > 0$; 3 is Nesterov's, and $f - f^\star \le 2\|\theta_0 - \theta^\star\|^2/t^2$ then.
+
+    Raises:
+        InputError: the damping is not a finite positive number.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> flow = tw.NesterovFlow(lambda x: 0.5 * jnp.sum(x**2))
+    >>> x = jnp.array([4.0])
+    >>> flow.acceleration(flow.start_time, x, jnp.zeros(1)).tolist()
+    [-1.0]
+
+    Reference: Su, Boyd and Candès (2016), equation 3 and theorem 3.
+    """
+
+    objective: AbstractObjective | None = eqx.field(converter=as_objective)
+    damping: Float[Array, ""] = eqx.field(default=3.0, converter=scalar)
+    parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction"})
+
+    def __check_init__(self) -> None:
+        check_number("damping", self.damping, above=0.0)
+
+    @property
+    def autonomous(self) -> bool:
+        return False
+
+    @property
+    def mass(self) -> Float[Array, ""]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """One: a mass would only rescale time."""
+        return jnp.ones((), float)
+
+    @property
+    def late_time(self) -> Float[Array, ""]:
+        return jnp.full((), jnp.inf, float)
+
+    def friction_at(self, time: Time) -> Float[Array, ""]:
+        assert time is not None
+        # Finite at t = 0: the midpoint rule then takes its own limit of infinite friction
+        # (it reverses the half-step velocity), which is the right start.
+        return self.damping / jnp.maximum(time, jnp.sqrt(jnp.finfo(time.dtype).tiny))
+
+    def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
+        del time
+        return combine((-1.0, self._objective().gradient(position, batch)))
+
+    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+        assert time is not None
+        started = time > 0
+        friction = jnp.where(started, self.friction_at(time), 0.0)
+        inertia = jnp.where(started, 1.0, 1.0 + self.damping)
+        return combine((1.0 / inertia, self.force(time, position, batch)), (-friction, velocity))

@@ -1,0 +1,16 @@
+"""Discretisations, one family per file."""
+
+from ._base import AbstractScheme as AbstractScheme
+from ._base import Clock as Clock
+from ._base import Draws as Draws
+from ._base import State as State
+from .leapfrog import Leapfrog as Leapfrog
+from .lookahead import Lookahead as Lookahead
+from .runge_kutta import RK4 as RK4
+from .runge_kutta import ButcherTableau as ButcherTableau
+from .runge_kutta import Euler as Euler
+from .runge_kutta import Heun as Heun
+from .runge_kutta import Midpoint as Midpoint
+from .runge_kutta import Ralston as Ralston
+from .runge_kutta import RungeKutta as RungeKutta
+from .runge_kutta import Tsit5 as Tsit5

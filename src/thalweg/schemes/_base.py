@@ -1,0 +1,149 @@
+"""What a scheme is: a pure map from one state to the next."""
+
+import abc
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from .._errors import InputError
+from .._objective import Batch
+from .._tree import Vector, combine
+from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder
+
+
+class Draws(eqx.Module):
+    """Everything random in one step; one mini-batch serves all its gradients."""
+
+    batch: Batch = None
+
+
+class Clock(eqx.Module):
+    """Time and step count, kept apart from the parameters' precision.
+
+    The sum is compensated (Kahan), so that a million float32 steps still add up.
+    """
+
+    time: Float[Array, ""]
+    lost: Float[Array, ""]
+    steps: Int[Array, ""]
+    last_step: Float[Array, ""]
+
+    def tick(self, step_size: ArrayLike) -> "Clock":
+        step = jnp.asarray(step_size, self.time.dtype)
+        increment = step - self.lost
+        time = self.time + increment
+        return Clock(time, (time - self.time) - increment, self.steps + 1, step)
+
+
+class State(eqx.Module):
+    r"""A point in phase space.
+
+    `lookahead` is where the next gradient is taken; it is the position itself unless the
+    method looks ahead, by `shift` times the velocity. `velocity` is $\eta = \dot\theta$ (at the
+    half step behind the position for leapfrog and look-ahead methods), None for first-order
+    laws. `clock` is None where neither the law nor the step size depends on time.
+    """
+
+    lookahead: Vector
+    velocity: Vector | None = None
+    shift: Float[Array, ""] | None = None
+    clock: Clock | None = None
+
+    @property
+    def position(self) -> Vector:
+        r"""$\theta$."""
+        if self.shift is None:
+            return self.lookahead
+        return combine((1, self.lookahead), (-self.shift, self.velocity))
+
+    @property
+    def time(self) -> Float[Array, ""] | None:
+        """The time, where it is carried."""
+        return None if self.clock is None else self.clock.time
+
+
+class AbstractScheme(eqx.Module):
+    """Cuts time into steps. A step is a deterministic function of its arguments."""
+
+    order: eqx.AbstractVar[int]
+
+    def requires(self) -> frozenset[str]:
+        """The parts of a dynamics that this scheme acts on."""
+        return frozenset()
+
+    def check(self, dynamics: AbstractDynamics) -> None:
+        """Refuse a dynamics that lacks a part, with the reason."""
+        missing = self.requires() - dynamics.parts
+        if missing:
+            raise InputError(
+                f"{type(self).__name__} acts on {' and '.join(sorted(self.requires()))}, but "
+                f"{type(dynamics).__name__} has no separate {' or '.join(sorted(missing))}; use tw.RK4()"
+            )
+
+    @abc.abstractmethod
+    def init(
+        self,
+        dynamics: AbstractDynamics,
+        position: Vector,
+        step_size: ArrayLike,
+        velocity: Vector | None = None,
+        clock: Clock | None = None,
+    ) -> State:
+        """The state at the start."""
+
+    @abc.abstractmethod
+    def step(
+        self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()
+    ) -> State:
+        """One step."""
+
+    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
+        """The step as the numbers a user tunes: the step size and the law's own constants."""
+        return {"step_size": step_size} | constants(dynamics)
+
+
+def constants(dynamics: AbstractDynamics) -> dict[str, Any]:
+    """The constants of a law of motion by name, its objective left out."""
+    return {
+        field.name: getattr(dynamics, field.name)
+        for field in dataclasses.fields(dynamics)
+        if field.name != "objective" and getattr(dynamics, field.name) is not None
+    }
+
+
+def start_velocity(dynamics: AbstractDynamics, position: Vector, velocity: Vector | None) -> Vector:
+    """The user's starting velocity, or the law's own."""
+    assert isinstance(dynamics, AbstractSecondOrder)
+    return dynamics.initial_velocity(position) if velocity is None else velocity
+
+
+def half_step_velocity(
+    dynamics: AbstractDamped, position: Vector, step_size: ArrayLike, velocity: Vector | None, start: str
+) -> Vector:
+    r"""The half-step velocity $\eta_{-1/2}$.
+
+    `exact`: $\eta_0 - \tfrac h2\ddot\theta_0$, so that the motion is right to second order;
+    `zero`: the empty buffer of every framework, the given velocity as it is.
+    """
+    given = start_velocity(dynamics, position, velocity)
+    if start == "zero":
+        return given
+    acceleration = dynamics.acceleration(dynamics.start_time, position, given)
+    return combine((1, given), (-0.5 * jnp.asarray(step_size), acceleration))
+
+
+__all__ = [
+    "AbstractDamped",
+    "AbstractFirstOrder",
+    "AbstractScheme",
+    "AbstractSecondOrder",
+    "Clock",
+    "Draws",
+    "State",
+    "constants",
+    "half_step_velocity",
+    "start_velocity",
+]

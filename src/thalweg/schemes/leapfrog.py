@@ -1,0 +1,92 @@
+"""Damped leapfrog: the scheme that momentum is."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import ArrayLike
+
+from .._errors import check_choice
+from .._hyperparameters import momentum_from_friction
+from .._tree import Vector, combine
+from ..dynamics import AbstractDamped, AbstractDynamics, HeavyBall
+from ._base import AbstractScheme, Clock, Draws, State, half_step_velocity
+
+STARTS = ("exact", "zero")
+
+
+class Leapfrog(AbstractScheme):
+    r"""Leapfrog with friction by the midpoint rule. On the heavy ball it is momentum, exactly.
+
+    $$\eta^+ = \beta\eta - \frac{h/m}{1+\lambda h/2m}\nabla f(\theta),\qquad \theta^+ = \theta + h\eta^+,
+      \qquad \beta = \frac{1-\lambda h/2m}{1+\lambda h/2m}$$
+
+    With $v = h\eta$ and $\alpha = (h^2/m)/(1+\lambda h/2m)$: $v^+ = \beta v - \alpha\nabla f(\theta)$,
+    $\theta^+ = \theta + v^+$. The velocity lives half a step behind the position.
+
+    Arguments:
+        start: "exact" carries the initial velocity to the half step, which makes the motion second
+            order; "zero" takes it as it is (the empty buffer of every framework), first order.
+
+    Raises:
+        InputError: `start` is neither.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> ball = tw.HeavyBall(lambda x: 0.5 * jnp.sum(x**2), friction=0.0)
+    >>> method = tw.Method(ball, tw.Leapfrog(), 0.5)
+    >>> state = method.step(method.init(jnp.array([8.0])))
+    >>> state.position.tolist()  # 8 cos(0.5) = 7.02
+    [7.0]
+
+    Reference: Hairer, Lubich and Wanner (2003), equation 1.5, with friction.
+    """
+
+    start: str = eqx.field(default="exact", static=True)
+    order: int = eqx.field(init=False, static=True)
+
+    def __check_init__(self) -> None:
+        check_choice("start", self.start, STARTS)
+
+    def __post_init__(self) -> None:
+        self.order = 2 if self.start == "exact" else 1
+
+    def requires(self) -> frozenset[str]:
+        return frozenset({"force", "friction"})
+
+    def init(
+        self,
+        dynamics: AbstractDynamics,
+        position: Vector,
+        step_size: ArrayLike,
+        velocity: Vector | None = None,
+        clock: Clock | None = None,
+    ) -> State:
+        assert isinstance(dynamics, AbstractDamped)
+        return State(position, half_step_velocity(dynamics, position, step_size, velocity, self.start), clock=clock)
+
+    def step(
+        self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()
+    ) -> State:
+        assert isinstance(dynamics, AbstractDamped)
+        beta, kick = kick_coefficients(dynamics, state.clock, step_size)
+        force = dynamics.force(state.time, state.lookahead, draws.batch)
+        velocity = combine((beta, state.velocity), (kick, force))
+        clock = None if state.clock is None else state.clock.tick(step_size)
+        return State(combine((1, state.lookahead), (step_size, velocity)), velocity, clock=clock)
+
+    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
+        return learning_rate_and_momentum(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+
+
+def kick_coefficients(dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike):  # noqa: ANN201
+    r"""$(\beta, \text{kick})$ between the two half steps, whose distance is the mean of two steps."""
+    step = jnp.asarray(step_size)
+    interval = step if clock is None else 0.5 * (clock.last_step + step)
+    friction = dynamics.friction_at(None if clock is None else clock.time)
+    return momentum_from_friction(friction, interval, dynamics.mass)
+
+
+def learning_rate_and_momentum(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:
+    """What a framework calls these constants; None where friction varies with time."""
+    if not isinstance(dynamics, HeavyBall) or callable(dynamics.friction):
+        return None
+    beta, kick = momentum_from_friction(dynamics.friction, step_size, dynamics.mass)
+    return {"learning_rate": step_size * kick, "momentum": beta}
