@@ -247,8 +247,8 @@ def as_position(x0: PyTree[ArrayLike]) -> Vector:
     return jax.tree.map(jnp.asarray, x0)
 
 
-def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the objective") -> None:
-    """Refuse an objective that cannot be descended from `x0`: raises, not a float scalar, not finite."""
+def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the objective") -> float:
+    """The value at `x0`; refuse an objective that raises there, is no float scalar, or is not finite."""
     batch = objective.draw(jax.random.key(0)) if objective.stochastic else None
     try:
         shape: Any = eqx.filter_eval_shape(objective.value, x0, batch)
@@ -269,6 +269,7 @@ def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the ob
         raise InputError(f"{name} is {float(value)} at the start; begin where it is finite")
     if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(gradient)):
         raise InputError(f"the gradient of {name} is not finite at the start; begin where it is")
+    return float(value)
 
 
 @eqx.filter_jit

@@ -1,5 +1,9 @@
 """Linear arithmetic on pytrees of parameters, the only arithmetic a scheme does."""
 
+import dataclasses
+import math
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,3 +58,45 @@ def scalar(value: ArrayLike) -> Float[Array, ""]:
 def size(x: Vector) -> int:
     """Number of real parameters."""
     return int(sum(np.prod(leaf.shape, dtype=int) for leaf in jax.tree.leaves(x)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Unravel:
+    """Cuts a vector (or an array whose last axis is one) back into a tree.
+
+    Equal for equal structures, so that a compiled program is found again on the next run.
+    """
+
+    structure: Any
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[Any, ...]
+
+    def __call__(self, vector: Any) -> Any:
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes])
+        leaves = [
+            vector[..., end - math.prod(shape) : end].reshape(vector.shape[:-1] + shape).astype(dtype)
+            for end, shape, dtype in zip(ends.tolist(), self.shapes, self.dtypes, strict=True)
+        ]
+        return jax.tree.unflatten(self.structure, leaves)
+
+
+def unraveler(x: Vector) -> Unravel:
+    """How to cut a raveled `x` back into its tree."""
+    leaves, structure = jax.tree.flatten(x)
+    return Unravel(structure, tuple(leaf.shape for leaf in leaves), tuple(np.dtype(leaf.dtype) for leaf in leaves))
+
+
+def ravel(x: Vector) -> Float[Array, " d"]:
+    """One vector in the widest dtype of the leaves."""
+    return jnp.concatenate([jnp.ravel(leaf).astype(jnp.result_type(*jax.tree.leaves(x))) for leaf in jax.tree.leaves(x)])
+
+
+def sharded(x: Vector) -> bool:
+    """Whether a leaf is spread over several devices."""
+    return any(len(leaf.sharding.device_set) > 1 for leaf in jax.tree.leaves(x))
+
+
+def to_host(x: Vector) -> np.ndarray:
+    """All parameters as one NumPy vector."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
+    return leaves[0].ravel() if len(leaves) == 1 else np.concatenate([leaf.ravel() for leaf in leaves])

@@ -1,0 +1,54 @@
+"""What every test and every doctest runs under: float64, no silent broadcasting, checked types, fixed seeds.
+
+It stands at the root because the doctests of src/thalweg need it as much as the tests.
+"""
+
+import os
+import sys
+import zlib
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The hook checks only what is imported after it.
+if "thalweg" in sys.modules:
+    raise pytest.UsageError("thalweg was imported before the type-checking hook of conftest.py")
+install_import_hook("thalweg", "beartype.beartype")
+
+# Derandomised: the examples depend on the test alone, so that a failure comes back when it is run again.
+hypothesis.settings.register_profile("thalweg", derandomize=True, deadline=None, database=None, print_blob=True)
+hypothesis.settings.load_profile("thalweg")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--seed", type=int, default=0, help="seed of the fixtures `seed`, `key` and `rng` (default: 0)")
+
+
+def pytest_report_header(config):
+    return f"thalweg: float64, jaxtyping with beartype, --seed {config.getoption('--seed')}"
+
+
+@pytest.fixture
+def seed(request) -> int:
+    """A seed of the test's own: the same in every run and order, another under another `--seed`."""
+    return zlib.crc32(f"{request.config.getoption('--seed')} {request.node.nodeid}".encode())
+
+
+@pytest.fixture
+def key(seed):
+    """A JAX key of the test's own."""
+    return jax.random.key(seed)
+
+
+@pytest.fixture
+def rng(seed) -> np.random.Generator:
+    """A NumPy generator of the test's own."""
+    return np.random.default_rng(seed)

@@ -1,0 +1,76 @@
+"""The largest curvature of an objective, by power iteration on Hessian-vector products."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ._objective import AbstractObjective, as_objective, as_position
+from ._tree import Vector, combine, inner
+
+
+def largest_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> float:
+    r"""The largest eigenvalue of the Hessian at x (0 where no curvature is positive).
+
+    $$\ell_{\max} = \lambda_{\max}(\nabla^2 f(x))$$
+
+    Power iteration on Hessian-vector products; where the eigenvalue of largest size is negative,
+    a second pass on the shifted Hessian finds the largest one.
+
+    Arguments:
+        objective: a `tw.Objective` or a function.
+        x: pytree of float arrays.
+        iterations: Hessian-vector products at most, each pass.
+        tolerance: relative change of the eigenvalue at which to stop.
+
+    Returns:
+        $\ell_{\max}$, in units of f over x squared.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> f = lambda x: 0.5 * jnp.sum(jnp.array([1.0, 4.0]) * x**2)
+    >>> round(tw.analysis.largest_curvature(f, jnp.ones(2)), 4)
+    4.0
+    """
+    return top_curvature(objective, x, iterations, tolerance)[0]
+
+
+def top_curvature(
+    objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10
+) -> tuple[float, Vector]:
+    """The largest eigenvalue of the Hessian at x and its unit eigenvector."""
+    objective = as_objective(objective)
+    assert objective is not None
+    value, direction = _power(objective, as_position(x), jnp.zeros(()), iterations, tolerance)
+    if value < 0:
+        shifted, direction = _power(objective, as_position(x), value, iterations, tolerance)
+        value = shifted + value
+    return max(float(value), 0.0), direction
+
+
+@eqx.filter_jit
+def _power(objective: AbstractObjective, x: Vector, shift: Array, iterations: int, tolerance: float) -> tuple[Any, Any]:
+    leaves, structure = jax.tree.flatten(x)
+    keys = jax.random.split(jax.random.key(0), len(leaves))
+    draws = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+    start = jax.tree.unflatten(structure, draws)
+
+    def normalised(v: Vector) -> Vector:
+        norm = jnp.sqrt(inner(v, v))
+        return combine((1.0 / jnp.where(norm > 0, norm, 1.0), v))
+
+    def going(carry: Any) -> Array:
+        _, value, before, count = carry
+        return (count < iterations) & (jnp.abs(value - before) > tolerance * jnp.abs(value))
+
+    def multiply(carry: Any) -> Any:
+        v, value, _, count = carry
+        product = combine((1, objective.hessian_vector_product(x, v)), (-shift, v))
+        return normalised(product), inner(v, product), value, count + 1
+
+    first = normalised(start)
+    dtype = inner(first, first).dtype
+    carry = (first, jnp.ones((), dtype), jnp.zeros((), dtype), 0)
+    v, value, _, _ = jax.lax.while_loop(going, multiply, carry)
+    return value, v

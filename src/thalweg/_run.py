@@ -1,0 +1,606 @@
+"""The one loop: compiled chunks of steps, and the host between them."""
+
+import hashlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from ._curvature import largest_curvature
+from ._errors import InputError, check_choice, check_count, check_number
+from ._method import Method
+from ._objective import AbstractObjective, Batch, as_position, check_at_start, start_value_and_gradient
+from ._probe import stable_limit
+from ._progress import Progress
+from ._record import METRICS, Directory, Point, Record, Run, Trace, as_record
+from ._tree import Vector, inner, ravel, sharded, to_host, unraveler
+from .schemes import State
+
+_CHUNK_SECONDS = 0.5
+# A chunk's scalars are kept on the device until it ends; a longer buffer makes a chunk no faster.
+_SCALARS = 16384
+_POSITION_BYTES = 32 * 2**20
+# A loss that has grown by this factor over its start will not come back.
+_DIVERGED = 1e10
+
+Stop = Mapping[str, float] | Callable[[dict[str, np.ndarray]], np.ndarray]
+
+
+def run(
+    method: Method,
+    x0: PyTree,
+    steps: int,
+    key: Any = None,
+    record: Record | int | str | tuple[str, ...] | None = Record(),  # noqa: B008
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: bool | None = None,
+    stop: Stop | None = None,
+    velocity: PyTree = None,
+    source: Mapping[str, Any] | None = None,
+) -> Run:
+    r"""Make `steps` steps of a method from `x0`.
+
+    Arguments:
+        method: a `tw.Method`, or what an alias such as `tw.momentum(f, 0.1, 0.9)` returns.
+        x0: the start, a pytree of float arrays; its dtype is kept.
+        steps: how many.
+        key: a seed or JAX key, for objectives that draw mini-batches; step k uses `fold_in(key, k)`.
+        record: what to keep, a `tw.Record`; a whole number keeps positions every so many steps, a
+            name or several are metrics, None keeps nothing.
+        out: a directory to write the run to as it goes; None keeps it in memory.
+        resume: go on from the last checkpoint in `out` (from the start, if there is none yet). The
+            result is the one an uninterrupted run would have had, bit for bit.
+        progress: True or False; None shows it where the run takes longer than a second.
+        stop: end at the first step where a metric is at most a value, `{"loss": 1e-6}`, or where a
+            function of the metrics' arrays returns True.
+        velocity: the starting velocity of a second-order law, a pytree like `x0`.
+        source: what `thalweg resume` needs to rebuild the method, kept in run.toml.
+
+    Returns:
+        a `Run`: `.final`, `.status`, `.metrics`, `.trace`, `.gradients`.
+
+    Raises:
+        InputError: before anything is traced or written, with one line that says what is wrong.
+        RecordError: the directory could not be written.
+        KeyboardInterrupt: Ctrl-C, once the run is saved (a run in memory is returned instead).
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> result = tw.run(tw.gradient_descent(lambda x: 0.5 * jnp.sum(x**2), 0.5), jnp.array([8.0]), 3)
+    >>> result.status, result.final.position.tolist(), result.metrics["loss"].tolist()
+    ('finished', [1.0], [32.0, 8.0, 2.0, 0.5])
+    """
+    record, key = _check(method, steps, key, record, out, resume, stop)
+    x0 = as_position(x0)
+    if velocity is not None:
+        velocity = as_position(velocity)
+        method._check_velocity(x0, velocity)
+    objective = method.objective
+    assert objective is not None
+    first_loss = check_at_start(objective, x0)
+    loop = _Loop(method, x0, steps, key, record, progress, stop, velocity, first_loss)
+    if out is None:
+        return loop.go(None, None)
+    directory = Directory(Path(out))
+    config = describe(method, x0, steps, key, record, velocity, source)
+    checkpoint = None
+    if resume and (Path(out) / "run.toml").exists():
+        checkpoint = directory.reopen(config)
+    else:
+        directory.create(config)
+    return loop.go(directory, checkpoint)
+
+
+def _check(
+    method: Any, steps: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any
+) -> tuple[Record, Any]:
+    if not isinstance(method, Method):
+        raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
+    check_count("steps", steps, at_least=0)
+    if method.objective is None:
+        raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
+    if method.objective.stochastic and key is None:
+        raise InputError("this objective draws mini-batches; give a key, such as key=0")
+    if resume and out is None:
+        raise InputError("resume needs the directory of the run: out=...")
+    record = as_record(record)
+    if isinstance(stop, Mapping):
+        for name, value in stop.items():
+            check_choice("stop metric", name, METRICS)
+            check_number(f"stop[{name!r}]", value)
+        missing = tuple(name for name in stop if name not in record.metrics)
+        record = Record(record.metrics + missing, record.positions, record.checkpoint_seconds)
+    elif stop is not None and not callable(stop):
+        raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
+    if "speed" in record.metrics and method.dynamics.order == 1:
+        raise InputError("metric 'speed' needs a second-order law; a first-order one has no velocity")
+    if key is not None and not isinstance(key, jax.Array):
+        key = jax.random.key(check_count("key", key, at_least=0))
+    return record, key
+
+
+class _Shared(AbstractObjective):
+    """One trace's objective: the gradient taken where the value was is not taken twice."""
+
+    base: AbstractObjective
+    seen: list[Any] = eqx.field(static=True)
+    minimum: float | None = None
+    minimiser: PyTree = None
+    smoothness: float | None = None
+    strong_convexity: float | None = None
+
+    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Array, Vector]:
+        for seen, drawn, value, gradient in self.seen:
+            if seen is x and drawn is batch:
+                return value, gradient
+        value, gradient = self.base.value_and_gradient(x, batch)
+        self.seen.append((x, batch, value, gradient))
+        return value, gradient
+
+    def value(self, x: Vector, batch: Batch = None) -> Array:
+        return self.value_and_gradient(x, batch)[0]
+
+    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
+        for seen, drawn, _, gradient in self.seen:
+            if seen is x and drawn is batch:
+                return gradient
+        return self.base.gradient(x, batch)
+
+    def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
+        return self.base.gradient_and_curvature(x, v, batch)
+
+
+def _metric(name: str, method: Method, objective: AbstractObjective, state: State, batch: Batch) -> Array:
+    if name == "loss":
+        return objective.value(state.lookahead, batch)
+    if name == "gradient_norm":
+        gradient = objective.value_and_gradient(state.lookahead, batch)[1]
+        return jnp.sqrt(inner(gradient, gradient))
+    if name == "speed":
+        return jnp.sqrt(inner(state.velocity, state.velocity))
+    return method.step_size_at(state.clock)
+
+
+@eqx.filter_jit
+def _advance(
+    method: Method, state: State, key: Any, start: Any, segments: Any, length: Any,
+    metrics: tuple[str, ...], scalars: int, rows: int,
+) -> tuple[State, dict[str, Array], dict[str, Array]]:  # fmt: skip
+    """`segments` times: keep the position (if `rows`), then make `length` steps."""
+    names = (*metrics, *(() if method.autonomous else ("time",)))
+
+    def values(state: State, draws: Any, objective: AbstractObjective) -> dict[str, Array]:
+        found = {name: _metric(name, method, objective, state, draws.batch) for name in metrics}
+        return found if method.autonomous else found | {"time": state.time}
+
+    def one(i: Array, carry: tuple[State, dict[str, Array]]) -> tuple[State, dict[str, Array]]:
+        state, kept = carry
+        assert method.objective is not None
+        draws = method.draw(None if key is None else jax.random.fold_in(key, start + i))
+        shared = _Shared(method.objective, [])
+        now = values(state, draws, shared)
+        after = method.with_objective(shared).step(state, draws)
+        return after, {name: kept[name].at[i].set(now[name].astype(kept[name].dtype)) for name in names}
+
+    def segment(j: Array, carry: Any) -> Any:
+        state, kept, positions = carry
+        if rows:
+            positions = {
+                part: positions[part].at[j].set(getattr(state, part)) for part in positions
+            }
+        state, kept = jax.lax.fori_loop(j * length, (j + 1) * length, one, (state, kept))
+        return state, kept, positions
+
+    kept = {name: jnp.zeros(scalars, float) for name in names}
+    positions = {}
+    if rows:
+        parts = {"position": state.position} | ({} if state.velocity is None else {"velocity": state.velocity})
+        positions = {part: jnp.zeros((rows, *vector.shape), vector.dtype) for part, vector in parts.items()}
+    return jax.lax.fori_loop(0, segments, segment, (state, kept, positions))
+
+
+@jax.jit
+def _finite(state: State) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.lookahead)]))
+
+
+class _Loop:
+    """The host's side of one run."""
+
+    def __init__(
+        self, method: Method, x0: Vector, steps: int, key: Any, record: Record,
+        progress: bool | None, stop: Stop | None, velocity: Vector | None, first_loss: float,
+    ) -> None:  # fmt: skip
+        self.user_method, self.x0, self.steps, self.key, self.record = method, x0, steps, key, record
+        self.progress, self.stop = progress, stop
+        self.whole = sharded(x0)
+        if self.whole:
+            # A sharded position keeps its tree and its sharding.
+            self.cut: Callable = lambda tree: tree
+            self.method = method
+            self.state = method.init(x0, velocity)
+        else:
+            self.cut = unraveler(x0)
+            self.method = method.flattened(self.cut)
+            self.state = self.method.init(ravel(x0), None if velocity is None else ravel(velocity))
+        self.step = 0
+        self.seconds = self.compile_seconds = 0.0
+        self.kept: dict[str, list[np.ndarray]] = {}
+        self.rows: dict[str, list[np.ndarray]] = {}
+        self.status, self.message = "finished", ""
+        self.first_loss = first_loss
+        self.newest_loss: float | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.record.metrics
+
+    @property
+    def gradients(self) -> int:
+        return self.user_method.gradients_at_start + self.step * self.user_method.gradients_per_step
+
+    def go(self, directory: Directory | None, checkpoint: dict[str, Any] | None) -> Run:
+        """Run to the end, or to what ends it first."""
+        self.directory = directory
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        interrupted = threading.Event()
+        label = type(self.method.dynamics).__name__
+        try:
+            with _Interrupt(interrupted), Progress(self.steps, self.progress, label) as progress:
+                self._compile(progress)
+                self._chunks(progress, interrupted)
+            self._finish()
+        finally:
+            if directory is not None:
+                directory.close()
+        if self.status == "interrupted" and directory is not None:
+            raise KeyboardInterrupt(self.message)
+        return self._result()
+
+    def _compile(self, progress: Progress) -> None:
+        progress.announce("compiling")
+        begun = time.perf_counter()
+        jax.block_until_ready(self._call(self.state, 0, 0, 0))
+        self.compile_seconds += time.perf_counter() - begun
+
+    def _call(self, state: State, start: int, segments: int, length: int) -> Any:
+        scalars = _SCALARS if self.names or not self.method.autonomous else 0
+        scalars = min(scalars, max(1, self.steps))
+        return _advance(
+            self.method, state, self.key, np.int64(start), np.int64(segments), np.int64(length),
+            self.names, scalars, self._rows_per_chunk,
+        )  # fmt: skip
+
+    @property
+    def _stride(self) -> int:
+        return self.record.positions
+
+    @property
+    def _rows_per_chunk(self) -> int:
+        """Rows of positions a chunk keeps on the device; 0 where the host takes them between chunks."""
+        if not self._stride or self.whole:
+            return 0
+        row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((self.state.lookahead, self.state.velocity)))
+        rows = min(_POSITION_BYTES // max(row_bytes, 1), _SCALARS // self._stride, self.steps // self._stride + 1)
+        return rows if rows >= 2 else 0
+
+    def _chunks(self, progress: Progress, interrupted: threading.Event) -> None:
+        rate = None
+        saved = time.monotonic()
+        begun = time.perf_counter()
+        while self.step < self.steps and self.status == "finished":
+            length, segments = self._plan(rate)
+            taken = length * segments
+            before, started = self.state, time.perf_counter()
+            state, kept, positions = jax.block_until_ready(self._call(before, self.step, segments, length))
+            rate = taken / max(time.perf_counter() - started, 1e-7)
+            host = self._to_columns(kept, taken)
+            good = self._judge(before, state, host, taken)
+            if good < taken:
+                # Deterministic steps: the state at the step that ended the run is made again from the chunk's start.
+                state = jax.block_until_ready(self._call(before, self.step, 1, good))[0]
+            self._keep(host, good, before, positions, length, segments)
+            self.step += good
+            self.state = state
+            progress.update(self.step, self.newest_loss)
+            if self.directory is not None:
+                self.directory.check()
+                if time.monotonic() - saved >= self.record.checkpoint_seconds:
+                    self.seconds += time.perf_counter() - begun
+                    begun = time.perf_counter()
+                    self._checkpoint()
+                    saved = time.monotonic()
+            if interrupted.is_set() and self.step < self.steps and self.status == "finished":
+                self.status = "interrupted"
+                self.message = f"interrupted after {self.step} of {self.steps} steps"
+                if self.directory is not None:
+                    self.message += f"; saved, go on with: thalweg resume {self.directory.path}"
+        self.seconds += time.perf_counter() - begun
+
+    def _plan(self, rate: float | None) -> tuple[int, int]:
+        """(length, segments) of the next chunk: about half a second, within the buffers."""
+        left = self.steps - self.step
+        wanted = 64 if rate is None else max(1, int(rate * _CHUNK_SECONDS))
+        if self.names or not self.method.autonomous:
+            wanted = min(wanted, _SCALARS)
+        stride, rows = self._stride, self._rows_per_chunk
+        if not stride:
+            return min(wanted, left), 1
+        to_mark = stride - self.step % stride
+        if rows == 0 or to_mark < stride or left < stride or wanted < stride:
+            return min(wanted, left, to_mark), 1
+        return stride, min(rows, wanted // stride, left // stride)
+
+    def _to_columns(self, kept: dict[str, Array], taken: int) -> dict[str, np.ndarray]:
+        columns = {name: np.asarray(kept[name])[:taken] for name in self.names}
+        steps = np.arange(self.step, self.step + taken)
+        if self.method.autonomous:
+            times = float(self.method.dynamics.start_time) + float(self.method.step_size) * steps  # pyright: ignore
+        else:
+            times = np.asarray(kept["time"])[:taken]
+        return {"step": steps, "time": times} | columns
+
+    def _judge(self, before: State, after: State, host: dict[str, np.ndarray], taken: int) -> int:
+        """How many of the chunk's steps count; sets the status where the run ends."""
+        losses = host.get("loss")
+        if losses is not None and len(losses):
+            limit = self.first_loss + _DIVERGED * max(1.0, abs(self.first_loss))
+            bad = ~np.isfinite(losses) | (losses > limit)
+            if bad.any():
+                at = int(np.argmax(bad))
+                self._diverged(losses, at)
+                return max(at - 1, 0) if at else 0
+            self.newest_loss = float(losses[-1])
+        hit = self._stops(host)
+        if hit is not None:
+            self.status = "stopped"
+            self.message = f"stopped at step {self.step + hit}, where the stop condition was met"
+            return hit
+        if not bool(_finite(after)):
+            good = self._last_finite(before, taken)
+            last = self._call(before, self.step, 1, good)[0]
+            assert self.method.objective is not None
+            loss = float(start_value_and_gradient(self.method.objective, last.lookahead)[0])
+            self._diverged(np.array([loss, np.nan]), 1, step=self.step + good + 1)
+            return good
+        return taken
+
+    def _last_finite(self, before: State, taken: int) -> int:
+        low, high = 0, taken
+        while high - low > 1:
+            middle = (low + high) // 2
+            state = self._call(before, self.step, 1, middle)[0]
+            low, high = (middle, high) if bool(_finite(state)) else (low, middle)
+        return low
+
+    def _stops(self, host: dict[str, np.ndarray]) -> int | None:
+        if self.stop is None:
+            return None
+        if isinstance(self.stop, Mapping):
+            met = np.zeros(len(host["step"]), bool)
+            for name, value in self.stop.items():
+                met |= host[name] <= value
+        else:
+            met = np.asarray(self.stop(host), bool)
+            if met.shape != host["step"].shape:
+                raise InputError(f"stop must return one truth value a step, {host['step'].shape}, but returns {met.shape}")
+        return int(np.argmax(met)) if met.any() else None
+
+    def _diverged(self, losses: np.ndarray, at: int, step: int | None = None) -> None:
+        step = self.step + at if step is None else step
+        largest = np.nanmax(losses[: at + 1], initial=-np.inf)
+        self.status = "diverged" if largest > self.first_loss + 10 * max(1.0, abs(self.first_loss)) else "not finite"
+        knobs = ", ".join(f"{k} {v:g}" for k, v in self.user_method.hyperparameters.items() if isinstance(v, float))
+        what = "diverged" if self.status == "diverged" else "became not finite"
+        self.message = f"{what} at step {step} with {knobs}{self._limit()}"
+
+    def _limit(self) -> str:
+        objective = self.user_method.objective
+        try:
+            curvature = getattr(objective, "smoothness", None) or largest_curvature(objective, self.x0, 100, 1e-4)
+            if not curvature > 0:
+                return "; the curvature at the start is not positive, so the linear theory gives no limit"
+            knob, limit = stable_limit(self.user_method, curvature)
+            return f"; at curvature {curvature:.4g} the stability limit is {knob} {limit:.4g}"
+        except InputError:
+            return ""
+
+    def _keep(
+        self, host: dict[str, np.ndarray], good: int, before: State,
+        positions: dict[str, Array], length: int, segments: int,
+    ) -> None:  # fmt: skip
+        host = {name: column[:good] for name, column in host.items()}
+        rows: dict[str, np.ndarray] = {}
+        stride = self._stride
+        if stride and self.step % stride == 0:
+            if positions and length == stride:
+                count = -(-good // stride)
+                parts = {part: np.asarray(array)[:count] for part, array in positions.items()}
+                at = np.arange(count) * stride
+            else:
+                parts, at = _host_parts(before), np.zeros(min(good, 1), int)
+                parts = {part: array[: len(at)] for part, array in parts.items()}
+            rows = {"step": host["step"][at], "time": host["time"][at], **parts} if len(at) else {}
+        self._store(host, rows)
+
+    def _store(self, host: dict[str, np.ndarray], rows: dict[str, np.ndarray]) -> None:
+        if self.directory is None:
+            for store, columns in ((self.kept, host), (self.rows, rows)):
+                for name, column in columns.items():
+                    store.setdefault(name, []).append(column)
+        elif len(host["step"]):
+            self.directory.append((lambda: _lines(host)) if self.names else None, rows)
+
+    def _finish(self) -> None:
+        """The last row belongs to the final state."""
+        objective = self.method.objective
+        assert objective is not None
+        # The last row has no step of its own: its loss is on the whole of the data, its time the clock's.
+        row: dict[str, Any] = {"step": np.array([self.step]), "time": np.array([self._time()])}
+        value = gradient = None
+        if {"loss", "gradient_norm"} & set(self.names):
+            value, gradient = start_value_and_gradient(objective, self.state.lookahead)
+        for name in self.names:
+            if name == "loss":
+                row[name] = np.array([float(value)])  # pyright: ignore[reportArgumentType]
+                self.newest_loss = float(value)  # pyright: ignore[reportArgumentType]
+            elif name == "gradient_norm":
+                row[name] = np.array([float(jnp.sqrt(inner(gradient, gradient)))])
+            else:
+                row[name] = np.array([float(_metric(name, self.method, objective, self.state, None))])
+        rows = {}
+        if self._stride and self.step % self._stride == 0:
+            rows = {"step": row["step"], "time": row["time"], **_host_parts(self.state)}
+        if not self.message:
+            self.message = f"made {self.steps} steps"
+        if self.status == "interrupted" and self.directory is not None:
+            self._checkpoint()
+            return
+        if self.directory is not None:
+            self._checkpoint()
+        self._store(row, rows)
+
+    def _time(self) -> float:
+        if self.state.clock is not None:
+            return float(self.state.clock.time)
+        return float(self.method.dynamics.start_time) + float(self.method.step_size) * self.step  # pyright: ignore
+
+    def _checkpoint(self) -> None:
+        assert self.directory is not None
+        paths, leaves = zip(*jax.tree_util.tree_flatten_with_path(self.state)[0], strict=True)
+        extra = {
+            "names": [jax.tree_util.keystr(path, simple=True, separator=".") for path in paths],
+            "status": self.status,
+            "message": self.message or f"running, {self.step} of {self.steps} steps",
+            "time": self._time(),
+            "gradients": self.gradients,
+            "seconds": self.seconds,
+            "compile_seconds": self.compile_seconds,
+        }
+        self.directory.checkpoint([np.asarray(leaf) for leaf in leaves], self.step, extra)
+
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
+        leaves, structure = jax.tree.flatten(self.state)
+        stored = checkpoint["leaves"]
+        placed = [jax.device_put(new, old.sharding) for new, old in zip(stored, leaves, strict=True)]
+        self.state = jax.tree.unflatten(structure, placed)
+        self.step = checkpoint["step"]
+        self.seconds, self.compile_seconds = checkpoint["seconds"], checkpoint["compile_seconds"]
+
+    def _result(self) -> Run:
+        cut = self.cut
+        state = self.state
+        final = Point(
+            cut(state.position), cut(state.lookahead), None if state.velocity is None else cut(state.velocity),
+            self._time(), self.step,
+        )  # fmt: skip
+        common = dict(
+            method=self.user_method, final=final, status=self.status, message=self.message,
+            gradients=self.gradients, seconds=self.seconds, compile_seconds=self.compile_seconds,
+        )  # fmt: skip
+        if self.directory is not None:
+            from ._record import read_config
+
+            return Run(**common, path=self.directory.path, config=read_config(self.directory.path))
+        metrics = {name: np.concatenate(columns) for name, columns in self.kept.items()}
+        trace = None
+        if self.rows:
+            rows = {name: np.concatenate(columns) for name, columns in self.rows.items()}
+            unravel = unraveler(self.x0)
+            velocity = rows.get("velocity")
+            trace = Trace(
+                rows["step"], rows["time"], unravel(rows["position"]), None if velocity is None else unravel(velocity)
+            )
+        return Run(**common, _metrics=metrics, _trace=trace)
+
+
+def _host_parts(state: State) -> dict[str, np.ndarray]:
+    parts = {"position": to_host(state.position)[None]}
+    return parts if state.velocity is None else parts | {"velocity": to_host(state.velocity)[None]}
+
+
+def _lines(host: dict[str, np.ndarray]) -> str:
+    names = list(host)
+    pattern = "{" + ", ".join(f'"{name}": %s' for name in names) + "}\n"
+    columns = [column.tolist() for column in host.values()]
+    text = "".join([pattern % row for row in zip(*columns, strict=True)])
+    if all(np.isfinite(column).all() for column in host.values()):
+        return text
+    # JSON has no NaN or infinity.
+    return text.replace(": nan", ": null").replace(": inf", ": null").replace(": -inf", ": null")
+
+
+class _Interrupt:
+    """While inside, the first Ctrl-C only sets a flag; the chunk ends and is saved. The second is as ever."""
+
+    def __init__(self, flag: threading.Event) -> None:
+        self._flag = flag
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self._flag.set()
+        signal.signal(signal.SIGINT, self._before)
+        del number, frame
+
+
+def describe(
+    method: Method, x0: Vector, steps: int, key: Any, record: Record,
+    velocity: Vector | None, source: Mapping[str, Any] | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The resolved configuration of a run: what a resumed run must agree with."""
+    from . import __version__
+
+    objective = method.objective
+    fn = getattr(objective, "fn", objective)
+    name = getattr(fn, "__qualname__", type(fn).__qualname__)
+    leaves = [
+        {"path": jax.tree_util.keystr(path, simple=True, separator="/"), "shape": list(leaf.shape), "dtype": str(leaf.dtype)}
+        for path, leaf in jax.tree_util.tree_flatten_with_path(x0)[0]
+    ]
+    config: dict[str, Any] = {
+        "run": {"steps": steps, "version": __version__},
+        "method": {
+            "dynamics": type(method.dynamics).__name__,
+            "scheme": repr(method.scheme),
+            "hyperparameters": {
+                k: v if isinstance(v, float) else getattr(v, "__qualname__", repr(v))
+                for k, v in method.hyperparameters.items()
+            },
+            "digest": _digest((method.dynamics, method.scheme, method.step_size)),
+        },
+        "objective": {"name": f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"},
+        "start": {"digest": _digest((x0, velocity)), "leaves": leaves},
+        "record": {"metrics": list(record.metrics), "positions": record.positions},
+    }
+    if key is not None:
+        config["run"]["key"] = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
+    if source is not None:
+        config["source"] = dict(source)
+    return config
+
+
+def _digest(tree: PyTree) -> str:
+    """A fingerprint of every array in a tree."""
+    total = hashlib.sha256()
+    for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array_like)):
+        array = np.asarray(leaf)
+        total.update(f"{array.dtype}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).view(np.uint8).tobytes() if array.ndim else array.tobytes())
+    return total.hexdigest()[:16]
