@@ -1,6 +1,7 @@
 """A method: a law of motion, a scheme and a step size."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -94,7 +95,7 @@ class Method(eqx.Module):
         """Everything random in one step."""
         return Draws(batch=None if self.objective is None else self.objective.draw(key))
 
-    def with_objective(self, objective: AbstractObjective) -> "Method":
+    def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
         return eqx.tree_at(lambda m: m.dynamics.objective, self, objective, is_leaf=lambda leaf: leaf is None)
 
@@ -148,18 +149,26 @@ class Method(eqx.Module):
     @property
     def gradients_per_step(self) -> int:
         """Gradients in one step, counted while the step is traced (a Hessian-vector product counts 2)."""
-        return self._count(lambda m, x: m.step(m.init(x))) - self.gradients_at_start
+        return self._counts()[1]
 
     @property
     def gradients_at_start(self) -> int:
         """Gradients the start takes (one for a half-step velocity that starts right)."""
-        return self._count(lambda m, x: m.init(x))
+        return self._counts()[0]
 
-    def _count(self, walk: Callable) -> int:
-        counter: list[int] = []
-        counting = self.with_objective(_Counting(counter=counter))
-        jax.eval_shape(lambda x: walk(counting, x), jnp.ones(1))
-        return sum(counter)
+    def _counts(self) -> tuple[int, int]:
+        bare = self.with_objective(None)
+        leaves, structure = jax.tree.flatten(bare)
+        # What is traced depends on no array's value, so one count serves every setting of the numbers.
+        known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
+        if known not in _COUNTS:
+            counter: list[int] = []
+            counting = self.with_objective(_Counting(counter))
+            state = jax.eval_shape(counting.init, jnp.ones(1))
+            at_start = sum(counter)
+            jax.eval_shape(counting.step, state)
+            _COUNTS[known] = (at_start, sum(counter) - at_start)
+        return _COUNTS[known]
 
     def _check_velocity(self, position: Vector, velocity: Vector) -> None:
         if not isinstance(self.dynamics, AbstractSecondOrder):
@@ -170,6 +179,9 @@ class Method(eqx.Module):
             a.shape != b.shape for a, b in zip(jax.tree.leaves(position), jax.tree.leaves(velocity), strict=True)
         ):
             raise InputError("the starting velocity must have the shape of the start")
+
+
+_COUNTS: dict[Any, tuple[int, int]] = {}
 
 
 class _Counting(AbstractObjective):

@@ -1,0 +1,111 @@
+"""Sphinx: the methods table and the API page are made from the package when their pages are read."""
+
+import importlib
+import inspect
+import re
+
+import thalweg as tw
+
+project = "thalweg"
+author = "the thalweg authors"
+release = version = tw.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinxcontrib.bibtex",
+]
+exclude_patterns = ["_build"]
+default_role = "code"
+nitpicky = False
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "unsrt"
+bibtex_reference_style = "author_year"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "Optimizers, samplers and flows as discretised dynamical systems",
+    "page_width": "1100px",
+    "fixed_sidebar": True,
+}
+html_title = "thalweg"
+
+
+def methods_table() -> str:
+    """Every row of the table, in Markdown."""
+    heads = ("method", "law of motion", "scheme", "order", "gradients", "stable where (curvature 1)", "reference")
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    for row in (row.as_dict() for row in tw.table()):
+        names = ", ".join(f"`{name}`" for name in (row["name"], *row["aliases"]))
+        stability = row["stability"].replace("<", "&lt;")
+        cells = (names, row["dynamics"], row["scheme"], row["order"], row["gradients_per_step"], stability)
+        lines.append("| " + " | ".join(map(str, cells)) + f" | {{cite:t}}`{row['reference']}` |")
+    return "\n".join(lines)
+
+
+def public_names() -> str:
+    """An autodoc directive for every public name, under the first line of its home's docstring."""
+    lines = []
+    for home, names in tw._HOMES.items():
+        lines += _section(importlib.import_module(f"thalweg.{home}"), "thalweg", names)
+    for name in tw._MODULES:
+        module = importlib.import_module(f"thalweg.{name}")
+        own = [
+            word
+            for word, value in vars(module).items()
+            if not word.startswith("_")
+            and (inspect.isfunction(value) or inspect.isclass(value))
+            and value.__module__.startswith("thalweg.")
+        ]
+        listed = [word for word in own if word not in tw.__all__]
+        if listed:
+            lines += _section(module, f"thalweg.{name}", listed)
+    return "\n".join(lines)
+
+
+def _section(module, prefix, names) -> list[str]:
+    title = inspect.getdoc(module).splitlines()[0].rstrip(".")
+    title = title if prefix == "thalweg" else f"`{prefix}`: {title}"
+    lines = ["", f"## {title}", "", "```{eval-rst}"]
+    for name in names:
+        value = getattr(tw if prefix == "thalweg" else module, name)
+        kind, members = ("class", "   :members:") if inspect.isclass(value) else ("function", "")
+        lines += [f".. auto{kind}:: {prefix}.{name}", members, ""]
+    return [*lines, "```"]
+
+
+def fill(app, docname, source) -> None:
+    """Put what is generated in the place of its marker."""
+    del app
+    if docname == "methods":
+        source[0] = source[0].replace("<!-- methods -->", methods_table())
+    if docname == "api":
+        source[0] = source[0].replace("<!-- names -->", public_names())
+
+
+def mathematics(app, what, name, obj, options, lines) -> None:
+    """Docstrings write $x$ and $$x$$, which autodoc reads as reStructuredText."""
+    del app, what, name, obj, options
+    text = "\n".join(lines)
+    text = re.sub(r"^[ ]*\$\$(.+?)\$\$", _displayed, text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"(?<![$\\`])\$([^$\n]+?)\$(?!\$)", r":math:`\1`\\ ", text)
+    lines[:] = text.split("\n")
+
+
+def _displayed(match: re.Match) -> str:
+    formula = "\n".join("   " + line.strip() for line in match.group(1).strip().split("\n"))
+    return f"\n.. math::\n\n{formula}\n"
+
+
+def setup(app):
+    """Connect the two."""
+    app.connect("source-read", fill)
+    app.connect("autodoc-process-docstring", mathematics, priority=400)

@@ -1,0 +1,40 @@
+"""The settings of conftest.py are in force, and in force where thalweg is loaded lazily."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jaxtyping import TypeCheckError
+
+import thalweg as tw
+
+
+def test_numbers_are_double_precision():
+    assert jnp.ones(1).dtype == jnp.float64
+    assert tw.gradient_descent(None, 0.1).step_size.dtype == jnp.float64
+
+
+def test_ranks_do_not_broadcast_silently():
+    with pytest.raises(ValueError, match="rank_promotion"):
+        jnp.ones((2, 3)) + jnp.ones(3)
+
+
+def test_a_wrong_type_is_refused_in_a_module_that_is_loaded_lazily():
+    with pytest.raises(TypeCheckError, match="method"):
+        tw.analysis.spectral_radius("momentum", 1.0)
+
+
+def test_a_wrong_shape_is_refused():
+    state = tw.schemes.State(jnp.ones(2))
+    with pytest.raises(TypeCheckError, match="shift"):
+        tw.schemes.State(state.lookahead, state.lookahead, shift=jnp.ones(2))
+
+
+def test_a_wrong_field_is_refused():
+    with pytest.raises(TypeCheckError, match="tableau"):
+        tw.RungeKutta("RK4")
+
+
+def test_the_seed_depends_on_the_test_alone(seed, key, rng, request):
+    assert seed == request.getfixturevalue("seed")
+    assert jnp.array_equal(jax.random.key_data(key), jax.random.key_data(jax.random.key(seed)))
+    assert 0 <= rng.random() < 1
