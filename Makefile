@@ -59,7 +59,7 @@ $(VENV)/.docs: EXTRAS := docs,plot,data
 
 $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing thalweg[$(EXTRAS)] into $(VENV) (minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	@touch $@
 
 $(BIN)/python:

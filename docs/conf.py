@@ -28,6 +28,7 @@ bibtex_default_style = "unsrt"
 bibtex_reference_style = "author_year"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 html_theme = "alabaster"
@@ -37,6 +38,7 @@ html_theme_options = {
     "fixed_sidebar": True,
 }
 html_title = "thalweg"
+html_show_copyright = False
 
 
 def methods_table() -> str:
@@ -72,7 +74,7 @@ def public_names() -> str:
 
 
 def _section(module, prefix, names) -> list[str]:
-    title = inspect.getdoc(module).splitlines()[0].rstrip(".")
+    title = inspect.getdoc(module).splitlines()[0].split(". ")[0].rstrip(".")
     title = title if prefix == "thalweg" else f"`{prefix}`: {title}"
     lines = ["", f"## {title}", "", "```{eval-rst}"]
     for name in names:

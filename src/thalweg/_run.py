@@ -22,7 +22,7 @@ from ._probe import stable_limit
 from ._progress import Progress
 from ._record import METRICS, Directory, Point, Record, Run, Trace, as_record
 from ._tree import Vector, inner, ravel, sharded, to_host, unraveler
-from .schemes import State
+from .schemes import Draws, State
 
 _CHUNK_SECONDS = 0.5
 # A chunk's scalars are kept on the device until it ends; a longer buffer makes a chunk no faster.
@@ -169,6 +169,15 @@ def _metric(name: str, method: Method, objective: AbstractObjective, state: Stat
     return method.step_size_at(state.clock)
 
 
+def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Array, State]:
+    """The loss where the gradient is taken, and the state after the step, from one evaluation."""
+    assert method.objective is not None
+    draws = method.draw(jax.random.fold_in(key, step)) if method.objective.stochastic else Draws()
+    shared = _Shared(method.objective, [])
+    loss = shared.value(state.lookahead, draws.batch)
+    return loss, method.with_objective(shared).step(state, draws)
+
+
 @eqx.filter_jit
 def _advance(
     method: Method, state: State, key: Any, start: Any, segments: Any, length: Any,
@@ -269,7 +278,7 @@ class _Loop:
     def _compile(self, progress: Progress) -> None:
         progress.announce("compiling")
         begun = time.perf_counter()
-        jax.block_until_ready(self._call(self.state, 0, 0, 0))
+        jax.block_until_ready((self._call(self.state, 0, 0, 0), _finite(self.state)))
         self.compile_seconds += time.perf_counter() - begun
 
     def _call(self, state: State, start: int, segments: int, length: int) -> Any:

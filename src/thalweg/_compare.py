@@ -1,0 +1,251 @@
+"""Methods side by side: same start, same budget of gradients, same tolerance."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import PyTree
+
+from ._curvature import top_curvature
+from ._errors import InputError, check_count, check_number
+from ._limit import measured_limit
+from ._method import Method
+from ._objective import as_position
+from ._probe import stable_limit
+from ._record import Record, Run
+from ._run import run
+from ._sweep import regime
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One method's part in a comparison.
+
+    Attributes:
+        method: how it is called.
+        hyperparameters: by name.
+        reached: whether the tolerance was met.
+        gradients: gradients it took to the tolerance, or the whole budget (median over seeds).
+        steps: steps likewise.
+        seconds: wall time to there, compilation apart.
+        loss: the last loss.
+        regime: "monotone", "oscillating" or "diverging".
+        predicted_limit: the largest stable learning rate (or step size) from the linear probe.
+        measured_limit: the same found by running on the objective itself; None where not asked for.
+        limit_of: the knob the limits are of.
+    """
+
+    method: str
+    hyperparameters: dict[str, Any]
+    reached: bool
+    gradients: int
+    steps: int
+    seconds: float
+    loss: float
+    regime: str
+    predicted_limit: float | None
+    measured_limit: float | None
+    limit_of: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The entry as JSON prints it."""
+        numbers = {k: v if isinstance(v, float) else str(v) for k, v in self.hyperparameters.items()}
+        return dataclasses.asdict(dataclasses.replace(self, hyperparameters=numbers))
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What `tw.compare` gives back.
+
+    Attributes:
+        entries: one `Entry` a method.
+        runs: the `Run` of each method by name (of the first seed).
+        methods: the methods by name.
+        tolerance: as given.
+        criterion: what the tolerance is on.
+        budget: gradients each method may take.
+        curvature: the largest curvature at the best point found, from which the limits follow.
+        minimiser: that point.
+        direction: the unit direction of that curvature.
+    """
+
+    entries: tuple[Entry, ...]
+    runs: dict[str, Run]
+    methods: dict[str, Method]
+    tolerance: float
+    criterion: str
+    budget: int
+    curvature: float
+    minimiser: PyTree
+    direction: PyTree
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """One dictionary a method."""
+        return [entry.as_dict() for entry in self.entries]
+
+    def __getitem__(self, name: str) -> Entry:
+        for entry in self.entries:
+            if entry.method == name:
+                return entry
+        raise KeyError(name)
+
+    def report(self, path: str | Path, title: str = "Comparison") -> Path:
+        """Write one page with plots that opens without a network."""
+        from .plot.report import write_report
+
+        return write_report(self, Path(path), title)
+
+    def __repr__(self) -> str:
+        from ._text import comparison_table, plain
+
+        return plain(comparison_table(self))
+
+
+def compare(
+    methods: Mapping[str, Method] | Sequence[Method],
+    x0: PyTree,
+    tolerance: float = 1e-6,
+    max_steps: int = 1000,
+    seeds: int = 1,
+    limits: bool = True,
+    out: str | Path | None = None,
+    progress: bool | None = None,
+    record: Record | int | None = None,
+    sources: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Comparison:
+    r"""Run methods from the same start on the same budget of gradients.
+
+    The tolerance is on the gap to the minimum, $f - f^\star \le \mathtt{tolerance}\,(f_0 - f^\star)$, where the
+    objective knows its minimum; else on the gradient, $\|g\| \le \mathtt{tolerance}\,\|g_0\|$.
+
+    Arguments:
+        methods: by name, or a sequence.
+        x0: the start, a pytree of float arrays.
+        tolerance: relative, as above.
+        max_steps: the budget in gradients: a method of s gradients a step makes `max_steps // s` steps.
+        seeds: keys to run with, for objectives that draw mini-batches; medians are reported.
+        limits: find each method's stability limit by running, beside the predicted one.
+        out: a directory that gets one run directory a method.
+        progress: as in `tw.run`.
+        record: what to keep besides loss and gradient norm; a whole number keeps positions.
+        sources: what `thalweg resume` needs, by name.
+
+    Returns:
+        a `Comparison`: prints as a table; `.entries`, `.runs`, `.report(path)`.
+
+    Raises:
+        InputError: no methods, different objectives, a bad budget, tolerance or start.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> f = tw.Objective(lambda x: 0.5 * jnp.sum(jnp.array([1.0, 10.0]) * x**2), minimum=0.0)
+    >>> both = {"gd": tw.gradient_descent(f, 0.1), "momentum": tw.momentum(f, 0.1, 0.5)}
+    >>> result = tw.compare(both, jnp.ones(2), tolerance=1e-8, max_steps=200)
+    >>> [(e.method, e.gradients, e.regime, round(e.predicted_limit, 3)) for e in result.entries]
+    [('gd', 77, 'monotone', 0.2), ('momentum', 27, 'oscillating', 0.3)]
+    """
+    named = _named(methods)
+    check_count("max_steps", max_steps)
+    check_count("seeds", seeds)
+    check_number("tolerance", tolerance, above=0.0)
+    x0 = as_position(x0)
+    objective = next(iter(named.values())).objective
+    assert objective is not None
+    keys = range(seeds) if objective.stochastic else range(1)
+    positions = record if isinstance(record, int) else 0 if record is None else record.positions
+    keep = Record(("loss", "gradient_norm"), positions)
+    runs: dict[str, list[Run]] = {}
+    for name, method in named.items():
+        steps = max(1, (max_steps - method.gradients_at_start) // method.gradients_per_step)
+        folder = None if out is None else Path(out) / name
+        runs[name] = [
+            run(
+                method, x0, steps, key=key if objective.stochastic else None, record=keep,
+                out=folder if key == 0 else None, progress=progress, source=(sources or {}).get(name),
+            )
+            for key in keys
+        ]  # fmt: skip
+    best = _best_point(objective, [r for found in runs.values() for r in found])
+    curvature, direction = top_curvature(objective, best)
+    criterion = "gap" if objective.minimum is not None else "gradient norm"
+    entries = tuple(
+        _entry(name, named[name], found, tolerance, best, direction, curvature, limits) for name, found in runs.items()
+    )
+    first = {name: found[0] for name, found in runs.items()}
+    return Comparison(entries, first, named, tolerance, criterion, max_steps, curvature, best, direction)
+
+
+def _named(methods: Any) -> dict[str, Method]:
+    if isinstance(methods, Method):
+        methods = [methods]
+    if not isinstance(methods, Mapping):
+        listed = list(methods)
+        names = [f"{type(m.dynamics).__name__} {getattr(m.scheme, 'name', type(m.scheme).__name__)}" for m in listed]
+        if len(set(names)) < len(names):
+            names = [f"{name} {i}" for i, name in enumerate(names)]
+        methods = dict(zip(names, listed, strict=True))
+    if not methods:
+        raise InputError("compare needs at least one method")
+    for name, method in methods.items():
+        if not isinstance(method, Method) or method.objective is None:
+            raise InputError(f"methods[{name!r}] must be a tw.Method with an objective, but is {method!r}")
+    objectives = {id(getattr(m.objective, "fn", m.objective)) for m in methods.values()}
+    if len(objectives) > 1:
+        raise InputError("methods must share one objective, or their losses do not compare")
+    return dict(methods)
+
+
+def _best_point(objective: Any, runs: list[Run]) -> PyTree:
+    if objective.minimiser is not None:
+        return objective.minimiser
+    losses = [run.metrics["loss"][-1] for run in runs]
+    order = np.argsort(np.where(np.isfinite(losses), losses, np.inf))
+    return runs[int(order[0])].final.lookahead
+
+
+def _entry(
+    name: str, method: Method, runs: list[Run], tolerance: float, minimiser: PyTree, direction: PyTree,
+    curvature: float, limits: bool,
+) -> Entry:  # fmt: skip
+    steps, reached = zip(*(_steps_to(run, method, tolerance) for run in runs), strict=True)
+    median = int(np.median(steps))
+    knob = predicted = measured = None
+    if not callable(method.step_size) and curvature > 0:
+        knob, predicted = stable_limit(method, curvature)
+        measured = measured_limit(method, minimiser, direction, curvature) if limits else None
+    total = max(runs[0].steps, 1)
+    return Entry(
+        method=name,
+        hyperparameters=method.hyperparameters,
+        reached=all(reached),
+        gradients=method.gradients_at_start + median * method.gradients_per_step,
+        steps=median,
+        seconds=float(np.median([r.seconds for r in runs])) * median / total,
+        loss=float(np.median([r.metrics["loss"][-1] for r in runs])),
+        regime=_worst([_regime(r) for r in runs]),
+        predicted_limit=predicted,
+        measured_limit=measured,
+        limit_of=knob or "",
+    )
+
+
+def _steps_to(run: Run, method: Method, tolerance: float) -> tuple[int, bool]:
+    """Steps until the tolerance is met for the first time."""
+    assert method.objective is not None
+    minimum = method.objective.minimum
+    values = run.metrics["gradient_norm"] if minimum is None else run.metrics["loss"] - minimum
+    met = values <= tolerance * values[0]
+    return (int(np.argmax(met)), True) if met.any() else (run.steps, False)
+
+
+def _regime(run: Run) -> str:
+    return "diverging" if run.status in ("diverged", "not finite") else regime(run.metrics["loss"])
+
+
+def _worst(regimes: list[str]) -> str:
+    order: Callable[[str], int] = ("monotone", "oscillating", "diverging").index
+    return max(regimes, key=order)
+
+
+

@@ -1,0 +1,190 @@
+"""Many settings at once: one compiled, vmapped program over hyperparameters and seeds."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, PyTree
+
+from ._errors import InputError, check_count
+from ._method import Method
+from ._objective import as_position, check_at_start
+from ._run import shared_step
+from ._tree import ravel, unraveler
+
+Grid = Mapping[str, ArrayLike] | Sequence[Mapping[str, float]]
+# A rise of the loss below this fraction of its start is rounding, not oscillation.
+_RISE = 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """What a sweep gives back.
+
+    Attributes:
+        settings: one array (n,) a hyperparameter, the n settings in order.
+        losses: (n, seeds, steps + 1), the loss before every step and at the end; None if not kept.
+        final_loss: (n, seeds).
+        final: the last positions, a pytree with leading axes (n, seeds).
+        shape: how the settings fold into the grid.
+    """
+
+    settings: dict[str, np.ndarray]
+    losses: np.ndarray | None
+    final_loss: np.ndarray
+    final: PyTree
+    shape: tuple[int, ...]
+
+    @property
+    def regimes(self) -> np.ndarray:
+        """(n, seeds) of "monotone", "oscillating" or "diverging"."""
+        if self.losses is None:
+            raise InputError("this sweep kept no losses; call tw.sweep with losses=True for the regimes")
+        return np.array([[regime(curve) for curve in seeds] for seeds in self.losses])
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The setting of least median final loss."""
+        finite = np.where(np.isfinite(self.final_loss), self.final_loss, np.inf)
+        index = int(np.argmin(np.median(finite, axis=1)))
+        return {name: float(values[index]) for name, values in self.settings.items()}
+
+    def folded(self, values: np.ndarray) -> np.ndarray:
+        """An array (n, ...) over the settings, folded to the shape of the grid."""
+        return values.reshape(*self.shape, *values.shape[1:])
+
+    def __repr__(self) -> str:
+        finite = int(np.isfinite(self.final_loss).sum())
+        best = ", ".join(f"{name}={value:.4g}" for name, value in self.best.items())
+        return (
+            f"Sweep({len(self.final_loss)} settings x {self.final_loss.shape[1]} seeds, "
+            f"{finite} ended finite; best {best})"
+        )
+
+
+def sweep(
+    make_method: Callable[..., Method],
+    grid: Grid,
+    x0: PyTree | Callable,
+    steps: int,
+    seeds: int = 1,
+    losses: bool = True,
+) -> Sweep:
+    """Run every setting of a grid in one compiled program.
+
+    Arguments:
+        make_method: `make_method(**setting)` returns the method, such as
+            `lambda learning_rate, momentum: tw.momentum(f, learning_rate, momentum)`.
+        grid: lists of values by name, of which every combination runs; or a list of settings.
+        x0: the start, or a function of a key that draws one.
+        steps: how many steps each setting makes.
+        seeds: how many keys each setting runs with; they drive mini-batches and a drawn start.
+        losses: keep the loss at every step.
+
+    Returns:
+        a `Sweep`: `.settings`, `.losses`, `.final_loss`, `.final`, `.best`, `.regimes`.
+
+    Raises:
+        InputError: an empty grid, a setting the method refuses, or a bad start.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> f = lambda x: 0.5 * jnp.sum(x**2)
+    >>> rates = {"learning_rate": [0.5, 1.0, 2.5]}
+    >>> result = tw.sweep(lambda learning_rate: tw.gradient_descent(f, learning_rate), rates, jnp.ones(2), 20)
+    >>> result.regimes[:, 0].tolist(), result.best
+    (['monotone', 'monotone', 'diverging'], {'learning_rate': 1.0})
+    """
+    settings, shape = _settings(grid)
+    steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
+    start = _start(x0)
+    first = as_position(start(jax.random.key(0)))
+    objective = _check_settings(make_method, settings)
+    check_at_start(objective, first)
+    columns = {name: jnp.asarray(values, float) for name, values in settings.items()}
+    curves, last, position = _program(make_method, columns, start, jnp.arange(seeds), steps, losses)
+    return Sweep(
+        settings, None if curves is None else np.asarray(curves), np.asarray(last), jax.tree.map(np.asarray, position), shape
+    )
+
+
+def regime(losses: np.ndarray) -> str:
+    """ "monotone", "oscillating" or "diverging": what a loss curve does."""
+    losses = np.asarray(losses, dtype=float)
+    if not np.isfinite(losses).all():
+        return "diverging"
+    scale = np.abs(losses[0]) + np.abs(losses[0] - losses.min())
+    if losses[-1] > losses[0] + _RISE * scale:
+        return "diverging"
+    return "oscillating" if np.any(np.diff(losses) > _RISE * scale) else "monotone"
+
+
+def _settings(grid: Grid) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
+    if isinstance(grid, Mapping):
+        axes = {name: np.atleast_1d(np.asarray(values, dtype=float)) for name, values in grid.items()}
+        if not axes or any(axis.ndim != 1 or axis.size == 0 for axis in axes.values()):
+            raise InputError("grid must map each hyperparameter to a non-empty list of values")
+        mesh = np.meshgrid(*axes.values(), indexing="ij")
+        return {name: m.ravel() for name, m in zip(axes, mesh, strict=True)}, tuple(len(axis) for axis in axes.values())
+    listed = list(grid)
+    if not listed or any(not isinstance(one, Mapping) or set(one) != set(listed[0]) for one in listed):
+        raise InputError("grid must be a dictionary of lists, or a non-empty list of settings with the same names")
+    return {name: np.array([float(one[name]) for one in listed]) for name in listed[0]}, (len(listed),)
+
+
+def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray]) -> Any:
+    """Build the method at the ends of every axis, so that a bad value is refused before anything is traced."""
+    if not callable(make_method):
+        raise InputError(f"make_method must be a function that returns a tw.Method, but is {make_method!r}")
+    rows = {0} | {int(pick(values)) for values in settings.values() for pick in (np.argmin, np.argmax)}
+    method: Any = None
+    for row in sorted(rows):
+        setting = {name: float(values[row]) for name, values in settings.items()}
+        try:
+            method = make_method(**setting)
+        except TypeError as error:
+            raise InputError(f"make_method(**{setting}) raised TypeError: {error}") from error
+        if not isinstance(method, Method) or method.objective is None:
+            raise InputError(f"make_method must return a tw.Method with an objective, but returned {method!r}")
+    return method.objective
+
+
+def _start(x0: PyTree | Callable) -> Callable:
+    if callable(x0):
+        return x0
+    return _Same(as_position(x0))
+
+
+class _Same(eqx.Module):
+    x0: PyTree
+
+    def __call__(self, key: Any) -> PyTree:
+        del key
+        return self.x0
+
+
+@eqx.filter_jit
+def _program(
+    make_method: Callable[..., Method], settings: dict[str, Array], start: Callable, seeds: Array, steps: int, losses: bool
+) -> tuple[Array | None, Array, PyTree]:
+    def one(setting: dict[str, Array], seed: Array) -> tuple[Array | None, Array, PyTree]:
+        key, start_key = jax.random.split(jax.random.key(seed))
+        x0 = start(start_key)
+        cut = unraveler(x0)
+        method = make_method(**setting).flattened(cut)
+
+        def step(state: Any, k: Array) -> tuple[Any, Array | None]:
+            loss, after = shared_step(method, state, key, k)
+            return after, loss if losses else None
+
+        state, curve = jax.lax.scan(step, method.init(ravel(x0)), jnp.arange(steps))
+        assert method.objective is not None
+        last = method.objective.value(state.lookahead)
+        if curve is not None:
+            curve = jnp.concatenate([curve, last[None]])
+        return curve, last, cut(state.position)
+
+    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(settings, seeds)

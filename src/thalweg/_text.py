@@ -1,0 +1,61 @@
+"""Results as tables on a terminal."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ._compare import Comparison
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number as short as it reads well; a dash for what is not there."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def make_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> "Table":
+    """A plain table: numbers to the right, words to the left."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for i, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(number(cell) for cell in row))
+    return table
+
+
+def comparison_table(comparison: "Comparison") -> "Table":
+    """A comparison, one method a row."""
+    rows = []
+    for entry in comparison.entries:
+        settings = ", ".join(f"{k} {number(v)}" for k, v in entry.hyperparameters.items())
+        gradients = str(entry.gradients) if entry.reached else f"> {entry.gradients}"
+        ms = 1e3 * entry.seconds
+        rows.append((
+            entry.method, settings, gradients, ms, entry.loss, entry.regime, entry.limit_of,
+            entry.predicted_limit, entry.measured_limit,
+        ))  # fmt: skip
+    title = f"To {comparison.criterion} {comparison.tolerance:g} of its start, at most {comparison.budget} gradients"
+    columns = ("method", "settings", "gradients", "ms", "last loss", "regime", "stable up to", "predicted", "measured")
+    return make_table(columns, rows, title)
+
+
+def plain(table: "Table", width: int = 140) -> str:
+    """A table as text without colour."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=width, no_color=True)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().rstrip()

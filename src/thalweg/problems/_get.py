@@ -1,0 +1,28 @@
+"""A problem by its name."""
+
+import dataclasses
+import importlib
+
+from .._errors import check_choice
+from ._catalogue import CATALOGUE
+from ._problem import Problem
+
+
+def get(name: str) -> Problem:
+    """The problem of a name, with the arguments its constructor has by default or by that name.
+
+    Arguments:
+        name: one of `names()`.
+
+    Raises:
+        InputError: the name is unknown (a near miss is suggested), or its data need scikit-learn.
+
+    >>> import thalweg as tw
+    >>> problem = tw.problems.get("rosenbrock")
+    >>> problem.start.shape, float(problem.objective.value(problem.objective.minimiser))
+    ((2,), 0.0)
+    """
+    check_choice("problem", name, CATALOGUE)
+    home, constructor, arguments = CATALOGUE[name]
+    module = importlib.import_module(f".{home}", __package__)
+    return dataclasses.replace(getattr(module, constructor)(**arguments), name=name)
