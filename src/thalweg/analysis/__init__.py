@@ -6,3 +6,5 @@ from .._probe import contraction_per_gradient as contraction_per_gradient
 from .._probe import largest_stable_learning_rate as largest_stable_learning_rate
 from .._probe import largest_stable_step as largest_stable_step
 from .._probe import spectral_radius as spectral_radius
+from .order import OrderResult as OrderResult
+from .order import convergence_order as convergence_order

@@ -41,7 +41,7 @@ def saddle(dimension: int = 2, *, instability: float | int = 1.0, offset: float 
     >>> f.gradient(jnp.zeros(2)).tolist(), f.hessian_vector_product(jnp.zeros(2), jnp.ones(2)).tolist()
     ([0.0, 0.0], [1.0, -1.0])
 
-    Reference: Lee, Simchowitz, Jordan and Recht (2016), section 3.
+    Reference: Lee, Simchowitz, Jordan and Recht (2016).
     """
     d = check_count("dimension", dimension, at_least=2)
     check_number("instability", instability, above=0.0)

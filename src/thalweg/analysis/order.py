@@ -1,0 +1,210 @@
+"""The observed order of convergence: how fast a method closes in on its own law of motion."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from .._curvature import largest_curvature
+from .._errors import InputError, check_count, check_number
+from .._method import Method
+from .._objective import as_position
+from .._tree import ravel, unraveler
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder
+
+_TOLERANCE = 1e-13
+# Reference and rounding are good to a few 1e-13 of the scale; an error 100 times that turns a slope by 0.01.
+_RELIABLE = 2e-11
+_STEPS = tuple(16 * 2**k for k in range(7))
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderResult:
+    """An observed order of convergence.
+
+    Attributes:
+        order: the slope of log error against log step between the two finest reliable runs.
+        steps: array (k,), how many steps each run took to the horizon.
+        errors: array (k,), distance of its last position from the reference, in units of x.
+        horizon: the time run over, in units of the law's time.
+        reference: "DOP853" or "given".
+    """
+
+    order: float
+    steps: np.ndarray
+    errors: np.ndarray
+    horizon: float
+    reference: str
+
+    @property
+    def slopes(self) -> np.ndarray:
+        """Array (k - 1,): the order seen between neighbouring runs, rounding floor and all."""
+        return -np.diff(np.log(self.errors)) / np.diff(np.log(self.steps))
+
+
+def convergence_order(
+    method: Method,
+    x0: PyTree = None,
+    horizon: float | None = None,
+    steps: Sequence[int] | None = None,
+    velocity: PyTree = None,
+    reference: PyTree = None,
+) -> OrderResult:
+    r"""The order at which a method converges to its law of motion, measured by running it.
+
+    $$\|\theta_n - \theta(t_0 + T)\| = C h^p + O(h^{p+1}),\qquad h = T/n$$
+
+    The law stays as it is and the step shrinks (a learning rate and a momentum would change the law
+    with the step). The reference is the law's own velocity or acceleration, integrated by scipy's
+    DOP853 at tolerance 1e-13. Only positions are compared: a leapfrog's velocity is half a step
+    behind. Everything is computed in float64.
+
+    The order is the slope between the two finest runs whose errors are both above 2e-11 of the
+    scale of x, a hundred times what the reference and rounding leave.
+
+    Arguments:
+        method: any deterministic method; its own step size is not used.
+        x0: the start, a pytree of float arrays; needed where the method has an objective. A method
+            without one is measured on `tw.problems.lopsided()`.
+        horizon: T, in units of the law's time; if None, four times the quickest time scale at the start
+            ($1/\ell b$ for gradient flow, $\sqrt{m/\ell}$ for a second-order law).
+        steps: numbers of steps, at least two; 16, 32, ..., 1024 if None.
+        velocity: the starting velocity of a second-order law, a pytree like `x0`; the law's own if None.
+        reference: the exact position at the horizon, a pytree like `x0`, where it is known.
+
+    Returns:
+        an `OrderResult`.
+
+    Raises:
+        InputError: no start, a stochastic objective, or fewer than two runs whose error can be trusted.
+
+    >>> import thalweg as tw
+    >>> law = tw.HeavyBall(None, friction=1.0)
+    >>> round(tw.analysis.convergence_order(tw.Method(law, tw.Leapfrog(), 0.1)).order, 1)
+    2.0
+    >>> round(tw.analysis.convergence_order(tw.Method(law, tw.Leapfrog(start="zero"), 0.1)).order, 1)
+    1.0
+
+    Reference: Hairer, Nørsett and Wanner (1993), theorem II.3.4 and section II.5 (DOP853).
+    """
+    if not isinstance(method, Method):
+        raise InputError(f"method must be a tw.Method, but is {method!r}")
+    with jax.enable_x64(True):
+        method, x0 = _problem(method, x0)
+        start = ravel(x0)
+        first_velocity = _velocity(method, x0, velocity)
+        flat = method.flattened(unraveler(x0))
+        horizon = _horizon(method, x0, horizon)
+        counts = _counts(steps)
+        exact = _reference(flat.dynamics, start, first_velocity, horizon) if reference is None else _given(reference, x0)
+        ends = [_run(flat, start, first_velocity, horizon / n, np.int64(n)) for n in counts]
+        errors = np.array([np.linalg.norm(np.asarray(end) - exact) for end in ends])
+    scale = max(float(np.max(np.abs(exact))), float(np.max(np.abs(start))))
+    order = _finest_slope(np.array(counts), errors, _RELIABLE * scale)
+    return OrderResult(order, np.array(counts), errors, horizon, "DOP853" if reference is None else "given")
+
+
+def _problem(method: Method, x0: PyTree) -> tuple[Method, PyTree]:
+    if method.objective is None:
+        from ..problems import lopsided
+
+        problem = lopsided()
+        method = method.with_objective(problem.objective)
+        x0 = problem.start if x0 is None else x0
+    if x0 is None:
+        raise InputError("x0 must be given where the method has an objective: convergence_order(method, x0)")
+    if method.objective is not None and method.objective.stochastic:
+        raise InputError("an order is measured with the full gradient; give the FiniteSum no batch_size")
+    return _in_float64(method), _in_float64(as_position(x0))
+
+
+def _in_float64(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
+
+
+def _velocity(method: Method, x0: PyTree, velocity: PyTree) -> Float[Array, " d"] | None:
+    if velocity is not None:
+        velocity = _in_float64(as_position(velocity))
+        method._check_velocity(x0, velocity)
+        return ravel(velocity)
+    if not isinstance(method.dynamics, AbstractSecondOrder):
+        return None
+    return ravel(method.dynamics.initial_velocity(x0))
+
+
+def _counts(steps: Sequence[int] | None) -> tuple[int, ...]:
+    counts = _STEPS if steps is None else tuple(check_count("steps", n) for n in steps)
+    if len(set(counts)) < 2:
+        raise InputError(f"steps must hold at least two different numbers of steps, but is {list(counts)}")
+    return tuple(sorted(set(counts)))
+
+
+def _horizon(method: Method, x0: PyTree, horizon: float | None) -> float:
+    if horizon is not None:
+        check_number("horizon", horizon, above=0.0)
+        return float(horizon)
+    curvature = largest_curvature(method.objective, x0, 50, 1e-2)
+    if not curvature > 0:
+        raise InputError("horizon must be given: the curvature at the start is not positive, so no time scale follows")
+    dynamics = method.dynamics
+    if isinstance(dynamics, AbstractFirstOrder):
+        rate = getattr(dynamics, "rate", 1.0)
+        return float(4.0 / (curvature * (rate(dynamics.start_time) if callable(rate) else rate)))
+    return float(4.0 * np.sqrt(float(getattr(dynamics, "mass", 1.0)) / curvature))
+
+
+def _given(reference: PyTree, x0: PyTree) -> np.ndarray:
+    reference = _in_float64(as_position(reference))
+    if jax.tree.map(jnp.shape, reference) != jax.tree.map(jnp.shape, x0):
+        raise InputError("reference must be a position of the shape of x0")
+    return np.asarray(ravel(reference))
+
+
+@eqx.filter_jit
+def _run(
+    method: Method, start: Array, velocity: Array | None, step: float | Array, steps: Any
+) -> Float[Array, " d"]:
+    method = method.with_step_size(step)
+    state = method.init(start, velocity)
+    return jax.lax.fori_loop(0, steps, lambda _, state: method.step(state), state).position
+
+
+@eqx.filter_jit
+def _field(dynamics: AbstractDynamics, time: Array, y: Array) -> Array:
+    if isinstance(dynamics, AbstractFirstOrder):
+        return dynamics.velocity(time, y)
+    assert isinstance(dynamics, AbstractSecondOrder)
+    x, v = jnp.split(y, 2)
+    return jnp.concatenate([v, dynamics.acceleration(time, x, v)])
+
+
+def _reference(dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float) -> np.ndarray:
+    from scipy.integrate import solve_ivp
+
+    # Nesterov's ODE is singular at t = 0 but its field has a limit there, which is the law's own; the
+    # solution is even in t, and DOP853 finds the first steps small enough by its error estimate.
+    y0 = np.asarray(start) if velocity is None else np.concatenate([start, velocity])
+    begin = float(dynamics.start_time)
+    solved = solve_ivp(
+        lambda t, y: np.asarray(_field(dynamics, jnp.asarray(t), jnp.asarray(y))),
+        (begin, begin + horizon), y0, method="DOP853", rtol=_TOLERANCE, atol=_TOLERANCE,
+    )  # fmt: skip
+    if not solved.success or not np.all(np.isfinite(solved.y[:, -1])):
+        raise InputError(f"the law has no solution up to the horizon {horizon:g} that DOP853 can follow; take a shorter one")
+    return solved.y[: start.size, -1]
+
+
+def _finest_slope(steps: np.ndarray, errors: np.ndarray, floor: float) -> float:
+    reliable = np.flatnonzero(np.isfinite(errors) & (errors > floor))
+    if len(reliable) < 2:
+        raise InputError(
+            "fewer than two runs have an error that is finite and above rounding; take other steps or another horizon "
+            f"(errors: {', '.join(f'{error:.1e}' for error in errors)})"
+        )
+    coarse, fine = reliable[-2:]
+    return float(np.log(errors[coarse] / errors[fine]) / np.log(steps[fine] / steps[coarse]))

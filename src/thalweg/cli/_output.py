@@ -1,0 +1,56 @@
+"""Results to stdout, everything else to stderr."""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+def print_json(rows: Any) -> None:
+    """A list of objects; what is not finite is null."""
+    print(json.dumps(_jsonable(rows), indent=1))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
+    """A table as wide as the terminal."""
+    from .._text import make_table
+
+    show(make_table(columns, rows, title))
+
+
+def show(table: Any) -> None:
+    """A rich table on stdout."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+
+
+def say(message: str) -> None:
+    """A line on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def new_directory(label: str) -> Path:
+    """runs/<label>-<time>, not there yet."""
+    label = label.replace(":", "-").replace("/", "-")
+    stem = f"{label}-{datetime.now():%Y%m%d-%H%M%S}"
+    path, count = Path("runs") / stem, 1
+    while path.exists():
+        count += 1
+        path = Path("runs") / f"{stem}-{count}"
+    return path
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return value.item() if hasattr(value, "item") else str(value)

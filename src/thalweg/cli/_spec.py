@@ -1,0 +1,144 @@
+"""What a user writes on the command line or in a config file, made into objects."""
+
+import importlib
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .._errors import InputError, check_choice, suggest
+
+
+def set_precision(bits: int) -> None:
+    """64-bit arithmetic unless the user asks for 32."""
+    if bits not in (32, 64):
+        raise InputError(f"precision must be 32 or 64, but is {bits}")
+    import jax
+
+    jax.config.update("jax_enable_x64", bits == 64)
+
+
+def read_config(path: Path | None, allowed: Iterable[str]) -> dict[str, Any]:
+    """A TOML file of options by name; a name that is no option is refused with the nearest one."""
+    if path is None:
+        return {}
+    if not path.is_file():
+        raise InputError(f"config {path} does not exist")
+    try:
+        config = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"config {path} is not TOML: {error}") from None
+    allowed = list(allowed)
+    for name in config:
+        if name.replace("-", "_") not in allowed:
+            raise InputError(f"config {path}: {name!r} is no option{suggest(name, allowed)}")
+    return {name.replace("-", "_"): value for name, value in config.items()}
+
+
+def attribute(reference: str, what: str) -> Any:
+    """`module:name`, imported from the working directory or the path."""
+    module_name, _, name = reference.partition(":")
+    if not module_name or not name:
+        raise InputError(f"{what} {reference!r} must be written module:name")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InputError(f"{what} {reference!r}: there is no module {error.name!r}") from None
+    except Exception as error:
+        raise InputError(f"{what} {reference!r}: importing {module_name} raised {_first_line(error)}") from error
+    if not hasattr(module, name):
+        raise InputError(f"{what} {reference!r}: module {module_name!r} has no {name!r}{suggest(name, _public(module))}")
+    return getattr(module, name)
+
+
+def objective_and_start(objective: str | None, start: str | None) -> tuple[Any, Any]:
+    """An objective of ours by name or of the user's as module:function, and where to begin."""
+    from .. import problems
+    from .._objective import as_objective, as_position
+
+    if not objective:
+        raise InputError(f"an objective is needed: one of {', '.join(problems.names())}, or module:function")
+    if ":" in objective:
+        found = as_objective(attribute(objective, "objective"))
+        if start is None:
+            raise InputError(f"objective {objective!r} needs a start: --start module:x0, or numbers such as 1.0,2.0")
+    elif objective not in problems.names():
+        raise InputError(
+            f"objective {objective!r} is unknown{suggest(objective, problems.names())} (yours is written module:function)"
+        )
+    else:
+        problem = problems.get(objective)
+        found, default = problem.objective, problem.start
+        if start is None:
+            return found, as_position(default)
+    return found, as_position(_start(start))  # pyright: ignore[reportArgumentType]
+
+
+def _start(start: str) -> Any:
+    import jax.numpy as jnp
+
+    if ":" in start:
+        found = attribute(start, "start")
+        return found() if callable(found) else found
+    try:
+        return jnp.array([float(number) for number in start.split(",")])
+    except ValueError:
+        raise InputError(f"start {start!r} must be module:x0, or numbers such as 1.0,2.0") from None
+
+
+def parse_method(spec: str) -> tuple[str, dict[str, float]]:
+    """`momentum:learning_rate=0.1,momentum=0.9` as a name and numbers."""
+    name, _, rest = spec.partition(":")
+    settings = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(f"method {spec!r}: write {name}:name=value,name=value")
+        settings[key.strip().replace("-", "_")] = parse_number(f"{name}: {key.strip()}", value)
+    return name.strip().replace("-", "_"), settings
+
+
+def parse_number(what: str, value: Any) -> float:
+    """A number, or one line."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} must be a number, but is {value!r}") from None
+
+
+def build_method(name: str, settings: Mapping[str, float], objective: Any, x0: Any) -> Any:
+    """The row's method; a step that is not given is half its stability limit at the start's curvature."""
+    from .._curvature import largest_curvature
+    from .._objective import check_at_start
+    from .._probe import stable_limit
+    from .._table import find_row
+
+    row = find_row(name)
+    knob = next(iter(row.defaults))
+    if knob in settings:
+        return row.build(objective, **settings)
+    trial = row.build(None, **settings)
+    check_at_start(objective, x0)
+    curvature = getattr(objective, "smoothness", None) or largest_curvature(objective, x0, 200, 1e-6)
+    if not curvature > 0:
+        raise InputError(f"{name} needs a {knob}: the curvature at the start is not positive, so none can be suggested")
+    _, limit = stable_limit(trial, curvature)
+    if not 0 < limit < float("inf"):
+        raise InputError(f"{name} needs a {knob}: its stability limit is {limit}, so none can be suggested")
+    return row.build(objective, **(dict(settings) | {knob: 0.5 * limit}))
+
+
+def check_format(value: str, options: Iterable[str]) -> None:
+    """A choice among formats."""
+    check_choice("format", value, options)
+
+
+def _public(module: Any) -> list[str]:
+    return [name for name in vars(module) if not name.startswith("_")] or ["(nothing)"]
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

@@ -1,0 +1,122 @@
+"""thalweg compare."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ._output import new_directory, print_json, say, show
+from ._spec import build_method, objective_and_start, parse_method, read_config, set_precision
+
+_METHODS = ("gradient_descent", "rk4", "momentum", "nesterov")
+_OPTIONS = (
+    "objective", "method", "start", "tolerance", "max_gradients", "seeds", "limits", "out", "report", "precision",
+)  # fmt: skip
+
+
+def compare(
+    objective: str | None = None,
+    *,
+    method: Annotated[list[str] | None, Parameter(name=["--method", "-m"])] = None,
+    start: str | None = None,
+    tolerance: float | None = None,
+    max_gradients: int | None = None,
+    seeds: int | None = None,
+    limits: bool | None = None,
+    out: Path | None = None,
+    report: Path | None = None,
+    precision: int | None = None,
+    config: Path | None = None,
+    progress: bool | None = None,
+    json: bool = False,
+) -> None:
+    """Run methods side by side: gradients to a tolerance, regime, predicted and measured stability limit.
+
+    Parameters
+    ----------
+    objective
+        A problem of ours (digits, breast-cancer, rosenbrock, ...) or module:function.
+    method
+        NAME or NAME:learning_rate=0.1,momentum=0.9; repeat it. A step that is not given is half the method's stability
+        limit at the start's curvature. Default: gradient_descent, rk4, momentum, nesterov.
+    start
+        module:x0 or numbers such as 1.0,2.0; ours have their own.
+    tolerance
+        On the gap to the minimum where it is known, else on the gradient norm, relative to the start [1e-3].
+    max_gradients
+        Budget of gradients for each method [600].
+    seeds
+        Seeds to run with, for objectives that draw mini-batches [1].
+    limits
+        Also find each stability limit by running [yes].
+    out
+        Directory for the runs [runs/compare-OBJECTIVE-TIME].
+    report
+        Write a page with plots here.
+    precision
+        64 or 32 bits [64].
+    config
+        A TOML file of these options.
+    progress
+        Show progress [where it takes longer than a second].
+    json
+        Print a list of objects.
+    """
+    options = read_config(config, _OPTIONS)
+    given = dict(
+        objective=objective, method=method, start=start, tolerance=tolerance, max_gradients=max_gradients,
+        seeds=seeds, limits=limits, out=out, report=report, precision=precision,
+    )  # fmt: skip
+    options |= {name: value for name, value in given.items() if value is not None}
+    set_precision(options.get("precision", 64))
+
+    import thalweg as tw
+
+    from .._errors import InputError, check_count, check_number
+
+    specs = options.get("method") or list(_METHODS)
+    specs = [specs] if isinstance(specs, str) else specs
+    parsed = [parse_method(spec) for spec in specs]
+    from .._table import find_row
+
+    for name, settings in parsed:
+        find_row(name).build(None, **settings)
+    tolerance = options.get("tolerance", 1e-3)
+    budget = options.get("max_gradients", 600)
+    check_number("tolerance", tolerance, above=0.0)
+    check_count("max_gradients", budget)
+    check_count("seeds", options.get("seeds", 1))
+    f, x0 = objective_and_start(options.get("objective"), options.get("start"))
+    labels = _labels([find_row(name).name for name, _ in parsed])
+    methods = {
+        label: build_method(name, settings, f, x0) for label, (name, settings) in zip(labels, parsed, strict=True)
+    }
+    source = {"objective": options["objective"], "precision": options.get("precision", 64)}
+    source |= {"start": options["start"]} if "start" in options else {}
+    sources = {
+        label: source | {"method": find_row(name).name, "hyperparameters": methods[label].hyperparameters}
+        for label, (name, _) in zip(labels, parsed, strict=True)
+    }
+    directory = Path(options["out"]) if "out" in options else new_directory(f"compare-{options['objective']}")
+    page = options.get("report")
+    if page is not None and Path(page).is_dir():
+        raise InputError(f"report {page} is a directory; give the file, such as {Path(page) / 'report.html'}")
+    result = tw.compare(
+        methods, x0, tolerance, budget, seeds=options.get("seeds", 1), limits=options.get("limits", True),
+        out=directory, progress=progress, record=1 if page is not None else None, sources=sources,
+    )  # fmt: skip
+    if json:
+        print_json(result.as_list())
+    else:
+        from .._text import comparison_table
+
+        show(comparison_table(result))
+    say(f"runs: {directory}")
+    if page is not None:
+        title = f"{options['objective']}: methods side by side"
+        say(f"report: {result.report(Path(page), title=title)}")
+
+
+def _labels(names: list[str]) -> list[str]:
+    """Names made different by a count where a method is compared with itself."""
+    return [name if names.count(name) == 1 else f"{name}-{names[:i].count(name) + 1}" for i, name in enumerate(names)]

@@ -1,0 +1,181 @@
+"""thalweg resume, list, show, export: what is done with runs on disk."""
+
+from pathlib import Path
+from typing import Any
+
+from ._output import print_json, print_table, say
+from ._spec import build_method, check_format, objective_and_start, set_precision
+
+
+def resume(directory: Path, *, steps: int | None = None, progress: bool | None = None, json: bool = False) -> int:
+    """Go on with a run that was stopped; the result is the one an uninterrupted run would have had.
+
+    Parameters
+    ----------
+    directory
+        The run directory.
+    steps
+        Go on to this many steps in all [as it was begun].
+    progress
+        Show progress [where it takes longer than a second].
+    json
+        Print a list of one object.
+    """
+    from .._errors import InputError
+    from .._record import read_config
+    from .run import finish
+
+    config = read_config(directory)
+    if "source" not in config:
+        raise InputError(
+            f"{directory} was begun from Python, not from the command line; go on with tw.run(..., out=..., resume=True)"
+        )
+    source = config["source"]
+    set_precision(source["precision"])
+
+    import thalweg as tw
+
+    f, x0 = objective_and_start(source["objective"], source.get("start"))
+    method = build_method(source["method"], source["hyperparameters"], f, x0)
+    record = tw.Record(tuple(config["record"]["metrics"]), config["record"]["positions"])
+    total = config["run"]["steps"] if steps is None else steps
+    if total < config["run"]["steps"]:
+        raise InputError(f"steps must be at least the {config['run']['steps']} the run was begun with, but is {total}")
+    key = source.get("seed", 0) if f.stochastic else None
+    result = tw.run(
+        method, x0, total, key=key, record=record, out=directory, resume=True, progress=progress,
+        stop=source.get("stop"), source=source,
+    )  # fmt: skip
+    return finish(result, json)
+
+
+def list_runs(root: Path = Path("runs"), *, json: bool = False) -> None:
+    """List the runs below a directory.
+
+    Parameters
+    ----------
+    root
+        Where to look.
+    json
+        Print a list of objects.
+    """
+    from .._errors import InputError
+    from .._record import Run
+
+    if not root.is_dir():
+        raise InputError(f"{root} is not a directory; give the one that holds the runs")
+    rows = []
+    for file in sorted(root.rglob("run.toml")):
+        try:
+            rows.append(summary(Run.load(file.parent)))
+        except (InputError, OSError, ValueError, KeyError) as error:
+            rows.append({"path": str(file.parent), "status": f"unreadable: {error}"})
+    if json:
+        print_json(rows)
+        return
+    columns = ("path", "objective", "method", "steps", "loss", "status")
+    print_table(columns, [[row.get(name) for name in columns] for row in rows])
+    if not rows:
+        say(f"no runs below {root}; make one with: thalweg run rosenbrock")
+
+
+def show(directory: Path, *, json: bool = False) -> None:
+    """Show one run: its configuration, how it ended, its metrics.
+
+    Parameters
+    ----------
+    directory
+        The run directory.
+    json
+        Print a list of one object.
+    """
+    from .._record import Run
+
+    result = Run.load(directory)
+    row = summary(result) | {"config": result.config}
+    if json:
+        print_json([row])
+        return
+    for name, value in summary(result).items():
+        print(f"{name:15} {value}")
+    metrics = result.metrics
+    if metrics:
+        count = len(metrics["step"])
+        picked = sorted({round(i * (count - 1) / 9) for i in range(10)})
+        print_table(tuple(metrics), [[metrics[name][i].item() for name in metrics] for i in picked])
+
+
+def export(directory: Path, out: Path, *, format: str | None = None) -> None:
+    """Write a run's metrics as csv or json, or metrics and positions as npz.
+
+    Parameters
+    ----------
+    directory
+        The run directory.
+    out
+        The file to write.
+    format
+        csv, json or npz [by the file's ending].
+    """
+    from .._errors import InputError
+    from .._record import Run, write_atomically
+
+    chosen = format or out.suffix.lstrip(".")
+    check_format(chosen, ("csv", "json", "npz"))
+    if out.exists():
+        raise InputError(f"{out} exists; choose another file")
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is not a directory")
+    result = Run.load(directory)
+    write_atomically(out, _exported(result, chosen))
+    say(f"wrote {out}")
+
+
+def _exported(result: Any, format: str) -> bytes:
+    import csv
+    import io
+    import json
+
+    import jax
+    import numpy as np
+
+    metrics = result.metrics
+    if format == "json":
+        rows = {name: [v if np.isfinite(v) else None for v in values.tolist()] for name, values in metrics.items()}
+        return json.dumps(rows).encode()
+    if format == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(metrics)
+        writer.writerows(zip(*(values.tolist() for values in metrics.values()), strict=True))
+        return text.getvalue().encode()
+    arrays = {f"metrics/{name}": values for name, values in metrics.items()}
+    if result.trace is not None:
+        arrays |= {"trace/step": result.trace.step, "trace/time": result.trace.time}
+        for part in ("position", "velocity"):
+            for path, leaf in jax.tree_util.tree_flatten_with_path(getattr(result.trace, part))[0]:
+                name = jax.tree_util.keystr(path, simple=True, separator="/")
+                arrays["/".join(filter(None, ("trace", part, name)))] = leaf
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def summary(result: Any) -> dict[str, Any]:
+    """A run in a row."""
+    config = result.config
+    loss = result.metrics.get("loss")
+    source = config.get("source", {})
+    return {
+        "path": str(result.path),
+        "objective": source.get("objective", config["objective"]["name"]),
+        "method": source.get("method", f"{config['method']['dynamics']} {config['method']['scheme']}"),
+        "hyperparameters": config["method"]["hyperparameters"],
+        "status": result.status,
+        "message": result.message,
+        "steps": result.steps,
+        "gradients": result.gradients,
+        "seconds": result.seconds,
+        "compile_seconds": result.compile_seconds,
+        "loss": float(loss[-1]) if loss is not None and len(loss) else None,
+    }

@@ -1,0 +1,152 @@
+"""thalweg run."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ._output import new_directory, print_json, say
+from ._spec import build_method, objective_and_start, parse_method, parse_number, read_config, set_precision
+
+_OPTIONS = (
+    "objective", "method", "learning_rate", "momentum", "step_size", "friction", "damping", "set", "steps", "start",
+    "seed", "record", "positions", "out", "precision", "stop",
+)  # fmt: skip
+_KNOBS = ("learning_rate", "momentum", "step_size", "friction", "damping")
+
+
+def run(
+    objective: str | None = None,
+    *,
+    method: Annotated[str | None, Parameter(name=["--method", "-m"])] = None,
+    learning_rate: float | None = None,
+    momentum: float | None = None,
+    step_size: float | None = None,
+    friction: float | None = None,
+    damping: float | None = None,
+    set: list[str] | None = None,
+    steps: int | None = None,
+    start: str | None = None,
+    seed: int | None = None,
+    record: list[str] | None = None,
+    positions: int | None = None,
+    stop: list[str] | None = None,
+    out: Path | None = None,
+    precision: int | None = None,
+    config: Path | None = None,
+    progress: bool | None = None,
+    json: bool = False,
+) -> int:
+    """Run one method and keep it in a directory.
+
+    Parameters
+    ----------
+    objective
+        A problem of ours (digits, breast-cancer, rosenbrock, ...) or module:function.
+    method
+        A row of `thalweg table`, also NAME:learning_rate=0.1,momentum=0.9 [momentum].
+    learning_rate
+        For methods that have one; half the stability limit at the start's curvature if not given.
+    momentum
+        For methods that have one.
+    step_size
+        For methods named by their law of motion.
+    friction
+        Of the heavy ball.
+    damping
+        r in Nesterov's r/t.
+    set
+        Any other hyperparameter, NAME=VALUE; repeat it.
+    steps
+        How many [1000].
+    start
+        module:x0 or numbers such as 1.0,2.0; ours have their own.
+    seed
+        For objectives that draw mini-batches [0].
+    record
+        Metrics kept at every step: loss, gradient_norm, speed, step_size [loss].
+    positions
+        Keep the position every so many steps [none].
+    stop
+        End where a metric is at most a value, such as loss=1e-6; repeat it.
+    out
+        Directory of the run [runs/OBJECTIVE-METHOD-TIME].
+    precision
+        64 or 32 bits [64].
+    config
+        A TOML file of these options.
+    progress
+        Show progress [where it takes longer than a second].
+    json
+        Print a list of one object.
+    """
+    options = read_config(config, _OPTIONS)
+    given: dict[str, Any] = dict(
+        objective=objective, method=method, learning_rate=learning_rate, momentum=momentum, step_size=step_size,
+        friction=friction, damping=damping, set=set, steps=steps, start=start, seed=seed, record=record,
+        positions=positions, stop=stop, out=out, precision=precision,
+    )  # fmt: skip
+    options |= {name: value for name, value in given.items() if value is not None}
+    set_precision(options.get("precision", 64))
+
+    import thalweg as tw
+
+    from .._errors import InputError, check_count
+    from .._table import find_row
+
+    name, settings = parse_method(options.get("method", "momentum"))
+    row = find_row(name)
+    settings |= _pairs("set", options.get("set"))
+    settings |= {knob: parse_number(knob, options[knob]) for knob in _KNOBS if knob in options}
+    row.build(None, **settings)
+    count = check_count("steps", options.get("steps", 1000))
+    seed = check_count("seed", options.get("seed", 0), at_least=0)
+    keep = tw.Record(tuple(options.get("record", ("loss",))), options.get("positions", 0))
+    until = _pairs("stop", options.get("stop")) or None
+    f, x0 = objective_and_start(options.get("objective"), options.get("start"))
+    built = build_method(name, settings, f, x0)
+    directory = Path(options.get("out") or new_directory(f"{options['objective']}-{row.name}"))
+    if (directory / "run.toml").exists():
+        raise InputError(f"{directory} already holds a run; go on with: thalweg resume {directory}")
+    source = {
+        "objective": options["objective"], "method": row.name, "hyperparameters": built.hyperparameters,
+        "precision": options.get("precision", 64), "seed": seed,
+    }  # fmt: skip
+    source |= {"start": options["start"]} if "start" in options else {}
+    source |= {"stop": until} if until else {}
+    say(f"run: {directory}")
+    key = seed if f.stochastic else None
+    result = tw.run(
+        built, x0, count, key=key, record=keep, out=directory, stop=until, progress=progress, source=source
+    )
+    return finish(result, json)
+
+
+def finish(result: Any, json: bool) -> int:
+    """Print how a run ended; its exit status."""
+    from .records import summary
+
+    row = summary(result)
+    if json:
+        print_json([row])
+    else:
+        for name, value in row.items():
+            print(f"{name:15} {value}")
+    return 0 if result.status in ("finished", "stopped") else 1
+
+
+def _pairs(option: str, items: Any) -> dict[str, float]:
+    """NAME=VALUE, several times, or a table of a config file."""
+    from .._errors import InputError
+
+    if not items:
+        return {}
+    if isinstance(items, dict):
+        return {name: parse_number(f"{option} {name}", value) for name, value in items.items()}
+    pairs = {}
+    for item in [items] if isinstance(items, str) else items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"--{option} {item!r} must be written NAME=VALUE")
+        pairs[name.strip().replace("-", "_")] = parse_number(f"--{option} {name.strip()}", value)
+    return pairs

@@ -1,0 +1,139 @@
+"""What holds for every problem by name."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import thalweg as tw
+from thalweg._objective import as_position, check_at_start
+from thalweg.problems import _catalogue
+
+NAMES = tw.problems.names()
+
+
+def near_start(problem, rng, count):
+    """Points about the start, stacked along a new leading axis."""
+    return jax.tree.map(lambda leaf: leaf + 0.3 * rng.normal(size=(count, *leaf.shape)), problem.start)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_round_trip(name):
+    problem = tw.problems.get(name)
+    assert problem.name == name
+    assert problem.description and "\n" not in problem.description
+    assert re.fullmatch(r"[a-z]+\d{4}", problem.reference)
+    assert problem.dimension == ravel_pytree(problem.start)[0].size
+
+
+def test_a_constructor_names_its_problem_as_the_catalogue_does():
+    own = {
+        name: getattr(tw.problems, maker)().name
+        for name, (_, maker, kwargs) in _catalogue.CATALOGUE.items()
+        if not kwargs
+    }
+    assert len(own) == len(NAMES) - 3
+    assert all(name == found for name, found in own.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_can_be_descended_from_its_start(name):
+    problem = tw.problems.get(name)
+    check_at_start(problem.objective, as_position(problem.start))
+    slope = ravel_pytree(problem.objective.gradient(problem.start))[0]
+    assert jnp.linalg.norm(slope) > 1e-3, "the start is not stationary"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_facts_are_known_or_computed(name):
+    known = tw.problems.get(name).objective
+    assert (known.minimum is None) == (known.minimiser is None)
+    assert (known.minimum is None) == (name in {"breast-cancer", "digits", "digits-network"})
+    convex = name.startswith("quadratic") or name in {"lopsided", "breast-cancer", "digits"}
+    assert convex == bool(known.strong_convexity) == bool(known.smoothness)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if tw.problems.get(name).objective.minimum is not None])
+def test_stated_minimum(name, rng):
+    problem = tw.problems.get(name)
+    f = problem.objective
+    assert jax.tree.map(jnp.shape, f.minimiser) == jax.tree.map(jnp.shape, problem.start)
+    np.testing.assert_allclose(f.value(f.minimiser), f.minimum, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(f.gradient(f.minimiser), 0.0, atol=1e-14)
+    about = f.minimiser + 3.0 * rng.normal(size=(1000, problem.dimension))
+    assert jnp.all(jax.vmap(f.value)(about) > f.minimum)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_jit_and_vmap_equal_a_loop(name, rng):
+    problem = tw.problems.get(name)
+    f = problem.objective
+    points = near_start(problem, rng, 3)
+    values, gradients = eqx.filter_jit(lambda f, x: jax.vmap(f.value_and_gradient)(x))(f, points)
+    for i in range(3):
+        value, gradient = f.value_and_gradient(jax.tree.map(lambda leaf, i=i: leaf[i], points))
+        np.testing.assert_allclose(values[i], value, rtol=1e-12)
+        for together, alone in zip(jax.tree.leaves(gradients), jax.tree.leaves(gradient), strict=True):
+            np.testing.assert_allclose(together[i], alone, rtol=1e-9, atol=1e-12 * float(jnp.abs(alone).max()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_against_differences(name, rng):
+    problem = tw.problems.get(name)
+    f = problem.objective
+    x, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], near_start(problem, rng, 1)))
+    v = jnp.asarray(rng.normal(size=x.size))
+    v, h = v / jnp.linalg.norm(v), 1e-5
+    difference = (f.value(unravel(x + h * v)) - f.value(unravel(x - h * v))) / (2 * h)
+    np.testing.assert_allclose(ravel_pytree(f.gradient(unravel(x)))[0] @ v, difference, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrays_are_traced_not_baked_in(name):
+    problem = tw.problems.get(name)
+    arrays, rest = eqx.partition(problem.objective, eqx.is_array)
+    traced = jax.make_jaxpr(lambda arrays, x: eqx.combine(arrays, rest).gradient(x))(arrays, problem.start)
+    assert sum(np.size(const) for const in traced.consts) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_built_again_it_is_the_same_function(name):
+    """Else the same problem built twice compiles twice."""
+    assert tw.problems.get(name).objective.fn is tw.problems.get(name).objective.fn
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_without_x64(name):
+    with jax.enable_x64(False):
+        problem = tw.problems.get(name)
+        value, gradient = problem.objective.value_and_gradient(problem.start)
+        for leaf in jax.tree.leaves(
+            (problem.start, problem.objective.args, problem.objective.minimiser, value, gradient)
+        ):
+            assert leaf.dtype == jnp.float32
+    wide = tw.problems.get(name)
+    assert wide.objective.value(wide.start).dtype == jnp.float64
+    np.testing.assert_allclose(value, wide.objective.value(wide.start), rtol=2e-6)
+
+
+def test_names_load_nothing():
+    code = "import sys, thalweg as tw; tw.problems.names(); print([m for m in ('jax', 'sklearn', 'scipy') if m in sys.modules])"
+    path = str(pathlib.Path(tw.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    assert {"Problem", "get", "names", "logistic_digits", "rosenbrock"} <= set(dir(tw.problems))
+    assert all(callable(getattr(tw.problems, name)) for name in dir(tw.problems))
+    with pytest.raises(AttributeError, match="no attribute 'rosenbrook'"):
+        tw.problems.rosenbrook  # noqa: B018
