@@ -251,25 +251,37 @@ def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the ob
     """The value at `x0`; refuse an objective that raises there, is no float scalar, or is not finite."""
     batch = objective.draw(jax.random.key(0)) if objective.stochastic else None
     try:
-        shape: Any = eqx.filter_eval_shape(objective.value, x0, batch)
-    except InputError:
-        raise
+        value, gradient = start_value_and_gradient(objective, x0, batch)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        shapes = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(x0))
-        raise InputError(f"{name} raised {type(error).__name__} at the start of shape {shapes}: {first}") from error
+        _explain(objective, x0, batch, name)
+        raise InputError(_raised(error, x0, name)) from error
+    if not np.isfinite(np.asarray(value)):
+        raise InputError(f"{name} is {float(value)} at the start; begin where it is finite")
+    if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(gradient)):
+        raise InputError(f"the gradient of {name} is not finite at the start; begin where it is")
+    return float(value)
+
+
+def _explain(objective: AbstractObjective, x0: Vector, batch: Batch, name: str) -> None:
+    """Raise what is wrong with the value, if it is that."""
+    try:
+        shape: Any = eqx.filter_eval_shape(objective.value, x0, batch)
+    except Exception as error:
+        raise InputError(_raised(error, x0, name)) from error
     if not hasattr(shape, "shape") or not hasattr(shape, "dtype"):
         raise InputError(f"{name} must return a scalar, but returns {type(shape).__name__}")
     if shape.shape != ():
         raise InputError(f"{name} must return a scalar, but returns shape {shape.shape}; take the mean or the sum")
     if not jnp.issubdtype(shape.dtype, jnp.floating):
         raise InputError(f"{name} must return a floating-point scalar, but returns {shape.dtype}")
-    value, gradient = start_value_and_gradient(objective, x0, batch)
-    if not np.isfinite(np.asarray(value)):
-        raise InputError(f"{name} is {float(value)} at the start; begin where it is finite")
-    if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(gradient)):
-        raise InputError(f"the gradient of {name} is not finite at the start; begin where it is")
-    return float(value)
+
+
+def _raised(error: Exception, x0: Vector, name: str) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    first = (str(error).strip().splitlines() or [""])[0]
+    shapes = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(x0))
+    return f"{name} raised {type(error).__name__} at the start of shape {shapes}: {first}"
 
 
 @eqx.filter_jit

@@ -197,7 +197,7 @@ def _advance(
         shared = _Shared(method.objective, [])
         now = values(state, draws, shared)
         after = method.with_objective(shared).step(state, draws)
-        return after, {name: kept[name].at[i].set(now[name].astype(kept[name].dtype)) for name in names}
+        return after, {name: kept[name].at[i].set(jnp.asarray(now[name], kept[name].dtype)) for name in names}
 
     def segment(j: Array, carry: Any) -> Any:
         state, kept, positions = carry

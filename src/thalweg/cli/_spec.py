@@ -122,7 +122,7 @@ def build_method(name: str, settings: Mapping[str, float], objective: Any, x0: A
         return row.build(objective, **settings)
     trial = row.build(None, **settings)
     check_at_start(objective, x0)
-    curvature = getattr(objective, "smoothness", None) or largest_curvature(objective, x0, 200, 1e-6)
+    curvature = largest_curvature(objective, x0, 200, 1e-6)
     if not curvature > 0:
         raise InputError(f"{name} needs a {knob}: the curvature at the start is not positive, so none can be suggested")
     _, limit = stable_limit(trial, curvature)

@@ -1,0 +1,61 @@
+"""python -m benchmarks [NAME ...] [--write]: run the questions, print the ratios, keep them in RESULTS.md."""
+
+import importlib
+import os
+import pkgutil
+import sys
+from datetime import date
+from pathlib import Path
+
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+os.environ.setdefault("EQX_ON_ERROR", "nan")
+
+from benchmarks._harness import Result, duration, machine  # noqa: E402
+
+
+def main() -> int:
+    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name[0] != "_"]
+    asked = [name for name in sys.argv[1:] if not name.startswith("--")]
+    unknown = set(asked) - set(names)
+    if unknown:
+        print(f"error: no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names)}", file=sys.stderr)
+        return 2
+    sections = []
+    held = True
+    for name in asked or names:
+        module = importlib.import_module(f"benchmarks.{name}")
+        print(f"\n{module.__doc__}", flush=True)
+        rows = []
+        for result in module.results():
+            rows.append(result)
+            held &= result.held
+            print(line(result), flush=True)
+        sections.append((name, module.__doc__ or "", rows))
+    if "--write" in sys.argv:
+        write(sections)
+    return 0 if held else 1
+
+
+def line(result: Result) -> str:
+    verdict = "held" if result.held else "NOT HELD"
+    return (
+        f"  {result.case:44} ours {duration(result.ours):>9}  peer {duration(result.peer):>9}  "
+        f"ratio {result.ratio:8.3f}  bound {result.bound:<6g} {verdict}"
+    )
+
+
+def write(sections: list[tuple[str, str, list[Result]]]) -> None:
+    text = [f"# What was measured\n\n{date.today()}, {machine()}. Medians of interleaved repeats; ratio is ours ÷ peer."]
+    for name, question, rows in sections:
+        text.append(f"\n## {name}\n\n{question.strip()}\n")
+        text.append("| case | ours | peer | ratio | bound | repeats | answers differ by |\n|---|---|---|---|---|---|---|")
+        for r in rows:
+            text.append(
+                f"| {r.case} | {duration(r.ours)} | {duration(r.peer)} | {r.ratio:.3f} | {r.bound:g}"
+                f"{'' if r.held else ' (not held)'} | {r.repeats} | {r.difference:.1e} |"
+            )
+    (Path(__file__).parent / "RESULTS.md").write_text("\n".join(text) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
