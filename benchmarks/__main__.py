@@ -10,7 +10,7 @@ from pathlib import Path
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("EQX_ON_ERROR", "nan")
 
-from benchmarks._harness import Result, duration, machine  # noqa: E402
+from benchmarks._harness import Result, duration, machine
 
 
 def main() -> int:
@@ -45,10 +45,12 @@ def line(result: Result) -> str:
 
 
 def write(sections: list[tuple[str, str, list[Result]]]) -> None:
-    text = [f"# What was measured\n\n{date.today()}, {machine()}. Medians of interleaved repeats; ratio is ours ÷ peer."]
+    text = ["# What was measured", f"\n{date.today()}, {machine()}."]
+    text.append("\nMedians of interleaved repeats; ratio is ours ÷ peer.")
     for name, question, rows in sections:
         text.append(f"\n## {name}\n\n{question.strip()}\n")
-        text.append("| case | ours | peer | ratio | bound | repeats | answers differ by |\n|---|---|---|---|---|---|---|")
+        text.append("| case | ours | peer | ratio | bound | repeats | answers differ by |")
+        text.append("|---|---|---|---|---|---|---|")
         for r in rows:
             text.append(
                 f"| {r.case} | {duration(r.ours)} | {duration(r.peer)} | {r.ratio:.3f} | {r.bound:g}"

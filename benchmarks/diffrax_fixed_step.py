@@ -11,9 +11,9 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks._harness import Result, compare
 
 import thalweg as tw
+from benchmarks._harness import Result, compare
 
 
 class RK4(diffrax.AbstractERK):

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import optax
-from benchmarks._harness import Result, compare
 
 import thalweg as tw
+from benchmarks._harness import Result, compare
 
 
 def results() -> Iterator[Result]:
@@ -50,5 +50,3 @@ def _theirs(fn, optimizer: optax.GradientTransformation, steps: int):
         return jax.lax.scan(step, (x, optimizer.init(x)), None, length=steps)[0][0]
 
     return loop
-
-

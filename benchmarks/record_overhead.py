@@ -12,9 +12,9 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from benchmarks._harness import Result, compare
 
 import thalweg as tw
+from benchmarks._harness import Result, compare
 
 
 def results() -> Iterator[Result]:

@@ -1,4 +1,7 @@
-"""Is a sweep of 1,000 settings × 300 steps of logistic regression on digits as fast as vmapped optax, and 15 times torch?"""
+"""Is a sweep of logistic regression on digits as fast as vmapped optax, and 15 times faster than torch loops?
+
+1,000 settings of (learning rate, momentum), 300 steps each; 20 torch loops are measured and scaled.
+"""
 
 import time
 from collections.abc import Iterator
@@ -8,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
-from benchmarks._harness import Result, compare
 
 import thalweg as tw
+from benchmarks._harness import Result, compare
 
 STEPS, SETTINGS, LOOPS = 300, 1000, 20
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import jax.numpy as jnp
 import numpy as np
 import torch
-from benchmarks._harness import Result, compare
 
 import thalweg as tw
+from benchmarks._harness import Result, compare
 
 
 def results() -> Iterator[Result]:

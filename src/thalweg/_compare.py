@@ -246,6 +246,3 @@ def _regime(run: Run) -> str:
 def _worst(regimes: list[str]) -> str:
     order: Callable[[str], int] = ("monotone", "oscillating", "diverging").index
     return max(regimes, key=order)
-
-
-

@@ -36,9 +36,7 @@ def largest_curvature(objective: Any, x: Vector, iterations: int = 200, toleranc
     return top_curvature(objective, x, iterations, tolerance)[0]
 
 
-def top_curvature(
-    objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10
-) -> tuple[float, Vector]:
+def top_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> tuple[float, Vector]:
     """The largest eigenvalue of the Hessian at x and its unit eigenvector."""
     objective = as_objective(objective)
     assert objective is not None

@@ -8,6 +8,10 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """Wrong input: one line that says what is wrong and what would be right."""
 
+    def __init__(self, message: str) -> None:
+        # What is quoted in it (an array, a method) may print as several.
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
+
 
 def suggest(word: str, options: Iterable[str]) -> str:
     """`"; did you mean 'momentum'?"` for a near miss, else the list of what exists."""
@@ -34,10 +38,10 @@ def check_number(
     below: float | None = None,
 ) -> None:
     """Refuse a concrete number outside its range; tracers pass, a sweep traces them."""
-    import jax
     import numpy as np
+    from jax.core import Tracer
 
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     if isinstance(value, bool | str | bytes | complex) or value is None:
         raise InputError(f"{what} must be a real number, but is {value!r}")

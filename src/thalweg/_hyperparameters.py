@@ -23,7 +23,8 @@ def momentum_from_friction(friction: ArrayLike, interval: ArrayLike, mass: Array
     Returns:
         $(\beta, \text{kick})$.
     """
-    half = 0.5 * jnp.asarray(friction) * interval / mass
+    friction, interval, mass = (jnp.asarray(value, float) for value in (friction, interval, mass))
+    half = 0.5 * friction * interval / mass
     return (1.0 - half) / (1.0 + half), interval / mass / (1.0 + half)
 
 

@@ -52,6 +52,7 @@ def measured_limit(method: Method, minimiser: Vector, direction: Vector, curvatu
     if not np.isfinite(centre) or centre == 0:
         return None
     low, high = centre * 10.0**-_DECADES, centre * 10.0**_DECADES
+    below = above = 0.0
     for _ in range(_ROUNDS):
         values = np.geomspace(low, high, _POINTS)
         rates = np.asarray(_growth(flat, knob, jnp.asarray(values, float), x, v, jnp.asarray(curvature**-0.5)), float)
@@ -59,8 +60,8 @@ def measured_limit(method: Method, minimiser: Vector, direction: Vector, curvatu
         if not grows.any() or grows[0]:
             return None
         first = int(np.argmax(grows))
-        low, high = values[first - 1], values[first]
-    return float(_crossing(low, high, rates[first - 1], rates[first]))
+        low, high, below, above = values[first - 1], values[first], rates[first - 1], rates[first]
+    return float(_crossing(low, high, below, above))
 
 
 def _crossing(low: float, high: float, below: float, above: float) -> float:

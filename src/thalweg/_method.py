@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from ._errors import InputError, check_number
@@ -18,8 +19,8 @@ from .schemes import AbstractScheme, Clock, Draws, State
 Schedule = Callable[[ArrayLike], ArrayLike]
 
 
-def _step_size(value: object) -> object:
-    return value if callable(value) else scalar(value)  # pyright: ignore[reportArgumentType]
+def _step_size(value: Any) -> Any:
+    return value if callable(value) else scalar(value)
 
 
 class Method(eqx.Module):
@@ -136,8 +137,8 @@ class Method(eqx.Module):
         """
         if callable(self.step_size):
             return {"step_size": self.step_size} | self._constants()  # pyright: ignore[reportReturnType]
-        return {
-            name: value if callable(value) or isinstance(value, jax.core.Tracer) else float(value)
+        return {  # pyright: ignore[reportReturnType]
+            name: value if callable(value) or isinstance(value, Tracer) else float(value)  # pyright: ignore
             for name, value in self.scheme.hyperparameters(self.dynamics, self.step_size).items()
         }
 
@@ -173,7 +174,8 @@ class Method(eqx.Module):
     def _check_velocity(self, position: Vector, velocity: Vector) -> None:
         if not isinstance(self.dynamics, AbstractSecondOrder):
             raise InputError(
-                f"a starting velocity needs a second-order law such as tw.HeavyBall, but the law is {type(self.dynamics).__name__}"
+                "a starting velocity needs a second-order law such as tw.HeavyBall, "
+                f"but the law is {type(self.dynamics).__name__}"
             )
         if jax.tree.structure(position) != jax.tree.structure(velocity) or any(
             a.shape != b.shape for a, b in zip(jax.tree.leaves(position), jax.tree.leaves(velocity), strict=True)
@@ -188,10 +190,6 @@ class _Counting(AbstractObjective):
     """Counts gradient evaluations as they are traced."""
 
     counter: list[int] = eqx.field(static=True)
-    minimum: float | None = None
-    minimiser: PyTree = None
-    smoothness: float | None = None
-    strong_convexity: float | None = None
 
     def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
         return Quadratic(jnp.ones(())).value(x, batch)

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, Key, PyTree
 
 from ._errors import InputError, check_count, check_number
@@ -22,10 +23,25 @@ class AbstractObjective(eqx.Module):
     Everything random in an evaluation is the argument `batch`, drawn by `draw`.
     """
 
-    minimum: eqx.AbstractVar[float | None]
-    minimiser: eqx.AbstractVar[PyTree]
-    smoothness: eqx.AbstractVar[float | None]
-    strong_convexity: eqx.AbstractVar[float | None]
+    @property
+    def minimum(self) -> float | None:
+        r"""$f^\star$, where it is known."""
+        return None
+
+    @property
+    def minimiser(self) -> PyTree:
+        """A point where the minimum is attained, where one is known."""
+        return None
+
+    @property
+    def smoothness(self) -> float | None:
+        """$L$, the largest curvature, where it is known."""
+        return None
+
+    @property
+    def strong_convexity(self) -> float | None:
+        r"""$\mu$, the smallest curvature, where it is known."""
+        return None
 
     @abc.abstractmethod
     def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
@@ -138,7 +154,8 @@ class FiniteSum(AbstractObjective):
         lengths = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(self.data)}
         if len(lengths) != 1 or None in lengths or 0 in lengths:
             raise InputError(
-                f"every array in data must have the same non-empty leading axis, but their lengths are {sorted(map(str, lengths))}"
+                "every array in data must have the same non-empty leading axis, "
+                f"but their lengths are {', '.join(sorted(map(str, lengths)))}"
             )
         if self.batch_size is not None:
             count = check_count("batch_size", self.batch_size)
@@ -175,18 +192,17 @@ class Flattened(AbstractObjective):
 
     objective: AbstractObjective
     unravel: Callable = eqx.field(static=True)
-    minimiser: PyTree = None
 
     @property
-    def minimum(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def minimum(self) -> float | None:
         return self.objective.minimum
 
     @property
-    def smoothness(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def smoothness(self) -> float | None:
         return self.objective.smoothness
 
     @property
-    def strong_convexity(self) -> float | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def strong_convexity(self) -> float | None:
         return self.objective.strong_convexity
 
     @property
@@ -208,10 +224,10 @@ class Quadratic(AbstractObjective):
     """
 
     curvature: Float[Array, "..."]
-    minimum: float | None = eqx.field(default=0.0, static=True)
-    minimiser: PyTree = None
-    smoothness: float | None = eqx.field(default=None, static=True)
-    strong_convexity: float | None = eqx.field(default=None, static=True)
+
+    @property
+    def minimum(self) -> float:
+        return 0.0
 
     def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
         del batch
@@ -235,14 +251,17 @@ def as_position(x0: PyTree[ArrayLike]) -> Vector:
     for leaf in leaves:
         if isinstance(leaf, str | bytes) or not isinstance(leaf, int | float | np.generic | np.ndarray | jax.Array):
             raise InputError(f"the start must be made of arrays of numbers, but holds {leaf!r}")
-        dtype = jnp.asarray(leaf).dtype if not isinstance(leaf, jax.core.Tracer) else leaf.dtype
+        if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "OSUMm":
+            raise InputError(f"the start must be made of arrays of numbers, but holds an array of {leaf.dtype}")
+        dtype = jnp.asarray(leaf).dtype if not isinstance(leaf, Tracer) else leaf.dtype
         if isinstance(leaf, bool | int) or not jnp.issubdtype(dtype, jnp.floating):
             raise InputError(
-                f"the start must be floating point, but holds {dtype}; write 1.0 instead of 1, or cast with astype(float)"
+                f"the start must be floating point, but holds {dtype}; "
+                "write 1.0 instead of 1, or cast with astype(float)"
             )
         if np.size(leaf) == 0:
             raise InputError("the start must hold at least one parameter, but an array in it is empty")
-        if not isinstance(leaf, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(leaf, dtype=float))):
+        if not isinstance(leaf, Tracer) and not np.all(np.isfinite(np.asarray(leaf, dtype=float))):
             raise InputError("the start must be finite, but holds NaN or infinity")
     return jax.tree.map(jnp.asarray, x0)
 

@@ -1,6 +1,6 @@
 """The linear probe: what one step of a method does to a quadratic, from the step itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -14,12 +14,14 @@ from ._objective import Objective
 from ._tree import scalar
 from .schemes import Clock
 
+Curvature = ArrayLike | Sequence[float]
+
 # Eigenvalues of these small matrices carry rounding of 1e-15 to 1e-14; a radius within this of 1 is 1.
 _ROUNDING = 1e-12
 _WEAK = (1e-9, 1e-8)
 
 
-def amplification(method: Method, curvature: ArrayLike, time: ArrayLike | None = None) -> np.ndarray:
+def amplification(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> np.ndarray:
     r"""The matrix of one step on $f = \tfrac12 x^\top H x$, by `jacfwd` of the step.
 
     $$\begin{pmatrix}\Theta^+\\ \eta^+\end{pmatrix} = A\begin{pmatrix}\Theta\\ \eta\end{pmatrix}$$
@@ -54,7 +56,7 @@ def amplification(method: Method, curvature: ArrayLike, time: ArrayLike | None =
         return np.asarray(_matrices(wide, hessian[None], step[None], time)[0, 0])
 
 
-def spectral_radius(method: Method, curvature: ArrayLike, time: ArrayLike | None = None) -> np.ndarray | float:
+def spectral_radius(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> np.ndarray | float:
     r"""$\rho(A)$, the factor by which the slowest mode shrinks a step; above 1 the method diverges.
 
     Arguments: as in `amplification`.
@@ -70,7 +72,7 @@ def spectral_radius(method: Method, curvature: ArrayLike, time: ArrayLike | None
     return float(radii) if radii.ndim == 0 else radii
 
 
-def contraction_per_gradient(method: Method, curvature: ArrayLike, time: ArrayLike | None = None) -> float:
+def contraction_per_gradient(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> float:
     r"""$\max_\ell \rho(A_\ell)^{1/s}$ for s gradients a step: what one gradient buys on these curvatures.
 
     >>> import thalweg as tw
@@ -80,7 +82,7 @@ def contraction_per_gradient(method: Method, curvature: ArrayLike, time: ArrayLi
     return float(np.max(spectral_radius(method, curvature, time)) ** (1.0 / method.gradients_per_step))
 
 
-def largest_stable_step(method: Method, curvature: ArrayLike, time: ArrayLike | None = None) -> float:
+def largest_stable_step(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> float:
     r"""The largest step size h at which $\rho(A) \le 1$ for every smaller step, the law held fixed.
 
     Arguments:
@@ -105,7 +107,7 @@ def largest_stable_step(method: Method, curvature: ArrayLike, time: ArrayLike | 
     return _boundary(radius, scale)
 
 
-def largest_stable_learning_rate(method: Method, curvature: ArrayLike) -> float:
+def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
     r"""The largest learning rate at which the method is stable, its momentum held fixed.
 
     Arguments:
@@ -133,14 +135,14 @@ def largest_stable_learning_rate(method: Method, curvature: ArrayLike) -> float:
     return _boundary(radius, 1.0 / np.max(np.abs(spectrum), initial=1e-300))
 
 
-def stable_limit(method: Method, curvature: ArrayLike) -> tuple[str, float]:
+def stable_limit(method: Method, curvature: Curvature) -> tuple[str, float]:
     """The knob a user turns (`learning_rate` where there is one, else `step_size`) and its limit."""
     if "learning_rate" in method.hyperparameters:
         return "learning_rate", largest_stable_learning_rate(method, curvature)
     return "step_size", largest_stable_step(method, curvature)
 
 
-def _spectrum(curvature: ArrayLike) -> np.ndarray:
+def _spectrum(curvature: Curvature) -> np.ndarray:
     array = np.asarray(curvature, dtype=float)
     return np.linalg.eigvalsh(array) if array.ndim == 2 else np.atleast_1d(array)
 
@@ -189,7 +191,7 @@ def _matrices_at_rates(method: Method, spectrum: Array, rates: Array) -> Float[A
     return jax.vmap(jax.vmap(at, (None, 0)), (0, None))(spectrum, rates)
 
 
-def _radius_at_steps(method: Method, curvature: ArrayLike, steps: np.ndarray, time: ArrayLike | None) -> np.ndarray:
+def _radius_at_steps(method: Method, curvature: Curvature, steps: np.ndarray, time: ArrayLike | None) -> np.ndarray:
     with jax.enable_x64(True):
         wide = _in_float64(method)
         time = wide.dynamics.late_time if time is None else scalar(time)

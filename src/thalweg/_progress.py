@@ -51,6 +51,7 @@ class Progress:
         if sys.stderr.isatty():
             if self._bar is None:
                 self._start()
+            assert self._bar is not None
             self._bar.update(self._task, completed=done, description=text)
         elif now - self._said >= _PLAIN_SECONDS:
             self._said = now

@@ -1,10 +1,10 @@
 """The run directory: what is written, when, and how it is read back.
 
-    run.toml        the resolved configuration
-    env.json        versions and machine
-    metrics.jsonl   one line a step
-    trace/*.npy     positions every so many steps, one growing array each
-    checkpoint/     the newest state, written aside and renamed
+run.toml        the resolved configuration
+env.json        versions and machine
+metrics.jsonl   one line a step
+trace/*.npy     positions every so many steps, one growing array each
+checkpoint/     the newest state, written aside and renamed
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import platform
 import queue
 import threading
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from ._errors import InputError, check_choice, check_count
+from ._errors import InputError, check_choice, check_count, check_number
 from ._tree import Unravel, unraveler
 
 METRICS = ("loss", "gradient_norm", "speed", "step_size")
@@ -51,16 +52,18 @@ class Record:
     checkpoint_seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        metrics = (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics)
+        metrics = (self.metrics,) if isinstance(self.metrics, str) else self.metrics
+        if not isinstance(metrics, Sequence):
+            raise InputError(f"metrics must be names, such as ('loss', 'speed'), but is {metrics!r}")
+        metrics = tuple(metrics)
         for name in metrics:
             check_choice("metric", name, METRICS)
         object.__setattr__(self, "metrics", metrics)
         object.__setattr__(self, "positions", check_count("positions", self.positions, at_least=0))
-        if not self.checkpoint_seconds >= 0:
-            raise InputError(f"checkpoint_seconds must be at least 0, but is {self.checkpoint_seconds}")
+        check_number("checkpoint_seconds", self.checkpoint_seconds, at_least=0.0)
 
 
-def as_record(record: "Record | int | str | Sequence[str] | None | bool") -> Record:
+def as_record(record: "Record | int | str | Sequence[str] | bool | None") -> Record:
     """A `Record`; a whole number is a stride of positions, a name or several are metrics, None keeps nothing."""
     if isinstance(record, Record):
         return record
@@ -111,7 +114,8 @@ class Run:
     Attributes:
         method: the method that ran, None for a run read from disk.
         final: the last finite `Point`.
-        status: "finished", "stopped", "interrupted", "diverged" or "not finite".
+        status: "finished", "stopped", "interrupted", "diverged" or "not finite"; "running" for a run read
+            from disk that is still going, or was killed.
         message: what happened, in a line.
         metrics: arrays by name; row k belongs to the state before step k, the last row to `final`.
         trace: a `Trace`, None if no positions were kept.
@@ -184,6 +188,7 @@ class Directory:
         self.path = path
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=8)
         self._error: BaseException | None = None
+        self._told = False
         self._thread: threading.Thread | None = None
         self._metrics: Any = None
         self._arrays: dict[str, GrowingArray] = {}
@@ -191,7 +196,7 @@ class Directory:
     def create(self, config: dict[str, Any]) -> None:
         """Lay out a new directory; one that already holds a run is refused."""
         if (self.path / "run.toml").exists():
-            raise InputError(f"{self.path} already holds a run; continue it with resume=True, or choose another directory")
+            raise InputError(f"{self.path} already holds a run; continue it with resume=True, or choose another")
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; choose a directory for the run")
         # A hidden file is what a killed start may have left aside.
@@ -235,6 +240,9 @@ class Directory:
                 self._metrics.write(lines().encode())
                 self._metrics.flush()
             for name, rows in arrays.items():
+                if rows.dtype.kind == "V":
+                    # NumPy stores no bfloat16; float32 holds the same numbers.
+                    rows = rows.astype(np.float32)
                 if name not in self._arrays:
                     (self.path / "trace").mkdir(exist_ok=True)
                     self._arrays[name] = GrowingArray(self.path / "trace" / f"{name}.npy")
@@ -269,16 +277,19 @@ class Directory:
             self._thread.join()
             self._thread = None
         for handle in (self._metrics, *self._arrays.values()):
-            if handle is not None:
-                handle.close()
+            try:
+                if handle is not None:
+                    handle.close()
+            except OSError as error:
+                self._error = self._error or error
         self._metrics, self._arrays = None, {}
         self.check()
 
     def check(self) -> None:
-        """Raise what the writer met."""
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise self._failure(error) if isinstance(error, OSError) else error
+        """Raise what the writer met, once; nothing is written after it."""
+        if self._error is not None and not self._told:
+            self._told = True
+            raise self._failure(self._error) if isinstance(self._error, OSError) else self._error
 
     def _failure(self, error: OSError) -> RecordError:
         reason = error.strerror or str(error)
@@ -321,11 +332,10 @@ class GrowingArray:
     def append(self, rows: np.ndarray) -> None:
         rows = np.ascontiguousarray(rows)
         if self._file is None:
-            new = not self._path.exists()
-            self._file = open(self._path, "w+b" if new else "r+b")  # noqa: SIM115
-            if new:
+            if not self._path.exists():
                 self._shape, self._dtype = rows.shape[1:], rows.dtype
-                self._write_header()
+                write_atomically(self._path, self._header())
+            self._file = open(self._path, "r+b")  # noqa: SIM115
         self._file.seek(self._HEADER + self._rows * self._row_bytes)
         self._file.write(rows.tobytes())
         self._file.flush()
@@ -354,7 +364,7 @@ class GrowingArray:
     def _row_bytes(self) -> int:
         return int(np.prod(self._shape, dtype=int)) * self._dtype.itemsize
 
-    def _write_header(self) -> None:
+    def _header(self) -> bytes:
         description = {
             "descr": np.lib.format.dtype_to_descr(self._dtype),
             "fortran_order": False,
@@ -364,8 +374,11 @@ class GrowingArray:
         length = self._HEADER - 10
         header = b"\x93NUMPY\x01\x00" + length.to_bytes(2, "little") + text.ljust(length - 1) + b"\n"
         assert len(header) == self._HEADER
+        return header
+
+    def _write_header(self) -> None:
         self._file.seek(0)
-        self._file.write(header)
+        self._file.write(self._header())
         self._file.flush()
 
 
@@ -389,7 +402,8 @@ def write_checkpoint(path: Path, leaves: list[np.ndarray], about: dict[str, Any]
 
     buffer = io.BytesIO()
     # NumPy stores no bfloat16; its bits travel as unsigned integers, its name in `about`.
-    stored = {f"leaf{i}": leaf.view(f"u{leaf.dtype.itemsize}") if leaf.dtype.kind == "V" else leaf for i, leaf in enumerate(leaves)}
+    plain = [leaf.view(f"u{leaf.dtype.itemsize}") if leaf.dtype.kind == "V" else leaf for leaf in leaves]
+    stored = {f"leaf{i}": leaf for i, leaf in enumerate(plain)}
     about = about | {"dtypes": [str(leaf.dtype) for leaf in leaves]}
     np.savez(buffer, about=np.array(json.dumps(about)), **stored)  # pyright: ignore[reportArgumentType]
     (path / "checkpoint").mkdir(exist_ok=True)
@@ -403,9 +417,12 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     file = path / "checkpoint" / "state.npz"
     if not file.exists():
         return None
-    with np.load(file, allow_pickle=False) as stored:
-        about = json.loads(str(stored["about"]))
-        about["leaves"] = [stored[f"leaf{i}"].view(dtype) for i, dtype in enumerate(about["dtypes"])]
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            about["leaves"] = [stored[f"leaf{i}"].view(dtype) for i, dtype in enumerate(about["dtypes"])]
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+        raise RecordError(f"{file} is damaged: {error}") from error
     return about
 
 
@@ -445,12 +462,13 @@ def read_metrics(path: Path) -> dict[str, np.ndarray]:
         return {}
     text = file.read_bytes()
     lines = text[: text.rfind(b"\n") + 1].splitlines()
-    rows = json.loads(b"[" + b",".join(lines) + b"]")
+    try:
+        rows = json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError as error:
+        raise RecordError(f"{file} is damaged: {error}") from error
     names = rows[0] if rows else ()
-    return {
-        name: np.array([np.nan if row[name] is None else row[name] for row in rows], dtype=int if name == "step" else float)
-        for name in names
-    }
+    columns = {name: [np.nan if row[name] is None else row[name] for row in rows] for name in names}
+    return {name: np.array(column, dtype=int if name == "step" else float) for name, column in columns.items()}
 
 
 def read_trace(path: Path, structure: Unravel | None) -> Trace | None:
@@ -481,7 +499,11 @@ def load(path: Path) -> Run:
         for part in ("lookahead", "velocity", "shift")
     }
     lookahead, velocity, shift = parts["lookahead"], parts["velocity"], parts["shift"]
-    position = lookahead - (shift * velocity).astype(lookahead.dtype) if shift.size else lookahead
+    position = lookahead
+    if shift.size:
+        # As `State.position` does it, to the last bit, whatever precision JAX is set to here.
+        wide = np.promote_types(lookahead.dtype, np.float32)
+        position = (lookahead.astype(wide) - shift.astype(wide) * velocity.astype(wide)).astype(lookahead.dtype)
     cut = _recorded_structure(config)
     final = Point(
         cut(position), cut(lookahead), cut(velocity) if velocity.size else None, checkpoint["time"], checkpoint["step"]

@@ -1,6 +1,7 @@
 """The one loop: compiled chunks of steps, and the host between them."""
 
 import hashlib
+import os
 import signal
 import threading
 import time
@@ -99,9 +100,7 @@ def run(
     return loop.go(directory, checkpoint)
 
 
-def _check(
-    method: Any, steps: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any
-) -> tuple[Record, Any]:
+def _check(method: Any, steps: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
     if not isinstance(method, Method):
         raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
     check_count("steps", steps, at_least=0)
@@ -111,6 +110,8 @@ def _check(
         raise InputError("this objective draws mini-batches; give a key, such as key=0")
     if resume and out is None:
         raise InputError("resume needs the directory of the run: out=...")
+    if out is not None and not isinstance(out, str | os.PathLike):
+        raise InputError(f"out must be the path of a directory, but is {out!r}")
     record = as_record(record)
     if isinstance(stop, Mapping):
         for name, value in stop.items():
@@ -122,9 +123,19 @@ def _check(
         raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
     if "speed" in record.metrics and method.dynamics.order == 1:
         raise InputError("metric 'speed' needs a second-order law; a first-order one has no velocity")
-    if key is not None and not isinstance(key, jax.Array):
-        key = jax.random.key(check_count("key", key, at_least=0))
-    return record, key
+    return record, None if key is None else _as_key(key)
+
+
+def _as_key(key: Any) -> Array:
+    if not isinstance(key, jax.Array):
+        return jax.random.key(check_count("key", key, at_least=0))
+    try:
+        word = jax.random.key_data(key)
+    except TypeError:
+        word = None
+    if word is None or word.ndim != 1:
+        raise InputError(f"key must be one seed or JAX key, such as key=0, but is {key.dtype} of shape {key.shape}")
+    return key
 
 
 class _Shared(AbstractObjective):
@@ -132,10 +143,6 @@ class _Shared(AbstractObjective):
 
     base: AbstractObjective
     seen: list[Any] = eqx.field(static=True)
-    minimum: float | None = None
-    minimiser: PyTree = None
-    smoothness: float | None = None
-    strong_convexity: float | None = None
 
     def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Array, Vector]:
         for seen, drawn, value, gradient in self.seen:
@@ -188,7 +195,7 @@ def _advance(
 
     def values(state: State, draws: Any, objective: AbstractObjective) -> dict[str, Array]:
         found = {name: _metric(name, method, objective, state, draws.batch) for name in metrics}
-        return found if method.autonomous else found | {"time": state.time}
+        return found if state.time is None else found | {"time": state.time}
 
     def one(i: Array, carry: tuple[State, dict[str, Array]]) -> tuple[State, dict[str, Array]]:
         state, kept = carry
@@ -202,9 +209,7 @@ def _advance(
     def segment(j: Array, carry: Any) -> Any:
         state, kept, positions = carry
         if rows:
-            positions = {
-                part: positions[part].at[j].set(getattr(state, part)) for part in positions
-            }
+            positions = {part: positions[part].at[j].set(getattr(state, part)) for part in positions}
         state, kept = jax.lax.fori_loop(j * length, (j + 1) * length, one, (state, kept))
         return state, kept, positions
 
@@ -216,9 +221,15 @@ def _advance(
     return jax.lax.fori_loop(0, segments, segment, (state, kept, positions))
 
 
-@jax.jit
-def _finite(state: State) -> Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.lookahead)]))
+@eqx.filter_jit
+def _look(method: Method, state: State, key: Any, step: Any, loss: bool) -> tuple[Array, Array | None]:
+    """Whether a state is finite, and the loss there as its next step would see it."""
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.lookahead)]))
+    if not loss:
+        return finite, None
+    assert method.objective is not None
+    draws = method.draw(None if key is None else jax.random.fold_in(key, step))
+    return finite, method.objective.value(state.lookahead, draws.batch)
 
 
 class _Loop:
@@ -265,6 +276,8 @@ class _Loop:
         label = type(self.method.dynamics).__name__
         try:
             with _Interrupt(interrupted), Progress(self.steps, self.progress, label) as progress:
+                if directory is not None and checkpoint is None:
+                    self._checkpoint()
                 self._compile(progress)
                 self._chunks(progress, interrupted)
             self._finish()
@@ -278,7 +291,7 @@ class _Loop:
     def _compile(self, progress: Progress) -> None:
         progress.announce("compiling")
         begun = time.perf_counter()
-        jax.block_until_ready((self._call(self.state, 0, 0, 0), _finite(self.state)))
+        jax.block_until_ready((self._call(self.state, 0, 0, 0), self._look(self.state, 0)))
         self.compile_seconds += time.perf_counter() - begun
 
     def _call(self, state: State, start: int, segments: int, length: int) -> Any:
@@ -288,6 +301,9 @@ class _Loop:
             self.method, state, self.key, np.int64(start), np.int64(segments), np.int64(length),
             self.names, scalars, self._rows_per_chunk,
         )  # fmt: skip
+
+    def _look(self, state: State, step: int) -> tuple[Array, Array | None]:
+        return _look(self.method, state, self.key, np.int64(step), "loss" in self.names)
 
     @property
     def _stride(self) -> int:
@@ -360,35 +376,44 @@ class _Loop:
 
     def _judge(self, before: State, after: State, host: dict[str, np.ndarray], taken: int) -> int:
         """How many of the chunk's steps count; sets the status where the run ends."""
-        losses = host.get("loss")
-        if losses is not None and len(losses):
-            limit = self.first_loss + _DIVERGED * max(1.0, abs(self.first_loss))
-            bad = ~np.isfinite(losses) | (losses > limit)
-            if bad.any():
-                at = int(np.argmax(bad))
-                self._diverged(losses, at)
-                return max(at - 1, 0) if at else 0
-            self.newest_loss = float(losses[-1])
-        hit = self._stops(host)
+        finite, loss = jax.device_get(self._look(after, self.step + taken))
+        losses = None if loss is None else np.append(host["loss"], loss)
+        bad = None if losses is None else self._first_bad(losses)
+        if bad is None and not finite:
+            bad = self._last_finite(before, taken) + 1
+        # What happens first decides, so that the end does not depend on where chunks were cut.
+        hit = self._stops({name: column[:bad] for name, column in host.items()})
         if hit is not None:
             self.status = "stopped"
             self.message = f"stopped at step {self.step + hit}, where the stop condition was met"
             return hit
-        if not bool(_finite(after)):
-            good = self._last_finite(before, taken)
-            last = self._call(before, self.step, 1, good)[0]
-            assert self.method.objective is not None
-            loss = float(start_value_and_gradient(self.method.objective, last.lookahead)[0])
-            self._diverged(np.array([loss, np.nan]), 1, step=self.step + good + 1)
+        if bad is not None:
+            good = max(bad - 1, 0)
+            self._diverged(self._losses_around(before, losses, good), self.step + bad)
             return good
+        if losses is not None:
+            self.newest_loss = float(losses[-2])
         return taken
+
+    def _first_bad(self, losses: np.ndarray) -> int | None:
+        limit = self.first_loss + _DIVERGED * max(1.0, abs(self.first_loss))
+        bad = ~np.isfinite(losses) | (losses > limit)
+        return int(np.argmax(bad)) if bad.any() else None
+
+    def _losses_around(self, before: State, losses: np.ndarray | None, good: int) -> np.ndarray:
+        """The last loss that counts and the one after it."""
+        if losses is not None:
+            return losses[good : good + 2]
+        assert self.method.objective is not None
+        last = self._call(before, self.step, 1, good)[0]
+        return np.asarray(start_value_and_gradient(self.method.objective, last.lookahead)[0])[None]
 
     def _last_finite(self, before: State, taken: int) -> int:
         low, high = 0, taken
         while high - low > 1:
             middle = (low + high) // 2
             state = self._call(before, self.step, 1, middle)[0]
-            low, high = (middle, high) if bool(_finite(state)) else (low, middle)
+            low, high = (middle, high) if self._look(state, 0)[0] else (low, middle)
         return low
 
     def _stops(self, host: dict[str, np.ndarray]) -> int | None:
@@ -401,16 +426,19 @@ class _Loop:
         else:
             met = np.asarray(self.stop(host), bool)
             if met.shape != host["step"].shape:
-                raise InputError(f"stop must return one truth value a step, {host['step'].shape}, but returns {met.shape}")
+                expected = host["step"].shape
+                raise InputError(f"stop must return one truth value a step, {expected}, but returns {met.shape}")
         return int(np.argmax(met)) if met.any() else None
 
-    def _diverged(self, losses: np.ndarray, at: int, step: int | None = None) -> None:
-        step = self.step + at if step is None else step
-        largest = np.nanmax(losses[: at + 1], initial=-np.inf)
+    def _diverged(self, losses: np.ndarray, step: int) -> None:
+        largest = np.nanmax(losses, initial=-np.inf)
         self.status = "diverged" if largest > self.first_loss + 10 * max(1.0, abs(self.first_loss)) else "not finite"
-        knobs = ", ".join(f"{k} {v:g}" for k, v in self.user_method.hyperparameters.items() if isinstance(v, float))
+        knobs = self.user_method.hyperparameters
+        if callable(self.user_method.step_size):
+            knobs = knobs | {"step_size": float(np.asarray(self.user_method.step_size(max(step - 1, 0))))}
         what = "diverged" if self.status == "diverged" else "became not finite"
-        self.message = f"{what} at step {step} with {knobs}{self._limit()}"
+        with_ = ", ".join(f"{name} {value:g}" for name, value in knobs.items() if isinstance(value, float))
+        self.message = f"{what} at step {step} with {with_}{self._limit()}"
 
     def _limit(self) -> str:
         objective = self.user_method.objective
@@ -420,7 +448,8 @@ class _Loop:
                 return "; the curvature at the start is not positive, so the linear theory gives no limit"
             knob, limit = stable_limit(self.user_method, curvature)
             return f"; at curvature {curvature:.4g} the stability limit is {knob} {limit:.4g}"
-        except InputError:
+        except Exception:
+            # An objective without second derivatives has no limit to tell; the run is kept all the same.
             return ""
 
     def _keep(
@@ -488,8 +517,8 @@ class _Loop:
         paths, leaves = zip(*jax.tree_util.tree_flatten_with_path(self.state)[0], strict=True)
         extra = {
             "names": [jax.tree_util.keystr(path, simple=True, separator=".") for path in paths],
-            "status": self.status,
-            "message": self.message or f"running, {self.step} of {self.steps} steps",
+            "status": self.status if self.message else "running",
+            "message": self.message or f"made {self.step} of {self.steps} steps so far",
             "time": self._time(),
             "gradients": self.gradients,
             "seconds": self.seconds,
@@ -512,7 +541,7 @@ class _Loop:
             cut(state.position), cut(state.lookahead), None if state.velocity is None else cut(state.velocity),
             self._time(), self.step,
         )  # fmt: skip
-        common = dict(
+        common: dict[str, Any] = dict(
             method=self.user_method, final=final, status=self.status, message=self.message,
             gradients=self.gradients, seconds=self.seconds, compile_seconds=self.compile_seconds,
         )  # fmt: skip
@@ -580,7 +609,11 @@ def describe(
     fn = getattr(objective, "fn", objective)
     name = getattr(fn, "__qualname__", type(fn).__qualname__)
     leaves = [
-        {"path": jax.tree_util.keystr(path, simple=True, separator="/"), "shape": list(leaf.shape), "dtype": str(leaf.dtype)}
+        {
+            "path": jax.tree_util.keystr(path, simple=True, separator="/"),
+            "shape": list(leaf.shape),
+            "dtype": str(leaf.dtype),
+        }
         for path, leaf in jax.tree_util.tree_flatten_with_path(x0)[0]
     ]
     config: dict[str, Any] = {

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, PyTree
+from jaxtyping import Array, PyTree
 
 from ._errors import InputError, check_count
 from ._method import Method
@@ -16,7 +16,7 @@ from ._objective import as_position, check_at_start
 from ._run import shared_step
 from ._tree import ravel, unraveler
 
-Grid = Mapping[str, ArrayLike] | Sequence[Mapping[str, float]]
+Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 # A rise of the loss below this fraction of its start is rounding, not oscillation.
 _RISE = 1e-9
 
@@ -106,9 +106,8 @@ def sweep(
     check_at_start(objective, first)
     columns = {name: jnp.asarray(values, float) for name, values in settings.items()}
     curves, last, position = _program(make_method, columns, start, jnp.arange(seeds), steps, losses)
-    return Sweep(
-        settings, None if curves is None else np.asarray(curves), np.asarray(last), jax.tree.map(np.asarray, position), shape
-    )
+    kept = None if curves is None else np.asarray(curves)
+    return Sweep(settings, kept, np.asarray(last), jax.tree.map(np.asarray, position), shape)
 
 
 def regime(losses: np.ndarray) -> str:
@@ -124,7 +123,7 @@ def regime(losses: np.ndarray) -> str:
 
 def _settings(grid: Grid) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
     if isinstance(grid, Mapping):
-        axes = {name: np.atleast_1d(np.asarray(values, dtype=float)) for name, values in grid.items()}
+        axes = {name: np.atleast_1d(_numbers(name, values)) for name, values in grid.items()}
         if not axes or any(axis.ndim != 1 or axis.size == 0 for axis in axes.values()):
             raise InputError("grid must map each hyperparameter to a non-empty list of values")
         mesh = np.meshgrid(*axes.values(), indexing="ij")
@@ -132,7 +131,17 @@ def _settings(grid: Grid) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
     listed = list(grid)
     if not listed or any(not isinstance(one, Mapping) or set(one) != set(listed[0]) for one in listed):
         raise InputError("grid must be a dictionary of lists, or a non-empty list of settings with the same names")
-    return {name: np.array([float(one[name]) for one in listed]) for name in listed[0]}, (len(listed),)
+    columns = {name: _numbers(name, [one[name] for one in listed]) for name in listed[0]}
+    if not columns or any(column.ndim != 1 for column in columns.values()):
+        raise InputError("grid must give each hyperparameter one number a setting")
+    return columns, (len(listed),)
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"grid: the values of {name!r} must be numbers, but are {values!r}") from None
 
 
 def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray]) -> Any:
@@ -168,7 +177,12 @@ class _Same(eqx.Module):
 
 @eqx.filter_jit
 def _program(
-    make_method: Callable[..., Method], settings: dict[str, Array], start: Callable, seeds: Array, steps: int, losses: bool
+    make_method: Callable[..., Method],
+    settings: dict[str, Array],
+    start: Callable,
+    seeds: Array,
+    steps: int,
+    losses: bool,
 ) -> tuple[Array | None, Array, PyTree]:
     def one(setting: dict[str, Array], seed: Array) -> tuple[Array | None, Array, PyTree]:
         key, start_key = jax.random.split(jax.random.key(seed))

@@ -50,7 +50,7 @@ def zeros_like(x: Vector) -> Vector:
     return jax.tree.map(jnp.zeros_like, x)
 
 
-def scalar(value: ArrayLike) -> Float[Array, ""]:
+def scalar(value: Any) -> Float[Array, ""]:
     """A hyperparameter as an array leaf, so that changing it never recompiles."""
     return jnp.asarray(value, dtype=float)
 
@@ -88,7 +88,8 @@ def unraveler(x: Vector) -> Unravel:
 
 def ravel(x: Vector) -> Float[Array, " d"]:
     """One vector in the widest dtype of the leaves."""
-    return jnp.concatenate([jnp.ravel(leaf).astype(jnp.result_type(*jax.tree.leaves(x))) for leaf in jax.tree.leaves(x)])
+    leaves = jax.tree.leaves(x)
+    return jnp.concatenate([jnp.ravel(leaf).astype(jnp.result_type(*leaves)) for leaf in leaves])
 
 
 def sharded(x: Vector) -> bool:

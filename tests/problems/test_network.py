@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ def test_is_the_textbook_loss():
     spread = features.std(axis=0)
     spread[spread == 0] = 1.0
     features = (features - features.mean(axis=0)) / spread
-    first, second = problem.start["hidden"], problem.start["output"]
+    first, second = jax.tree.map(np.asarray, (problem.start["hidden"], problem.start["output"]))
     logits = np.tanh(features @ first["weights"] + first["bias"]) @ second["weights"] + second["bias"]
     chance = np.exp(logits)
     chance /= chance.sum(axis=1, keepdims=True)

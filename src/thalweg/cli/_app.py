@@ -38,7 +38,7 @@ def _status(arguments: list[str] | None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except CycloptsError as error:
-        return _complain(_one_line(error), 2)
+        return _complain(f"{error} (see thalweg --help)", 2)
     except InputError as error:
         return _complain(str(error), 2)
     except KeyboardInterrupt as stop:
@@ -49,12 +49,13 @@ def _status(arguments: list[str] | None) -> int:
         return 0
     except OSError as error:
         return _complain(str(error), 1)
+    except Exception as error:
+        if os.environ.get("THALWEG_TRACEBACK"):
+            raise
+        return _complain(f"{type(error).__name__}: {error} (THALWEG_TRACEBACK=1 shows where)", 1)
 
 
 def _complain(message: str, status: int) -> int:
+    message = " ".join(message.split())
     print(f"error: {message}" if status != 130 else message, file=sys.stderr)
     return status
-
-
-def _one_line(error: CycloptsError) -> str:
-    return " ".join(str(error).split()) + " (see thalweg --help)"

@@ -19,8 +19,17 @@ def set_precision(bits: int) -> None:
     jax.config.update("jax_enable_x64", bits == 64)
 
 
-def read_config(path: Path | None, allowed: Iterable[str]) -> dict[str, Any]:
-    """A TOML file of options by name; a name that is no option is refused with the nearest one."""
+NUMBER = (float, int)
+TEXTS = (str, list)
+PAIRS = (str, list, dict)
+_KINDS = {
+    str: "text", bool: "true or false", int: "a whole number", NUMBER: "a number", TEXTS: "text or a list of texts",
+    PAIRS: "NAME=VALUE, a list of them or a table",
+}  # fmt: skip
+
+
+def read_config(path: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A TOML file of options, each of its kind; a name that is no option is refused with the nearest one."""
     if path is None:
         return {}
     if not path.is_file():
@@ -29,10 +38,13 @@ def read_config(path: Path | None, allowed: Iterable[str]) -> dict[str, Any]:
         config = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"config {path} is not TOML: {error}") from None
-    allowed = list(allowed)
-    for name in config:
-        if name.replace("-", "_") not in allowed:
-            raise InputError(f"config {path}: {name!r} is no option{suggest(name, allowed)}")
+    for name, value in config.items():
+        if name.replace("-", "_") not in options:
+            raise InputError(f"config {path}: {name!r} is no option{suggest(name, options)}")
+        kind = options[name.replace("-", "_")]
+        texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
+        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool) or not texts:
+            raise InputError(f"config {path}: {name!r} must be {_KINDS[kind]}, but is {value!r}")
     return {name.replace("-", "_"): value for name, value in config.items()}
 
 
@@ -50,7 +62,8 @@ def attribute(reference: str, what: str) -> Any:
     except Exception as error:
         raise InputError(f"{what} {reference!r}: importing {module_name} raised {_first_line(error)}") from error
     if not hasattr(module, name):
-        raise InputError(f"{what} {reference!r}: module {module_name!r} has no {name!r}{suggest(name, _public(module))}")
+        near = suggest(name, _public(module))
+        raise InputError(f"{what} {reference!r}: module {module_name!r} has no {name!r}{near}")
     return getattr(module, name)
 
 
@@ -66,9 +79,8 @@ def objective_and_start(objective: str | None, start: str | None) -> tuple[Any, 
         if start is None:
             raise InputError(f"objective {objective!r} needs a start: --start module:x0, or numbers such as 1.0,2.0")
     elif objective not in problems.names():
-        raise InputError(
-            f"objective {objective!r} is unknown{suggest(objective, problems.names())} (yours is written module:function)"
-        )
+        near = suggest(objective, problems.names())
+        raise InputError(f"objective {objective!r} is unknown{near} (yours is written module:function)")
     else:
         problem = problems.get(objective)
         found, default = problem.objective, problem.start
@@ -109,8 +121,8 @@ def parse_number(what: str, value: Any) -> float:
         raise InputError(f"{what} must be a number, but is {value!r}") from None
 
 
-def build_method(name: str, settings: Mapping[str, float], objective: Any, x0: Any) -> Any:
-    """The row's method; a step that is not given is half its stability limit at the start's curvature."""
+def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> dict[str, float]:
+    """All of a row's numbers; a step that is not given is half its stability limit at the start's curvature."""
     from .._curvature import largest_curvature
     from .._objective import check_at_start
     from .._probe import stable_limit
@@ -118,17 +130,22 @@ def build_method(name: str, settings: Mapping[str, float], objective: Any, x0: A
 
     row = find_row(name)
     knob = next(iter(row.defaults))
-    if knob in settings:
-        return row.build(objective, **settings)
+    settings = row.defaults | dict(given)
+    if knob in given:
+        return settings
     trial = row.build(None, **settings)
     check_at_start(objective, x0)
-    curvature = largest_curvature(objective, x0, 200, 1e-6)
+    try:
+        curvature = largest_curvature(objective, x0, 200, 1e-6)
+    except Exception as error:
+        why = f"the curvature at the start raised {_first_line(error)}"
+        raise InputError(f"{name} needs a {knob}: {why}, so none can be suggested") from error
     if not curvature > 0:
         raise InputError(f"{name} needs a {knob}: the curvature at the start is not positive, so none can be suggested")
     _, limit = stable_limit(trial, curvature)
     if not 0 < limit < float("inf"):
         raise InputError(f"{name} needs a {knob}: its stability limit is {limit}, so none can be suggested")
-    return row.build(objective, **(dict(settings) | {knob: 0.5 * limit}))
+    return settings | {knob: 0.5 * limit}
 
 
 def check_format(value: str, options: Iterable[str]) -> None:

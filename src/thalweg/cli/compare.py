@@ -6,12 +6,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ._output import new_directory, print_json, say, show
-from ._spec import build_method, objective_and_start, parse_method, read_config, set_precision
+from ._spec import NUMBER, TEXTS, complete, objective_and_start, parse_method, read_config, set_precision
 
 _METHODS = ("gradient_descent", "rk4", "momentum", "nesterov")
-_OPTIONS = (
-    "objective", "method", "start", "tolerance", "max_gradients", "seeds", "limits", "out", "report", "precision",
-)  # fmt: skip
+_OPTIONS = {
+    "objective": str, "method": TEXTS, "start": str, "tolerance": NUMBER, "max_gradients": int, "seeds": int,
+    "limits": bool, "out": str, "report": str, "precision": int,
+}  # fmt: skip
 
 
 def compare(
@@ -87,17 +88,19 @@ def compare(
     check_count("max_gradients", budget)
     check_count("seeds", options.get("seeds", 1))
     f, x0 = objective_and_start(options.get("objective"), options.get("start"))
-    labels = _labels([find_row(name).name for name, _ in parsed])
-    methods = {
-        label: build_method(name, settings, f, x0) for label, (name, settings) in zip(labels, parsed, strict=True)
-    }
+    rows = [find_row(name) for name, _ in parsed]
+    labels = _labels([row.name for row in rows])
+    settings = [complete(name, given, f, x0) for name, given in parsed]
+    methods = {label: row.build(f, **numbers) for label, row, numbers in zip(labels, rows, settings, strict=True)}
     source = {"objective": options["objective"], "precision": options.get("precision", 64)}
     source |= {"start": options["start"]} if "start" in options else {}
     sources = {
-        label: source | {"method": find_row(name).name, "hyperparameters": methods[label].hyperparameters}
-        for label, (name, _) in zip(labels, parsed, strict=True)
+        label: source | {"method": row.name, "hyperparameters": numbers}
+        for label, row, numbers in zip(labels, rows, settings, strict=True)
     }
     directory = Path(options["out"]) if "out" in options else new_directory(f"compare-{options['objective']}")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(f"{directory} is not an empty directory; choose another for the runs")
     page = options.get("report")
     if page is not None and Path(page).is_dir():
         raise InputError(f"report {page} is a directory; give the file, such as {Path(page) / 'report.html'}")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ._output import print_json, print_table, say
-from ._spec import build_method, check_format, objective_and_start, set_precision
+from ._spec import check_format, objective_and_start, set_precision
 
 
 def resume(directory: Path, *, steps: int | None = None, progress: bool | None = None, json: bool = False) -> int:
@@ -23,12 +23,14 @@ def resume(directory: Path, *, steps: int | None = None, progress: bool | None =
     """
     from .._errors import InputError
     from .._record import read_config
+    from .._table import find_row
     from .run import finish
 
     config = read_config(directory)
     if "source" not in config:
         raise InputError(
-            f"{directory} was begun from Python, not from the command line; go on with tw.run(..., out=..., resume=True)"
+            f"{directory} was begun from Python, not from the command line; "
+            "go on with tw.run(..., out=..., resume=True)"
         )
     source = config["source"]
     set_precision(source["precision"])
@@ -36,7 +38,7 @@ def resume(directory: Path, *, steps: int | None = None, progress: bool | None =
     import thalweg as tw
 
     f, x0 = objective_and_start(source["objective"], source.get("start"))
-    method = build_method(source["method"], source["hyperparameters"], f, x0)
+    method = find_row(source["method"]).build(f, **source["hyperparameters"])
     record = tw.Record(tuple(config["record"]["metrics"]), config["record"]["positions"])
     total = config["run"]["steps"] if steps is None else steps
     if total < config["run"]["steps"]:

@@ -6,12 +6,23 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ._output import new_directory, print_json, say
-from ._spec import build_method, objective_and_start, parse_method, parse_number, read_config, set_precision
+from ._spec import (
+    NUMBER,
+    PAIRS,
+    TEXTS,
+    complete,
+    objective_and_start,
+    parse_method,
+    parse_number,
+    read_config,
+    set_precision,
+)
 
-_OPTIONS = (
-    "objective", "method", "learning_rate", "momentum", "step_size", "friction", "damping", "set", "steps", "start",
-    "seed", "record", "positions", "out", "precision", "stop",
-)  # fmt: skip
+_OPTIONS = {
+    "objective": str, "method": str, "learning_rate": NUMBER, "momentum": NUMBER, "step_size": NUMBER,
+    "friction": NUMBER, "damping": NUMBER, "set": PAIRS, "steps": int, "start": str, "seed": int, "record": TEXTS,
+    "positions": int, "out": str, "precision": int, "stop": PAIRS,
+}  # fmt: skip
 _KNOBS = ("learning_rate", "momentum", "step_size", "friction", "damping")
 
 
@@ -101,24 +112,24 @@ def run(
     row.build(None, **settings)
     count = check_count("steps", options.get("steps", 1000))
     seed = check_count("seed", options.get("seed", 0), at_least=0)
-    keep = tw.Record(tuple(options.get("record", ("loss",))), options.get("positions", 0))
+    keep = tw.Record(options.get("record", "loss"), options.get("positions", 0))
     until = _pairs("stop", options.get("stop")) or None
     f, x0 = objective_and_start(options.get("objective"), options.get("start"))
-    built = build_method(name, settings, f, x0)
+    settings = complete(name, settings, f, x0)
     directory = Path(options.get("out") or new_directory(f"{options['objective']}-{row.name}"))
     if (directory / "run.toml").exists():
         raise InputError(f"{directory} already holds a run; go on with: thalweg resume {directory}")
     source = {
-        "objective": options["objective"], "method": row.name, "hyperparameters": built.hyperparameters,
+        "objective": options["objective"], "method": row.name, "hyperparameters": settings,
         "precision": options.get("precision", 64), "seed": seed,
     }  # fmt: skip
     source |= {"start": options["start"]} if "start" in options else {}
     source |= {"stop": until} if until else {}
-    say(f"run: {directory}")
-    key = seed if f.stochastic else None
     result = tw.run(
-        built, x0, count, key=key, record=keep, out=directory, stop=until, progress=progress, source=source
-    )
+        row.build(f, **settings), x0, count, key=seed if f.stochastic else None, record=keep, out=directory,
+        stop=until, progress=progress, source=source,
+    )  # fmt: skip
+    say(f"run: {directory}")
     return finish(result, json)
 
 

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -16,9 +16,9 @@ Time = Float[Array, ""] | None
 Coefficient = Float[Array, ""] | Callable[[Float[Array, ""]], ArrayLike]
 
 
-def coefficient(value: object) -> Coefficient:
+def coefficient(value: Any) -> Any:
     """A constant as an array leaf, a function of time as it is."""
-    return value if callable(value) else scalar(value)  # pyright: ignore[reportReturnType, reportArgumentType]
+    return value if callable(value) else scalar(value)
 
 
 def check_coefficient(what: str, value: Coefficient, **bounds: float) -> None:
@@ -95,7 +95,10 @@ class AbstractSecondOrder(AbstractDynamics):
 class AbstractDamped(AbstractSecondOrder):
     r"""$m\dot\eta = \mathtt{force}(t, \theta) - \lambda(t)\,\eta$: force and scalar friction apart."""
 
-    mass: eqx.AbstractVar[Float[Array, ""]]
+    @property
+    def mass(self) -> Float[Array, ""]:
+        """m, one unless the law says otherwise."""
+        return jnp.ones((), float)
 
     @abc.abstractmethod
     def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:

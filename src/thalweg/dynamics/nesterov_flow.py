@@ -48,11 +48,6 @@ class NesterovFlow(AbstractDamped):
         return False
 
     @property
-    def mass(self) -> Float[Array, ""]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """One: a mass would only rescale time."""
-        return jnp.ones((), float)
-
-    @property
     def late_time(self) -> Float[Array, ""]:
         return jnp.full((), jnp.inf, float)
 

@@ -68,7 +68,10 @@ class State(eqx.Module):
 class AbstractScheme(eqx.Module):
     """Cuts time into steps. A step is a deterministic function of its arguments."""
 
-    order: eqx.AbstractVar[int]
+    @property
+    @abc.abstractmethod
+    def order(self) -> int:
+        """Order of convergence to the law of motion, at fixed constants of the law."""
 
     def requires(self) -> frozenset[str]:
         """The parts of a dynamics that this scheme acts on."""
@@ -95,9 +98,7 @@ class AbstractScheme(eqx.Module):
         """The state at the start."""
 
     @abc.abstractmethod
-    def step(
-        self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()
-    ) -> State:
+    def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         """One step."""
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:

@@ -40,13 +40,13 @@ class Leapfrog(AbstractScheme):
     """
 
     start: str = eqx.field(default="exact", static=True)
-    order: int = eqx.field(init=False, static=True)
 
     def __check_init__(self) -> None:
         check_choice("start", self.start, STARTS)
 
-    def __post_init__(self) -> None:
-        self.order = 2 if self.start == "exact" else 1
+    @property
+    def order(self) -> int:
+        return 2 if self.start == "exact" else 1
 
     def requires(self) -> frozenset[str]:
         return frozenset({"force", "friction"})
@@ -62,9 +62,7 @@ class Leapfrog(AbstractScheme):
         assert isinstance(dynamics, AbstractDamped)
         return State(position, half_step_velocity(dynamics, position, step_size, velocity, self.start), clock=clock)
 
-    def step(
-        self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()
-    ) -> State:
+    def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractDamped)
         beta, kick = kick_coefficients(dynamics, state.clock, step_size)
         force = dynamics.force(state.time, state.lookahead, draws.batch)

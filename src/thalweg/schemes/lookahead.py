@@ -38,11 +38,14 @@ class Lookahead(AbstractScheme):
 
     fraction: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     start: str = eqx.field(default="exact", static=True)
-    order: int = eqx.field(default=1, init=False, static=True)
 
     def __check_init__(self) -> None:
         check_number("fraction", self.fraction, at_least=0.0)
         check_choice("start", self.start, STARTS)
+
+    @property
+    def order(self) -> int:
+        return 1
 
     def requires(self) -> frozenset[str]:
         return frozenset({"force", "friction"})
@@ -60,9 +63,7 @@ class Lookahead(AbstractScheme):
         shift = self._shift(dynamics, clock, step_size)
         return State(combine((1, position), (shift, velocity)), velocity, shift, clock)
 
-    def step(
-        self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()
-    ) -> State:
+    def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractDamped) and state.shift is not None
         beta, kick = kick_coefficients(dynamics, state.clock, step_size)
         force = dynamics.force(state.time, state.lookahead, draws.batch)

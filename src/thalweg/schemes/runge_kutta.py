@@ -71,7 +71,7 @@ class RungeKutta(AbstractScheme):
     tableau: ButcherTableau = eqx.field(static=True)
 
     @property
-    def order(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def order(self) -> int:
         return self.tableau.order
 
     @property
@@ -92,9 +92,7 @@ class RungeKutta(AbstractScheme):
             return State(position, clock=clock)
         return State(position, start_velocity(dynamics, position, velocity), clock=clock)
 
-    def step(
-        self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()
-    ) -> State:
+    def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
         y = (state.lookahead,) if state.velocity is None else (state.lookahead, state.velocity)
         stages: list[Any] = []
@@ -134,20 +132,10 @@ TSIT5_TABLEAU = ButcherTableau(
     (
         (),
         (161 / 1000,),
-        (-0.008480655492356989,
-         0.335480655492357),
-        (2.8971530571054935,
-         -6.359448489975075,
-         4.3622954328695815),
-        (5.325864828439257,
-         -11.748883564062828,
-         7.4955393428898365,
-         -0.09249506636175525),
-        (5.86145544294642,
-         -12.92096931784711,
-         8.159367898576159,
-         -0.07158497328140101,
-         -0.028269050394068383),
+        (-0.008480655492356989, 0.335480655492357),
+        (2.8971530571054935, -6.359448489975075, 4.3622954328695815),
+        (5.325864828439257, -11.748883564062828, 7.4955393428898365, -0.09249506636175525),
+        (5.86145544294642, -12.92096931784711, 8.159367898576159, -0.07158497328140101, -0.028269050394068383),
     ),
     (
         0.09646076681806523,

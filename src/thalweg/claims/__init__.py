@@ -1,0 +1,8 @@
+"""What textbooks and articles say about these methods, each with an experiment and a verdict."""
+
+from ._ledger import Claim as Claim
+from ._ledger import Correction as Correction
+from ._ledger import Outcome as Outcome
+from ._ledger import Verdict as Verdict
+from ._ledger import check as check
+from ._ledger import ledger as ledger

@@ -1,0 +1,123 @@
+"""A barrier between two wells, crossed without noise or not."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
+
+from .._method import Method
+from .._table import gradient_descent
+from ..dynamics import HeavyBall
+from ..schemes import Leapfrog
+from ._experiment import boundary, close, path, shown
+from ._ledger import ARTICLE_PARTICLE, Correction, Outcome, claim
+
+HIGH, LOW = -2.0, -1.3
+STEP, STEPS = 0.005, 12000
+
+
+def wells(x: Float[Array, "..."]) -> Float[Array, ""]:
+    """Two wells at ±1 and a barrier of height 1/4 between them, at 0."""
+    return 0.25 * jnp.sum((x * x - 1.0) ** 2)
+
+
+def _height(x: float) -> float:
+    return float(wells(jnp.asarray([x])))
+
+
+@eqx.filter_jit
+def _farthest(frictions: Float[Array, " n"], start: Float[Array, " 1"]) -> Float[Array, " n"]:
+    """How far to the right the ball comes, for each friction."""
+
+    def one(friction: Array) -> Array:
+        method = Method(HeavyBall(wells, friction), Leapfrog(), STEP)
+
+        def step(_: int, carry: tuple) -> tuple:
+            state, best = carry
+            state = method.step(state)
+            return state, jnp.maximum(best, state.position[0])
+
+        return jax.lax.fori_loop(0, STEPS, step, (method.init(start), start[0]))[1]
+
+    return jax.vmap(one)(frictions)
+
+
+def crosses(frictions: np.ndarray, start: float) -> np.ndarray:
+    """Whether the ball, let go at `start`, comes over the top."""
+    return np.asarray(_farthest(jnp.asarray(frictions), jnp.asarray([start]))) > 0.0
+
+
+def stopping_friction(start: float) -> float:
+    """The friction at which the ball just reaches the top: followed back in time from there, by SciPy.
+
+    Close to the top it comes in along the stable direction, η = -sx with s² + λs - 1 = 0.
+    """
+
+    def turn(friction: float) -> float:
+        slope = 0.5 * (friction + (friction**2 + 4.0) ** 0.5)
+        near = 1e-5
+
+        def back(_: float, y: np.ndarray) -> list[float]:
+            return [-y[1], friction * y[1] + y[0] ** 3 - y[0]]
+
+        def at_rest(_: float, y: np.ndarray) -> float:
+            return y[1]
+
+        at_rest.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
+        found = solve_ivp(back, (0.0, 100.0), [-near, slope * near], "DOP853", events=at_rest, rtol=1e-11, atol=1e-15)
+        return float(found.y[0, -1])
+
+    return float(brentq(lambda friction: turn(friction) - start, 0.01, 2.0, xtol=1e-12))  # pyright: ignore
+
+
+@claim(
+    "barrier-without-noise",
+    ARTICLE_PARTICLE,
+    "Momentum carries a particle over barriers that stop gradient descent, without noise.",
+)
+def without_noise() -> Outcome:
+    """From above the height of the barrier, at a tenth of the friction that stops it and a tenth beyond; from below.
+
+    Gradient descent with αL < 1 comes no nearer to the top than it is, and stays on its side.
+    """
+    limit = stopping_friction(HIGH)
+    cases = ((HIGH, 0.1 * limit), (HIGH, 1.1 * limit), (LOW, 0.1 * limit))
+    measured = [bool(crosses(np.array([friction]), start)[0]) for start, friction in cases]
+    expected = [_height(start) > _height(0.0) and friction < limit for start, friction in cases]
+    descent = any(np.max(path(gradient_descent(wells, 0.05), start, 2000).position) > 0.0 for start in (HIGH, LOW))
+    words = (
+        f"let go at height {_height(HIGH):.3f} crosses: {{}}, with friction {{}}; at {_height(LOW):.3f} {{}}; "
+        "gradient descent {}"
+    )
+    told, found = (["yes" if case else "no" for case in cases] for cases in ([*expected, False], [*measured, descent]))
+    return Outcome(
+        *shown(words, told, found),
+        holds=all(measured) and not descent,
+        correction=Correction(
+            f"Only from a start higher than the barrier ({_height(0.0):.3f}) by more than friction takes on the way; "
+            "otherwise the ball stays, with momentum as without.",
+            holds=measured == expected and any(measured) and not descent,
+        ),
+    )
+
+
+@claim(
+    "barrier-critical-friction",
+    ARTICLE_PARTICLE,
+    "The ball stops crossing at the friction that takes, on the way to the top, all its energy above the barrier.",
+)
+def critical_friction() -> Outcome:
+    r"""The friction by subdivision over runs, and $\int\lambda\eta^2dt$ until the ball is nearest to the top."""
+    expected = [stopping_friction(HIGH), _height(HIGH) - _height(0.0)]
+    friction = boundary(lambda grid: crosses(grid, HIGH), 0.0, 2.0)
+    found = path(Method(HeavyBall(wells, friction), Leapfrog(), STEP), HIGH, STEPS)
+    nearest = int(np.argmin(np.abs(found.position[:, 0])))
+    # Leapfrog's velocities stand at the half steps: the midpoint rule.
+    taken = float(np.sum(friction * found.velocity[1 : nearest + 1] ** 2) * STEP)
+    measured = [friction, taken]
+    return Outcome(
+        *shown("stops at λ = {:.4f}, having taken {:.4f}", expected, measured), holds=close(measured, expected, 1e-4)
+    )

@@ -1,0 +1,178 @@
+"""Loss curves: of one run, and of methods side by side."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._compare import Comparison, _steps_to
+from .._errors import InputError, check_choice
+from .._record import Run
+from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_AGAINST = {"steps": "steps", "gradients": "gradients", "time": "physical time t"}
+# A line of more points than this is drawn by the least and the largest of each bucket.
+_POINTS = 4000
+# Curves that differ by more than this in how long they take need a logarithmic axis.
+_SPREAD = 30.0
+
+
+def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | None = None, **line: Any) -> Axes:
+    r"""Draw the loss of one run.
+
+    Arguments:
+        run: a `tw.Run` that recorded its loss.
+        ax: where to draw; a new figure if None.
+        against: "steps", "gradients" (evaluations made so far) or "time" (physical time t, the law's own).
+        label: for a legend.
+        line: passed on to `ax.plot`, such as `color="k"`.
+
+    Returns:
+        the Axes; its newest line holds one point a step (long runs are thinned to their envelope). The
+        loss axis is logarithmic where the loss is positive and falls by more than a factor of ten.
+
+    Raises:
+        InputError: the run kept no loss, `against` is unknown, or matplotlib is missing.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> run = tw.run(tw.gradient_descent(lambda x: 0.5 * jnp.sum(x**2), 0.5), jnp.array([8.0]), 3)
+    >>> ax = tw.plot.loss(run, against="gradients")
+    >>> ax.get_xlabel(), ax.lines[0].get_ydata().tolist()
+    ('gradients', [32.0, 8.0, 2.0, 0.5])
+    """
+    x, y = _abscissa(run, run.method, against), _losses(run, "the run")
+    ax = new_axes(ax)
+    y = np.where(np.isfinite(y), y, np.nan)
+    ax.plot(*_thinned(x, y), label=label, **line)
+    shown = y[np.isfinite(y)]
+    if shown.size and shown.min() > 0 and shown.max() > 10 * shown.min():
+        ax.set_yscale("log")
+    finish(ax, _AGAINST[against], "loss f")
+    return ax
+
+
+def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None = None) -> Axes:
+    r"""Draw how far every method has come: the gap $f - f^\star$ on a logarithmic axis.
+
+    Where the objective knows no minimum, the gap is to the best loss any of the methods found, which
+    the label says. A dot marks where a method met the tolerance, a dotted line the tolerance itself
+    where it is one on the gap. A curve leaves at the top where its method diverged.
+
+    Arguments:
+        comparison: what `tw.compare` gave back.
+        against: "gradients", "time" (physical time t; first- and second-order laws measure it in
+            different units) or "steps".
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        the Axes, one line a method in the order of the comparison.
+
+    Raises:
+        InputError: `against` is unknown, or matplotlib is missing.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> f = tw.Objective(lambda x: 0.5 * jnp.sum(x**2), minimum=0.0)
+    >>> result = tw.compare({"gd": tw.gradient_descent(f, 0.5)}, jnp.array([8.0]), 1e-3, 6, limits=False)
+    >>> ax = tw.plot.curves(result)
+    >>> ax.get_yscale(), ax.lines[0].get_ydata()[:3].tolist()
+    ('log', [32.0, 8.0, 2.0])
+    """
+    check_choice("against", against, _AGAINST)
+    ax = new_axes(ax)
+    minimum = next(iter(comparison.methods.values())).objective.minimum  # pyright: ignore[reportOptionalMemberAccess]
+    runs = comparison.runs
+    all_losses = {name: _losses(run, f"the run of {name}") for name, run in runs.items()}
+    finite = np.concatenate([values[np.isfinite(values)] for values in all_losses.values()])
+    floor = minimum if minimum is not None else float(finite.min())
+    looks = styles(runs)
+    handles, labels, ends, first, lowest = [], [], [], 0.0, np.inf
+    for name, run in runs.items():
+        x = _abscissa(run, comparison.methods[name], against)
+        with np.errstate(over="ignore", invalid="ignore"):
+            gap = all_losses[name] - floor
+        # What rounding leaves below the minimum has no place on a logarithmic axis.
+        gap = np.where(np.isfinite(gap) & (gap > 0), gap, np.nan)
+        look = looks[name]
+        handles += ax.plot(*_thinned(x, gap), color=look.color, linestyle=look.linestyle, linewidth=1.6)
+        steps, reached = _steps_to(run, comparison.methods[name], comparison.tolerance)
+        labels.append(plain(name) + _remark(run, reached))
+        if reached:
+            y = gap[steps] if np.isfinite(gap[steps]) else np.nan
+            ax.plot([x[steps]], [y], linestyle="", marker="o", color=look.color, markersize=5.5, zorder=3)
+        ends.append(x[steps] if reached else x[-1])
+        first = max(first, gap[0] if np.isfinite(gap[0]) else 0.0)
+        lowest = min(lowest, np.nanmin(gap, initial=np.inf))
+    ax.set_yscale("log")
+    level = comparison.tolerance * first if comparison.criterion == "gap" else None
+    _limits(ax, first, lowest, level, np.asarray(ends, dtype=float))
+    if level:
+        handles.append(ax.axhline(level, color=ink(), linestyle=":", linewidth=1.2, alpha=0.8))
+        labels.append(f"tolerance: {comparison.tolerance:g} of the first gap")
+    finish(ax, _AGAINST[against], "gap to the minimum  f − f*" if minimum is not None else "loss − best loss found")
+    legend_above(ax, handles, labels)
+    return ax
+
+
+def _remark(run: Run, reached: bool) -> str:
+    if run.status in ("diverged", "not finite"):
+        return " (diverged)"
+    return "" if reached else " (tolerance not met)"
+
+
+def _losses(run: Run, what: str) -> "NDArray[np.float64]":
+    if "loss" not in run.metrics or not len(run.metrics["loss"]):
+        raise InputError(f'{what} kept no loss; record it with record=tw.Record(("loss",))')
+    return np.asarray(run.metrics["loss"], dtype=float)
+
+
+def _abscissa(run: Run, method: Any, against: str) -> "NDArray[np.float64]":
+    check_choice("against", against, _AGAINST)
+    if "step" not in run.metrics:
+        raise InputError('the run kept no metrics; record the loss with record=tw.Record(("loss",))')
+    steps = np.asarray(run.metrics["step"], dtype=float)
+    if against == "steps":
+        return steps
+    if against == "time":
+        return np.asarray(run.metrics["time"], dtype=float)
+    if method is not None:
+        return method.gradients_at_start + steps * method.gradients_per_step
+    # A run read from disk knows only the total: so many a step, the rest at the start.
+    each, start = divmod(run.gradients, max(run.steps, 1))
+    return start + steps * each
+
+
+def _thinned(x: "NDArray[np.float64]", y: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+    """At most `_POINTS` points that look the same: the ends of the range in every bucket."""
+    if len(x) <= _POINTS:
+        return x, y
+    size = -(-2 * len(x) // _POINTS)
+    buckets = len(x) // size
+    body = np.where(np.isfinite(y[: buckets * size]), y[: buckets * size], -np.inf).reshape(buckets, size)
+    most = body.argmax(axis=1)
+    least = np.where(np.isneginf(body), np.inf, body).argmin(axis=1)
+    rows = np.arange(buckets) * size
+    keep = np.unique(np.concatenate([[0], rows + least, rows + most, np.arange(buckets * size, len(x)), [len(x) - 1]]))
+    return x[keep], y[keep]
+
+
+def _limits(ax: Axes, first: float, lowest: float, level: float | None, ends: "NDArray[np.float64]") -> None:
+    """A view of what matters: from the start to a little beyond the last tolerance met."""
+    if first > 0:
+        bottom = max(min(lowest, level if level else lowest), 1e-16 * first)
+        if level:
+            bottom = max(bottom, 1e-3 * level)
+            bottom = min(bottom, 0.2 * level)
+        if bottom < first:
+            decades = np.log10(first / bottom)
+            ax.set_ylim(bottom * 10 ** (-0.04 * decades), first * 10 ** (0.12 * decades))
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    if not ends.size:
+        return
+    if ends.max() > _SPREAD * ends.min():
+        smallest = min(line.get_xdata()[1] for line in ax.lines if len(line.get_xdata()) > 1)  # pyright: ignore
+        ax.set_xscale("log")
+        ax.set_xlim(float(smallest), ends.max() * 1.15)
+    else:
+        ax.set_xlim(0.0, ends.max() * 1.08)

@@ -1,0 +1,234 @@
+"""Discrete paths over the continuous trajectory."""
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._compare import Comparison
+from .._errors import InputError, check_count
+from .._record import Run
+from .._tree import ravel, size, unraveler
+from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
+from ._plane import Plane, as_matrix, fit_plane, loss_on
+from ._trajectory import Law, _whole, follow, laws, steepest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# How far beyond the start's own distance to the best point a picture reaches.
+_REACH = 3.0
+# A picture is stretched up to this much to show both directions at one scale.
+_STRETCH = 5.0
+_LEVELS = 14
+
+
+def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = None) -> Axes:
+    r"""Draw the steps of every method over the continuous law each of them discretises.
+
+    In two dimensions on the plane itself; in more on the plane through the best point found,
+    $\theta^\star + u_1 e_1 + u_2 e_2$, along the two leading principal directions of the recorded positions
+    around it, onto which the paths are projected. The contours are those of the loss on that plane.
+    The broad lines are the laws of motion (gradient flow, the heavy ball at the method's own
+    friction, ...), integrated finely up to the same physical time; they end early where nothing
+    would be seen to move any more.
+
+    Arguments:
+        comparison: what `tw.compare(..., record=1)` gave back: positions kept at every step.
+        ax: where to draw; a new figure if None.
+        points: losses along each side of the grid of contours; None chooses by the dimension.
+
+    Returns:
+        the Axes: one line a law of motion (gid "law"), then one a method (gid "path").
+
+    Raises:
+        InputError: positions were not recorded at every step, there is only one parameter, or
+            matplotlib is missing.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> f = tw.Objective(lambda x: 0.5 * jnp.sum(jnp.array([1.0, 4.0]) * x**2), minimum=0.0, minimiser=jnp.zeros(2))
+    >>> gd = {"gd": tw.gradient_descent(f, 0.1)}
+    >>> ax = tw.plot.paths(tw.compare(gd, jnp.ones(2), max_steps=20, limits=False, record=1), points=21)
+    >>> [line.get_gid() for line in ax.lines[:2]], [round(v, 3) for v in ax.lines[1].get_xdata()[:3]]
+    (['law', 'path'], [1.0, 0.9, 0.81])
+    """
+    positions = {name: _positions(name, run) for name, run in comparison.runs.items()}
+    x0 = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), next(iter(comparison.runs.values())).trace.position)  # pyright: ignore
+    if points is None:
+        points = 121 if size(x0) <= 10 else 65
+    check_count("points", points, at_least=2)
+    ax = new_axes(ax, 5.8, 5.2)
+    start, best = _flat(x0), _flat(comparison.minimiser)
+    reach = _REACH * (np.linalg.norm(start - best) or max(_farthest(p, best) for p in positions.values()) or 1.0)
+    clouds = [cloud[_near(cloud, best, reach)] for cloud in positions.values()]
+    plane = fit_plane(best, start, clouds)
+    scale = reach / _REACH
+    objective = _whole(next(iter(comparison.methods.values()))).objective
+    assert objective is not None
+    cut = unraveler(x0)
+    between = _samples(list(positions.values()), best, reach)
+    curvature = steepest(objective, comparison, [x0, *(cut(jnp.asarray(row, ravel(x0).dtype)) for row in between)])
+    looks = styles(positions)
+    handles, labels, seen = [], [], [plane.project(np.stack([start, best]))]
+
+    for law in laws(comparison):
+        _, line = follow(law, x0, curvature, plane, scale)
+        line = _smooth(line[_near(line, plane.project(best[None])[0], reach)])
+        shared = len(law.methods) > 1
+        color = ink() if shared else looks[law.methods[0]].color
+        handle = ax.plot(
+            line[:, 0], line[:, 1], color=color, alpha=0.28, linewidth=5.0, solid_capstyle="round", gid="law", zorder=2
+        )
+        seen.append(line)
+        handles += handle
+        labels.append(_law_label(law))
+    for i, (name, cloud) in enumerate(positions.items()):
+        line = plane.project(cloud)
+        line = np.where(_near(cloud, best, 30 * reach)[:, None], line, np.nan)
+        inside = line[_near(cloud, best, reach)]
+        look = looks[name]
+        handles += ax.plot(
+            line[:, 0], line[:, 1], color=look.color, linestyle="-", linewidth=0.9, marker=look.marker,
+            markersize=max(5.6 - 0.6 * i, 3.2),
+            markeredgewidth=0.0, markevery=_apart(line, 0.02 * scale), gid="path", zorder=3,
+        )  # fmt: skip
+        diverged = comparison.runs[name].status in ("diverged", "not finite")
+        labels.append(plain(name) + (" (diverged)" if diverged else ""))
+        seen.append(inside)
+    _ends(ax, plane.project(np.stack([start, best])), objective.minimiser is not None)
+    handles, labels = _merged(handles, labels, len(looks))
+    legend_above(ax, handles, labels)
+    finish(ax, *plane.labels, grid=False)
+    _frame(ax, np.concatenate(seen))
+    _contours(ax, objective, cut, plane, points, np.asarray(ravel(x0)).dtype)
+    return ax
+
+
+def _positions(name: str, run: Run) -> "NDArray[np.float64]":
+    trace = run.trace
+    if trace is None or len(trace) < 2 or not np.array_equal(trace.step, np.arange(run.steps + 1)):
+        raise InputError(
+            f"the run of {name} did not keep its position at every step; compare again with tw.compare(..., record=1)"
+        )
+    matrix = as_matrix(trace.position)
+    if matrix.shape[1] < 2:
+        raise InputError("paths in a plane need at least two parameters, but there is one")
+    return matrix
+
+
+def _flat(x: Any) -> "NDArray[np.float64]":
+    return as_matrix(jax.tree.map(lambda leaf: np.asarray(leaf)[None], x))[0]
+
+
+def _distances(cloud: Any, point: Any) -> "NDArray[np.float64]":
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.linalg.norm(cloud - point, axis=1)
+
+
+def _farthest(cloud: Any, point: Any) -> float:
+    found = _distances(cloud, point)
+    return float(found[np.isfinite(found)].max(initial=0.0))
+
+
+def _near(cloud: Any, point: Any, reach: float) -> Any:
+    return _distances(cloud, point) <= reach * (1 + 1e-9)
+
+
+def _samples(clouds: list[Any], best: Any, reach: float) -> list[Any]:
+    """Two points on the way, where the curvature may be larger than at the ends."""
+    cloud = min(clouds, key=lambda c: _farthest(c, best))
+    cloud = cloud[_near(cloud, best, reach)]
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(cloud, axis=0), axis=1))])
+    rows = np.searchsorted(length, [length[-1] / 3, 2 * length[-1] / 3])
+    return [cloud[row] for row in np.minimum(rows, len(cloud) - 1)]
+
+
+def _smooth(line: Any) -> Any:
+    """A cubic spline through the points, with enough of them for a smooth look."""
+    if len(line) < 4 or len(line) > 3000:
+        return line
+    from scipy.interpolate import CubicSpline
+
+    at = np.arange(len(line))
+    finer = max(2, -(-1000 // len(line)))
+    return CubicSpline(at, line)(np.linspace(0, len(line) - 1, finer * (len(line) - 1) + 1))
+
+
+def _apart(line: Any, distance: float) -> list[int]:
+    """The steps whose markers are told apart; the others would pile up on one spot."""
+    kept, last = [0], line[0]
+    for i, point in enumerate(line):
+        if np.abs(point - last).max() >= distance:
+            kept.append(i)
+            last = point
+    return kept
+
+
+def _law_label(law: Law) -> str:
+    return f"{law.name} (continuous)"
+
+
+def _merged(handles: list[Any], labels: list[str], methods: int) -> tuple[list[Any], list[str]]:
+    """Methods first, then the laws; many laws under one word."""
+    laws_, rest = handles[:-methods], handles[-methods:]
+    names, words = labels[:-methods], labels[-methods:]
+    if len(laws_) > 3:
+        laws_, names = laws_[:1], ["the continuous law of each, in its colour"]
+    return [*rest, *laws_], [*words, *names]
+
+
+def _ends(ax: Axes, ends: Any, known: bool) -> None:
+    for (x, y), marker, word in zip(ends, "o*", ("start", "minimum" if known else "best point"), strict=True):
+        ax.plot(
+            [x], [y], marker=marker, markersize=8 if marker == "o" else 11, markerfacecolor="none",
+            color=ink(), linestyle="", zorder=4, gid=word,
+        )  # fmt: skip
+        ax.annotate(
+            word, (x, y), xytext=(8, 7), textcoords="offset points", fontsize="small", color=ink(), zorder=5, gid=word
+        )
+
+
+def _frame(ax: Axes, seen: Any) -> None:
+    """Limits around what is to be seen, at one scale in both directions where that leaves room."""
+    seen = seen[np.isfinite(seen).all(axis=1)]
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    middle, half = (low + high) / 2, 0.57 * (high - low)
+    half = np.maximum(half, 1e-3 * half.max() or 1.0)
+    ax.figure.figure.draw_without_rendering()  # lays the figure out, so that the box of the axes is known
+    box = ax.get_window_extent()
+    units = half / np.array([box.width, box.height])
+    if units.max() / units.min() <= _STRETCH:
+        half = units.max() * np.array([box.width, box.height])
+        ax.set_aspect("equal", adjustable="box")
+    ax.set_xlim(middle[0] - half[0], middle[0] + half[0])
+    ax.set_ylim(middle[1] - half[1], middle[1] + half[1])
+
+
+def _contours(ax: Axes, objective: Any, cut: Any, plane: Plane, points: int, dtype: Any) -> None:
+    """Contours and a shade that deepens with the loss, legible on a light page and on a dark one."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    dx, dy = 0.04 * (right - left), 0.04 * (top - bottom)
+    x = np.linspace(left - dx, right + dx, points)
+    y = np.linspace(bottom - dy, top + dy, points)
+    values = loss_on(objective, cut, plane, x, y, dtype)
+    finite = values[np.isfinite(values)]
+    if finite.size == 0 or finite.max() <= finite.min():
+        return
+    lowest = min(float(finite.min()), objective.minimum if objective.minimum is not None else np.inf)
+    gap = np.ma.masked_invalid(values - lowest)
+    span = float(gap.max())
+    bottom_gap = max(float(gap.min()), 1e-5 * span)
+    levels = np.geomspace(bottom_gap, span, _LEVELS + 2)[1:-1]
+    ax.contour(x, y, gap, levels=levels, colors="#808080", linewidths=0.6, alpha=0.55, zorder=1)
+    depth = np.log(np.ma.maximum(gap, bottom_gap) / bottom_gap) / np.log(span / bottom_gap)
+    shade = np.zeros((*gap.shape, 4))
+    shade[..., :3] = 0.5
+    shade[..., 3] = 0.30 * np.ma.filled(depth, 1.0)
+    limits = ax.get_xlim(), ax.get_ylim()
+    ax.imshow(
+        shade, extent=(x[0], x[-1], y[0], y[-1]), origin="lower", interpolation="bilinear", aspect=ax.get_aspect(),
+        zorder=0,
+    )  # fmt: skip
+    ax.set_xlim(limits[0])
+    ax.set_ylim(limits[1])

@@ -1,0 +1,273 @@
+"""One page that shows a comparison and opens without a network."""
+
+import datetime
+import html
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._compare import Comparison, Entry
+from .._errors import InputError
+from .._record import RecordError, write_atomically
+from .._text import number
+from .._tree import size
+from ._axes import new_axes, require_matplotlib, styles
+from ._loss import curves
+from ._page import figure, ink_style, inline_svg, page
+from ._paths import paths
+from ._stability import scheme_of, stability_map
+
+_SCHEMES = {"momentum": "Momentum", "nesterov": "Nesterov", "midpoint_momentum": "Midpoint momentum"}
+
+
+def write_report(comparison: Comparison, path: Path, title: str = "Comparison") -> Path:
+    """Write one self-contained html page: a summary, the table, loss curves, paths and stability maps.
+
+    No script, and nothing that is fetched: figures are inline SVG. Figures that a comparison has no data
+    for are replaced by a sentence that says why. The file is written aside and renamed.
+
+    Arguments:
+        comparison: what `tw.compare` gave back; with `record=1` the paths are drawn, too.
+        path: the file to write; folders on the way are made.
+        title: of the page.
+
+    Returns:
+        the path.
+
+    Raises:
+        InputError: matplotlib is missing, or the path is a directory.
+        RecordError: the file could not be written.
+
+    >>> import tempfile
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> f = tw.Objective(lambda x: 0.5 * jnp.sum(x**2), minimum=0.0)
+    >>> result = tw.compare({"gd": tw.gradient_descent(f, 0.5)}, jnp.array([8.0]), 1e-3, 20, limits=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tw.plot.write_report(result, Path(folder) / "report.html").read_text()[:15]
+    '<!DOCTYPE html>'
+    """
+    require_matplotlib()
+    import matplotlib
+
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; give the report a file name, such as {path / 'report.html'}")
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(ink_style())
+        body = "\n".join([
+            f"<header><h1>{html.escape(title)}</h1>\n<p>{summary(comparison)}</p></header>",
+            _section("The methods", _table(comparison)),
+            _section("Loss", _curves(comparison)),
+            _section("Paths", _paths(comparison)),
+            _section("Stability", _maps(comparison)),
+            f"<footer><p>{_environment(comparison)}</p></footer>",
+        ])  # fmt: skip
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, page(title, body).encode())
+    except OSError as error:
+        raise RecordError(f"could not write {path}: {error.strerror or error}") from error
+    return path
+
+
+def summary(comparison: Comparison) -> str:
+    """What came out, in a paragraph (html)."""
+    entries = comparison.entries
+    parameters = size(comparison.minimiser)
+    many = f"{len(entries)} methods" if len(entries) > 1 else "One method"
+    words = [
+        f"{many} went down the same function of {parameters:,} parameter{'s' if parameters > 1 else ''} from the same "
+        f"start, with at most {comparison.budget:,} gradients{' each' if len(entries) > 1 else ''}. "
+        f"The tolerance asks {_asked(comparison)}."
+    ]
+    reached = sorted((e for e in entries if e.reached), key=lambda e: (e.gradients, e.seconds))
+    if reached:
+        first = reached[0]
+        alike = [e for e in reached if e.gradients == first.gradients]
+        who = _listed([f"<strong>{html.escape(e.method)}</strong>" for e in alike])
+        most = " with the fewest gradients" if len(reached) > 1 and len(alike) < len(reached) else ""
+        sentence = f"{who} met it{most}, {_gradients(first.gradients)}"
+        last = reached[-1]
+        if last.gradients > first.gradients:
+            ratio = last.gradients / max(first.gradients, 1)
+            sentence += f"; the slowest to meet it, {html.escape(last.method)}, took {last.gradients:,}, {ratio:.3g} times as many"
+        words.append(sentence + ".")
+    diverged = [html.escape(e.method) for e in entries if e.regime == "diverging" and not e.reached]
+    missed = [html.escape(e.method) for e in entries if not e.reached and e.regime != "diverging"]
+    if missed:
+        words.append(f"{_listed(missed)} did not meet it within the budget.")
+    if diverged:
+        words.append(f"{_listed(diverged)} diverged.")
+    return " ".join(words)
+
+
+def _asked(comparison: Comparison) -> str:
+    what = "the gap to the minimum" if comparison.criterion == "gap" else "the norm of the gradient"
+    return f"{what} to fall to {comparison.tolerance:g} of what it was at the start"
+
+
+def _gradients(count: int) -> str:
+    return f"{count:,} gradient{'s' if count != 1 else ''}"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section>\n<h2>{title}</h2>\n{content}\n</section>"
+
+
+def _table(comparison: Comparison) -> str:
+    looks = styles(entry.method for entry in comparison.entries)
+    heads = (
+        ("method", "text"), ("settings", "text"), ("gradients to tolerance", ""), ("steps", ""), ("time, ms", ""),
+        ("last loss", ""), ("regime", "text"), ("stable up to: predicted", ""), ("found by running", ""),
+        ("difference", ""),
+    )  # fmt: skip
+    head = "".join(f'<th scope="col"{_class(kind)}>{word}</th>' for word, kind in heads)
+    rows = "\n".join(_row(entry, looks[entry.method].color) for entry in comparison.entries)
+    curvature = f"{comparison.curvature:.4g}"
+    return (
+        '<div class="card scroll" tabindex="0" role="region" aria-label="The methods, a table">\n<table>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n"
+        '<p class="quiet">Stable up to: the largest learning rate α (or step size h) that is stable at the largest curvature '
+        f"at the best point found, {curvature}: predicted from the linear probe of one step, and found by running the "
+        f"method on the objective itself.</p>"
+    )
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
+
+
+def _row(entry: Entry, color: str) -> str:
+    settings = ", ".join(f"{k.replace('_', ' ')} {_setting(v)}" for k, v in entry.hyperparameters.items())
+    knob = {"learning_rate": "α ", "step_size": "h "}.get(entry.limit_of, "")
+    predicted, measured = entry.predicted_limit, entry.measured_limit
+    difference = None
+    if predicted and measured is not None and np.isfinite(predicted):
+        difference = measured / predicted - 1.0
+    cells = [
+        f'<th scope="row" class="text"><span class="swatch" style="background:{color}"></span>'
+        f"{html.escape(entry.method)}</th>",
+        f'<td class="text settings">{html.escape(settings)}</td>',
+        _cell(entry.gradients, f"{entry.gradients:,}" if entry.reached else f"&gt; {entry.gradients:,}",
+              "" if entry.reached else "failed"),
+        _cell(entry.steps, f"{entry.steps:,}"),
+        _cell(1e3 * entry.seconds, number(1e3 * entry.seconds, 3)),
+        _cell(entry.loss, number(entry.loss, 6)),
+        f'<td class="text{" diverging" if entry.regime == "diverging" else ""}">{entry.regime}</td>',
+        _cell(predicted, knob + number(predicted, 5) if predicted is not None else "–"),
+        _cell(measured, knob + number(measured, 5) if measured is not None else "–"),
+        _cell(difference, f"{100 * difference:+.2g} %".replace("-", "−") if difference is not None else "–"),
+    ]  # fmt: skip
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _cell(value: float | int | None, text: str, kind: str = "") -> str:
+    data = "" if value is None else f' data-value="{value!r}"'
+    return f"<td{_class(kind)}{data}>{text}</td>"
+
+
+def _setting(value: Any) -> str:
+    return getattr(value, "__name__", type(value).__name__) if callable(value) else number(value)
+
+
+def _curves(comparison: Comparison) -> str:
+    names = ", ".join(comparison.runs)
+    gap = "the gap to the minimum" if comparison.methods[next(iter(comparison.runs))].objective.minimum is not None else (  # pyright: ignore[reportOptionalMemberAccess]
+        "how far the loss is above the best one found (the minimum is not known)"
+    )  # fmt: skip
+    dotted = ", the dotted line is the tolerance" if comparison.criterion == "gap" else ""
+    panels = []
+    for against, reading in (
+        ("gradients", "A straight line is convergence at a constant rate; the steeper, the fewer gradients it takes."),
+        ("time", "Physical time is the step times the number of steps, each law in its own unit: that of gradient flow "
+         "is a learning rate, that of the heavy ball its square root. Methods of one law at small steps lie on one "
+         "curve; what sets them apart is the error of the steps."),
+    ):  # fmt: skip
+        svg = inline_svg(curves(comparison, against), against, f"Loss against {against} of {names}")
+        caption = (
+            f"<strong>How to read it.</strong> Each line is {gap}, on a logarithmic axis. A dot marks where a method met "
+            f"the tolerance{dotted}. {reading}"
+        )
+        panels.append(f'<div class="panel {against}">{figure(svg, caption, "")}</div>')
+    return (
+        '<div class="card switch" role="radiogroup" aria-label="What the loss is drawn against">\n'
+        '<input type="radio" name="against" id="against-gradients" value="gradients" checked>'
+        '<label class="first" for="against-gradients">against gradients</label>'
+        '<input type="radio" name="against" id="against-time" value="time">'
+        '<label class="last" for="against-time">against physical time</label>\n' + "\n".join(panels) + "\n</div>"
+    )
+
+
+def _paths(comparison: Comparison) -> str:
+    d = size(comparison.minimiser)
+    if d < 2:
+        return _note("There is one parameter only, so there is no plane to draw paths in.")
+    try:
+        ax = paths(comparison)
+    except InputError as error:
+        return _note(f"Not drawn: {html.escape(str(error))}.")
+    where = (
+        "The two parameters themselves."
+        if d == 2
+        else f"The plane through the best point found along the two directions, of {d:,}, in which the methods move most; "
+        "the paths are projected onto it, the contours are those of the loss on it."
+    )
+    caption = (
+        f"<strong>How to read it.</strong> {where} Markers are the steps of each method (where they would pile up, only "
+        "some are drawn). The broad pale lines are the continuous laws of motion that the methods cut into steps, "
+        "followed for the same physical time: where markers leave the line, the steps are too long to follow it."
+    )
+    return figure(inline_svg(ax, "paths", f"Paths of {', '.join(comparison.runs)} over the continuous trajectories"), caption)
+
+
+def _maps(comparison: Comparison) -> str:
+    top = comparison.curvature
+    if not top > 0:
+        return _note("No curvature at the best point found is positive, so the linear theory gives no limit to draw.")
+    objective = next(iter(comparison.methods.values())).objective
+    low = None if objective is None else objective.strong_convexity
+    spectrum = [low, top] if low and low < top else [top]
+    present = {scheme_of(method) for method in comparison.methods.values()}
+    schemes = [s for s in _SCHEMES if s in present] or ["momentum", "nesterov"]
+    figures = []
+    for scheme in schemes:
+        svg = inline_svg(
+            stability_map(spectrum, new_axes(None, 5.0, 4.2), scheme=scheme, points=comparison),
+            scheme.replace("_", "-"),
+            f"Stability map of {_SCHEMES[scheme]}",
+        )
+        figures.append(figure(f"<h3>{_SCHEMES[scheme]}</h3>\n{svg}", ""))
+    informed = "" if present & set(_SCHEMES) else " No method of this comparison has a momentum; the maps are for information."
+    star = (
+        f" The star is the best setting for all curvatures from {low:.3g} to {top:.4g}."
+        if len(spectrum) > 1
+        else " The smallest curvature is not known, so that no best setting is marked."
+    )
+    caption = (
+        f"<strong>How to read them.</strong> Colour is the spectral radius ρ of one step at curvature {top:.4g}"
+        f"{f' and {low:.3g}, the larger of the two' if len(spectrum) > 1 else ''}: near the best point a step multiplies the "
+        "error by ρ. It is computed from the method's own step. Right of the line ρ exceeds 1 and the method diverges. "
+        f"Markers are the settings compared, bars the limits found by running.{star}{informed}"
+    )
+    return f'<div class="maps">\n{chr(10).join(figures)}\n</div>\n<p class="quiet">{caption}</p>'
+
+
+def _note(text: str) -> str:
+    return f'<p class="quiet">{text}</p>'
+
+
+def _environment(comparison: Comparison) -> str:
+    import jax
+
+    from .. import __version__
+
+    files = [run.path / "env.json" for run in comparison.runs.values() if run.path is not None]
+    stamps = [file.stat().st_mtime for file in files if file.exists()]
+    when = datetime.datetime.fromtimestamp(stamps[0]) if stamps else datetime.datetime.now()
+    return f"thalweg {__version__}, jax {jax.__version__} on {jax.default_backend()}, run on {when:%Y-%m-%d %H:%M}"
