@@ -8,6 +8,7 @@ import textwrap
 import threading
 import types
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,19 +45,16 @@ METHODS = {
 
 def by_scan(method, x0, steps, velocity=None):
     """The states before each step and at the end, by a plain scan of the method's own step."""
+    return types.SimpleNamespace(**scanned(method, method.init(x0, velocity), steps))
 
+
+@eqx.filter_jit
+def scanned(method, state, steps):
     def parts(state):
         return {"position": state.position, "lookahead": state.lookahead, "velocity": state.velocity, "time": state.time}
 
-    def one(state, _):
-        return method.step(state), parts(state)
-
-    @jax.jit
-    def go(state):
-        last, kept = jax.lax.scan(one, state, None, length=steps)
-        return jax.tree.map(lambda rows, end: jnp.concatenate([rows, end[None]]), kept, parts(last))
-
-    return types.SimpleNamespace(**go(method.init(x0, velocity)))
+    last, kept = jax.lax.scan(lambda state, _: (method.step(state), parts(state)), state, None, length=steps)
+    return jax.tree.map(lambda rows, end: jnp.concatenate([rows, end[None]]), kept, parts(last))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -132,7 +130,7 @@ def test_position_and_lookahead_are_both_right():
     run = tw.run(tw.nesterov(lambda y: 0.5 * jnp.sum(CURVATURE * y**2), a, b), X0, 25)
     np.testing.assert_allclose(run.final.position, x, rtol=1e-12)
     np.testing.assert_allclose(run.final.lookahead, x + b * v, rtol=1e-12)
-    np.testing.assert_allclose(np.sqrt(a) * run.final.velocity * np.sqrt((1 + b) / 2), v, rtol=1e-12)
+    np.testing.assert_allclose(run.method.step_size * run.final.velocity, v, rtol=1e-12)
     assert np.abs(run.final.position - run.final.lookahead).max() > 1e-4
 
 
@@ -146,7 +144,7 @@ def test_a_starting_velocity():
 
 
 @pytest.mark.parametrize("name", ["momentum", "nesterov_flow", "schedule"])
-@pytest.mark.parametrize("patch", [{"_CHUNK_SECONDS": 0.0}, {"_SCALARS": 5}, {"_SCALARS": 40, "_POSITION_BYTES": 200}])
+@pytest.mark.parametrize("patch", [{"_CHUNK_SECONDS": 0.0}, {"_SCALARS": 8}, {"_SCALARS": 40, "_POSITION_BYTES": 200}])
 def test_the_size_of_chunks_changes_nothing(name, patch, monkeypatch):
     record = tw.Record(("loss", "speed"), positions=4)
     whole = tw.run(METHODS[name], X0, 130, record=record)
@@ -229,7 +227,6 @@ def test_divergence_is_reported_with_the_step_size_and_the_limit(record, chunk, 
         f"diverged at step {run.steps + 1} with learning_rate 0.5, momentum 0.9; "
         "at curvature 9 the stability limit is learning_rate 0.4222"
     )
-    assert all(np.isfinite(values).all() for values in run.metrics.values())
     assert np.isfinite(run.final.position).all()
     assert run.metrics["step"].tolist() == list(range(run.steps + 1))
     following = by_scan(tw.momentum(f, 0.5, 0.9), X0, run.steps + 1)

@@ -5,18 +5,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import PyTree
 
 from ._curvature import top_curvature
 from ._errors import InputError, check_count, check_number
-from ._limit import measured_limit
+from ._limit import full_gradient, measured_limit
 from ._method import Method
 from ._objective import as_position
+from ._polish import polish
 from ._probe import stable_limit
 from ._record import Record, Run
 from ._run import run
 from ._sweep import regime
+
+
+# The gradient norm at which a point counts as a minimum, for the curvature there.
+_STATIONARY = 1e-10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,8 +172,9 @@ def compare(
             )
             for key in keys
         ]  # fmt: skip
-    best = _best_point(objective, [r for found in runs.values() for r in found])
-    curvature, direction = top_curvature(objective, best)
+    best, stationary = _best_point(objective, [r for found in runs.values() for r in found])
+    curvature, direction = top_curvature(full_gradient(objective), best)
+    limits = limits and stationary
     criterion = "gap" if objective.minimum is not None else "gradient norm"
     entries = tuple(
         _entry(name, named[name], found, tolerance, best, direction, curvature, limits) for name, found in runs.items()
@@ -196,12 +203,16 @@ def _named(methods: Any) -> dict[str, Method]:
     return dict(methods)
 
 
-def _best_point(objective: Any, runs: list[Run]) -> PyTree:
+def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
+    """A point to take the curvature at, and whether it is a minimum to the digits a limit needs."""
     if objective.minimiser is not None:
-        return objective.minimiser
+        return objective.minimiser, True
     losses = [run.metrics["loss"][-1] for run in runs]
-    order = np.argsort(np.where(np.isfinite(losses), losses, np.inf))
-    return runs[int(order[0])].final.lookahead
+    best = runs[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
+    _, point, norm = polish(full_gradient(objective), best.final.lookahead, _STATIONARY)
+    dtypes = best.final.lookahead
+    point = jax.tree.map(lambda new, old: np.asarray(new, old.dtype), point, dtypes)
+    return point, norm <= np.sqrt(_STATIONARY) * max(float(best.metrics["gradient_norm"][0]), 1.0)
 
 
 def _entry(

@@ -10,19 +10,24 @@ import numpy as np
 from jaxtyping import Array
 
 from ._method import Method
-from ._objective import FiniteSum, as_position
+from ._objective import AbstractObjective, FiniteSum, as_position
 from ._probe import stable_limit
 from ._tree import Vector, combine, inner, ravel, unraveler
 
 _STEPS = 120
 _POINTS = 8
 _DECADES = 1.0
-_ROUNDS = 3
+_ROUNDS = 4
 
 
 def with_knob(method: Method, knob: str, value: Any) -> Method:
     """The method at another learning rate or step size."""
     return method.with_learning_rate(value) if knob == "learning_rate" else method.with_step_size(value)
+
+
+def full_gradient(objective: AbstractObjective) -> AbstractObjective:
+    """The objective without mini-batches: limits are those of the full gradient."""
+    return dataclasses.replace(objective, batch_size=None) if isinstance(objective, FiniteSum) else objective
 
 
 def measured_limit(method: Method, minimiser: Vector, direction: Vector, curvature: float) -> float | None:
@@ -42,9 +47,7 @@ def measured_limit(method: Method, minimiser: Vector, direction: Vector, curvatu
     """
     if callable(method.step_size) or method.objective is None:
         return None
-    if isinstance(method.objective, FiniteSum):
-        # The limit is one of the full gradient.
-        method = method.with_objective(dataclasses.replace(method.objective, batch_size=None))
+    method = method.with_objective(full_gradient(method.objective))
     minimiser = as_position(minimiser)
     flat = method.flattened(unraveler(minimiser))
     x, v = ravel(minimiser), ravel(direction)
@@ -65,16 +68,17 @@ def measured_limit(method: Method, minimiser: Vector, direction: Vector, curvatu
 
 
 def _crossing(low: float, high: float, below: float, above: float) -> float:
-    if not np.isfinite(above) or above - below <= 0:
+    if not np.isfinite(above - below) or above - below <= 0:
         return float(np.sqrt(low * high))
     return low + (high - low) * (-below) / (above - below)
 
 
 @eqx.filter_jit
 def _growth(method: Method, knob: str, values: Array, x: Vector, direction: Vector, timescale: Array) -> Array:
-    """Logarithmic growth of the distance over the last three quarters, by knob value."""
+    """Logarithmic growth of the distance from the first quarter of the steps to the last, by knob value."""
     size = jnp.sqrt(inner(x, x)) + 1.0
-    push = jnp.cbrt(jnp.asarray(jnp.finfo(x.dtype).eps, x.dtype)) * 0.01 * size
+    eps = jnp.asarray(jnp.finfo(x.dtype).eps, x.dtype)
+    push = jnp.cbrt(eps) * 0.01 * size
 
     def distance(a: Any, b: Any) -> Array:
         # Position and velocity together, so that an oscillation does not pass through zero.
@@ -95,6 +99,10 @@ def _growth(method: Method, knob: str, values: Array, x: Vector, direction: Vect
 
         _, logs = jax.lax.scan(step, pair, None, length=_STEPS)
         quarter = _STEPS // 4
-        return jnp.max(logs[-quarter:]) - jnp.max(logs[quarter : 2 * quarter])
+        grown = jnp.max(logs[-quarter:]) - jnp.max(logs[quarter : 2 * quarter])
+        # Only a small distance follows the linear law: one that has escaped is unstable whatever it does
+        # next (both trajectories may settle elsewhere), one that has sunk into rounding is stable.
+        grown = jnp.where(logs[-1] < jnp.log(1e3 * eps * size), -jnp.inf, grown)
+        return jnp.where(jnp.max(logs) > jnp.log(1e3 * push), jnp.inf, grown)
 
     return jax.vmap(rate)(values)

@@ -128,7 +128,7 @@ class Method(eqx.Module):
         return self.with_objective(Flattened(self.objective, unravel))
 
     @property
-    def hyperparameters(self) -> dict[str, float]:
+    def hyperparameters(self) -> dict[str, Any]:
         """What a user tunes, by the names of the alias: the inverse of it.
 
         >>> import thalweg as tw

@@ -418,7 +418,7 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
             about["leaves"] = [stored[f"leaf{i}"].view(dtype) for i, dtype in enumerate(about["dtypes"])]
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:

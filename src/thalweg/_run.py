@@ -333,7 +333,7 @@ class _Loop:
             if good < taken:
                 # Deterministic steps: the state at the step that ended the run is made again from the chunk's start.
                 state = jax.block_until_ready(self._call(before, self.step, 1, good))[0]
-            self._keep(host, good, before, positions, length, segments)
+            self._keep(host, good, before, positions)
             self.step += good
             self.state = state
             progress.update(self.step, self.newest_loss)
@@ -454,19 +454,17 @@ class _Loop:
 
     def _keep(
         self, host: dict[str, np.ndarray], good: int, before: State,
-        positions: dict[str, Array], length: int, segments: int,
+        positions: dict[str, Array],
     ) -> None:  # fmt: skip
         host = {name: column[:good] for name, column in host.items()}
         rows: dict[str, np.ndarray] = {}
         stride = self._stride
         if stride and self.step % stride == 0:
-            if positions and length == stride:
-                count = -(-good // stride)
-                parts = {part: np.asarray(array)[:count] for part, array in positions.items()}
-                at = np.arange(count) * stride
-            else:
-                parts, at = _host_parts(before), np.zeros(min(good, 1), int)
-                parts = {part: array[: len(at)] for part, array in parts.items()}
+            # A chunk keeps the row at its start even where it is shorter than the stride. The same program must make
+            # every row: another rounds a look-ahead method's position otherwise, and chunks are cut by the clock.
+            at = np.arange(0, good, stride)
+            found = positions or _host_parts(before)
+            parts = {part: np.asarray(array)[: len(at)] for part, array in found.items()}
             rows = {"step": host["step"][at], "time": host["time"][at], **parts} if len(at) else {}
         self._store(host, rows)
 
@@ -529,7 +527,11 @@ class _Loop:
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         leaves, structure = jax.tree.flatten(self.state)
         stored = checkpoint["leaves"]
-        placed = [jax.device_put(new, old.sharding) for new, old in zip(stored, leaves, strict=True)]
+        # A leaf on one device stays free to go where the sharded ones are.
+        placed = [
+            jax.device_put(new, old.sharding if len(old.sharding.device_set) > 1 else None)
+            for new, old in zip(stored, leaves, strict=True)
+        ]
         self.state = jax.tree.unflatten(structure, placed)
         self.step = checkpoint["step"]
         self.seconds, self.compile_seconds = checkpoint["seconds"], checkpoint["compile_seconds"]

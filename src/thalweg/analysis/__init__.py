@@ -6,5 +6,9 @@ from .._probe import contraction_per_gradient as contraction_per_gradient
 from .._probe import largest_stable_learning_rate as largest_stable_learning_rate
 from .._probe import largest_stable_step as largest_stable_step
 from .._probe import spectral_radius as spectral_radius
+from .energy import EnergyAccount as EnergyAccount
+from .energy import energy_account as energy_account
+from .lyapunov import LyapunovValues as LyapunovValues
+from .lyapunov import lyapunov as lyapunov
 from .order import OrderResult as OrderResult
 from .order import convergence_order as convergence_order

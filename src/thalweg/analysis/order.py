@@ -16,6 +16,7 @@ from .._method import Method
 from .._objective import as_position
 from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder
+from ..dynamics._base import at_time
 
 # DOP853 at the tightest tolerance scipy takes, and at least 64 steps of it: a few 1e-15 of the scale.
 _TOLERANCE = 2.3e-14
@@ -108,7 +109,8 @@ def convergence_order(
         flat = method.flattened(unraveler(x0))
         horizon = _horizon(method, x0, horizon)
         counts = _counts(steps)
-        exact = _reference(flat.dynamics, start, first_velocity, horizon) if reference is None else _given(reference, x0)
+        given = None if reference is None else _given(reference, x0)
+        exact = _reference(flat.dynamics, start, first_velocity, horizon) if given is None else given
         ends = [_run(flat, start, first_velocity, jnp.asarray(horizon / n), jnp.asarray(n)) for n in counts]
         errors = np.array([np.linalg.norm(np.asarray(end) - exact) for end in ends])
     scale = max(float(np.max(np.abs(exact))), float(np.max(np.abs(start))))
@@ -160,8 +162,8 @@ def _horizon(method: Method, x0: PyTree, horizon: float | None) -> float:
         raise InputError("horizon must be given: the curvature at the start is not positive, so no time scale follows")
     dynamics = method.dynamics
     if isinstance(dynamics, AbstractFirstOrder):
-        rate = getattr(dynamics, "rate", 1.0)
-        return float(2.0 / (curvature * (rate(dynamics.start_time) if callable(rate) else rate)))
+        rate = at_time(getattr(dynamics, "rate", 1.0), dynamics.start_time)
+        return float(2.0 / (curvature * np.asarray(rate)))
     return float(2.0 * np.sqrt(float(getattr(dynamics, "mass", 1.0)) / curvature))
 
 
@@ -173,9 +175,7 @@ def _given(reference: PyTree, x0: PyTree) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _run(
-    method: Method, start: Array, velocity: Array | None, step: Array, steps: Array
-) -> Float[Array, " d"]:
+def _run(method: Method, start: Array, velocity: Array | None, step: Array, steps: Array) -> Float[Array, " d"]:
     method = method.with_step_size(step)
     state = method.init(start, velocity)
     return jax.lax.fori_loop(0, steps, lambda _, state: method.step(state), state).position

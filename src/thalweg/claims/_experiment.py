@@ -15,6 +15,7 @@ from ..dynamics import AbstractDynamics
 from ..schemes import State, Tsit5
 
 Point = ArrayLike | Sequence[float]
+Figure = int | float | str
 
 ROUNDING = 1e-12
 ORDER_TOLERANCE = 0.1
@@ -123,6 +124,6 @@ def close(measured: float | Sequence[float], expected: float | Sequence[float], 
     return bool(np.allclose(measured, expected, rtol=relative, atol=0.0))
 
 
-def shown(template: str, expected: Sequence[float | str], measured: Sequence[float | str]) -> tuple[str, str]:
+def shown(template: str, expected: Sequence[Figure], measured: Sequence[Figure]) -> tuple[str, str]:
     """The figures expected and the figures measured, in the same words."""
     return template.format(*expected), template.format(*measured)

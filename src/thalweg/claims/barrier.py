@@ -67,7 +67,8 @@ def stopping_friction(start: float) -> float:
             return y[1]
 
         at_rest.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
-        found = solve_ivp(back, (0.0, 100.0), [-near, slope * near], "DOP853", events=at_rest, rtol=1e-11, atol=1e-15)
+        y = np.array([-near, slope * near])
+        found = solve_ivp(back, (0.0, 100.0), y, "DOP853", events=at_rest, rtol=1e-11, atol=1e-15)
         return float(found.y[0, -1])
 
     return float(brentq(lambda friction: turn(friction) - start, 0.01, 2.0, xtol=1e-12))  # pyright: ignore

@@ -61,7 +61,7 @@ def momentum_order() -> Outcome:
 
 @claim(
     "momentum-linear-map",
-    ARTICLE_MOMENTUM,
+    "often said: the heavy ball with its derivatives replaced by differences",
     "Momentum is the heavy ball of friction λ at step h with β = 1 - λh and α = h², to the order of its scheme.",
 )
 def momentum_linear_map() -> Outcome:

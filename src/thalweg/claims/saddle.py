@@ -47,7 +47,7 @@ def _steps_ran(method: Method) -> int:
 
 @claim(
     "momentum-escapes-saddles-faster",
-    ARTICLE_PARTICLE,
+    "oneill2019, on a quadratic",
     "Momentum leaves a saddle faster than gradient descent at the same learning rate.",
 )
 def escapes_faster() -> Outcome:

@@ -43,7 +43,7 @@ def heavy_ball() -> Outcome:
 
 @claim(
     "midpoint-stability",
-    ARTICLE_MOMENTUM,
+    "this project: from the mode's two-term recurrence",
     "With the gradient half-way ahead, at θ + βv/2, momentum is stable for αℓ < 2 at every momentum.",
 )
 def midpoint() -> Outcome:
@@ -79,7 +79,7 @@ def nesterov_range() -> Outcome:
 
 @claim(
     "nesterov-damps-fast-modes",
-    ARTICLE_MOMENTUM,
+    "sutskever2013, theorem 2.1, for one mode",
     "Nesterov's method damps oscillations along steep directions, momentum does not: |z| = √(β(1 - αℓ)) against √β.",
 )
 def fast_modes() -> Outcome:

@@ -42,7 +42,8 @@ def viscous_damps() -> Outcome:
         *shown(words, expected, measured),
         holds=positive < plain and negative < plain,
         correction=Correction(
-            "Only with γ < 0: the modes that oscillate shrink as √(β + γℓ), so γ > 0 feeds them [sutskever2013].",
+            "Only with γ < 0: the modes that oscillate shrink as √(β + γℓ), so γ > 0 feeds them; γ = -ηβ is "
+            "Nesterov's method [sutskever2013].",
             holds=negative < plain < positive and close(measured, expected, 1e-9),
         ),
     )

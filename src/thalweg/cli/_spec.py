@@ -67,8 +67,11 @@ def attribute(reference: str, what: str) -> Any:
     return getattr(module, name)
 
 
-def objective_and_start(objective: str | None, start: str | None) -> tuple[Any, Any]:
-    """An objective of ours by name or of the user's as module:function, and where to begin."""
+def objective_and_start(objective: str | None, start: str | None, *, solve: bool = False) -> tuple[Any, Any]:
+    """An objective of ours by name or of the user's as module:function, and where to begin.
+
+    With `solve`, the minimum of ours is found first where it is not known but can be.
+    """
     from .. import problems
     from .._objective import as_objective, as_position
 
@@ -83,6 +86,8 @@ def objective_and_start(objective: str | None, start: str | None) -> tuple[Any, 
         raise InputError(f"objective {objective!r} is unknown{near} (yours is written module:function)")
     else:
         problem = problems.get(objective)
+        if solve and problem.objective.strong_convexity:
+            problem = problem.solved()
         found, default = problem.objective, problem.start
         if start is None:
             return found, as_position(default)

@@ -87,7 +87,7 @@ def compare(
     check_number("tolerance", tolerance, above=0.0)
     check_count("max_gradients", budget)
     check_count("seeds", options.get("seeds", 1))
-    f, x0 = objective_and_start(options.get("objective"), options.get("start"))
+    f, x0 = objective_and_start(options.get("objective"), options.get("start"), solve=True)
     rows = [find_row(name) for name, _ in parsed]
     labels = _labels([row.name for row in rows])
     settings = [complete(name, given, f, x0) for name, given in parsed]

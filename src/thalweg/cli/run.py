@@ -112,7 +112,8 @@ def run(
     row.build(None, **settings)
     count = check_count("steps", options.get("steps", 1000))
     seed = check_count("seed", options.get("seed", 0), at_least=0)
-    keep = tw.Record(options.get("record", "loss"), options.get("positions", 0))
+    metrics = options.get("record", "loss")
+    keep = tw.Record((metrics,) if isinstance(metrics, str) else tuple(metrics), options.get("positions", 0))
     until = _pairs("stop", options.get("stop")) or None
     f, x0 = objective_and_start(options.get("objective"), options.get("start"))
     settings = complete(name, settings, f, x0)

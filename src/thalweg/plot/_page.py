@@ -24,9 +24,9 @@ p { margin: .5rem 0; max-width: 46rem; }
 .quiet, figcaption, footer { color: var(--quiet); font-size: .92rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--quiet); padding-bottom: .5rem; }
-th, td { padding: .4rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { font-weight: 600; vertical-align: bottom; color: var(--quiet); white-space: normal; }
 tbody tr:last-child > * { border-bottom: 0; }
 th.text, td.text { text-align: left; }

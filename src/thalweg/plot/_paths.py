@@ -12,7 +12,7 @@ from .._record import Run
 from .._tree import ravel, size, unraveler
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 from ._plane import Plane, as_matrix, fit_plane, loss_on
-from ._trajectory import Law, _whole, follow, laws, steepest
+from ._trajectory import Law, _whole, follow, laws
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
     positions = {name: _positions(name, run) for name, run in comparison.runs.items()}
     x0 = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), next(iter(comparison.runs.values())).trace.position)  # pyright: ignore
     if points is None:
-        points = 121 if size(x0) <= 10 else 65
+        points = 121 if size(x0) <= 10 else 61
     check_count("points", points, at_least=2)
     ax = new_axes(ax, 5.8, 5.2)
     start, best = _flat(x0), _flat(comparison.minimiser)
@@ -67,13 +67,11 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
     objective = _whole(next(iter(comparison.methods.values()))).objective
     assert objective is not None
     cut = unraveler(x0)
-    between = _samples(list(positions.values()), best, reach)
-    curvature = steepest(objective, comparison, [x0, *(cut(jnp.asarray(row, ravel(x0).dtype)) for row in between)])
     looks = styles(positions)
     handles, labels, seen = [], [], [plane.project(np.stack([start, best]))]
 
     for law in laws(comparison):
-        _, line = follow(law, x0, curvature, plane, scale)
+        _, line = follow(law, x0, plane, scale)
         line = _smooth(line[_near(line, plane.project(best[None])[0], reach)])
         shared = len(law.methods) > 1
         color = ink() if shared else looks[law.methods[0]].color
@@ -90,8 +88,8 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
         look = looks[name]
         handles += ax.plot(
             line[:, 0], line[:, 1], color=look.color, linestyle="-", linewidth=0.9, marker=look.marker,
-            markersize=max(5.6 - 0.6 * i, 3.2),
-            markeredgewidth=0.0, markevery=_apart(line, 0.02 * scale), gid="path", zorder=3,
+            markersize=4.6,
+            markeredgewidth=0.0, markevery=_apart(line, 0.035 * scale, i / len(looks)), gid="path", zorder=3,
         )  # fmt: skip
         diverged = comparison.runs[name].status in ("diverged", "not finite")
         labels.append(plain(name) + (" (diverged)" if diverged else ""))
@@ -135,15 +133,6 @@ def _near(cloud: Any, point: Any, reach: float) -> Any:
     return _distances(cloud, point) <= reach * (1 + 1e-9)
 
 
-def _samples(clouds: list[Any], best: Any, reach: float) -> list[Any]:
-    """Two points on the way, where the curvature may be larger than at the ends."""
-    cloud = min(clouds, key=lambda c: _farthest(c, best))
-    cloud = cloud[_near(cloud, best, reach)]
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(cloud, axis=0), axis=1))])
-    rows = np.searchsorted(length, [length[-1] / 3, 2 * length[-1] / 3])
-    return [cloud[row] for row in np.minimum(rows, len(cloud) - 1)]
-
-
 def _smooth(line: Any) -> Any:
     """A cubic spline through the points, with enough of them for a smooth look."""
     if len(line) < 4 or len(line) > 3000:
@@ -155,14 +144,15 @@ def _smooth(line: Any) -> Any:
     return CubicSpline(at, line)(np.linspace(0, len(line) - 1, finer * (len(line) - 1) + 1))
 
 
-def _apart(line: Any, distance: float) -> list[int]:
-    """The steps whose markers are told apart; the others would pile up on one spot."""
-    kept, last = [0], line[0]
-    for i, point in enumerate(line):
-        if np.abs(point - last).max() >= distance:
-            kept.append(i)
-            last = point
-    return kept
+def _apart(line: Any, distance: float, phase: float) -> list[int]:
+    """The steps whose markers are told apart; the others would pile up on one spot.
+
+    Methods on one line are given different phases, so that their markers take turns.
+    """
+    with np.errstate(invalid="ignore"):
+        moved = np.nan_to_num(np.linalg.norm(np.diff(line, axis=0), axis=1))
+    passed = np.floor(np.concatenate([[0.0], np.cumsum(moved)]) / distance + phase)
+    return [0, *(1 + np.flatnonzero((np.diff(passed) > 0) | (moved >= distance))).tolist()]
 
 
 def _law_label(law: Law) -> str:
@@ -184,9 +174,11 @@ def _ends(ax: Axes, ends: Any, known: bool) -> None:
             [x], [y], marker=marker, markersize=8 if marker == "o" else 11, markerfacecolor="none",
             color=ink(), linestyle="", zorder=4, gid=word,
         )  # fmt: skip
+        outward = -1 if x < ends[:, 0].mean() else 1
         ax.annotate(
-            word, (x, y), xytext=(8, 7), textcoords="offset points", fontsize="small", color=ink(), zorder=5, gid=word
-        )
+            word, (x, y), xytext=(8 * outward, 7), textcoords="offset points", fontsize="small", color=ink(),
+            ha="left" if outward > 0 else "right", zorder=5, gid=word,
+        )  # fmt: skip
 
 
 def _frame(ax: Axes, seen: Any) -> None:

@@ -14,19 +14,21 @@ from .._compare import Comparison
 from .._curvature import largest_curvature
 from .._errors import InputError
 from .._method import Method
-from .._objective import AbstractObjective, FiniteSum, Quadratic
-from .._record import Record
+from .._objective import FiniteSum, Quadratic
+from .._record import Record, Run
 from .._run import run
 from ..dynamics import AbstractDynamics
-from ..schemes import Tsit5
+from ..schemes import RK4
 from ..schemes._base import constants
 from ._plane import Plane, as_matrix
 
 # Steps in a window; one compiled program serves them all.
 _WINDOW = 128
 _WINDOWS = 64
-# A step of this over the fastest rate of the law errs by less than a pixel over a whole picture.
-_STEP = 0.5
+# A step of this over the fastest rate of the law, by its order, errs by less than a pixel over a whole picture.
+_STEP = {1: 0.5, 2: 0.4}
+# Twice the time that moves the law by less than this part of the picture is not followed to its end.
+_STILL = 5e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,7 @@ def laws(comparison: Comparison) -> list[Law]:
     for name, method in comparison.methods.items():
         dynamics = _whole(method).dynamics
         try:
-            Tsit5().check(dynamics)
+            RK4().check(dynamics)
         except InputError:
             continue
         values = constants(dynamics)
@@ -69,58 +71,67 @@ def laws(comparison: Comparison) -> list[Law]:
     return list(found.values())
 
 
-def follow(law: Law, x0: PyTree, curvature: float, plane: Plane, scale: float) -> tuple[Any, Any]:
+def follow(law: Law, x0: PyTree, plane: Plane, scale: float) -> tuple[Any, Any]:
     """Times (n,) and points on the plane (n, 2) along a law, from its start for its duration.
 
-    Integrated by Tsit5 with steps of half the law's fastest time at this curvature. It ends early
-    only where twice the time has moved it by less than `scale` / 5000, or after 8192 steps.
+    Integrated by RK4, in windows whose step follows the curvature where they begin. It ends early
+    only where twice the time has moved it by less than `scale` / 2000, or after 8192 steps.
     """
+    at_start = np.zeros(1), plane.project(as_matrix(jax.tree.map(lambda leaf: np.asarray(leaf)[None], x0)))
     if law.duration <= 0:
-        return np.zeros(1), plane.project(as_matrix(jax.tree.map(lambda leaf: np.asarray(leaf)[None], x0)))
-    fast = _fastest_rate(law, curvature)
-    count = max(1.0, law.duration * fast / _STEP / _WINDOW)
-    for finer in (1, 4, 16):
-        windows = int(min(np.ceil(count * finer), _WINDOWS))
-        step = law.duration / (np.ceil(count * finer) * _WINDOW)
-        times, points, complete = _integrate(Method(law.dynamics, Tsit5(), step), x0, windows, plane, scale)
-        if complete:
-            break
-    return times, points
-
-
-def _integrate(method: Method, x0: PyTree, windows: int, plane: Plane, scale: float) -> tuple[Any, Any, bool]:
-    if not method.autonomous:
-        # A law that depends on time cannot be taken up again from a state alone.
-        parts = [run(method, x0, windows * _WINDOW, key=0, record=Record((), positions=1), progress=False)]
-        times, points = parts[0].trace.time, plane.project(as_matrix(parts[0].trace.position))  # pyright: ignore
-        return times - times[0], points, parts[0].status == "finished"
-    times, points = [np.zeros(1)], []
-    x, velocity, begun = x0, None, 0.0
-    for window in range(windows):
-        part = run(
-            method, x, _WINDOW, key=0, record=Record((), positions=1), progress=False,
-            velocity=velocity,
-        )  # fmt: skip
+        return at_start
+    if not law.dynamics.autonomous:
+        return _follow_at_once(law, x0, plane)
+    times, points = [at_start[0]], [at_start[1]]
+    x, velocity, now, mark = x0, None, 0.0, 0
+    curvature = _curvature(law, x)
+    while now < law.duration * (1 - 1e-9) and len(times) <= _WINDOWS:
+        for _ in range(4):
+            step = min(_STEP[law.dynamics.order] / _fastest_rate(law, curvature), (law.duration - now) / _WINDOW)
+            part = _window(law, x, velocity, step, _WINDOW)
+            ahead = _curvature(law, part.final.position)
+            # Where the way grew steeper than the step allows for, it is taken again.
+            if part.status == "finished" and ahead <= 1.5 * curvature:
+                break
+            curvature = 4.0 * curvature if part.status != "finished" else ahead
         trace = part.trace
         assert trace is not None
-        seen = plane.project(as_matrix(trace.position))
-        points.append(seen if window == 0 else seen[1:])
-        times.append(begun + np.asarray(trace.time[1:]))
+        times.append(now + np.asarray(trace.time)[1:])
+        points.append(plane.project(as_matrix(trace.position))[1:])
         if part.status != "finished":
-            return np.concatenate(times), np.concatenate(points), False
-        begun = float(times[-1][-1])
+            break
+        now, curvature = float(times[-1][-1]), ahead
         x, velocity = part.final.position, part.final.velocity
-        if window & (window + 1) == 0 and window > 0:
-            half = np.concatenate(points)[(window + 1) // 2 * _WINDOW :]
-            if np.abs(half - half[0]).max() < 2e-4 * scale:
+        if now >= 2 * float(times[mark][-1]):
+            since = np.concatenate(points[mark:])
+            if mark and np.abs(since - since[0]).max() < _STILL * scale:
                 break
-    return np.concatenate(times), np.concatenate(points), True
+            mark = len(times) - 1
+    return np.concatenate(times), np.concatenate(points)
 
 
-def steepest(objective: AbstractObjective, comparison: Comparison, samples: list[PyTree]) -> float:
-    """The largest curvature at the best point and at the samples."""
-    found = [largest_curvature(objective, x) for x in samples]
-    return max([comparison.curvature, *(value for value in found if np.isfinite(value))])
+def _window(law: Law, x: PyTree, velocity: PyTree, step: float, steps: int) -> Run:
+    record = Record((), positions=1)
+    return run(Method(law.dynamics, RK4(), step), x, steps, record=record, progress=False, velocity=velocity)
+
+
+def _follow_at_once(law: Law, x0: PyTree, plane: Plane) -> tuple[Any, Any]:
+    """A law that depends on time cannot be taken up again from a state alone: one run, at its steepest."""
+    rate = _fastest_rate(law, _curvature(law, x0))
+    part = None
+    for finer in (1.0, 3.0, 9.0):
+        steps = int(np.ceil(max(law.duration * rate * finer / _STEP[law.dynamics.order], _WINDOW)))
+        part = _window(law, x0, None, law.duration / steps, min(steps, _WINDOW * _WINDOWS))
+        if part.status == "finished":
+            break
+    assert part is not None and part.trace is not None
+    return np.asarray(part.trace.time) - part.trace.time[0], plane.project(as_matrix(part.trace.position))
+
+
+def _curvature(law: Law, x: PyTree) -> float:
+    # By the same program as in tw.compare, which is compiled already.
+    found = largest_curvature(law.dynamics.objective, x)
+    return found if np.isfinite(found) and found > 0 else 1e-12
 
 
 def _whole(method: Method) -> Method:
@@ -132,7 +143,7 @@ def _whole(method: Method) -> Method:
 
 def _fastest_rate(law: Law, curvature: float) -> float:
     """The largest |eigenvalue| of the law's linearisation at this curvature, over its duration."""
-    dynamics: Any = Method(law.dynamics, Tsit5(), 1.0).with_objective(Quadratic(jnp.full(1, curvature, float))).dynamics
+    dynamics: Any = Method(law.dynamics, RK4(), 1.0).with_objective(Quadratic(jnp.full(1, curvature, float))).dynamics
     begun = float(dynamics.start_time)
     fastest = 1e-12
     for at in _times(dynamics, begun, law.duration):

@@ -124,8 +124,7 @@ def _table(comparison: Comparison) -> str:
     looks = styles(entry.method for entry in comparison.entries)
     heads = (
         ("method", "text"), ("settings", "text"), ("gradients to tolerance", ""), ("steps", ""), ("time, ms", ""),
-        ("last loss", ""), ("regime", "text"), ("stable up to: predicted", ""), ("found by running", ""),
-        ("difference", ""),
+        ("last loss", ""), ("regime", "text"), ("stable up to, predicted", ""), ("stable up to, by running", ""),
     )  # fmt: skip
     head = "".join(f'<th scope="col"{_class(kind)}>{word}</th>' for word, kind in heads)
     rows = "\n".join(_row(entry, looks[entry.method].color) for entry in comparison.entries)
@@ -147,9 +146,9 @@ def _row(entry: Entry, color: str) -> str:
     settings = ", ".join(f"{k.replace('_', ' ')} {_setting(v)}" for k, v in entry.hyperparameters.items())
     knob = {"learning_rate": "α ", "step_size": "h "}.get(entry.limit_of, "")
     predicted, measured = entry.predicted_limit, entry.measured_limit
-    difference = None
+    found = "–" if measured is None else knob + number(measured, 5)
     if predicted and measured is not None and np.isfinite(predicted):
-        difference = measured / predicted - 1.0
+        found += f' <span class="quiet">({_percent(measured / predicted - 1.0)})</span>'
     cells = [
         f'<th scope="row" class="text"><span class="swatch" style="background:{color}"></span>'
         f"{html.escape(entry.method)}</th>",
@@ -161,8 +160,7 @@ def _row(entry: Entry, color: str) -> str:
         _cell(entry.loss, number(entry.loss, 6)),
         f'<td class="text{" diverging" if entry.regime == "diverging" else ""}">{entry.regime}</td>',
         _cell(predicted, knob + number(predicted, 5) if predicted is not None else "–"),
-        _cell(measured, knob + number(measured, 5) if measured is not None else "–"),
-        _cell(difference, f"{100 * difference:+.2g} %".replace("-", "−") if difference is not None else "–"),
+        _cell(measured, found),
     ]  # fmt: skip
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -170,6 +168,12 @@ def _row(entry: Entry, color: str) -> str:
 def _cell(value: float | int | None, text: str, kind: str = "") -> str:
     data = "" if value is None else f' data-value="{value!r}"'
     return f"<td{_class(kind)}{data}>{text}</td>"
+
+
+def _percent(difference: float) -> str:
+    """A relative difference, to 0.001 % where it is small."""
+    words = f"{100 * difference:+.3g}" if abs(difference) >= 1e-3 else f"{100 * difference:+.3f}"
+    return f"{words} %".replace("-", "−")
 
 
 def _setting(value: Any) -> str:

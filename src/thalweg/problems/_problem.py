@@ -2,16 +2,12 @@
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.flatten_util import ravel_pytree
-from jax.scipy.sparse.linalg import cg
-from jaxtyping import PyTree
 
 from .._errors import InputError, check_number
 from .._objective import FiniteSum, Objective
+from .._polish import polish
 from .._tree import Vector, size
 
 
@@ -74,44 +70,9 @@ class Problem:
             raise InputError(
                 f"{self.name} is not known to be strongly convex, so no point found would be known as its minimum"
             )
-        with jax.enable_x64(True):
-            objective, start = jax.tree.map(_as_float64, (known, self.start))
-            minimum, minimiser = _minimise(objective, start, tolerance)
+        minimum, minimiser, norm = polish(known, self.start, tolerance)
+        if not norm < tolerance:
+            raise InputError(f"tolerance must be within float64's reach ({norm:.1e} here), but is {tolerance:g}")
         minimiser = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), minimiser)
         return dataclasses.replace(self, objective=dataclasses.replace(known, minimum=minimum, minimiser=minimiser))
 
-
-def _as_float64(leaf: object) -> object:
-    return jnp.asarray(np.asarray(leaf), jnp.float64) if eqx.is_inexact_array(leaf) else leaf
-
-
-def _minimise(objective: Objective | FiniteSum, start: Vector, tolerance: float) -> tuple[float, PyTree[np.ndarray]]:
-    from scipy.optimize import minimize
-
-    x, unravel = ravel_pytree(start)
-
-    def value(x: jax.Array, objective: Objective | FiniteSum) -> jax.Array:
-        return objective.value(unravel(x))
-
-    slope = eqx.filter_jit(jax.value_and_grad(value))
-
-    @eqx.filter_jit
-    def newton(x: jax.Array, objective: Objective | FiniteSum) -> jax.Array:
-        gradient, curvature = jax.linearize(lambda y: jax.grad(value)(y, objective), x)
-        return x - cg(curvature, gradient, tol=1e-8)[0]
-
-    def fun(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = slope(jnp.asarray(x), objective)
-        return float(value), np.asarray(gradient)
-
-    rough = {"maxiter": 10_000, "maxfun": 20_000, "gtol": 1e-7, "ftol": 0.0, "maxcor": 30}
-    x = jnp.asarray(minimize(fun, np.asarray(x), jac=True, method="L-BFGS-B", options=rough).x)
-    smallest = np.inf
-    for _ in range(20):
-        minimum, gradient = slope(x, objective)
-        norm = float(jnp.linalg.norm(gradient))
-        if norm < tolerance:
-            return float(minimum), jax.tree.map(np.asarray, unravel(x))
-        smallest = min(smallest, norm)
-        x = newton(x, objective)
-    raise InputError(f"tolerance must be within float64's reach ({smallest:.1e} here), but is {tolerance:g}")

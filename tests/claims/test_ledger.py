@@ -1,0 +1,121 @@
+"""The ledger itself: how a verdict follows from a measurement, what is printed, what is refused."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import thalweg as tw
+from thalweg import claims
+from thalweg.claims import Claim, Correction, Outcome
+
+ROOT = Path(__file__).parents[2]
+KEYS = ["id", "source", "statement", "expected", "measured", "verdict", "correction"]
+
+
+def judged(holds, correction=None):
+    return Claim("an-id", "a source", "A statement.", lambda: Outcome(1.0, "one", holds, correction)).check()
+
+
+def test_a_statement_that_agrees_holds_and_is_not_corrected():
+    verdict = judged(True, Correction("Not so.", holds=True))
+    assert (verdict.verdict, verdict.correction) == ("holds", "")
+
+
+def test_a_correction_that_amends_and_agrees_saves_the_statement():
+    verdict = judged(False, Correction("Only if.", holds=True))
+    assert (verdict.verdict, verdict.correction) == ("holds with a correction", "Only if.")
+
+
+def test_a_correction_that_contradicts_is_printed_and_saves_nothing():
+    verdict = judged(False, Correction("The other way.", holds=True, amends=False))
+    assert (verdict.verdict, verdict.correction) == ("does not hold", "The other way.")
+
+
+@pytest.mark.parametrize("correction", [None, Correction("Only if.", holds=False), Correction("No.", False, False)])
+def test_a_correction_that_was_not_measured_is_not_told(correction):
+    verdict = judged(False, correction)
+    assert (verdict.verdict, verdict.correction) == ("does not hold", "")
+
+
+def test_a_verdict_as_a_dictionary():
+    row = judged(True).as_dict()
+    assert list(row) == KEYS
+    assert json.loads(json.dumps(row)) == row
+
+
+def test_ids_are_unique_and_can_be_typed():
+    ids = [claim.id for claim in claims.ledger()]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in ids)
+
+
+@pytest.mark.parametrize("claim", claims.ledger(), ids=lambda claim: claim.id)
+def test_a_claim_says_who_says_what(claim):
+    assert claim.source and claim.experiment.__doc__
+    assert claim.statement[0].isupper() and claim.statement.endswith(".")
+    with pytest.raises(AttributeError):
+        claim.id = "another"
+
+
+def cited():
+    """The keys of every source, and of every correction as it stands in the files."""
+    for claim in claims.ledger():
+        yield from re.findall(r"\b[a-z]+\d{4}\b", claim.source)
+    for path in (ROOT / "src" / "thalweg" / "claims").glob("*.py"):
+        for keys in re.findall(r"\[((?:[a-z]+\d{4}(?:, )?)+)\]", path.read_text("utf-8")):
+            yield from keys.split(", ")
+
+
+def test_every_citation_has_its_entry():
+    known = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "docs" / "references.bib").read_text("utf-8"), re.MULTILINE))
+    found = set(cited())
+    assert {"su2016", "lessard2016", "hairer1996"} <= found
+    assert found <= known
+
+
+def test_check_keeps_the_order_asked_for():
+    asked = ["viscous-is-nesterov", "exponential-decay"]
+    assert [verdict.id for verdict in claims.check(*asked)] == asked
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("exponential-decoy", "did you mean 'exponential-decay'?"),
+        ("nesterov_order", "did you mean 'nesterov-order'?"),
+        ("zzz", "choose one of: barrier-"),
+        ("", "choose one of: barrier-"),
+    ],
+)
+def test_an_unknown_claim_is_refused_before_any_experiment(name, hint, monkeypatch):
+    monkeypatch.setattr(Claim, "check", lambda self: pytest.fail("an experiment was made"))
+    with pytest.raises(tw.InputError, match=re.escape(hint)) as caught:
+        claims.check("exponential-decay", name)
+    assert "\n" not in str(caught.value)
+
+
+def fresh(code):
+    """What a new Python, without the settings of the tests, prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": ""},
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_importing_claims_loads_no_jax():
+    assert fresh("import sys, thalweg.claims; print('jax' in sys.modules, 'numpy' in sys.modules)") == "False False\n"
+
+
+def test_experiments_are_made_in_float64_where_nobody_asked_for_it():
+    code = (
+        "from thalweg import claims; import jax.numpy as jnp;"
+        "verdicts = claims.check('gradient-descent-is-euler', 'viscous-is-nesterov');"
+        "print([verdict.verdict for verdict in verdicts], jnp.ones(1).dtype)"
+    )
+    assert fresh(code) == "['holds', 'holds'] float32\n"
