@@ -95,12 +95,13 @@ def observed_order(error: Callable[[int], float], steps: int) -> float:
 
 
 def modulus(positions: np.ndarray) -> float:
-    r"""The size $|z|$ of the two eigenvalues of a mode, the root of their product, from five points of a run.
+    r"""The size $|z|$ of the two eigenvalues of a mode, the root of their product, from the points of a run.
 
     For $x_n = az_1^n + bz_2^n$ the determinant $x_{n+1}x_{n-1} - x_n^2$ shrinks by $z_1z_2$ a step, exactly.
     """
     wronskian = positions[2:] * positions[:-2] - positions[1:-1] ** 2
-    return float(np.median(np.sqrt(np.abs(wronskian[1:] / wronskian[:-1]))))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.median(np.sqrt(np.abs(wronskian[1:] / wronskian[:-1]))))
 
 
 def boundary(inside: Callable[[np.ndarray], np.ndarray], low: float, high: float, rounds: int = 8) -> float:

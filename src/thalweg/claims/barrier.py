@@ -35,7 +35,7 @@ def _farthest(frictions: Float[Array, " n"], start: Float[Array, " 1"]) -> Float
     def one(friction: Array) -> Array:
         method = Method(HeavyBall(wells, friction), Leapfrog(), STEP)
 
-        def step(_: int, carry: tuple) -> tuple:
+        def step(_: Array, carry: tuple) -> tuple:
             state, best = carry
             state = method.step(state)
             return state, jnp.maximum(best, state.position[0])
