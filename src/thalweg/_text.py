@@ -24,6 +24,7 @@ def number(value: Any, digits: int = 4) -> str:
 def make_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> "Table":
     """A plain table: numbers to the right, words to the left."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
@@ -31,7 +32,7 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
         numeric = bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(number(cell) for cell in row))
+        table.add_row(*(escape(number(cell)) for cell in row))
     return table
 
 

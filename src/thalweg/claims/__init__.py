@@ -5,4 +5,5 @@ from ._ledger import Correction as Correction
 from ._ledger import Outcome as Outcome
 from ._ledger import Verdict as Verdict
 from ._ledger import check as check
+from ._ledger import find as find
 from ._ledger import ledger as ledger

@@ -141,7 +141,12 @@ def check(*ids: str) -> list[Verdict]:
     >>> claims.check("exponential-decay")[0].verdict
     'holds'
     """
+    return [claim.check() for claim in find(*ids)]
+
+
+def find(*ids: str) -> list[Claim]:
+    """The claims of these names, or all; an unknown name is refused with the nearest."""
     claims = {claim.id: claim for claim in ledger()}
     for name in ids:
         check_choice("claim", name, claims)
-    return [claims[name].check() for name in ids or claims]
+    return [claims[name] for name in ids or claims]

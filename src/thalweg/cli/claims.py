@@ -15,7 +15,15 @@ def claims(*ids: str, json: bool = False) -> None:
     """
     import thalweg as tw
 
-    rows = [verdict.as_dict() for verdict in tw.claims.check(*ids)]
+    from .._progress import Progress
+
+    # All names are checked before the first experiment is made.
+    asked = tw.claims.find(*ids)
+    rows = []
+    with Progress(len(asked), None, "claims") as progress:
+        for claim in asked:
+            rows.append(claim.check().as_dict())
+            progress.update(len(rows), None)
     if json:
         print_json(rows)
         return
