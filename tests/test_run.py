@@ -51,7 +51,8 @@ def by_scan(method, x0, steps, velocity=None):
 @eqx.filter_jit
 def scanned(method, state, steps):
     def parts(state):
-        return {"position": state.position, "lookahead": state.lookahead, "velocity": state.velocity, "time": state.time}
+        names = ("position", "lookahead", "velocity", "time")
+        return {name: getattr(state, name) for name in names}
 
     last, kept = jax.lax.scan(lambda state, _: (method.step(state), parts(state)), state, None, length=steps)
     return jax.tree.map(lambda rows, end: jnp.concatenate([rows, end[None]]), kept, parts(last))
@@ -68,7 +69,7 @@ def test_row_k_of_the_metrics_is_the_state_before_step_k(name):
     expected = {
         "loss": jax.vmap(objective.value)(states.lookahead),
         "gradient_norm": jnp.linalg.norm(jax.vmap(objective.gradient)(states.lookahead), axis=1),
-        "step_size": [float(method.step_size(k) if callable(method.step_size) else method.step_size) for k in range(58)],
+        "step_size": [float(method.step_size(k)) for k in range(58)] if name == "schedule" else method.step_size,
         "time": jnp.arange(58) * method.step_size if states.time is None else states.time,
     }
     if second:
@@ -117,7 +118,8 @@ def test_a_trace_without_metrics_and_a_law_of_first_order():
     assert set(run.metrics) == {"step", "time"}
     assert run.trace.step.tolist() == [0, 6, 12, 18]
     assert run.trace.velocity is None
-    np.testing.assert_allclose(run.trace.position[3], by_scan(METHODS["gradient_descent"], X0, 18).position[-1], atol=2e-15)
+    states = by_scan(METHODS["gradient_descent"], X0, 18)
+    np.testing.assert_allclose(run.trace.position[3], states.position[-1], atol=2e-15)
 
 
 def test_position_and_lookahead_are_both_right():
@@ -174,7 +176,7 @@ def test_the_size_of_chunks_changes_no_mini_batch(monkeypatch):
     [
         ({"loss": 1.0}, lambda m: m["loss"] <= 1.0),
         ({"gradient_norm": 0.1}, lambda m: m["gradient_norm"] <= 0.1),
-        ({"loss": -10.0, "speed": 0.3}, lambda m: (m["speed"] <= 0.3)),
+        ({"loss": -10.0, "speed": 0.3}, lambda m: m["speed"] <= 0.3),
         (lambda m: m["step"] >= 77, lambda m: m["step"] >= 77),
         (lambda m: (m["time"] > 3.0) & (m["loss"] < 0.5), lambda m: (m["time"] > 3.0) & (m["loss"] < 0.5)),
     ],
@@ -252,7 +254,7 @@ def test_a_schedule_that_diverges_names_the_step_size_it_had():
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
 @pytest.mark.parametrize("at", [1, 40, 64, 100])
 def test_not_finite_in_mid_run(at, bad, chunk, monkeypatch):
-    """The loss of state `at` is bad and its position is not; 64 is the first of the second chunk, 100 the last state."""
+    """The loss of state `at` is bad, its position is not; 64 is the first of the second chunk, 100 the last state."""
     monkeypatch.setattr(_run, "_CHUNK_SECONDS", chunk)
 
     def f(x):
@@ -557,11 +559,13 @@ def test_a_sharded_position_keeps_its_sharding(tmp_path):
         disk = tw.run(method, placed, 90, record=record, out=sys.argv[1])
         more = tw.run(method, placed, 120, record=record, out=sys.argv[1], resume=True)
         assert more.final.position["w"].sharding.is_equivalent_to(spread, 1)
-        np.testing.assert_array_equal(more.final.position["w"], tw.run(method, placed, 120, record=record).final.position["w"])
+        whole = tw.run(method, placed, 120, record=record)
+        np.testing.assert_array_equal(more.final.position["w"], whole.final.position["w"])
         np.testing.assert_array_equal(tw.Run.load(sys.argv[1]).final.position["w"], more.final.position["w"])
         """
     )
-    env = dict(os.environ, XLA_FLAGS="--xla_force_host_platform_device_count=2", JAX_ENABLE_X64="1", JAX_PLATFORMS="cpu")
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    done = subprocess.run([sys.executable, "-c", script, tmp_path / "run"], env=env, capture_output=True, text=True, check=False)
+    env = dict(os.environ, JAX_ENABLE_X64="1", JAX_PLATFORMS="cpu", PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    env["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    arguments = [sys.executable, "-c", script, tmp_path / "run"]
+    done = subprocess.run(arguments, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -211,8 +211,8 @@ def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
     best = runs[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
     _, point, norm = polish(full_gradient(objective), best.final.lookahead, _STATIONARY)
     dtypes = best.final.lookahead
-    point = jax.tree.map(lambda new, old: np.asarray(new, old.dtype), point, dtypes)
-    return point, norm <= np.sqrt(_STATIONARY) * max(float(best.metrics["gradient_norm"][0]), 1.0)
+    point = as_position(jax.tree.map(lambda new, old: np.asarray(new, old.dtype), point, dtypes))
+    return point, bool(norm <= np.sqrt(_STATIONARY) * max(float(best.metrics["gradient_norm"][0]), 1.0))
 
 
 def _entry(

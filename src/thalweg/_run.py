@@ -91,7 +91,7 @@ def run(
     if out is None:
         return loop.go(None, None)
     directory = Directory(Path(out))
-    config = describe(method, x0, steps, key, record, velocity, source)
+    config = describe(method, x0, steps, key, record, velocity, source, first_loss)
     checkpoint = None
     if resume and (Path(out) / "run.toml").exists():
         checkpoint = directory.reopen(config)
@@ -602,7 +602,7 @@ class _Interrupt:
 
 def describe(
     method: Method, x0: Vector, steps: int, key: Any, record: Record,
-    velocity: Vector | None, source: Mapping[str, Any] | None,
+    velocity: Vector | None, source: Mapping[str, Any] | None, first_loss: float,
 ) -> dict[str, Any]:  # fmt: skip
     """The resolved configuration of a run: what a resumed run must agree with."""
     from . import __version__
@@ -623,14 +623,11 @@ def describe(
         "method": {
             "dynamics": type(method.dynamics).__name__,
             "scheme": repr(method.scheme),
-            "hyperparameters": {
-                k: v if isinstance(v, float) else getattr(v, "__qualname__", repr(v))
-                for k, v in method.hyperparameters.items()
-            },
+            "hyperparameters": {name: _told(name, value) for name, value in method.hyperparameters.items()},
             "digest": _digest((method.dynamics, method.scheme, method.step_size)),
         },
         "objective": {"name": f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"},
-        "start": {"digest": _digest((x0, velocity)), "leaves": leaves},
+        "start": {"digest": _digest((x0, velocity)), "loss": first_loss, "leaves": leaves},
         "record": {"metrics": list(record.metrics), "positions": record.positions},
     }
     if key is not None:
@@ -638,6 +635,15 @@ def describe(
     if source is not None:
         config["source"] = dict(source)
     return config
+
+
+def _told(name: str, value: Any) -> Any:
+    """A number as it is, a function of the step or the time by some of its values."""
+    if not callable(value):
+        return value if isinstance(value, float) else repr(value)
+    dtype = int if name == "step_size" else float
+    values = [np.asarray(value(jnp.asarray(10**k, dtype))).item() for k in range(6)]
+    return f"{getattr(value, '__qualname__', type(value).__qualname__)}: {' '.join(f'{v:.6g}' for v in values)}, ..."
 
 
 def _digest(tree: PyTree) -> str:

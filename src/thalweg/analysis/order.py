@@ -15,7 +15,7 @@ from .._errors import InputError, check_count, check_number
 from .._method import Method
 from .._objective import as_position
 from .._tree import ravel, unraveler
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow
 from ..dynamics._base import at_time
 
 # DOP853 at the tightest tolerance scipy takes, and at least 64 steps of it: a few 1e-15 of the scale.
@@ -162,8 +162,8 @@ def _horizon(method: Method, x0: PyTree, horizon: float | None) -> float:
         raise InputError("horizon must be given: the curvature at the start is not positive, so no time scale follows")
     dynamics = method.dynamics
     if isinstance(dynamics, AbstractFirstOrder):
-        rate = at_time(getattr(dynamics, "rate", 1.0), dynamics.start_time)
-        return float(2.0 / (curvature * np.asarray(rate)))
+        rate = at_time(dynamics.rate, dynamics.start_time) if isinstance(dynamics, GradientFlow) else 1.0
+        return float(2.0 / (curvature * jnp.asarray(rate)))
     return float(2.0 * np.sqrt(float(getattr(dynamics, "mass", 1.0)) / curvature))
 
 

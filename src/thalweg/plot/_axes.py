@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .._errors import InputError
 
 if TYPE_CHECKING:
@@ -99,5 +101,4 @@ def legend_above(ax: Axes, handles: Sequence[Any], labels: Sequence[str], share:
 
 def _width(widths: Sequence[float], columns: int) -> float:
     """The width of a legend of so many columns, each filled from the top."""
-    tall = -(-len(widths) // columns)
-    return sum(max(widths[i : i + tall]) for i in range(0, len(widths), tall))
+    return sum(float(max(column)) for column in np.array_split(np.asarray(widths), columns))

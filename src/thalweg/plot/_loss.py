@@ -87,7 +87,7 @@ def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None =
     finite = np.concatenate([values[np.isfinite(values)] for values in all_losses.values()])
     floor = minimum if minimum is not None else float(finite.min())
     looks = styles(runs)
-    handles, labels, ends, first, lowest = [], [], [], 0.0, np.inf
+    handles, labels, ends, first, lowest, highest = [], [], [], 0.0, np.inf, 0.0
     for name, run in runs.items():
         x = _abscissa(run, comparison.methods[name], against)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -103,10 +103,10 @@ def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None =
             ax.plot([x[steps]], [y], linestyle="", marker="o", color=look.color, markersize=5.5, zorder=3)
         ends.append(x[steps] if reached else x[-1])
         first = max(first, gap[0] if np.isfinite(gap[0]) else 0.0)
-        lowest = min(lowest, np.nanmin(gap, initial=np.inf))
+        lowest, highest = min(lowest, np.nanmin(gap, initial=np.inf)), max(highest, np.nanmax(gap, initial=0.0))
     ax.set_yscale("log")
     level = comparison.tolerance * first if comparison.criterion == "gap" else None
-    _limits(ax, first, lowest, level, np.asarray(ends, dtype=float))
+    _limits(ax, first, (float(lowest), float(highest)), level, np.asarray(ends, dtype=float))
     if level:
         handles.append(ax.axhline(level, color=ink(), linestyle=":", linewidth=1.2, alpha=0.8))
         labels.append(f"tolerance: {comparison.tolerance:g} of the first gap")
@@ -157,16 +157,20 @@ def _thinned(x: "NDArray[np.float64]", y: "NDArray[np.float64]") -> "tuple[NDArr
     return x[keep], y[keep]
 
 
-def _limits(ax: Axes, first: float, lowest: float, level: float | None, ends: "NDArray[np.float64]") -> None:
+def _limits(
+    ax: Axes, first: float, extent: tuple[float, float], level: float | None, ends: "NDArray[np.float64]"
+) -> None:
     """A view of what matters: from the start to a little beyond the last tolerance met."""
+    lowest, highest = extent
     if first > 0:
-        bottom = max(min(lowest, level if level else lowest), 1e-16 * first)
+        bottom = max(min(lowest, level or lowest), 1e-16 * first)
         if level:
-            bottom = max(bottom, 1e-3 * level)
-            bottom = min(bottom, 0.2 * level)
-        if bottom < first:
-            decades = np.log10(first / bottom)
-            ax.set_ylim(bottom * 10 ** (-0.04 * decades), first * 10 ** (0.12 * decades))
+            bottom = min(max(bottom, 1e-3 * level), 0.2 * level)
+        # Where every method diverged, the way up is what there is to see.
+        top = first if lowest < 0.1 * first else min(highest, 1e6 * first)
+        if bottom < top:
+            decades = np.log10(top / bottom)
+            ax.set_ylim(bottom * 10 ** (-0.04 * decades), top * 10 ** (0.12 * decades))
     ends = ends[np.isfinite(ends) & (ends > 0)]
     if not ends.size:
         return

@@ -32,14 +32,15 @@ tbody tr:last-child > * { border-bottom: 0; }
 th.text, td.text { text-align: left; }
 tbody th { font-weight: 600; position: sticky; left: 0; background: var(--card); padding-left: 1.7rem;
   min-width: 8rem; max-width: 12rem; white-space: normal; overflow-wrap: break-word; }
+tbody th, td { vertical-align: top; }
 td.settings { white-space: normal; min-width: 9.5rem; }
-.swatch { position: absolute; left: .4rem; top: .72rem; width: .8em; height: .8em; border-radius: 50%; }
+.swatch { position: absolute; left: .4rem; top: .7rem; width: .8em; height: .8em; border-radius: 50%; }
 h3 { font-size: 1rem; margin: 0 0 .4rem; }
 .diverging, .failed { color: var(--bad); }
 figure { margin: 0; }
 figure svg { display: block; width: 100%; max-width: 44rem; height: auto; margin: 0 auto; color: var(--ink); }
 figcaption { margin-top: .7rem; }
-.maps { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
+.maps { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem), 1fr)); }
 .switch > input { position: absolute; opacity: 0; }
 .switch > label { display: inline-block; padding: .3rem .9rem; border: 1px solid var(--line); cursor: pointer; }
 .switch > label.first { border-radius: .4rem 0 0 .4rem; }
@@ -84,7 +85,9 @@ def inline_svg(ax: Any, prefix: str, description: str) -> str:
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<metadata>.*?</metadata>\n?", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
+    # Only what is referred to keeps its name, and one no other figure has.
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
     svg = svg.replace(INK, "currentColor")

@@ -50,7 +50,7 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
     >>> f = tw.Objective(lambda x: 0.5 * jnp.sum(jnp.array([1.0, 4.0]) * x**2), minimum=0.0, minimiser=jnp.zeros(2))
     >>> gd = {"gd": tw.gradient_descent(f, 0.1)}
     >>> ax = tw.plot.paths(tw.compare(gd, jnp.ones(2), max_steps=20, limits=False, record=1), points=21)
-    >>> [line.get_gid() for line in ax.lines[:2]], [round(v, 3) for v in ax.lines[1].get_xdata()[:3]]
+    >>> [line.get_gid() for line in ax.lines[:2]], [round(float(v), 3) for v in ax.lines[1].get_xdata()[:3]]
     (['law', 'path'], [1.0, 0.9, 0.81])
     """
     positions = {name: _positions(name, run) for name, run in comparison.runs.items()}
@@ -60,10 +60,10 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
     check_count("points", points, at_least=2)
     ax = new_axes(ax, 5.8, 5.2)
     start, best = _flat(x0), _flat(comparison.minimiser)
-    reach = _REACH * (np.linalg.norm(start - best) or max(_farthest(p, best) for p in positions.values()) or 1.0)
+    scale = float(np.linalg.norm(start - best)) or max(_farthest(p, best) for p in positions.values()) or 1.0
+    reach = _REACH * scale
     clouds = [cloud[_near(cloud, best, reach)] for cloud in positions.values()]
     plane = fit_plane(best, start, clouds)
-    scale = reach / _REACH
     objective = _whole(next(iter(comparison.methods.values()))).objective
     assert objective is not None
     cut = unraveler(x0)
@@ -84,17 +84,17 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
     for i, (name, cloud) in enumerate(positions.items()):
         line = plane.project(cloud)
         line = np.where(_near(cloud, best, 30 * reach)[:, None], line, np.nan)
-        inside = line[_near(cloud, best, reach)]
+        diverged = comparison.runs[name].status in ("diverged", "not finite")
+        inside = line[_near(cloud, best, 1.2 * scale if diverged else reach)]
         look = looks[name]
         handles += ax.plot(
             line[:, 0], line[:, 1], color=look.color, linestyle="-", linewidth=0.9, marker=look.marker,
             markersize=4.6,
             markeredgewidth=0.0, markevery=_apart(line, 0.035 * scale, i / len(looks)), gid="path", zorder=3,
         )  # fmt: skip
-        diverged = comparison.runs[name].status in ("diverged", "not finite")
         labels.append(plain(name) + (" (diverged)" if diverged else ""))
         seen.append(inside)
-    _ends(ax, plane.project(np.stack([start, best])), objective.minimiser is not None)
+    _ends(ax, seen[0], np.concatenate(seen).mean(axis=0), objective.minimiser is not None)
     handles, labels = _merged(handles, labels, len(looks))
     legend_above(ax, handles, labels)
     finish(ax, *plane.labels, grid=False)
@@ -164,20 +164,23 @@ def _merged(handles: list[Any], labels: list[str], methods: int) -> tuple[list[A
     laws_, rest = handles[:-methods], handles[-methods:]
     names, words = labels[:-methods], labels[-methods:]
     if len(laws_) > 3:
-        laws_, names = laws_[:1], ["the continuous law of each, in its colour"]
+        laws_, names = laws_[:1], ["their continuous laws"]
     return [*rest, *laws_], [*words, *names]
 
 
-def _ends(ax: Axes, ends: Any, known: bool) -> None:
+def _ends(ax: Axes, ends: Any, middle: Any, known: bool) -> None:
+    """The start and the best point, their names on the side away from the paths."""
     for (x, y), marker, word in zip(ends, "o*", ("start", "minimum" if known else "best point"), strict=True):
+        right, up = x >= middle[0], y >= middle[1]
+        if word == "start" and np.allclose(*ends):
+            continue
         ax.plot(
             [x], [y], marker=marker, markersize=8 if marker == "o" else 11, markerfacecolor="none",
             color=ink(), linestyle="", zorder=4, gid=word,
         )  # fmt: skip
-        outward = -1 if x < ends[:, 0].mean() else 1
         ax.annotate(
-            word, (x, y), xytext=(8 * outward, 7), textcoords="offset points", fontsize="small", color=ink(),
-            ha="left" if outward > 0 else "right", zorder=5, gid=word,
+            word, (x, y), xytext=(7 if right else -7, 6 if up else -6), textcoords="offset points", fontsize="small",
+            color=ink(), ha="left" if right else "right", va="bottom" if up else "top", zorder=5, gid=word,
         )  # fmt: skip
 
 
@@ -186,7 +189,7 @@ def _frame(ax: Axes, seen: Any) -> None:
     seen = seen[np.isfinite(seen).all(axis=1)]
     low, high = seen.min(axis=0), seen.max(axis=0)
     middle, half = (low + high) / 2, 0.57 * (high - low)
-    half = np.maximum(half, 1e-3 * half.max() or 1.0)
+    half = np.where(half > 1e-3 * half.max(), half, 0.5 * half.max() or 1.0)
     ax.figure.figure.draw_without_rendering()  # lays the figure out, so that the box of the axes is known
     box = ax.get_window_extent()
     units = half / np.array([box.width, box.height])

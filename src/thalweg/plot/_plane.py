@@ -15,8 +15,8 @@ from .._objective import AbstractObjective
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Rows that the principal directions are found from; more change nothing one could see.
-_ROWS = 1024
+# Points that the principal directions are found from; more change nothing one could see.
+_ROWS = 256
 # Losses evaluated at once.
 _BATCH = 32
 
@@ -70,9 +70,11 @@ def fit_plane(origin: Any, start: Any, clouds: list[Any]) -> Plane:
 
 
 def _spread(cloud: Any, most: int) -> Any:
+    """At most so many points of a path, evenly along its length."""
     if len(cloud) <= most:
         return cloud
-    return cloud[np.unique(np.linspace(0, len(cloud) - 1, most).astype(int))]
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(cloud, axis=0), axis=1))])
+    return cloud[np.searchsorted(length, np.linspace(0.0, length[-1], most))]
 
 
 def _principal(rows: Any) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """The (learning rate, momentum) map of how fast a method converges, and where it does not."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -19,6 +19,7 @@ from ..dynamics import GradientFlow, HeavyBall
 from ..schemes import Leapfrog, Lookahead, RungeKutta
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 
+Numbers = ArrayLike | Sequence[float]
 SCHEMES = ("momentum", "nesterov", "midpoint_momentum")
 # Eigenvalues that meet on the unit circle carry rounding of 1e-8; a radius within this of 1 is 1.
 _ROUNDING = 1e-7
@@ -40,10 +41,10 @@ class Setting:
 
 
 def stability_map(
-    curvature: ArrayLike,
+    curvature: Numbers,
     ax: Axes | None = None,
-    rates: ArrayLike | None = None,
-    momenta: ArrayLike | None = None,
+    rates: Numbers | None = None,
+    momenta: Numbers | None = None,
     scheme: str = "momentum",
     points: "Comparison | Mapping[str, tuple[float, float]] | None" = None,
 ) -> Axes:
@@ -73,7 +74,7 @@ def stability_map(
 
     >>> import thalweg as tw
     >>> ax = tw.plot.stability_map([0.1, 1.0], rates=[0.5, 2.0, 4.0], momenta=[0.0, 0.5, 1.0])
-    >>> [round(rate, 6) for rate in ax.lines[0].get_xdata()]  # (2 + 2 momentum) / 1.0
+    >>> [round(float(rate), 6) for rate in ax.lines[0].get_xdata()]  # 2 + 2 momentum
     [2.0, 3.0, 4.0]
     """
     spectrum = np.unique(np.asarray(curvature, dtype=float).ravel())
@@ -83,22 +84,26 @@ def stability_map(
     marks = _marks(points, scheme)
     ax = new_axes(ax, 5.8, 4.3)
     make = find_row(scheme).make
-    momenta = _momenta(momenta)
-    limits = limit_at(make, spectrum[-1:], momenta)
+    heights = _momenta(momenta)
+    limits = limit_at(make, spectrum[-1:], heights)
     best = best_setting(make, spectrum) if len(spectrum) > 1 else None
-    rates = _rates(rates, limits, marks, best)
-    radii = radius_at(make, spectrum, *(grid.ravel() for grid in np.meshgrid(rates, momenta)))
-    mesh = _draw_radius(ax, rates, momenta, radii.reshape(len(momenta), len(rates)), limits)
-    ax.plot(limits, momenta, color=ink(), linewidth=1.4, gid="limit", zorder=3)
+    widths = _rates(rates, limits, marks, best)
+    radii = radius_at(make, spectrum, *(grid.ravel() for grid in np.meshgrid(widths, heights)))
+    mesh = _draw_radius(ax, widths, heights, radii.reshape(len(heights), len(widths)), limits)
+    ax.plot(limits, heights, color=ink(), linewidth=1.4, gid="limit", zorder=3)
     handles, labels = [ax.lines[-1]], ["predicted limit"]
     for name, mark in marks.items():
-        common: dict[str, Any] = dict(linestyle="", color=mark.color, markeredgecolor="white", zorder=5, clip_on=False)
-        if rates[0] <= mark.learning_rate <= rates[-1]:
-            handles += ax.plot([mark.learning_rate], [mark.momentum], marker=mark.marker, markersize=8, gid="point", **common)
+        if widths[0] <= mark.learning_rate <= widths[-1]:
+            handles += ax.plot(
+                [mark.learning_rate], [mark.momentum], marker=mark.marker, markersize=8, linestyle="", color=mark.color,
+                markeredgecolor="white", gid="point", zorder=5, clip_on=False,
+            )  # fmt: skip
             labels.append(plain(name))
-        if mark.measured is not None and rates[0] <= mark.measured <= rates[-1]:
-            ax.plot([mark.measured], [mark.momentum], marker="|", markersize=12, markeredgewidth=2.4, linestyle="",
-                    color=mark.color, gid="measured", zorder=4)  # fmt: skip
+        if mark.measured is not None and widths[0] <= mark.measured <= widths[-1]:
+            ax.plot(
+                [mark.measured], [mark.momentum], marker="|", markersize=12, markeredgewidth=2.4, linestyle="",
+                color=mark.color, gid="measured", zorder=4,
+            )  # fmt: skip
     if any(line.get_gid() == "measured" for line in ax.lines):
         handles.append(_tick())
         labels.append("limit found by running")
@@ -108,8 +113,8 @@ def stability_map(
             gid="best", zorder=6,
         )  # fmt: skip
         labels.append(f"best for curvatures {spectrum[0]:.3g} to {spectrum[-1]:.3g}")
-    ax.set_xlim(rates[0], rates[-1])
-    ax.set_ylim(momenta[0], momenta[-1])
+    ax.set_xlim(widths[0], widths[-1])
+    ax.set_ylim(heights[0], heights[-1])
     _colour_bar(ax, mesh)
     finish(ax, f"learning rate α  ({scheme.replace('_', ' ')})", "momentum β", grid=False)
     legend_above(ax, handles, labels, share=0.7)
@@ -181,9 +186,7 @@ def settings(comparison: Comparison, scheme: str) -> dict[str, Setting]:
         entry = comparison[name]
         measured = entry.measured_limit if entry.limit_of == "learning_rate" else None
         look = looks[name]
-        found[name] = Setting(
-            numbers["learning_rate"], numbers.get("momentum", 0.0), look.color, look.marker, measured
-        )
+        found[name] = Setting(numbers["learning_rate"], numbers.get("momentum", 0.0), look.color, look.marker, measured)
     return found
 
 
@@ -215,7 +218,7 @@ def _marks(points: Any, scheme: str) -> dict[str, Setting]:
     }
 
 
-def _momenta(momenta: ArrayLike | None) -> Any:
+def _momenta(momenta: Numbers | None) -> Any:
     if momenta is None:
         return np.linspace(0.0, 1.0, _ROWS)
     found = _increasing("momenta", momenta)
@@ -224,7 +227,7 @@ def _momenta(momenta: ArrayLike | None) -> Any:
     return found
 
 
-def _rates(rates: ArrayLike | None, limits: Any, marks: dict[str, Setting], best: tuple[float, float] | None) -> Any:
+def _rates(rates: Numbers | None, limits: Any, marks: dict[str, Setting], best: tuple[float, float] | None) -> Any:
     if rates is not None:
         found = _increasing("rates", rates)
         if found[0] <= 0:
@@ -235,11 +238,11 @@ def _rates(rates: ArrayLike | None, limits: Any, marks: dict[str, Setting], best
     shown += [] if best is None else [best[0]]
     top = max([top, *(1.1 * rate for rate in shown)])
     if min(shown, default=top) < 0.03 * top:
-        return np.geomspace(min(shown) / 1.6, top, _COLUMNS)
+        return np.geomspace(min(shown) / 1.6, 2.5 * top, _COLUMNS)
     return np.linspace(top / 500, top, _COLUMNS)
 
 
-def _increasing(what: str, values: ArrayLike) -> Any:
+def _increasing(what: str, values: Numbers) -> Any:
     found = np.asarray(values, dtype=float)
     if found.ndim != 1 or found.size < 2 or not np.all(np.isfinite(found)) or not np.all(np.diff(found) > 0):
         raise InputError(f"{what} must be at least two increasing numbers, but are {values}")

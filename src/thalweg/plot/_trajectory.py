@@ -40,12 +40,14 @@ class Law:
         dynamics: the law, on the whole of the data.
         methods: the names of the methods that discretise it.
         duration: the physical time of the longest of their runs.
+        linear: its matrices on f = 0 and f = x²/2, at some times.
     """
 
     name: str
     dynamics: AbstractDynamics
     methods: tuple[str, ...]
     duration: float
+    linear: Any = ()
 
 
 def laws(comparison: Comparison) -> list[Law]:
@@ -63,12 +65,10 @@ def laws(comparison: Comparison) -> list[Law]:
         duration = 0.0 if trace is None or not len(trace) else float(trace.time[-1] - trace.time[0])
         if key in found:
             law = found[key]
-            found[key] = dataclasses.replace(
-                law, methods=(*law.methods, name), duration=max(law.duration, duration)
-            )
+            found[key] = dataclasses.replace(law, methods=(*law.methods, name), duration=max(law.duration, duration))
         else:
             found[key] = Law(_words(dynamics, values), dynamics, (name,), duration)
-    return list(found.values())
+    return [dataclasses.replace(law, linear=_linearised(law.dynamics, law.duration)) for law in found.values()]
 
 
 def follow(law: Law, x0: PyTree, plane: Plane, scale: float) -> tuple[Any, Any]:
@@ -86,28 +86,33 @@ def follow(law: Law, x0: PyTree, plane: Plane, scale: float) -> tuple[Any, Any]:
     x, velocity, now, mark = x0, None, 0.0, 0
     curvature = _curvature(law, x)
     while now < law.duration * (1 - 1e-9) and len(times) <= _WINDOWS:
-        for _ in range(4):
-            step = min(_STEP[law.dynamics.order] / _fastest_rate(law, curvature), (law.duration - now) / _WINDOW)
-            part = _window(law, x, velocity, step, _WINDOW)
-            ahead = _curvature(law, part.final.position)
-            # Where the way grew steeper than the step allows for, it is taken again.
-            if part.status == "finished" and ahead <= 1.5 * curvature:
-                break
-            curvature = 4.0 * curvature if part.status != "finished" else ahead
+        part, curvature = _resolved(law, x, velocity, law.duration - now, curvature)
         trace = part.trace
         assert trace is not None
         times.append(now + np.asarray(trace.time)[1:])
         points.append(plane.project(as_matrix(trace.position))[1:])
         if part.status != "finished":
             break
-        now, curvature = float(times[-1][-1]), ahead
-        x, velocity = part.final.position, part.final.velocity
+        now, x, velocity = float(times[-1][-1]), part.final.position, part.final.velocity
         if now >= 2 * float(times[mark][-1]):
             since = np.concatenate(points[mark:])
             if mark and np.abs(since - since[0]).max() < _STILL * scale:
                 break
             mark = len(times) - 1
     return np.concatenate(times), np.concatenate(points)
+
+
+def _resolved(law: Law, x: PyTree, velocity: PyTree, left: float, curvature: float) -> tuple[Run, float]:
+    """One window, and the curvature where it ends; taken again where the way grew steeper than its step allows for."""
+    for attempt in range(5):
+        step = min(_STEP[law.dynamics.order] / _fastest_rate(law, curvature), left / _WINDOW)
+        part = _window(law, x, velocity, step, _WINDOW)
+        finished = part.status == "finished"
+        ahead = _curvature(law, part.final.position) if finished else 4.0 * curvature
+        if attempt == 4 or (finished and ahead <= 1.5 * curvature):
+            return part, ahead
+        curvature = ahead
+    raise AssertionError
 
 
 def _window(law: Law, x: PyTree, velocity: PyTree, step: float, steps: int) -> Run:
@@ -143,21 +148,24 @@ def _whole(method: Method) -> Method:
 
 def _fastest_rate(law: Law, curvature: float) -> float:
     """The largest |eigenvalue| of the law's linearisation at this curvature, over its duration."""
-    dynamics: Any = Method(law.dynamics, RK4(), 1.0).with_objective(Quadratic(jnp.full(1, curvature, float))).dynamics
-    begun = float(dynamics.start_time)
-    fastest = 1e-12
-    for at in _times(dynamics, begun, law.duration):
-        time = jnp.asarray(at, float)
-        if dynamics.order == 1:
-            matrix = np.asarray(jax.jacfwd(lambda x, time=time: dynamics.velocity(time, x))(jnp.zeros(1)))
-        else:
-            zero = jnp.zeros(1)
-            by_x = jax.jacfwd(lambda x, time=time: dynamics.acceleration(time, x, zero))(zero)
-            by_v = jax.jacfwd(lambda v, time=time: dynamics.acceleration(time, zero, v))(zero)
-            matrix = np.block([[np.zeros((1, 1)), np.ones((1, 1))], [np.asarray(by_x), np.asarray(by_v)]])
-        size = float(np.abs(np.linalg.eigvals(matrix)).max())
-        fastest = max(fastest, size if np.isfinite(size) else 0.0)
-    return fastest
+    matrices = [flat + curvature * (unit - flat) for flat, unit in law.linear]
+    sizes = [float(np.abs(np.linalg.eigvals(matrix)).max()) for matrix in matrices if np.isfinite(matrix).all()]
+    return max([1e-12, *sizes])
+
+
+def _linearised(dynamics: AbstractDynamics, duration: float) -> tuple[tuple[Any, Any], ...]:
+    """At some times, the matrix of the law on f = 0 and on f = x²/2; between them it is linear in the curvature."""
+    methods = [Method(dynamics, RK4(), 1.0).with_objective(Quadratic(jnp.full(1, c, float))) for c in (0.0, 1.0)]
+    times = _times(dynamics, float(dynamics.start_time), duration)
+    return tuple(tuple(_matrix(m.dynamics, jnp.asarray(t, float)) for m in methods) for t in times)  # pyright: ignore
+
+
+def _matrix(dynamics: Any, time: Any) -> Any:
+    one, zero = jnp.ones(1), jnp.zeros(1)
+    if dynamics.order == 1:
+        return np.asarray(dynamics.velocity(time, one))[None]
+    columns = [dynamics.acceleration(time, one, zero), dynamics.acceleration(time, zero, one)]
+    return np.array([[0.0, 1.0], [float(column[0]) for column in columns]])
 
 
 def _times(dynamics: AbstractDynamics, begun: float, duration: float) -> Iterator[float]:

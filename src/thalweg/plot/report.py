@@ -55,7 +55,7 @@ def write_report(comparison: Comparison, path: Path, title: str = "Comparison") 
         raise InputError(f"{path} is a directory; give the report a file name, such as {path / 'report.html'}")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(ink_style())
+        matplotlib.rcParams.update(ink_style())  # pyright: ignore[reportCallIssue, reportArgumentType]
         body = "\n".join([
             f"<header><h1>{html.escape(title)}</h1>\n<p>{summary(comparison)}</p></header>",
             _section("The methods", _table(comparison)),
@@ -76,23 +76,25 @@ def summary(comparison: Comparison) -> str:
     """What came out, in a paragraph (html)."""
     entries = comparison.entries
     parameters = size(comparison.minimiser)
-    many = f"{len(entries)} methods" if len(entries) > 1 else "One method"
+    several = len(entries) > 1
+    how = f"{len(entries)} methods went down the same function" if several else "One method went down a function"
     words = [
-        f"{many} went down the same function of {parameters:,} parameter{'s' if parameters > 1 else ''} from the same "
-        f"start, with at most {comparison.budget:,} gradients{' each' if len(entries) > 1 else ''}. "
+        f"{how} of {parameters:,} parameter{'s' if parameters > 1 else ''}{' from the same start' if several else ''}, "
+        f"with at most {_gradients(comparison.budget)}{' each' if several else ''}. "
         f"The tolerance asks {_asked(comparison)}."
     ]
     reached = sorted((e for e in entries if e.reached), key=lambda e: (e.gradients, e.seconds))
     if reached:
-        first = reached[0]
+        first, last = reached[0], reached[-1]
         alike = [e for e in reached if e.gradients == first.gradients]
         who = _listed([f"<strong>{html.escape(e.method)}</strong>" for e in alike])
-        most = " with the fewest gradients" if len(reached) > 1 and len(alike) < len(reached) else ""
-        sentence = f"{who} met it{most}, {_gradients(first.gradients)}"
-        last = reached[-1]
+        sentence = f"{who} met it after {_gradients(first.gradients)}"
         if last.gradients > first.gradients:
             ratio = last.gradients / max(first.gradients, 1)
-            sentence += f"; the slowest to meet it, {html.escape(last.method)}, took {last.gradients:,}, {ratio:.3g} times as many"
+            sentence = (
+                f"{who} met it with the fewest gradients, {first.gradients:,}; the slowest to meet it, "
+                f"{html.escape(last.method)}, took {last.gradients:,}, {ratio:.3g} times as many"
+            )
         words.append(sentence + ".")
     diverged = [html.escape(e.method) for e in entries if e.regime == "diverging" and not e.reached]
     missed = [html.escape(e.method) for e in entries if not e.reached and e.regime != "diverging"]
@@ -132,9 +134,9 @@ def _table(comparison: Comparison) -> str:
     return (
         '<div class="card scroll" tabindex="0" role="region" aria-label="The methods, a table">\n<table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n"
-        '<p class="quiet">Stable up to: the largest learning rate α (or step size h) that is stable at the largest curvature '
-        f"at the best point found, {curvature}: predicted from the linear probe of one step, and found by running the "
-        f"method on the objective itself.</p>"
+        '<p class="quiet">Stable up to: the largest learning rate α (or step size h) that is stable at the largest '
+        f"curvature at the best point found, {curvature}: predicted from the linear probe of one step, and found by "
+        "running the method on the objective itself.</p>"
     )
 
 
@@ -177,14 +179,15 @@ def _percent(difference: float) -> str:
 
 
 def _setting(value: Any) -> str:
-    return getattr(value, "__name__", type(value).__name__) if callable(value) else number(value)
+    name = getattr(value, "__name__", type(value).__name__)
+    return ("varying" if "<" in name else name) if callable(value) else number(value)
 
 
 def _curves(comparison: Comparison) -> str:
     names = ", ".join(comparison.runs)
-    gap = "the gap to the minimum" if comparison.methods[next(iter(comparison.runs))].objective.minimum is not None else (  # pyright: ignore[reportOptionalMemberAccess]
-        "how far the loss is above the best one found (the minimum is not known)"
-    )  # fmt: skip
+    objective = next(iter(comparison.methods.values())).objective
+    known = objective is not None and objective.minimum is not None
+    gap = "the gap to the minimum" if known else "how far the loss is above the best one found (no minimum is known)"
     dotted = ", the dotted line is the tolerance" if comparison.criterion == "gap" else ""
     panels = []
     for against, reading in (
@@ -195,8 +198,8 @@ def _curves(comparison: Comparison) -> str:
     ):  # fmt: skip
         svg = inline_svg(curves(comparison, against), against, f"Loss against {against} of {names}")
         caption = (
-            f"<strong>How to read it.</strong> Each line is {gap}, on a logarithmic axis. A dot marks where a method met "
-            f"the tolerance{dotted}. {reading}"
+            f"<strong>How to read it.</strong> Each line is {gap}, on a logarithmic axis. A dot marks where a method "
+            f"met the tolerance{dotted}. {reading}"
         )
         panels.append(f'<div class="panel {against}">{figure(svg, caption, "")}</div>')
     return (
@@ -219,15 +222,16 @@ def _paths(comparison: Comparison) -> str:
     where = (
         "The two parameters themselves."
         if d == 2
-        else f"The plane through the best point found along the two directions, of {d:,}, in which the methods move most; "
-        "the paths are projected onto it, the contours are those of the loss on it."
+        else f"The plane through the best point found along the two directions, of {d:,}, in which the methods move "
+        "most; the paths are projected onto it, the contours are those of the loss on it."
     )
     caption = (
-        f"<strong>How to read it.</strong> {where} Markers are the steps of each method (where they would pile up, only "
-        "some are drawn). The broad pale lines are the continuous laws of motion that the methods cut into steps, "
+        f"<strong>How to read it.</strong> {where} Markers are the steps of each method (where they would pile up, "
+        "only some are drawn). The broad pale lines are the continuous laws of motion that the methods cut into steps, "
         "followed for the same physical time: where markers leave the line, the steps are too long to follow it."
     )
-    return figure(inline_svg(ax, "paths", f"Paths of {', '.join(comparison.runs)} over the continuous trajectories"), caption)
+    description = f"Paths of {', '.join(comparison.runs)} over the continuous trajectories"
+    return figure(inline_svg(ax, "paths", description), caption)
 
 
 def _maps(comparison: Comparison) -> str:
@@ -247,19 +251,27 @@ def _maps(comparison: Comparison) -> str:
             f"Stability map of {_SCHEMES[scheme]}",
         )
         figures.append(figure(f"<h3>{_SCHEMES[scheme]}</h3>\n{svg}", ""))
-    informed = "" if present & set(_SCHEMES) else " No method of this comparison has a momentum; the maps are for information."
+    has_momentum = bool(present & set(_SCHEMES))
+    informed = "" if has_momentum else " No method of this comparison has a momentum; the maps are for information."
     star = (
         f" The star is the best setting for all curvatures from {low:.3g} to {top:.4g}."
         if len(spectrum) > 1
         else " The smallest curvature is not known, so that no best setting is marked."
     )
+    both = f" and {low:.3g}, the larger of the two" if len(spectrum) > 1 else ""
     caption = (
-        f"<strong>How to read them.</strong> Colour is the spectral radius ρ of one step at curvature {top:.4g}"
-        f"{f' and {low:.3g}, the larger of the two' if len(spectrum) > 1 else ''}: near the best point a step multiplies the "
-        "error by ρ. It is computed from the method's own step. Right of the line ρ exceeds 1 and the method diverges. "
-        f"Markers are the settings compared, bars the limits found by running.{star}{informed}"
+        f"<strong>How to read them.</strong> Colour is the spectral radius ρ of one step at curvature {top:.4g}{both}: "
+        "near the best point a step multiplies the error by ρ. It is computed from the method's own step. Right of the "
+        "line ρ exceeds 1 and the method diverges. Markers are the settings compared, bars the limits found by "
+        f"running.{star}{informed}{_off_the_maps(comparison, schemes)}"
     )
     return f'<div class="maps">\n{chr(10).join(figures)}\n</div>\n<p class="quiet">{caption}</p>'
+
+
+def _off_the_maps(comparison: Comparison, schemes: list[str]) -> str:
+    shown = {*schemes, "gradient_descent"}
+    off = [html.escape(name) for name, method in comparison.methods.items() if scheme_of(method) not in shown]
+    return f" {_listed(off)}: on no map; for a limit see the table." if off else ""
 
 
 def _note(text: str) -> str:

@@ -1,0 +1,104 @@
+"""Gradients that are evaluated, counted on the host, are the gradients that are reported."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thalweg as tw
+
+ROWS = [pytest.param(row, id=row.name) for row in tw.table()]
+CURVATURE = jnp.array([0.4, 1.0, 1.7])
+START = jnp.array([1.0, -0.5, 2.0])
+
+
+class Counter:
+    """A quadratic whose every gradient, and every derivative of a gradient, is counted when it is evaluated."""
+
+    def __init__(self):
+        self.evaluations = 0
+
+        @jax.custom_jvp
+        def slope(x):
+            return CURVATURE * self._through(x)
+
+        @slope.defjvp
+        def _(primals, tangents):
+            [x], [v] = primals, tangents
+            return slope(x), CURVATURE * v * (self._through(x) / x)
+
+        @jax.custom_jvp
+        def fn(x):
+            return 0.5 * jnp.sum(CURVATURE * x**2)
+
+        @fn.defjvp
+        def _(primals, tangents):
+            [x], [v] = primals, tangents
+            return fn(x), jnp.sum(slope(x) * v)
+
+        self.fn = fn
+
+    def _through(self, x):
+        # The result is used, so that what a compiler drops as unused is not counted.
+        return jax.pure_callback(self._tick, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+
+    def _tick(self, x):
+        self.evaluations += 1
+        return np.asarray(x)
+
+    def read(self):
+        return self.evaluations
+
+
+def test_the_counter_counts():
+    counter = Counter()
+    f = tw.Objective(counter.fn)
+    jax.jit(lambda x: jax.lax.fori_loop(0, 7, lambda _, y: y - 0.1 * f.gradient(y), x))(START)
+    assert counter.read() == 7
+    gradient, curved = jax.jit(f.gradient_and_curvature)(START, START)
+    np.testing.assert_allclose(gradient, curved)
+    assert counter.read() == 9
+    assert f.value(START) > 0 and counter.read() == 9
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_counted_gradients_are_the_reported_ones(row):
+    counter = Counter()
+    method = row.build(tw.Objective(counter.fn))
+    before = counter.read()
+    run = tw.run(method, START, 11, record=None)
+    checked_at_start = 1
+    assert counter.read() - before - checked_at_start == run.gradients
+    assert run.gradients == method.gradients_at_start + 11 * row.gradients_per_step
+    before = counter.read()
+    jax.block_until_ready(eqx.filter_jit(lambda method, state: method.step(state))(method, method.init(START)))
+    assert counter.read() - before == method.gradients_at_start + row.gradients_per_step
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_recording_the_loss_costs_no_gradient(row):
+    counter = Counter()
+    run = tw.run(row.build(tw.Objective(counter.fn)), START, 11)
+    extra = counter.read() - run.gradients
+    # One at the start, to refuse what is not finite, and one at the end, for the last row of the loss.
+    assert extra == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("gradient_descent", (0, 1)),
+        ("heun", (0, 2)),
+        ("rk4", (0, 4)),
+        ("tsit5", (0, 6)),
+        ("momentum", (0, 1)),
+        ("leapfrog", (1, 1)),
+        ("nesterov", (0, 1)),
+        ("nesterov_flow", (1, 1)),
+        ("high_resolution_rk4", (1, 8)),
+    ],
+)
+def test_the_numbers_themselves(name, expected):
+    method = {row.name: row for row in tw.table()}[name].method
+    assert (method.gradients_at_start, method.gradients_per_step) == expected

@@ -1,0 +1,92 @@
+"""A method's hyperparameters are what it was built from, and build it again."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thalweg as tw
+
+ROWS = [pytest.param(row, id=row.name) for row in tw.table()]
+
+
+def drawn(rng, name):
+    return 1.0 - rng.uniform() ** 3 if name == "momentum" else 10.0 ** rng.uniform(-5, 1)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_building_and_reading_are_inverse(row, rng):
+    for _ in range(25):
+        given = {name: drawn(rng, name) for name in row.defaults}
+        method = row.build(None, **given)
+        read = method.hyperparameters
+        assert set(read) - {"mass"} == set(given)
+        assert read.get("mass", 1.0) == 1.0
+        for name, value in given.items():
+            assert read[name] == pytest.approx(value, rel=1e-14), name
+        again = row.build(None, **{name: read[name] for name in given})
+        for one, other in zip(jax.tree.leaves(method), jax.tree.leaves(again), strict=True):
+            # At a momentum within 1e-8 of 1 the friction loses digits: it is all in 1 - momentum.
+            loss = 1.0 / (1.0 - given["momentum"]) if "momentum" in given else 1.0
+            np.testing.assert_allclose(other, one, rtol=1e-14 * max(loss, 1.0))
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if "learning_rate" in row.values[0].defaults])
+def test_a_change_of_learning_rate_leaves_the_momentum(row, rng):
+    for _ in range(10):
+        given = {name: drawn(rng, name) for name in row.defaults}
+        new = drawn(rng, "learning_rate")
+        moved = row.build(None, **given).with_learning_rate(new).hyperparameters
+        assert moved["learning_rate"] == pytest.approx(new, rel=1e-14)
+        if "momentum" in given:
+            assert moved["momentum"] == pytest.approx(given["momentum"], rel=1e-14)
+
+
+def test_a_mass_only_rescales():
+    law = tw.HeavyBall(None, friction=0.6, mass=2.5)
+    method = tw.Method(law, tw.Leapfrog(), 0.3)
+    half = 0.6 * 0.3 / (2 * 2.5)
+    read = method.hyperparameters
+    assert read["momentum"] == pytest.approx((1 - half) / (1 + half), rel=1e-15)
+    assert read["learning_rate"] == pytest.approx(0.3**2 / 2.5 / (1 + half), rel=1e-15)
+    moved = method.with_learning_rate(0.02)
+    assert moved.dynamics.mass == 2.5
+    assert moved.hyperparameters["momentum"] == pytest.approx(read["momentum"], rel=1e-14)
+    assert moved.hyperparameters["learning_rate"] == pytest.approx(0.02, rel=1e-14)
+
+
+def test_the_dictionary_of_the_mission():
+    """h = sqrt(2 alpha / (1 + beta)) and lambda h = 2 (1 - beta) / (1 + beta): mission A7."""
+    method = tw.momentum(None, 0.02, 0.6)
+    h = float(method.step_size)
+    assert h == pytest.approx(np.sqrt(0.04 / 1.6), rel=1e-15)
+    assert float(method.dynamics.friction) * h == pytest.approx(0.5, rel=1e-15)
+
+
+def test_a_schedule_has_no_learning_rate():
+    method = tw.Method(tw.HeavyBall(None, 1.0), tw.Leapfrog(), lambda step: 0.1)
+    assert set(method.hyperparameters) == {"step_size", "friction", "mass"}
+    with pytest.raises(tw.InputError, match="HeavyBall by Leapfrog has no learning rate"):
+        method.with_learning_rate(0.1)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_wrong_name_is_refused_with_the_right_one(row):
+    name = next(iter(row.defaults))
+    with pytest.raises(tw.InputError, match=f"{row.name} has no hyperparameter '{name}s'; did you mean '{name}'"):
+        row.build(None, **{f"{name}s": 0.1})
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_numbers_that_no_law_has_are_refused(row):
+    for name in row.defaults:
+        for value in (-1.0, np.nan, np.inf, "much", None if name != "strong_convexity" else -2.0, True):
+            with pytest.raises(tw.InputError, match=name):
+                row.build(None, **{name: value})
+
+
+def test_hyperparameters_are_traced():
+    read = jax.jit(lambda a, b: tw.momentum(None, a, b).hyperparameters)(0.1, 0.9)
+    assert read["momentum"] == pytest.approx(0.9, rel=1e-14)
+    slope = jax.grad(lambda a: tw.momentum(None, a, 0.9).step_size)(jnp.asarray(0.2))
+    assert slope == pytest.approx(0.5 * np.sqrt(2 / 1.9 / 0.2), rel=1e-13)

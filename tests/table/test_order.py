@@ -1,0 +1,71 @@
+"""The observed order of every row is the one it claims, on a nonlinear function in 3 dimensions."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thalweg as tw
+from thalweg.analysis import convergence_order
+
+ROWS = [pytest.param(row, id=row.name) for row in tw.table()]
+BALLS = [row for row in ROWS if isinstance(row.values[0].dynamics, tw.HeavyBall)]
+LOPSIDED = tw.problems.lopsided()
+VELOCITY = jnp.array([0.7, -0.4, 1.1])
+
+
+def on_lopsided(row, friction=1.0):
+    """The row's method at a friction that no step changes."""
+    law = row.dynamics
+    if isinstance(law, tw.HeavyBall):
+        law = tw.HeavyBall(None, friction)
+    return tw.Method(law, row.scheme, 0.1).with_objective(LOPSIDED.objective)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_has_the_order_it_claims(row):
+    assert convergence_order(on_lopsided(row), LOPSIDED.start).order == pytest.approx(row.order, abs=0.1)
+
+
+@pytest.mark.parametrize("row", BALLS)
+def test_also_from_a_starting_velocity(row):
+    found = convergence_order(on_lopsided(row), LOPSIDED.start, velocity=VELOCITY)
+    assert found.order == pytest.approx(row.order, abs=0.1)
+
+
+@pytest.mark.parametrize("velocity", [None, VELOCITY], ids=["from rest", "moving"])
+def test_momentum_is_second_order_from_the_exact_start_and_first_from_the_empty_buffer(velocity):
+    beta = 0.9
+    exact, zero = tw.leapfrog(LOPSIDED.objective, 0.1, beta), tw.momentum(LOPSIDED.objective, 0.1, beta)
+    assert exact.dynamics.friction == zero.dynamics.friction
+    assert convergence_order(exact, LOPSIDED.start, velocity=velocity).order == pytest.approx(2.0, abs=0.05)
+    assert convergence_order(zero, LOPSIDED.start, velocity=velocity).order == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_exact_start_is_the_formula_of_the_mission():
+    """v_0 = h (eta_0 + (h/2)(lambda eta_0 + g_0)): mission A7."""
+    h, friction = 0.2, 0.7
+    method = tw.Method(tw.HeavyBall(LOPSIDED.objective, friction), tw.Leapfrog(), h)
+    gradient = LOPSIDED.objective.gradient(LOPSIDED.start)
+    expected = VELOCITY + h / 2 * (friction * VELOCITY + gradient)
+    np.testing.assert_allclose(method.init(LOPSIDED.start, VELOCITY).velocity, expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("damping", [1.0, 2.0, 3.0, 5.5])
+@pytest.mark.parametrize(
+    ("scheme", "order"), [(tw.Leapfrog(), 2), (tw.RK4(), 4)], ids=lambda value: getattr(value, "name", None)
+)
+def test_nesterov_ode_keeps_its_order_through_the_singular_start(scheme, order, damping):
+    method = tw.Method(tw.NesterovFlow(LOPSIDED.objective, damping), scheme, 0.1)
+    assert convergence_order(method, LOPSIDED.start, horizon=2.0).order == pytest.approx(order, abs=0.1)
+
+
+def test_leapfrog_with_mass_and_varying_friction_is_second_order():
+    law = tw.HeavyBall(LOPSIDED.objective, lambda t: 1.0 / (1.0 + t), mass=1.7)
+    found = convergence_order(tw.Method(law, tw.Leapfrog(), 0.1), LOPSIDED.start, velocity=VELOCITY)
+    assert found.order == pytest.approx(2.0, abs=0.05)
+
+
+def test_gradient_flow_with_a_rate_of_time_keeps_the_order():
+    law = tw.GradientFlow(LOPSIDED.objective, rate=lambda t: 1.0 + 0.5 * jnp.sin(3.0 * t))
+    assert convergence_order(tw.Method(law, tw.RK4(), 0.1), LOPSIDED.start).order == pytest.approx(4.0, abs=0.1)
+    assert convergence_order(tw.Method(law, tw.Heun(), 0.1), LOPSIDED.start).order == pytest.approx(2.0, abs=0.1)

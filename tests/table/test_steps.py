@@ -1,0 +1,167 @@
+"""What holds for a step of every row: its state, its dtype, its hyperparameters as data, schedules, runs."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import monitoring
+from jax.flatten_util import ravel_pytree
+
+import thalweg as tw
+from thalweg.analysis import spectral_radius
+
+ROWS = [pytest.param(row, id=row.name) for row in tw.table()]
+LOPSIDED = tw.problems.lopsided()
+F, START = LOPSIDED.objective, LOPSIDED.start
+MOVED = {
+    "learning_rate": 0.03, "momentum": 0.7, "step_size": 0.07, "friction": 0.4, "damping": 4.0, "step": 0.02,
+    "strong_convexity": 0.6,
+}  # fmt: skip
+
+
+def elsewhere(row):
+    """Other values of all the row's hyperparameters."""
+    return {name: MOVED[name] for name in row.defaults}
+
+
+def schedule(step):
+    return 0.1 / (1.0 + 0.02 * step)
+
+
+@eqx.filter_jit
+def path(method, x, steps):
+    """Every state of the bare loop, the first one included; `steps` is a range."""
+    first = method.init(x)
+    _, states = jax.lax.scan(lambda state, _: (method.step(state), state), first, steps)
+    return states
+
+
+def pulled(tree):
+    """A nonlinear function of a tree: a weight matrix, a bias and a number."""
+    return jnp.sum(jnp.cosh(tree["w"] - 0.3)) + jnp.sum((tree["b"] * tree["scale"] - 1.0) ** 2) + tree["scale"] ** 2
+
+
+def tree_of(dtype):
+    w = jnp.linspace(-1.0, 1.0, 6, dtype=dtype).reshape(2, 3)
+    return {"w": w, "b": jnp.array([0.5, -0.25], dtype), "scale": jnp.asarray(0.5, dtype)}
+
+
+class Compilations:
+    """Counts what XLA compiles while it is entered."""
+
+    def __enter__(self):
+        self.count = 0
+        monitoring.register_event_duration_secs_listener(self._listen)
+        return self
+
+    def _listen(self, event, duration, **_):
+        del duration
+        self.count += event == "/jax/core/compile/backend_compile_duration"
+
+    def __exit__(self, *_):
+        monitoring.unregister_event_duration_listener(self._listen)
+
+
+def test_compilations_are_counted():
+    x = jnp.ones(17)
+    with Compilations() as seen:
+        jax.jit(lambda x: 3.0 * x + 1.25)(x)
+    assert seen.count == 1
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_change_of_hyperparameters_compiles_nothing(row):
+    other_start = START + 1.0
+    record = tw.Record(("loss", "gradient_norm", "step_size"), positions=10)
+    run = tw.run(row.build(F), START, 40, record=record)
+    with Compilations() as seen:
+        other = tw.run(row.build(F, **elsewhere(row)), other_start, 40, record=record)
+    assert seen.count == 0
+    assert not np.allclose(run.final.position, other.final.position, rtol=1e-3)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_vmap_over_hyperparameters_is_a_loop_over_them(row):
+    settings = {name: np.linspace(row.defaults[name], MOVED[name], 3) for name in row.defaults}
+
+    def walk(setting):
+        return path(row.build(F, **setting), START, np.arange(20)).position
+
+    together = jax.vmap(walk)({name: jnp.asarray(values) for name, values in settings.items()})
+    for i, positions in enumerate(together):
+        alone = walk({name: float(values[i]) for name, values in settings.items()})
+        np.testing.assert_allclose(positions, alone, rtol=1e-12, atol=1e-13)
+    assert not np.allclose(together[0, -1], together[2, -1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("scheduled", [False, True], ids=["fixed", "scheduled"])
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.bfloat16], ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("row", ROWS)
+def test_a_step_keeps_the_state_a_pytree_of_arrays_and_its_dtypes(row, dtype, scheduled):
+    start = tree_of(dtype)
+    method = row.build(pulled)
+    method = method.with_step_size(schedule) if scheduled else method
+    first = jax.eval_shape(method.init, start)
+    assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(first))
+    second = jax.eval_shape(method.step, first)
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+    assert jax.tree.leaves(first) == jax.tree.leaves(second)
+    shapes = jax.eval_shape(lambda: start)
+    assert (first.clock is None) == method.autonomous
+    assert (first.velocity is None) == (method.dynamics.order == 1)
+    for part in (second.position, second.lookahead, first.lookahead if second.velocity is None else second.velocity):
+        assert part == shapes
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_low_precision_parameters_go_where_precise_ones_go(row):
+    low, high = (tw.run(row.build(pulled), tree_of(dtype), 5, record=None).final for dtype in (jnp.bfloat16, float))
+    assert all(leaf.dtype == jnp.bfloat16 for leaf in jax.tree.leaves((low.position, low.lookahead, low.velocity)))
+    rounded, exact = ravel_pytree(low.position)[0], ravel_pytree(high.position)[0]
+    np.testing.assert_allclose(np.asarray(rounded, float), exact, atol=5 * float(jnp.finfo(jnp.bfloat16).eps))
+    assert low.time == high.time
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_runs_on_a_tree_and_keeps_its_path(row):
+    """The run's loop goes over one vector and cuts it back; the bare loop goes over the tree itself."""
+    method, start = row.build(pulled), tree_of(float)
+    run = tw.run(method, start, 50, record=1)
+    assert run.status == "finished" and len(run.trace) == 51
+    states = path(method, start, np.arange(51))
+    for name in start:
+        np.testing.assert_allclose(run.trace.position[name], states.position[name], rtol=1e-12, atol=1e-13)
+        if states.velocity is not None:
+            np.testing.assert_allclose(run.trace.velocity[name], states.velocity[name], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(run.final.lookahead[name], states.lookahead[name][-1], rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(run.metrics["loss"], jax.vmap(pulled)(states.lookahead), rtol=1e-12)
+    assert run.metrics["loss"][-1] < run.metrics["loss"][0]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_takes_a_schedule_of_steps(row):
+    method = row.build(F)
+    count = 30
+    run = tw.run(method.with_step_size(schedule), START, count, record=tw.Record(("loss", "step_size"), positions=1))
+    np.testing.assert_allclose(run.metrics["step_size"], schedule(np.arange(count + 1)), rtol=1e-15)
+    begin = float(method.dynamics.start_time)
+    expected = begin + np.concatenate([[0.0], np.cumsum(schedule(np.arange(count)))])
+    np.testing.assert_allclose(run.trace.time, expected, rtol=1e-14)
+    constant = path(method.with_step_size(lambda step: 0.07), START, np.arange(count)).position
+    np.testing.assert_allclose(
+        constant, path(method.with_step_size(0.07), START, np.arange(count)).position, rtol=1e-11, atol=1e-13
+    )
+    assert not np.allclose(run.trace.position[count - 1], constant[-1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_stability_a_row_prints_is_where_it_turns(row):
+    shown = row.as_dict()
+    assert list(shown) == [
+        "name", "aliases", "dynamics", "scheme", "order", "gradients_per_step", "stability", "reference",
+    ]  # fmt: skip
+    knob, limit = shown["stability"].split(" at ")[0].split(" < ")
+    inside, outside = (row.build(None, **{knob: float(limit) * factor}) for factor in (0.999, 1.001))
+    assert spectral_radius(inside, 1.0) <= 1 + 1e-9
+    assert spectral_radius(outside, 1.0) > 1 + 1e-6
