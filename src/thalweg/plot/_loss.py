@@ -87,7 +87,7 @@ def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None =
     finite = np.concatenate([values[np.isfinite(values)] for values in all_losses.values()])
     floor = minimum if minimum is not None else float(finite.min())
     looks = styles(runs)
-    handles, labels, ends, first, lowest, highest = [], [], [], 0.0, np.inf, 0.0
+    handles, labels, ends, begins, first, lowest, highest = [], [], [], [], 0.0, np.inf, 0.0
     for name, run in runs.items():
         x = _abscissa(run, comparison.methods[name], against)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -102,11 +102,12 @@ def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None =
             y = gap[steps] if np.isfinite(gap[steps]) else np.nan
             ax.plot([x[steps]], [y], linestyle="", marker="o", color=look.color, markersize=5.5, zorder=3)
         ends.append(x[steps] if reached else x[-1])
+        begins.append(x[min(1, len(x) - 1)])
         first = max(first, gap[0] if np.isfinite(gap[0]) else 0.0)
         lowest, highest = min(lowest, np.nanmin(gap, initial=np.inf)), max(highest, np.nanmax(gap, initial=0.0))
     ax.set_yscale("log")
     level = comparison.tolerance * first if comparison.criterion == "gap" else None
-    _limits(ax, first, (float(lowest), float(highest)), level, np.asarray(ends, dtype=float))
+    _limits(ax, first, (float(lowest), float(highest)), level, float(min(begins)), np.asarray(ends, dtype=float))
     if level:
         handles.append(ax.axhline(level, color=ink(), linestyle=":", linewidth=1.2, alpha=0.8))
         labels.append(f"tolerance: {comparison.tolerance:g} of the first gap")
@@ -158,7 +159,7 @@ def _thinned(x: "NDArray[np.float64]", y: "NDArray[np.float64]") -> "tuple[NDArr
 
 
 def _limits(
-    ax: Axes, first: float, extent: tuple[float, float], level: float | None, ends: "NDArray[np.float64]"
+    ax: Axes, first: float, extent: tuple[float, float], level: float | None, begin: float, ends: "NDArray[np.float64]"
 ) -> None:
     """A view of what matters: from the start to a little beyond the last tolerance met."""
     lowest, highest = extent
@@ -175,8 +176,7 @@ def _limits(
     if not ends.size:
         return
     if ends.max() > _SPREAD * ends.min():
-        smallest = min(line.get_xdata()[1] for line in ax.lines if len(line.get_xdata()) > 1)  # pyright: ignore
         ax.set_xscale("log")
-        ax.set_xlim(float(smallest), ends.max() * 1.15)
+        ax.set_xlim(begin, ends.max() * 1.15)
     else:
         ax.set_xlim(0.0, ends.max() * 1.08)

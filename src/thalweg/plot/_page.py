@@ -3,7 +3,6 @@
 import html
 import io
 import re
-import warnings
 from typing import Any
 
 # What stands for the page's own text colour in a figure, whatever that is: no figure uses it otherwise.
@@ -76,10 +75,7 @@ def ink_style() -> dict[str, Any]:
 def inline_svg(ax: Any, prefix: str, description: str) -> str:
     """The figure of these axes as SVG that stands in a page: no header, ids of its own, the page's ink."""
     buffer = io.StringIO()
-    with warnings.catch_warnings():
-        # A name may hold a letter that the font lacks; it is drawn as a box.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        ax.figure.figure.savefig(buffer, format="svg", transparent=True, dpi=144)
+    ax.figure.figure.savefig(buffer, format="svg", transparent=True, dpi=144)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)

@@ -2,6 +2,7 @@
 
 import datetime
 import html
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def write_report(comparison: Comparison, path: Path, title: str = "Comparison") 
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory; give the report a file name, such as {path / 'report.html'}")
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A name may hold a letter that the font lacks; the figures show a box for it, the table the letter.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(ink_style())  # pyright: ignore[reportCallIssue, reportArgumentType]
         body = "\n".join([
