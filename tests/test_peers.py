@@ -38,7 +38,8 @@ def problem():
 def settings() -> list[tuple[float, float]]:
     """Learning rates up to what Nesterov bears at the problem's curvature, momenta from none to nearly all."""
     rng = np.random.default_rng(11)
-    return [(float(a), float(b)) for a, b in zip(10 ** rng.uniform(-3, -1, SETTINGS), rng.uniform(0, 0.99, SETTINGS))]
+    rates, momenta = 10 ** rng.uniform(-3, -1, SETTINGS), rng.uniform(0, 0.99, SETTINGS)
+    return [(float(a), float(b)) for a, b in zip(rates, momenta, strict=True)]
 
 
 def ours(make, problem) -> np.ndarray:

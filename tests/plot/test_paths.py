@@ -141,7 +141,7 @@ def test_in_more_dimensions_the_paths_are_projected(deep):
         assert np.all(np.linalg.norm(drawn, axis=1) <= np.linalg.norm(full, axis=1) * (1 + 1e-12))
         axes, *_ = np.linalg.lstsq(full, drawn, rcond=None)
         np.testing.assert_allclose(full @ axes, drawn, atol=1e-12)
-    start = [line for line in ax.lines if line.get_gid() == "start"][0]
+    start = next(line for line in ax.lines if line.get_gid() == "start")
     assert start.get_xdata()[0] > 0
     assert "% of the motion" in ax.get_xlabel()
 

@@ -65,7 +65,8 @@ def test_the_best_setting_is_the_known_one():
 
 def test_the_methods_compared_are_its_points(four):
     looks = styles(four.runs)
-    for scheme, names in (("momentum", ["gradient descent", "momentum"]), ("nesterov", ["gradient descent", "nesterov"])):
+    for scheme in ("momentum", "nesterov"):
+        names = ["gradient descent", scheme]
         ax = tw.plot.stability_map([1.0, 20.0], scheme=scheme, points=four)
         points = [line for line in ax.lines if line.get_gid() == "point"]
         assert [line.get_color() for line in points] == [looks[name].color for name in names]

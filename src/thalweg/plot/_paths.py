@@ -105,7 +105,7 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
 
 def _positions(name: str, run: Run) -> "NDArray[np.float64]":
     trace = run.trace
-    if trace is None or len(trace) < 2 or not np.array_equal(trace.step, np.arange(run.steps + 1)):
+    if trace is None or not np.array_equal(trace.step, np.arange(run.steps + 1)):
         raise InputError(
             f"the run of {name} did not keep its position at every step; compare again with tw.compare(..., record=1)"
         )
