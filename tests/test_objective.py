@@ -1,0 +1,123 @@
+"""Objectives: derivatives over pytrees, samples, known facts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thalweg as tw
+from thalweg._objective import Flattened
+from thalweg._tree import ravel, unraveler
+
+
+def tree_loss(x, scale):
+    return scale * jnp.sum(jnp.cosh(x["a"])) * x["b"] ** 2 + jnp.sum(x["a"] ** 3)
+
+
+TREE = {"a": jnp.array([[0.3, -0.7], [1.1, 0.2]]), "b": jnp.array(0.5)}
+
+
+def flat_hessian(f, x):
+    cut = unraveler(x)
+    return jax.hessian(lambda v: f.value(cut(v)))(ravel(x))
+
+
+def test_derivatives_over_a_pytree():
+    f = tw.Objective(tree_loss, 2.0)
+    value, gradient = f.value_and_gradient(TREE)
+    assert float(value) == float(tree_loss(TREE, 2.0))
+    np.testing.assert_allclose(gradient["a"], 2.0 * np.sinh(TREE["a"]) * 0.25 + 3 * TREE["a"] ** 2, rtol=1e-14)
+    np.testing.assert_allclose(gradient["b"], 2.0 * np.cosh(TREE["a"]).sum(), rtol=1e-14)
+    v = {"a": jnp.array([[1.0, 0.0], [-2.0, 0.5]]), "b": jnp.array(3.0)}
+    product = ravel(f.hessian_vector_product(TREE, v))
+    np.testing.assert_allclose(product, flat_hessian(f, TREE) @ ravel(v), rtol=1e-13)
+    both = f.gradient_and_curvature(TREE, v)
+    np.testing.assert_allclose(ravel(both[0]), ravel(gradient), rtol=1e-14)
+    np.testing.assert_allclose(ravel(both[1]), product, rtol=1e-14)
+
+
+def test_flattened_is_the_same_function():
+    f = tw.Objective(tree_loss, 2.0, minimum=-1.0, smoothness=9.0)
+    flat = Flattened(f, unraveler(TREE))
+    np.testing.assert_allclose(flat.gradient(ravel(TREE)), ravel(f.gradient(TREE)), rtol=1e-15)
+    assert (flat.minimum, flat.smoothness, flat.strong_convexity) == (-1.0, 9.0, None)
+
+
+def test_arguments_are_traced_not_baked_in():
+    traces = []
+
+    def fn(x, scale):
+        traces.append(1)
+        return scale * jnp.sum(x**2)
+
+    for scale in (1.0, 2.0, 3.0):
+        f = tw.Objective(fn, jnp.asarray(scale))
+        run = tw.run(tw.gradient_descent(f, 0.1), jnp.ones(2), 3)
+        if scale == 1.0:
+            first = len(traces)
+        np.testing.assert_allclose(run.final.position, np.full(2, (1 - 0.2 * scale) ** 3), rtol=1e-14)
+    assert len(traces) == first
+
+
+def test_a_finite_sum_is_the_mean_of_its_samples():
+    data = {"x": jnp.arange(12.0).reshape(6, 2), "y": jnp.arange(6.0)}
+
+    def one(w, sample):
+        return (jnp.vdot(w, sample["x"]) - sample["y"]) ** 2
+
+    f = tw.FiniteSum(one, data)
+    w = jnp.array([0.3, -0.2])
+    losses = [(np.dot(w, x) - y) ** 2 for x, y in zip(np.asarray(data["x"]), np.asarray(data["y"]), strict=True)]
+    np.testing.assert_allclose(f.value(w), np.mean(losses), rtol=1e-14)
+    np.testing.assert_allclose(f.gradient(w), jax.grad(lambda w: jnp.mean(jax.vmap(one, (None, 0))(w, data)))(w))
+    assert not f.stochastic
+    assert f.draw(None) is None
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_mini_batch_is_drawn_from_the_samples(replace):
+    data = jnp.arange(10.0)
+    f = tw.FiniteSum(lambda w, s: w * s, data, batch_size=4, replace=replace)
+    assert f.stochastic
+    batches = np.stack([np.asarray(f.draw(jax.random.key(seed))) for seed in range(200)])
+    assert batches.shape == (200, 4)
+    assert set(batches.ravel()) == set(range(10))
+    repeats = sum(len(set(batch)) < 4 for batch in batches)
+    # With replacement 4 of 10 collide with probability 0.496.
+    assert repeats == 0 if not replace else 60 < repeats < 140
+    batch = jnp.array([1, 3, 3, 9])
+    np.testing.assert_allclose(f.gradient(jnp.array(2.0), batch), 4.0)
+
+
+def test_all_samples_without_replacement_are_the_full_gradient():
+    f = tw.FiniteSum(lambda w, s: w * s, jnp.arange(10.0), batch_size=10, replace=False)
+    assert not f.stochastic
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: tw.Objective(jnp.sum, smoothness=-1.0), "smoothness must be at least 0"),
+        (lambda: tw.Objective(jnp.sum, minimum=float("nan")), "minimum must be finite"),
+        (lambda: tw.FiniteSum(jnp.sum, {"a": jnp.ones(3), "b": jnp.ones(4)}), "same non-empty leading axis"),
+        (lambda: tw.FiniteSum(jnp.sum, jnp.array(1.0)), "leading axis"),
+        (lambda: tw.FiniteSum(jnp.sum, jnp.ones(3), batch_size=0), "at least 1"),
+        (lambda: tw.FiniteSum(jnp.sum, jnp.ones(3), batch_size=4, replace=False), "at most the 3 samples"),
+    ],
+)
+def test_wrong_facts_are_refused(make, says):
+    with pytest.raises(tw.InputError, match=says):
+        make()
+
+
+def test_largest_curvature_is_the_hessians():
+    f = tw.Objective(tree_loss, 2.0)
+    exact = np.linalg.eigvalsh(flat_hessian(f, TREE))
+    np.testing.assert_allclose(tw.analysis.largest_curvature(f, TREE, 2000, 1e-14), exact[-1], rtol=1e-8)
+
+
+def test_largest_curvature_where_the_negative_one_is_larger():
+    f = tw.Objective(lambda x: 0.5 * jnp.sum(jnp.array([-5.0, 2.0, 0.5]) * x**2))
+    np.testing.assert_allclose(tw.analysis.largest_curvature(f, jnp.ones(3), 2000, 1e-14), 2.0, rtol=1e-6)
+    g = tw.Objective(lambda x: -0.5 * jnp.sum(x**2))
+    assert tw.analysis.largest_curvature(g, jnp.ones(3)) == 0.0
