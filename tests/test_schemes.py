@@ -102,7 +102,7 @@ def test_time_is_compensated_in_float32():
 
 def test_pairs_that_do_not_fit_say_why():
     for scheme in (tw.Leapfrog(), tw.Lookahead()):
-        with pytest.raises(tw.InputError, match="GradientFlow has no separate force or friction; use tw.RK4"):
+        with pytest.raises(tw.InputError, match=r"GradientFlow has no separate force or friction; use tw\.RK4"):
             tw.Method(tw.GradientFlow(quadratic), scheme, 0.1)
         with pytest.raises(tw.InputError, match="HighResolutionFlow has no separate force or friction"):
             tw.Method(tw.HighResolutionFlow(quadratic, 0.1), scheme, 0.1)

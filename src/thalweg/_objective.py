@@ -120,6 +120,15 @@ class Objective(AbstractObjective):
         return self.fn(x) if self.args is None else self.fn(x, self.args)
 
 
+def _as_data(data: PyTree) -> PyTree:
+    if any(isinstance(leaf, str | bytes) for leaf in jax.tree.leaves(data)):
+        raise InputError("data must be arrays of numbers, but holds text")
+    try:
+        return jax.tree.map(jnp.asarray, data)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"data must be arrays of numbers, but: {error}") from error
+
+
 class FiniteSum(AbstractObjective):
     r"""The mean of a loss over samples: $f(x) = \frac1N \sum_{i=1}^N \mathtt{fn}(x, s_i)$.
 
@@ -140,7 +149,7 @@ class FiniteSum(AbstractObjective):
     """
 
     fn: Callable
-    data: PyTree = eqx.field(converter=lambda data: jax.tree.map(jnp.asarray, data))
+    data: PyTree = eqx.field(converter=_as_data)
     batch_size: int | None = eqx.field(default=None, static=True)
     replace: bool = eqx.field(default=True, static=True)
     minimum: float | None = eqx.field(default=None, static=True)

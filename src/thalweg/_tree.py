@@ -52,6 +52,8 @@ def zeros_like(x: Vector) -> Vector:
 
 def scalar(value: Any) -> Float[Array, ""]:
     """A hyperparameter as an array leaf, so that changing it never recompiles."""
+    if value is None or isinstance(value, str | bytes):
+        return value  # pyright: ignore[reportReturnType]  # the class that converts it refuses it by name
     return jnp.asarray(value, dtype=float)
 
 

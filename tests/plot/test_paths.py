@@ -121,10 +121,10 @@ def deep():
     weights = jnp.arange(1.0, 5.0)
 
     def f(x):
-        return 0.5 * jnp.sum(weights * x["w"].ravel() ** 2) + jnp.cosh(x["b"] + 0.3 * x["w"][0, 1])
+        return 0.5 * jnp.sum(weights * x["w"].ravel() ** 2) + 0.5 * (x["b"] + 0.3 * x["w"][0, 1]) ** 2
 
     x0 = {"w": jnp.array([[1.0, -1.0], [0.5, 0.8]]), "b": jnp.array(0.4)}
-    objective = tw.Objective(f, minimum=1.0, minimiser={"w": jnp.zeros((2, 2)), "b": jnp.array(0.0)})
+    objective = tw.Objective(f, minimum=0.0, minimiser={"w": jnp.zeros((2, 2)), "b": jnp.array(0.0)})
     methods = {"gd": tw.gradient_descent(objective, 0.1), "momentum": tw.momentum(objective, 0.1, 0.8)}
     return tw.compare(methods, x0, 1e-6, 60, limits=False, record=1, progress=False)
 

@@ -3,9 +3,11 @@
 import importlib
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
 
 from .._errors import InputError, check_choice, suggest
 
@@ -19,6 +21,16 @@ def set_precision(bits: int) -> None:
     jax.config.update("jax_enable_x64", bits == 64)
 
 
+def _whole(kind: Any, tokens: Sequence[Token]) -> int:
+    del kind
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"must be a whole number, but is {tokens[0].value!r}") from None
+
+
+# cyclopts alone would round 2.5 to 2.
+Whole = Annotated[int | None, Parameter(converter=_whole)]
 NUMBER = (float, int)
 TEXTS = (str, list)
 PAIRS = (str, list, dict)

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ._output import new_directory, print_json, say, show
-from ._spec import NUMBER, TEXTS, complete, objective_and_start, parse_method, read_config, set_precision
+from ._spec import NUMBER, TEXTS, Whole, complete, objective_and_start, parse_method, read_config, set_precision
 
 _METHODS = ("gradient_descent", "rk4", "momentum", "nesterov")
 _OPTIONS = {
@@ -21,12 +21,12 @@ def compare(
     method: Annotated[list[str] | None, Parameter(name=["--method", "-m"])] = None,
     start: str | None = None,
     tolerance: float | None = None,
-    max_gradients: int | None = None,
-    seeds: int | None = None,
+    max_gradients: Whole = None,
+    seeds: Whole = None,
     limits: bool | None = None,
     out: Path | None = None,
     report: Path | None = None,
-    precision: int | None = None,
+    precision: Whole = None,
     config: Path | None = None,
     progress: bool | None = None,
     json: bool = False,
@@ -88,6 +88,12 @@ def compare(
     check_count("max_gradients", budget)
     check_count("seeds", options.get("seeds", 1))
     f, x0 = objective_and_start(options.get("objective"), options.get("start"), solve=True)
+    directory = Path(options["out"]) if "out" in options else new_directory(f"compare-{options['objective']}")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(f"{directory} is not an empty directory; choose another for the runs")
+    page = options.get("report")
+    if page is not None and Path(page).is_dir():
+        raise InputError(f"report {page} is a directory; give the file, such as {Path(page) / 'report.html'}")
     rows = [find_row(name) for name, _ in parsed]
     labels = _labels([row.name for row in rows])
     settings = [complete(name, given, f, x0) for name, given in parsed]
@@ -98,12 +104,6 @@ def compare(
         label: source | {"method": row.name, "hyperparameters": numbers}
         for label, row, numbers in zip(labels, rows, settings, strict=True)
     }
-    directory = Path(options["out"]) if "out" in options else new_directory(f"compare-{options['objective']}")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise InputError(f"{directory} is not an empty directory; choose another for the runs")
-    page = options.get("report")
-    if page is not None and Path(page).is_dir():
-        raise InputError(f"report {page} is a directory; give the file, such as {Path(page) / 'report.html'}")
     result = tw.compare(
         methods, x0, tolerance, budget, seeds=options.get("seeds", 1), limits=options.get("limits", True),
         out=directory, progress=progress, record=1 if page is not None else None, sources=sources,

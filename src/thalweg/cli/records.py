@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from ._output import print_json, print_table, say
-from ._spec import check_format, objective_and_start, set_precision
+from ._spec import Whole, check_format, objective_and_start, set_precision
 
 
-def resume(directory: Path, *, steps: int | None = None, progress: bool | None = None, json: bool = False) -> int:
+def resume(directory: Path, *, steps: Whole = None, progress: bool | None = None, json: bool = False) -> int:
     """Go on with a run that was stopped; the result is the one an uninterrupted run would have had.
 
     Parameters

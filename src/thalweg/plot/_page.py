@@ -75,7 +75,11 @@ def ink_style() -> dict[str, Any]:
 def inline_svg(ax: Any, prefix: str, description: str) -> str:
     """The figure of these axes as SVG that stands in a page: no header, ids of its own, the page's ink."""
     buffer = io.StringIO()
-    ax.figure.figure.savefig(buffer, format="svg", transparent=True, dpi=144)
+    drawn = ax.figure.figure
+    # Laid out once, not at every drawing.
+    drawn.draw_without_rendering()
+    drawn.set_layout_engine("none")
+    drawn.savefig(buffer, format="svg", transparent=True, dpi=144)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)

@@ -26,7 +26,7 @@ from ._plane import Plane, as_matrix
 _WINDOW = 128
 _WINDOWS = 64
 # A step of this over the fastest rate of the law, by its order, errs by less than a pixel over a whole picture.
-_STEP = {1: 0.5, 2: 0.4}
+_STEP = {1: 0.6, 2: 0.5}
 # Twice the time that moves the law by less than this part of the picture is not followed to its end.
 _STILL = 5e-4
 

@@ -70,6 +70,10 @@ class RungeKutta(AbstractScheme):
 
     tableau: ButcherTableau = eqx.field(static=True)
 
+    def __check_init__(self) -> None:
+        if not isinstance(self.tableau, ButcherTableau):
+            raise InputError(f"tableau must be a tw.ButcherTableau, but is {self.tableau!r}")
+
     @property
     def order(self) -> int:
         return self.tableau.order

@@ -1,0 +1,147 @@
+"""thalweg list, show, export and resume."""
+
+import csv
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thalweg as tw
+
+SETTINGS = ("-m", "nesterov", "--learning-rate", 0.02, "--steps", 30, "--record", "loss", "--record", "speed")
+
+
+@pytest.fixture
+def run(thalweg):
+    """A run, and what it was told to be."""
+    thalweg("run", "valleys:bowl", "--start", "valleys:x0", *SETTINGS, "--positions", 10, "--out", "runs/mine")
+    return tw.Run.load("runs/mine")
+
+
+def test_list(thalweg, run, place):
+    thalweg("run", "rosenbrock", "--steps", 3, "--learning-rate", 1e-3, "--out", "runs/deep/er")
+    (place / "runs" / "broken").mkdir()
+    (place / "runs" / "broken" / "run.toml").write_text("= =")
+    rows = thalweg("list", "--json").rows
+    assert [row["path"] for row in rows] == ["runs/broken", "runs/deep/er", "runs/mine"]
+    assert rows[0]["status"].startswith("unreadable: runs/broken/run.toml is not readable as TOML")
+    assert rows[2]["loss"] == run.metrics["loss"][-1]
+    assert (rows[2]["objective"], rows[2]["method"], rows[2]["steps"]) == ("valleys:bowl", "nesterov", 30)
+    outcome = thalweg("list", "runs/deep")
+    assert outcome.err == ""
+    assert "runs/deep/er" in outcome.out
+    assert "runs/mine" not in outcome.out
+
+
+def test_list_of_nothing_says_how_to_make_a_run(thalweg, place):
+    (place / "runs").mkdir()
+    outcome = thalweg("list")
+    assert outcome.err == "no runs below runs; make one with: thalweg run rosenbrock\n"
+    assert thalweg("list", "--json").rows == []
+
+
+def test_list_and_show_a_run_from_python(thalweg):
+    tw.run(tw.gradient_descent(lambda x: jnp.sum(x**2), 0.1), jnp.ones(2), 5, out="runs/python")
+    (row,) = thalweg("list", "--json").rows
+    assert "test_list_and_show_a_run_from_python" in row["objective"]
+    assert row["method"].startswith("GradientFlow RungeKutta(")
+    assert "finished" in thalweg("show", "runs/python").out
+
+
+def test_show(thalweg, run):
+    (row,) = thalweg("show", "runs/mine", "--json").rows
+    assert row["config"] == run.config
+    assert (row["status"], row["steps"], row["gradients"]) == ("finished", 30, 30)
+    outcome = thalweg("show", "runs/mine")
+    assert outcome.err == ""
+    lines = outcome.out.splitlines()
+    assert lines[0].split() == ["path", "runs/mine"]
+    table = [line.split() for line in lines if line.split() and line.split()[0].isdigit()]
+    assert [int(cells[0]) for cells in table][:: len(table) - 1] == [0, 30]
+    assert float(table[-1][2]) == pytest.approx(run.metrics["loss"][-1], rel=1e-3)
+
+
+def test_show_without_metrics(thalweg):
+    tw.run(tw.gradient_descent(lambda x: jnp.sum(x**2), 0.1), jnp.ones(2), 5, out="bare", record=None)
+    (row,) = thalweg("show", "bare", "--json").rows
+    assert row["loss"] is None
+    assert thalweg("show", "bare").err == ""
+
+
+def test_export_to_csv_comes_back(thalweg, run):
+    outcome = thalweg("export", "runs/mine", "out.csv")
+    assert (outcome.out, outcome.err) == ("", "wrote out.csv\n")
+    with open("out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(31))
+    for name in ("time", "loss", "speed"):
+        np.testing.assert_array_equal([float(row[name]) for row in rows], run.metrics[name])
+
+
+def test_export_to_json_comes_back(thalweg, run):
+    thalweg("export", "runs/mine", "out.txt", "--format", "json")
+    columns = json.loads(Path("out.txt").read_text())
+    assert set(columns) == set(run.metrics)
+    for name, values in columns.items():
+        np.testing.assert_array_equal(values, run.metrics[name])
+
+
+def test_export_to_npz_comes_back(thalweg, run):
+    thalweg("export", "runs/mine", "out.npz")
+    with np.load("out.npz", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["metrics/loss"], run.metrics["loss"])
+        np.testing.assert_array_equal(arrays["trace/step"], run.trace.step)
+        np.testing.assert_array_equal(arrays["trace/position"], run.trace.position)
+        np.testing.assert_array_equal(arrays["trace/velocity"], run.trace.velocity)
+
+
+def test_export_of_a_tree(thalweg):
+    settings = ("--start", "valleys:tree", "--steps", 20, "--positions", 5, "-m", "rk4", "--out", "tree")
+    thalweg("run", "valleys:tree_bowl", *settings)
+    thalweg("export", "tree", "tree.npz")
+    with np.load("tree.npz", allow_pickle=False) as arrays:
+        assert arrays["trace/position/w"].shape == (5, 2, 2)
+        assert arrays["trace/position/b"].shape == (5, 3)
+        assert not [name for name in arrays.files if "velocity" in name]
+
+
+def test_what_is_not_finite_is_null_in_json_and_nan_in_csv(thalweg):
+    """An objective that is bounded while the velocity overflows."""
+    method = tw.Method(tw.HeavyBall(lambda x: jnp.sum(jnp.exp(x)), 0.0), tw.Leapfrog(), 1.0)
+    tw.run(method, jnp.array([700.0]), 30, record="speed", out="run")
+    thalweg("export", "run", "out.json")
+    speeds = json.loads(Path("out.json").read_text(), parse_constant=pytest.fail)["speed"]
+    assert None in speeds
+    thalweg("export", "run", "out.csv")
+    assert "nan" in Path("out.csv").read_text()
+
+
+def test_resume_prints_a_row_and_extends(thalweg, run):
+    (row,) = thalweg("resume", "runs/mine", "--steps", 45, "--json").rows
+    assert (row["status"], row["steps"]) == ("finished", 45)
+    other = thalweg(
+        "run", "valleys:bowl", "--start", "valleys:x0", *[45 if s == 30 else s for s in SETTINGS], "--positions", 10,
+        "--json",
+    )  # fmt: skip
+    assert row["loss"] == other.rows[0]["loss"]
+    assert "finished" in thalweg("resume", "runs/mine").out
+
+
+def test_resume_of_a_run_that_diverged_is_status_1(thalweg):
+    settings = ("--start", "valleys:x0", "--learning-rate", 5.0, "--out", "bad")
+    thalweg("run", "valleys:bowl", *settings, status=1)
+    (row,) = thalweg("resume", "bad", "--json", status=1).rows
+    assert row["status"] == "diverged"
+
+
+def test_resume_of_an_edited_objective_is_refused(thalweg, run, place, monkeypatch):
+    module = place.parent / "modules" / "valleys.py"
+    module.write_text(module.read_text().replace("[1.0, 10.0]", "[1.0, 20.0]"))
+    import sys
+
+    monkeypatch.delitem(sys.modules, "valleys")
+    outcome = thalweg("resume", "runs/mine", status=2)
+    assert outcome.err.startswith("error: runs/mine was run with another configuration: start.loss was 20.5, is 40.5")
+    assert outcome.err.count("\n") == 1

@@ -1,0 +1,23 @@
+"""thalweg table."""
+
+import thalweg as tw
+
+
+def test_json_is_the_contract(thalweg):
+    outcome = thalweg("table", "--json")
+    assert outcome.err == ""
+    assert [row["name"] for row in outcome.rows] == [row.name for row in tw.table()]
+    keys = ("name", "aliases", "dynamics", "scheme", "order", "gradients_per_step", "stability", "reference")
+    for row in outcome.rows:
+        assert tuple(row) == keys
+        assert isinstance(row["aliases"], list)
+        assert isinstance(row["order"], int)
+        assert isinstance(row["gradients_per_step"], int)
+
+
+def test_a_table_of_every_method(thalweg):
+    outcome = thalweg("table")
+    assert outcome.err == ""
+    for row in tw.table():
+        assert row.name in outcome.out
+    assert "gradients per step" in outcome.out
