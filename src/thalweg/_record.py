@@ -453,8 +453,7 @@ def compare_configs(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
     if new.get("run.steps", 0) >= old.get("run.steps", 0):
         free.add("run.steps")
     # The loss at the start tells an objective that was edited; another machine may round it otherwise.
-    losses = old.get("start.loss"), new.get("start.loss")
-    if None not in losses and math.isclose(*losses, rel_tol=1e-3):
+    if math.isclose(old.get("start.loss", math.nan), new.get("start.loss", math.nan), rel_tol=1e-3):
         free.add("start.loss")
     changed = [name for name in sorted({*old, *new} - free) if old.get(name) != new.get(name)]
     return [f"{name} was {old.get(name, 'not set')!r}, is {new.get(name, 'not set')!r}" for name in changed]

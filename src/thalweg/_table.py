@@ -198,7 +198,12 @@ class Row:
 
 
 def _descent(scheme: AbstractScheme) -> Callable[..., Method]:
-    return lambda objective, learning_rate: Method(GradientFlow(objective), scheme, learning_rate)
+    def make(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
+        if not callable(learning_rate):
+            check_number("learning_rate", learning_rate, above=0.0)
+        return Method(GradientFlow(objective), scheme, learning_rate)
+
+    return make
 
 
 def _motion(law: Callable[..., AbstractDynamics], scheme: AbstractScheme) -> Callable[..., Method]:

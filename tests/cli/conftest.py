@@ -28,7 +28,8 @@ def tree_bowl(p):
 
 
 known = tw.Objective(bowl, minimum=0.0, minimiser=jnp.zeros(2))
-sums = tw.FiniteSum(lambda x, s: 0.5 * jnp.sum((x - s) ** 2), jax.random.normal(jax.random.key(0), (10, 2)), batch_size=2)
+data = jax.random.normal(jax.random.key(0), (10, 2))
+sums = tw.FiniteSum(lambda x, s: 0.5 * jnp.sum((x - s) ** 2), data, batch_size=2)
 """
 
 
@@ -72,11 +73,11 @@ def thalweg(place, capsys):
 
 @pytest.fixture
 def shell(place):
-    """A command line for a shell, with `thalweg` in it; a process of its own."""
+    """A command line for a shell, with PYTHON and THALWEG in it; a process of its own."""
     env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)), COLUMNS="120")
 
     def call(line, **more):
-        line = line.replace("thalweg", f"'{sys.executable}' -m thalweg")
+        line = line.replace("THALWEG", "PYTHON -m thalweg").replace("PYTHON", f"'{sys.executable}'")
         return subprocess.run(
             ["bash", "-c", line], cwd=place, env=env | more, capture_output=True, text=True, check=False, timeout=120
         )

@@ -69,13 +69,13 @@ def test_a_config_file_and_what_overrides_it(thalweg, place):
 
 def test_seeds(thalweg):
     settings = ("--start", "valleys:x0", "-m", "momentum:learning_rate=0.05", "--max-gradients", 20, "--no-limits")
-    one, three = (
+    one, two = (
         thalweg("compare", "valleys:sums", *settings, "--seeds", seeds, "--json", "--out", f"runs{seeds}").rows[0][
             "loss"
         ]
-        for seeds in (1, 3)
+        for seeds in (1, 2)
     )
-    assert one != three
+    assert one != two
 
 
 def test_a_report_is_written_where_it_is_asked_for(thalweg):

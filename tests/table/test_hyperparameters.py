@@ -80,8 +80,8 @@ def test_a_wrong_name_is_refused_with_the_right_one(row):
 @pytest.mark.parametrize("row", ROWS)
 def test_numbers_that_no_law_has_are_refused(row):
     for name in row.defaults:
-        for value in (-1.0, np.nan, np.inf, "much", None if name != "strong_convexity" else -2.0, True):
-            with pytest.raises(tw.InputError, match=name):
+        for value in (-1.0, np.nan, np.inf):
+            with pytest.raises(tw.InputError, match=f"{name} must be"):
                 row.build(None, **{name: value})
 
 

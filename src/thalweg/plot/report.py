@@ -138,8 +138,8 @@ def _table(comparison: Comparison) -> str:
         '<div class="card scroll" tabindex="0" role="region" aria-label="The methods, a table">\n<table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n"
         '<p class="quiet">Stable up to: the largest learning rate α (or step size h) that is stable at the largest '
-        f"curvature at the best point found (ℓ = {curvature}): predicted from the linear probe of one step, and found by "
-        "running the method on the objective itself.</p>"
+        f"curvature at the best point found (ℓ = {curvature}): predicted from the linear probe of one step, and found "
+        "by running the method on the objective itself.</p>"
     )
 
 

@@ -1,0 +1,129 @@
+"""The linear probe against closed forms: amplification, radius, limits, contraction."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import thalweg as tw
+
+A, B = 0.07, 0.8
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("curvature", [0.3, 4.0, 25.0])
+def test_eigenvalues_of_a_look_ahead(fraction, curvature):
+    """z^2 - (1 + beta - al(1 + c beta)) z + beta - al c beta = 0, from the update written out."""
+    make = {0.0: tw.momentum, 0.5: tw.midpoint_momentum, 1.0: tw.nesterov}[fraction]
+    al, a = A * curvature, fraction * B
+    roots = np.roots([1.0, -(1 + B - al * (1 + a)), B - al * a])
+    found = np.linalg.eigvals(tw.analysis.amplification(make(None, A, B), curvature))
+    np.testing.assert_allclose(np.sort_complex(found), np.sort_complex(roots), rtol=0, atol=1e-13)
+
+
+def test_the_matrix_is_the_step():
+    """A z is the step of z, on a full Hessian."""
+    hessian = np.array([[2.0, 0.5], [0.5, 1.0]])
+    method = tw.Method(tw.HeavyBall(lambda x: 0.5 * jnp.vdot(x, jnp.asarray(hessian) @ x), 0.4), tw.RK4(), 0.3)
+    matrix = tw.analysis.amplification(method, hessian)
+    state = method.init(jnp.array([1.0, -2.0]), jnp.array([0.3, 0.7]))
+    after = method.step(state)
+    moved = matrix @ np.concatenate([state.position, state.velocity])
+    np.testing.assert_allclose(moved, np.concatenate([after.position, after.velocity]), rtol=1e-14)
+
+
+def test_several_curvatures_at_once():
+    method = tw.nesterov(None, A, B)
+    many = tw.analysis.amplification(method, [0.3, 4.0])
+    assert many.shape == (2, 2, 2)
+    np.testing.assert_array_equal(many[1], tw.analysis.amplification(method, 4.0))
+    radii = tw.analysis.spectral_radius(method, [0.3, 4.0])
+    np.testing.assert_allclose(radii, [tw.analysis.spectral_radius(method, c) for c in (0.3, 4.0)], rtol=1e-15)
+
+
+def test_the_probe_is_float64_in_a_float32_session():
+    with jax.enable_x64(False):
+        limit = tw.analysis.largest_stable_learning_rate(tw.momentum(None, 0.1, 0.5), 1.0)
+    assert abs(limit - 3.0) < 1e-6
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("curvature", [0.01, 1.0, 300.0])
+def test_learning_rate_limits(beta, curvature):
+    """Mission 10: 2 + 2 beta, 2, (2 + 2 beta)/(1 + 2 beta)."""
+    for make, closed in (
+        (tw.momentum, 2 + 2 * beta),
+        (tw.midpoint_momentum, 2.0),
+        (tw.nesterov, (2 + 2 * beta) / (1 + 2 * beta)),
+    ):
+        found = tw.analysis.largest_stable_learning_rate(make(None, 0.1, beta), curvature)
+        np.testing.assert_allclose(found * curvature, closed, rtol=1e-9)
+
+
+@pytest.mark.parametrize("friction", [0.0, 0.1, 1.0, 30.0])
+def test_leapfrogs_step_limit_does_not_depend_on_friction(friction):
+    for mass in (1.0, 4.0):
+        method = tw.Method(tw.HeavyBall(None, friction, mass), tw.Leapfrog(), 1.0)
+        np.testing.assert_allclose(tw.analysis.largest_stable_step(method, 9.0), 2 * (mass / 9.0) ** 0.5, rtol=1e-9)
+
+
+def test_no_step_is_stable_where_growth_is_weak():
+    """Euler and the second-order Runge-Kutta methods on an oscillator without friction grow at every step."""
+    oscillator = tw.HeavyBall(None, 0.0)
+    for scheme in (tw.Euler(), tw.Midpoint(), tw.Heun(), tw.Ralston()):
+        assert tw.analysis.largest_stable_step(tw.Method(oscillator, scheme, 1.0), 1.0) == 0.0
+    limit = tw.analysis.largest_stable_step(tw.Method(oscillator, tw.RK4(), 1.0), 1.0)
+    np.testing.assert_allclose(limit, 8**0.5, rtol=1e-9)
+
+
+def test_the_largest_curvature_sets_the_limit():
+    method = tw.gradient_descent(None, 1.0)
+    np.testing.assert_allclose(tw.analysis.largest_stable_step(method, [0.1, 8.0, 3.0]), 0.25, rtol=1e-9)
+    np.testing.assert_allclose(tw.analysis.largest_stable_step(method, np.diag([0.1, 8.0])), 0.25, rtol=1e-9)
+    assert tw.analysis.largest_stable_step(method, -1.0) == 0.0
+
+
+def test_a_rate_scales_the_limit():
+    method = tw.Method(tw.GradientFlow(None, rate=5.0), tw.Euler(), 1.0)
+    np.testing.assert_allclose(tw.analysis.largest_stable_step(method, 1.0), 0.4, rtol=1e-9)
+    np.testing.assert_allclose(tw.analysis.largest_stable_learning_rate(method, 1.0), 2.0, rtol=1e-9)
+
+
+def test_contraction_per_gradient():
+    """Plain Runge-Kutta never pays: on [mu, L] with its best step, each gradient buys less than Euler's."""
+    spectrum = np.geomspace(0.01, 1.0, 50)
+
+    def best(scheme):
+        law = tw.GradientFlow(None)
+        return min(
+            tw.analysis.contraction_per_gradient(tw.Method(law, scheme, h), spectrum) for h in np.linspace(0.5, 3.5, 61)
+        )
+
+    euler = best(tw.Euler())
+    np.testing.assert_allclose(euler, 0.99 / 1.01, rtol=2e-3)
+    assert all(best(scheme) > euler for scheme in (tw.Midpoint(), tw.Heun(), tw.Ralston(), tw.RK4(), tw.Tsit5()))
+
+
+def test_time_freezes_a_time_dependent_law():
+    method = tw.Method(tw.NesterovFlow(None, damping=3.0), tw.Leapfrog(), 0.5)
+    friction = 3.0 / 2.0
+    frozen = tw.Method(tw.HeavyBall(None, friction), tw.Leapfrog(), 0.5)
+    np.testing.assert_allclose(
+        tw.analysis.amplification(method, 1.0, time=2.0), tw.analysis.amplification(frozen, 1.0), rtol=1e-14
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: tw.analysis.amplification(tw.gradient_descent(None, 1.0), np.ones((2, 3))), "square Hessian"),
+        (lambda: tw.analysis.amplification(tw.gradient_descent(None, 1.0), np.nan), "finite"),
+        (
+            lambda: tw.analysis.largest_stable_learning_rate(tw.Method(tw.NesterovFlow(None), tw.RK4(), 0.1), 1.0),
+            "has no learning rate",
+        ),
+    ],
+)
+def test_wrong_input(call, says):
+    with pytest.raises(tw.InputError, match=says):
+        call()
