@@ -395,9 +395,9 @@ SLOW_SUM = """
 import jax, jax.numpy as jnp
 import thalweg as tw
 
-DATA = jax.random.normal(jax.random.key(1), (500, 60))
+DATA = jax.random.normal(jax.random.key(1), (200, 60))
 X0 = jnp.linspace(-1.0, 1.0, 60)
-f = tw.FiniteSum(lambda x, row: jnp.log1p(jnp.exp(-(row @ x))) + 0.01 * jnp.sum(x**2), DATA, batch_size=200)
+f = tw.FiniteSum(lambda x, row: jnp.log1p(jnp.exp(-(row @ x))) + 0.01 * jnp.sum(x**2), DATA, batch_size=100)
 """
 
 
@@ -428,28 +428,28 @@ def begin(settings, steps, path):
 
 
 def test_ctrl_c_saves_and_exits_130_and_resume_ends_alike(settings, path, tmp_path):
-    process = begin(settings, 60_000, path)
+    process = begin(settings, 30_000, path)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
-    found = re.fullmatch(r"interrupted after (\d+) of 60000 steps; saved, go on with: thalweg resume (.*)\n", err)
+    found = re.fullmatch(r"interrupted after (\d+) of 30000 steps; saved, go on with: thalweg resume (.*)\n", err)
     assert found, err
     assert found[2] == str(path)
     saved = tw.Run.load(path)
     assert (saved.status, saved.steps) == ("interrupted", int(found[1]))
     assert _status(["resume", str(path)]) == 0
-    assert _status([*settings, "--steps", "60000", "--out", str(tmp_path / "whole")]) == 0
+    assert _status([*settings, "--steps", "30000", "--out", str(tmp_path / "whole")]) == 0
     assert same_record(tmp_path / "whole", path)
 
 
 def test_a_run_killed_on_the_command_line_is_resumed_there_with_more_steps(settings, path, tmp_path, capsys):
-    process = begin(settings, 60_000, path)
+    process = begin(settings, 30_000, path)
     process.kill()
     process.communicate()
     assert _status(["resume", str(path), "--steps", "100"]) == 2
-    assert capsys.readouterr().err == "error: steps must be at least the 60000 the run was begun with, but is 100\n"
-    assert _status(["resume", str(path), "--steps", "62000"]) == 0
-    assert _status([*settings, "--steps", "62000", "--out", str(tmp_path / "whole")]) == 0
+    assert capsys.readouterr().err == "error: steps must be at least the 30000 the run was begun with, but is 100\n"
+    assert _status(["resume", str(path), "--steps", "32000"]) == 0
+    assert _status([*settings, "--steps", "32000", "--out", str(tmp_path / "whole")]) == 0
     assert same_record(tmp_path / "whole", path)
 
 

@@ -216,12 +216,15 @@ def test_a_stop_before_a_divergence_is_a_stop(chunk, monkeypatch):
         assert run.steps < 60
 
 
+STEEP = tw.momentum(lambda x: 0.5 * jnp.sum(CURVATURE * x**2), 0.5, 0.9)
+
+
 @pytest.mark.parametrize("chunk", [0.5, 0.0])
 @pytest.mark.parametrize("record", [("loss",), ("speed",), None, 3])
 def test_divergence_is_reported_with_the_step_size_and_the_limit(record, chunk, monkeypatch):
     monkeypatch.setattr(_run, "_CHUNK_SECONDS", chunk)
-    f = tw.Objective(lambda x: 0.5 * jnp.sum(CURVATURE * x**2))
-    run = tw.run(tw.momentum(f, 0.5, 0.9), X0, 5000, record=record)
+    f = STEEP.objective
+    run = tw.run(STEEP, X0, 5000, record=record)
     assert run.status == "diverged"
     assert 0 < run.steps < 2000
     # 2 (1 + momentum) / curvature
@@ -231,15 +234,15 @@ def test_divergence_is_reported_with_the_step_size_and_the_limit(record, chunk, 
     )
     assert np.isfinite(run.final.position).all()
     assert run.metrics["step"].tolist() == list(range(run.steps + 1))
-    following = by_scan(tw.momentum(f, 0.5, 0.9), X0, run.steps + 1)
-    np.testing.assert_allclose(run.final.position, following.position[-2], rtol=1e-9)
+    states, at = by_scan(STEEP, X0, 2000), run.steps
+    np.testing.assert_allclose(run.final.position, states.position[at], rtol=1e-9)
     if record == ("loss",):
         threshold = float(f.value(X0)) + 1e10 * max(1.0, float(f.value(X0)))
-        assert f.value(following.lookahead[-2]) <= threshold < f.value(following.lookahead[-1])
+        assert f.value(states.lookahead[at]) <= threshold < f.value(states.lookahead[at + 1])
     elif record == 3:
         assert run.trace.step[-1] <= run.steps
     else:
-        assert not np.isfinite(following.position[-1]).all()
+        assert not np.isfinite(states.position[at + 1]).all()
 
 
 def test_a_schedule_that_diverges_names_the_step_size_it_had():

@@ -70,8 +70,8 @@ def convergence_order(
     behind. Everything is computed in float64.
 
     The order is p in the weighted least-squares fit of $\log C + p\log h + ah + bh^2$ to the logarithms of
-    the errors of the six finest runs whose errors are above 1e-13 of the scale of x, 25 times what rounding
-    leaves (with fewer than five such runs without b, with two without a). The terms beyond the slope
+    the errors of the six finest runs whose errors are below the scale of x and above 1e-13 of it, 25 times what
+    rounding leaves (with fewer than five such runs without b, with two without a). The terms beyond the slope
     matter: Tsitouras' method was tuned until its $h^6$ error hides the $h^5$ one at every step whose error
     can still be seen, and the bare slope there is 5.3.
 
@@ -208,10 +208,10 @@ def _reference(dynamics: AbstractDynamics, start: Array, velocity: Array | None,
 
 
 def _fitted_order(steps: np.ndarray, errors: np.ndarray) -> float:
-    reliable = np.flatnonzero(np.isfinite(errors) & (errors > _RELIABLE))[-_FITTED:]
+    reliable = np.flatnonzero((errors > _RELIABLE) & (errors < 1.0))[-_FITTED:]
     if len(reliable) < 2:
         raise InputError(
-            "fewer than two runs have an error that is finite and above rounding; take other steps or another horizon "
+            "fewer than two runs have an error above rounding and below the scale of x; take other steps or another horizon "
             f"(relative errors: {', '.join(f'{error:.1e}' for error in errors)})"
         )
     h, e = steps[reliable[-1]] / steps[reliable], errors[reliable]
