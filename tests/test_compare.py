@@ -49,7 +49,8 @@ def test_gradients_to_the_tolerance(compared, name):
     assert entry.hyperparameters == method.hyperparameters
     assert entry.regime == regime(losses)
     assert 0 < entry.seconds < 60
-    np.testing.assert_allclose(compared.runs[name].metrics["loss"][: len(losses)], losses[:401], rtol=1e-10, atol=1e-15)
+    rows = min(len(losses), compared.runs[name].steps + 1)
+    np.testing.assert_allclose(compared.runs[name].metrics["loss"][:rows], losses[:rows], rtol=1e-10, atol=1e-15)
 
 
 def test_the_budget_is_one_of_gradients(compared):

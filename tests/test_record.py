@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg import _record, _run
-from thalweg._record import Directory, GrowingArray, RecordError, compare_configs, read_checkpoint, read_metrics
+from thalweg import _directory, _record, _run, _storage
+from thalweg._directory import Directory, compare_configs
+from thalweg._record import read_metrics
+from thalweg._storage import GrowingArray, RecordError, read_checkpoint
 
 X0 = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.array([0.25])}
 RECORD = tw.Record(("loss", "gradient_norm", "speed", "step_size"), positions=10)
@@ -320,7 +322,7 @@ def test_a_checkpoint_keeps_every_bit(tmp_path):
         np.array([1.0, -0.0, np.pi]), np.array(3, np.int64), np.array([[1.5]], np.float32),
         np.asarray(jnp.array([1.0, 3.14], jnp.bfloat16)), np.zeros((0, 2)),
     ]  # fmt: skip
-    _record.write_checkpoint(tmp_path, leaves, {"step": 7})
+    _storage.write_checkpoint(tmp_path, leaves, {"step": 7})
     about = read_checkpoint(tmp_path)
     assert about["step"] == 7
     for old, new in zip(leaves, about["leaves"], strict=True):
@@ -337,7 +339,7 @@ def test_write_atomically_keeps_the_old_file_where_the_new_one_fails(tmp_path, m
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        _record.write_atomically(file, b"new")
+        _storage.write_atomically(file, b"new")
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -436,7 +438,8 @@ def test_a_full_disk_is_one_line_and_the_record_stays_readable(victim, room, tmp
         file = opened(path, mode, *rest)
         return Full(file, room) if os.path.basename(path) == victim and mode != "rb" else file
 
-    monkeypatch.setattr(_record, "open", limited, raising=False)
+    for module in (_directory, _storage):
+        monkeypatch.setattr(module, "open", limited, raising=False)
     path = tmp_path / "run"
     record = tw.Record(RECORD.metrics, 1, checkpoint_seconds=0.0)
     whole = tw.run(METHOD, X0, 400, record=record)
@@ -485,7 +488,7 @@ def test_nothing_is_written_after_a_write_that_failed(tmp_path):
 CHILD = """
     import sys
     import numpy as np, jax.numpy as jnp, thalweg as tw
-    from thalweg._record import RecordError
+    from thalweg._storage import RecordError
 
     f = lambda p: 0.5 * jnp.sum(jnp.linspace(1.0, 9.0, 500) * p**2)
     record = tw.Record(("loss", "speed"), positions=2, checkpoint_seconds=0.0)

@@ -5,6 +5,7 @@ are the files they wrote.
 """
 
 import concurrent.futures
+import contextlib
 import importlib.util
 import os
 import random
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -401,25 +403,29 @@ f = tw.FiniteSum(lambda x, row: jnp.log1p(jnp.exp(-(row @ x))) + 0.01 * jnp.sum(
 """
 
 
-@pytest.fixture
-def settings(tmp_path, monkeypatch):
-    """What to run, in a directory of its own; `thalweg resume` finds the objective there too."""
-    module = f"slow_{tmp_path.name}"
-    (tmp_path / f"{module}.py").write_text(SLOW_SUM)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    return [
-        *("run", f"{module}:f", "--start", f"{module}:X0", "-m", "nesterov", "--learning-rate", "0.03"),
-        *("--momentum", "0.9", "--positions", "100", "--record", "loss", "--record", "speed", "--seed", "4"),
-    ]
+SETTINGS = [
+    *("run", "slow_sum:f", "--start", "slow_sum:X0", "-m", "nesterov", "--learning-rate", "0.03", "--momentum", "0.9"),
+    *("--positions", "100", "--record", "loss", "--record", "speed", "--seed", "4"),
+]
 
 
-def begin(settings, steps, path):
+@pytest.fixture(scope="module")
+def valley(tmp_path_factory):
+    """A directory with an objective that `thalweg resume` finds again, and a run of it that was never stopped."""
+    root = tmp_path_factory.mktemp("valley")
+    (root / "slow_sum.py").write_text(SLOW_SUM)
+    with contextlib.chdir(root), pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root)
+        assert _status([*SETTINGS, "--steps", "25000", "--out", "whole"]) == 0
+    return root
+
+
+def begin(steps, out):
     """A process that has made its first chunk of steps."""
-    arguments = [sys.executable, "-m", "thalweg", *settings, "--steps", str(steps), "--out", path]
+    arguments = [sys.executable, "-m", "thalweg", *SETTINGS, "--steps", str(steps), "--out", out]
     process = subprocess.Popen(arguments, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    file = path / "metrics.jsonl"
+    file = Path(out) / "metrics.jsonl"
     while not file.exists() or file.stat().st_size == 0:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -427,30 +433,32 @@ def begin(settings, steps, path):
     return process
 
 
-def test_ctrl_c_saves_and_exits_130_and_resume_ends_alike(settings, path, tmp_path):
-    process = begin(settings, 30_000, path)
+def test_ctrl_c_saves_and_exits_130_and_resume_ends_alike(valley, monkeypatch):
+    monkeypatch.chdir(valley)
+    process = begin(25_000, "interrupted")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
-    found = re.fullmatch(r"interrupted after (\d+) of 30000 steps; saved, go on with: thalweg resume (.*)\n", err)
+    found = re.fullmatch(
+        r"interrupted after (\d+) of 25000 steps; saved, go on with: thalweg resume interrupted\n", err
+    )  # fmt: skip
     assert found, err
-    assert found[2] == str(path)
-    saved = tw.Run.load(path)
+    saved = tw.Run.load("interrupted")
     assert (saved.status, saved.steps) == ("interrupted", int(found[1]))
-    assert _status(["resume", str(path)]) == 0
-    assert _status([*settings, "--steps", "30000", "--out", str(tmp_path / "whole")]) == 0
-    assert same_record(tmp_path / "whole", path)
+    assert _status(["resume", "interrupted"]) == 0
+    assert same_record(valley / "whole", valley / "interrupted")
 
 
-def test_a_run_killed_on_the_command_line_is_resumed_there_with_more_steps(settings, path, tmp_path, capsys):
-    process = begin(settings, 30_000, path)
+def test_a_run_killed_on_the_command_line_is_resumed_there_with_more_steps(valley, monkeypatch, capsys):
+    monkeypatch.chdir(valley)
+    process = begin(24_000, "killed")
     process.kill()
     process.communicate()
-    assert _status(["resume", str(path), "--steps", "100"]) == 2
-    assert capsys.readouterr().err == "error: steps must be at least the 30000 the run was begun with, but is 100\n"
-    assert _status(["resume", str(path), "--steps", "32000"]) == 0
-    assert _status([*settings, "--steps", "32000", "--out", str(tmp_path / "whole")]) == 0
-    assert same_record(tmp_path / "whole", path)
+    assert process.returncode == -signal.SIGKILL
+    assert _status(["resume", "killed", "--steps", "100"]) == 2
+    assert capsys.readouterr().err == "error: steps must be at least the 24000 the run was begun with, but is 100\n"
+    assert _status(["resume", "killed", "--steps", "25000"]) == 0
+    assert same_record(valley / "whole", valley / "killed")
 
 
 def test_settings_survive_the_command_line_to_the_last_bit(tmp_path, capsys, monkeypatch):

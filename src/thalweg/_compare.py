@@ -20,7 +20,6 @@ from ._record import Record, Run
 from ._run import run
 from ._sweep import regime
 
-
 # The gradient norm at which a point counts as a minimum, for the curvature there.
 _STATIONARY = 1e-10
 

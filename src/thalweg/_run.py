@@ -1,29 +1,30 @@
 """The one loop: compiled chunks of steps, and the host between them."""
 
-import hashlib
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from ._chunk import advance, look, metric
 from ._curvature import largest_curvature
+from ._describe import describe
+from ._directory import Directory
 from ._errors import InputError, check_choice, check_count, check_number
+from ._interrupt import Interrupt
 from ._method import Method
-from ._objective import AbstractObjective, Batch, as_position, check_at_start, start_value_and_gradient
+from ._objective import as_position, check_at_start, start_value_and_gradient
 from ._probe import stable_limit
 from ._progress import Progress
-from ._record import METRICS, Directory, Point, Record, Run, Trace, as_record
+from ._record import METRICS, Point, Record, Run, Trace, as_record
 from ._tree import Vector, inner, ravel, sharded, to_host, unraveler
-from .schemes import Draws, State
+from .schemes import State
 
 _CHUNK_SECONDS = 0.5
 # A chunk's scalars are kept on the device until it ends; a longer buffer makes a chunk no faster.
@@ -138,100 +139,6 @@ def _as_key(key: Any) -> Array:
     return key
 
 
-class _Shared(AbstractObjective):
-    """One trace's objective: the gradient taken where the value was is not taken twice."""
-
-    base: AbstractObjective
-    seen: list[Any] = eqx.field(static=True)
-
-    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Array, Vector]:
-        for seen, drawn, value, gradient in self.seen:
-            if seen is x and drawn is batch:
-                return value, gradient
-        value, gradient = self.base.value_and_gradient(x, batch)
-        self.seen.append((x, batch, value, gradient))
-        return value, gradient
-
-    def value(self, x: Vector, batch: Batch = None) -> Array:
-        return self.value_and_gradient(x, batch)[0]
-
-    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
-        for seen, drawn, _, gradient in self.seen:
-            if seen is x and drawn is batch:
-                return gradient
-        return self.base.gradient(x, batch)
-
-    def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
-        return self.base.gradient_and_curvature(x, v, batch)
-
-
-def _metric(name: str, method: Method, objective: AbstractObjective, state: State, batch: Batch) -> Array:
-    if name == "loss":
-        return objective.value(state.lookahead, batch)
-    if name == "gradient_norm":
-        gradient = objective.value_and_gradient(state.lookahead, batch)[1]
-        return jnp.sqrt(inner(gradient, gradient))
-    if name == "speed":
-        return jnp.sqrt(inner(state.velocity, state.velocity))
-    return method.step_size_at(state.clock)
-
-
-def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Array, State]:
-    """The loss where the gradient is taken, and the state after the step, from one evaluation."""
-    assert method.objective is not None
-    draws = method.draw(jax.random.fold_in(key, step)) if method.objective.stochastic else Draws()
-    shared = _Shared(method.objective, [])
-    loss = shared.value(state.lookahead, draws.batch)
-    return loss, method.with_objective(shared).step(state, draws)
-
-
-@eqx.filter_jit
-def _advance(
-    method: Method, state: State, key: Any, start: Any, segments: Any, length: Any,
-    metrics: tuple[str, ...], scalars: int, rows: int,
-) -> tuple[State, dict[str, Array], dict[str, Array]]:  # fmt: skip
-    """`segments` times: keep the position (if `rows`), then make `length` steps."""
-    names = (*metrics, *(() if method.autonomous else ("time",)))
-
-    def values(state: State, draws: Any, objective: AbstractObjective) -> dict[str, Array]:
-        found = {name: _metric(name, method, objective, state, draws.batch) for name in metrics}
-        return found if state.time is None else found | {"time": state.time}
-
-    def one(i: Array, carry: tuple[State, dict[str, Array]]) -> tuple[State, dict[str, Array]]:
-        state, kept = carry
-        assert method.objective is not None
-        draws = method.draw(None if key is None else jax.random.fold_in(key, start + i))
-        shared = _Shared(method.objective, [])
-        now = values(state, draws, shared)
-        after = method.with_objective(shared).step(state, draws)
-        return after, {name: kept[name].at[i].set(jnp.asarray(now[name], kept[name].dtype)) for name in names}
-
-    def segment(j: Array, carry: Any) -> Any:
-        state, kept, positions = carry
-        if rows:
-            positions = {part: positions[part].at[j].set(getattr(state, part)) for part in positions}
-        state, kept = jax.lax.fori_loop(j * length, (j + 1) * length, one, (state, kept))
-        return state, kept, positions
-
-    kept = {name: jnp.zeros(scalars, float) for name in names}
-    positions = {}
-    if rows:
-        parts = {"position": state.position} | ({} if state.velocity is None else {"velocity": state.velocity})
-        positions = {part: jnp.zeros((rows, *vector.shape), vector.dtype) for part, vector in parts.items()}
-    return jax.lax.fori_loop(0, segments, segment, (state, kept, positions))
-
-
-@eqx.filter_jit
-def _look(method: Method, state: State, key: Any, step: Any, loss: bool) -> tuple[Array, Array | None]:
-    """Whether a state is finite, and the loss there as its next step would see it."""
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.lookahead)]))
-    if not loss:
-        return finite, None
-    assert method.objective is not None
-    draws = method.draw(None if key is None else jax.random.fold_in(key, step))
-    return finite, method.objective.value(state.lookahead, draws.batch)
-
-
 class _Loop:
     """The host's side of one run."""
 
@@ -275,7 +182,7 @@ class _Loop:
         interrupted = threading.Event()
         label = type(self.method.dynamics).__name__
         try:
-            with _Interrupt(interrupted), Progress(self.steps, self.progress, label) as progress:
+            with Interrupt(interrupted), Progress(self.steps, self.progress, label) as progress:
                 if directory is not None and checkpoint is None:
                     self._checkpoint()
                 self._compile(progress)
@@ -295,15 +202,15 @@ class _Loop:
         self.compile_seconds += time.perf_counter() - begun
 
     def _call(self, state: State, start: int, segments: int, length: int) -> Any:
+        # Of a fixed size, so that another number of steps compiles nothing anew.
         scalars = _SCALARS if self.names or not self.method.autonomous else 0
-        scalars = min(scalars, max(1, self.steps))
-        return _advance(
+        return advance(
             self.method, state, self.key, np.int64(start), np.int64(segments), np.int64(length),
             self.names, scalars, self._rows_per_chunk,
         )  # fmt: skip
 
     def _look(self, state: State, step: int) -> tuple[Array, Array | None]:
-        return _look(self.method, state, self.key, np.int64(step), "loss" in self.names)
+        return look(self.method, state, self.key, np.int64(step), "loss" in self.names)
 
     @property
     def _stride(self) -> int:
@@ -315,7 +222,9 @@ class _Loop:
         if not self._stride or self.whole:
             return 0
         row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((self.state.lookahead, self.state.velocity)))
-        rows = min(_POSITION_BYTES // max(row_bytes, 1), _SCALARS // self._stride, self.steps // self._stride + 1)
+        rows = min(_POSITION_BYTES // max(row_bytes, 1), _SCALARS // self._stride)
+        # A power of two where fewer will do, so that another number of steps seldom compiles anew.
+        rows = min(rows, 1 << (self.steps // self._stride + 1).bit_length())
         return rows if rows >= 2 else 0
 
     def _chunks(self, progress: Progress, interrupted: threading.Event) -> None:
@@ -492,7 +401,7 @@ class _Loop:
             elif name == "gradient_norm":
                 row[name] = np.array([float(jnp.sqrt(inner(gradient, gradient)))])
             else:
-                row[name] = np.array([float(_metric(name, self.method, objective, self.state, None))])
+                row[name] = np.array([float(metric(name, self.method, objective, self.state, None))])
         rows = {}
         if self._stride and self.step % self._stride == 0:
             rows = {"step": row["step"], "time": row["time"], **_host_parts(self.state)}
@@ -577,80 +486,3 @@ def _lines(host: dict[str, np.ndarray]) -> str:
         return text
     # JSON has no NaN or infinity.
     return text.replace(": nan", ": null").replace(": inf", ": null").replace(": -inf", ": null")
-
-
-class _Interrupt:
-    """While inside, the first Ctrl-C only sets a flag; the chunk ends and is saved. The second is as ever."""
-
-    def __init__(self, flag: threading.Event) -> None:
-        self._flag = flag
-        self._before: Any = None
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._handle)
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _handle(self, number: int, frame: Any) -> None:
-        self._flag.set()
-        signal.signal(signal.SIGINT, self._before)
-        del number, frame
-
-
-def describe(
-    method: Method, x0: Vector, steps: int, key: Any, record: Record,
-    velocity: Vector | None, source: Mapping[str, Any] | None, first_loss: float,
-) -> dict[str, Any]:  # fmt: skip
-    """The resolved configuration of a run: what a resumed run must agree with."""
-    from . import __version__
-
-    objective = method.objective
-    fn = getattr(objective, "fn", objective)
-    name = getattr(fn, "__qualname__", type(fn).__qualname__)
-    leaves = [
-        {
-            "path": jax.tree_util.keystr(path, simple=True, separator="/"),
-            "shape": list(leaf.shape),
-            "dtype": str(leaf.dtype),
-        }
-        for path, leaf in jax.tree_util.tree_flatten_with_path(x0)[0]
-    ]
-    config: dict[str, Any] = {
-        "run": {"steps": steps, "version": __version__},
-        "method": {
-            "dynamics": type(method.dynamics).__name__,
-            "scheme": repr(method.scheme),
-            "hyperparameters": {name: _told(name, value) for name, value in method.hyperparameters.items()},
-            "digest": _digest((method.dynamics, method.scheme, method.step_size)),
-        },
-        "objective": {"name": f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"},
-        "start": {"digest": _digest((x0, velocity)), "loss": first_loss, "leaves": leaves},
-        "record": {"metrics": list(record.metrics), "positions": record.positions},
-    }
-    if key is not None:
-        config["run"]["key"] = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
-    if source is not None:
-        config["source"] = dict(source)
-    return config
-
-
-def _told(name: str, value: Any) -> Any:
-    """A number as it is, a function of the step or the time by some of its values."""
-    if not callable(value):
-        return value if isinstance(value, float) else repr(value)
-    dtype = int if name == "step_size" else float
-    values = [np.asarray(value(jnp.asarray(10**k, dtype))).item() for k in range(6)]
-    return f"{getattr(value, '__qualname__', type(value).__qualname__)}: {' '.join(f'{v:.6g}' for v in values)}, ..."
-
-
-def _digest(tree: PyTree) -> str:
-    """A fingerprint of every array in a tree."""
-    total = hashlib.sha256()
-    for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array_like)):
-        array = np.asarray(leaf)
-        total.update(f"{array.dtype}{array.shape}".encode())
-        total.update(np.ascontiguousarray(array).view(np.uint8).tobytes() if array.ndim else array.tobytes())
-    return total.hexdigest()[:16]

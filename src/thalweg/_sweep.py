@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from ._chunk import shared_step
 from ._errors import InputError, check_count
 from ._method import Method
 from ._objective import as_position, check_at_start
-from ._run import shared_step
 from ._tree import ravel, unraveler
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]

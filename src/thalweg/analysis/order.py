@@ -211,7 +211,8 @@ def _fitted_order(steps: np.ndarray, errors: np.ndarray) -> float:
     reliable = np.flatnonzero((errors > _RELIABLE) & (errors < 1.0))[-_FITTED:]
     if len(reliable) < 2:
         raise InputError(
-            "fewer than two runs have an error above rounding and below the scale of x; take other steps or another horizon "
+            "fewer than two runs have an error above rounding and below the scale of x; "
+            "take other steps or another horizon "
             f"(relative errors: {', '.join(f'{error:.1e}' for error in errors)})"
         )
     h, e = steps[reliable[-1]] / steps[reliable], errors[reliable]

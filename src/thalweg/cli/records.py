@@ -120,7 +120,8 @@ def export(directory: Path, out: Path, *, format: str | None = None) -> None:
         csv, json or npz [by the file's ending].
     """
     from .._errors import InputError
-    from .._record import Run, write_atomically
+    from .._record import Run
+    from .._storage import write_atomically
 
     chosen = format or out.suffix.lstrip(".")
     check_format(chosen, ("csv", "json", "npz"))

@@ -75,4 +75,3 @@ class Problem:
             raise InputError(f"tolerance must be within float64's reach ({norm:.1e} here), but is {tolerance:g}")
         minimiser = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), minimiser)
         return dataclasses.replace(self, objective=dataclasses.replace(known, minimum=minimum, minimiser=minimiser))
-

@@ -1,0 +1,107 @@
+"""A chunk of steps, compiled: what runs on the device between two looks of the host."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ._method import Method
+from ._objective import AbstractObjective, Batch
+from ._tree import Vector, inner
+from .schemes import Draws, State
+
+
+class Shared(AbstractObjective):
+    """One trace's objective: the gradient taken where the value was is not taken twice."""
+
+    base: AbstractObjective
+    seen: list[Any] = eqx.field(static=True)
+
+    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Array, Vector]:
+        for seen, drawn, value, gradient in self.seen:
+            if seen is x and drawn is batch:
+                return value, gradient
+        value, gradient = self.base.value_and_gradient(x, batch)
+        self.seen.append((x, batch, value, gradient))
+        return value, gradient
+
+    def value(self, x: Vector, batch: Batch = None) -> Array:
+        return self.value_and_gradient(x, batch)[0]
+
+    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
+        for seen, drawn, _, gradient in self.seen:
+            if seen is x and drawn is batch:
+                return gradient
+        return self.base.gradient(x, batch)
+
+    def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
+        return self.base.gradient_and_curvature(x, v, batch)
+
+
+def metric(name: str, method: Method, objective: AbstractObjective, state: State, batch: Batch) -> Array:
+    if name == "loss":
+        return objective.value(state.lookahead, batch)
+    if name == "gradient_norm":
+        gradient = objective.value_and_gradient(state.lookahead, batch)[1]
+        return jnp.sqrt(inner(gradient, gradient))
+    if name == "speed":
+        return jnp.sqrt(inner(state.velocity, state.velocity))
+    return method.step_size_at(state.clock)
+
+
+def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Array, State]:
+    """The loss where the gradient is taken, and the state after the step, from one evaluation."""
+    assert method.objective is not None
+    draws = method.draw(jax.random.fold_in(key, step)) if method.objective.stochastic else Draws()
+    shared = Shared(method.objective, [])
+    loss = shared.value(state.lookahead, draws.batch)
+    return loss, method.with_objective(shared).step(state, draws)
+
+
+@eqx.filter_jit
+def advance(
+    method: Method, state: State, key: Any, start: Any, segments: Any, length: Any,
+    metrics: tuple[str, ...], scalars: int, rows: int,
+) -> tuple[State, dict[str, Array], dict[str, Array]]:  # fmt: skip
+    """`segments` times: keep the position (if `rows`), then make `length` steps."""
+    names = (*metrics, *(() if method.autonomous else ("time",)))
+
+    def values(state: State, draws: Any, objective: AbstractObjective) -> dict[str, Array]:
+        found = {name: metric(name, method, objective, state, draws.batch) for name in metrics}
+        return found if state.time is None else found | {"time": state.time}
+
+    def one(i: Array, carry: tuple[State, dict[str, Array]]) -> tuple[State, dict[str, Array]]:
+        state, kept = carry
+        assert method.objective is not None
+        draws = method.draw(None if key is None else jax.random.fold_in(key, start + i))
+        shared = Shared(method.objective, [])
+        now = values(state, draws, shared)
+        after = method.with_objective(shared).step(state, draws)
+        return after, {name: kept[name].at[i].set(jnp.asarray(now[name], kept[name].dtype)) for name in names}
+
+    def segment(j: Array, carry: Any) -> Any:
+        state, kept, positions = carry
+        if rows:
+            positions = {part: positions[part].at[j].set(getattr(state, part)) for part in positions}
+        state, kept = jax.lax.fori_loop(j * length, (j + 1) * length, one, (state, kept))
+        return state, kept, positions
+
+    kept = {name: jnp.zeros(scalars, float) for name in names}
+    positions = {}
+    if rows:
+        parts = {"position": state.position} | ({} if state.velocity is None else {"velocity": state.velocity})
+        positions = {part: jnp.zeros((rows, *vector.shape), vector.dtype) for part, vector in parts.items()}
+    return jax.lax.fori_loop(0, segments, segment, (state, kept, positions))
+
+
+@eqx.filter_jit
+def look(method: Method, state: State, key: Any, step: Any, loss: bool) -> tuple[Array, Array | None]:
+    """Whether a state is finite, and the loss there as its next step would see it."""
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.lookahead)]))
+    if not loss:
+        return finite, None
+    assert method.objective is not None
+    draws = method.draw(None if key is None else jax.random.fold_in(key, step))
+    return finite, method.objective.value(state.lookahead, draws.batch)

@@ -1,0 +1,71 @@
+"""The resolved configuration of a run, as run.toml keeps it."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from ._method import Method
+from ._record import Record
+from ._tree import Vector
+
+
+def describe(
+    method: Method, x0: Vector, steps: int, key: Any, record: Record,
+    velocity: Vector | None, source: Mapping[str, Any] | None, first_loss: float,
+) -> dict[str, Any]:  # fmt: skip
+    """The resolved configuration of a run: what a resumed run must agree with."""
+    from . import __version__
+
+    objective = method.objective
+    fn = getattr(objective, "fn", objective)
+    name = getattr(fn, "__qualname__", type(fn).__qualname__)
+    leaves = [
+        {
+            "path": jax.tree_util.keystr(path, simple=True, separator="/"),
+            "shape": list(leaf.shape),
+            "dtype": str(leaf.dtype),
+        }
+        for path, leaf in jax.tree_util.tree_flatten_with_path(x0)[0]
+    ]
+    config: dict[str, Any] = {
+        "run": {"steps": steps, "version": __version__},
+        "method": {
+            "dynamics": type(method.dynamics).__name__,
+            "scheme": repr(method.scheme),
+            "hyperparameters": {name: _told(name, value) for name, value in method.hyperparameters.items()},
+            "digest": _digest((method.dynamics, method.scheme, method.step_size)),
+        },
+        "objective": {"name": f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"},
+        "start": {"digest": _digest((x0, velocity)), "loss": first_loss, "leaves": leaves},
+        "record": {"metrics": list(record.metrics), "positions": record.positions},
+    }
+    if key is not None:
+        config["run"]["key"] = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
+    if source is not None:
+        config["source"] = dict(source)
+    return config
+
+
+def _told(name: str, value: Any) -> Any:
+    """A number as it is, a function of the step or the time by some of its values."""
+    if not callable(value):
+        return value if isinstance(value, float) else repr(value)
+    dtype = int if name == "step_size" else float
+    values = [np.asarray(value(jnp.asarray(10**k, dtype))).item() for k in range(6)]
+    return f"{getattr(value, '__qualname__', type(value).__qualname__)}: {' '.join(f'{v:.6g}' for v in values)}, ..."
+
+
+def _digest(tree: PyTree) -> str:
+    """A fingerprint of every array in a tree."""
+    total = hashlib.sha256()
+    for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array_like)):
+        array = np.asarray(leaf)
+        total.update(f"{array.dtype}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).view(np.uint8).tobytes() if array.ndim else array.tobytes())
+    return total.hexdigest()[:16]
