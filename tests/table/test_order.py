@@ -1,11 +1,14 @@
 """The observed order of every row is the one it claims, on a nonlinear function in 3 dimensions."""
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import thalweg as tw
 from thalweg.analysis import convergence_order
+from thalweg.analysis.order import _reference
 
 ROWS = [pytest.param(row, id=row.name) for row in tw.table()]
 BALLS = [row for row in ROWS if isinstance(row.values[0].dynamics, tw.HeavyBall)]
@@ -69,3 +72,38 @@ def test_gradient_flow_with_a_rate_of_time_keeps_the_order():
     law = tw.GradientFlow(LOPSIDED.objective, rate=lambda t: 1.0 + 0.5 * jnp.sin(3.0 * t))
     assert convergence_order(tw.Method(law, tw.RK4(), 0.1), LOPSIDED.start).order == pytest.approx(4.0, abs=0.1)
     assert convergence_order(tw.Method(law, tw.Heun(), 0.1), LOPSIDED.start).order == pytest.approx(2.0, abs=0.1)
+
+
+def varied(s):
+    """A smooth, growing map of [0, 1] to itself: steps between a third and five thirds of their mean."""
+    return s + jnp.sin(2 * jnp.pi * s) / (3 * jnp.pi)
+
+
+@eqx.filter_jit
+def end(method, horizon, count, velocity):
+    """The position after steps from place to place, as a schedule gives them."""
+    method = method.with_step_size(lambda i: horizon * (varied((i + 1) / count) - varied(i / count)))
+    first = method.init(LOPSIDED.start, velocity)
+    return jax.lax.fori_loop(0, count, lambda _, state: method.step(state), first).position
+
+
+@pytest.mark.parametrize(
+    ("law", "scheme", "order"),
+    [
+        (tw.HeavyBall(LOPSIDED.objective, 0.8, mass=1.3), tw.Leapfrog(), 2),
+        (tw.HeavyBall(LOPSIDED.objective, 0.8, mass=1.3), tw.Leapfrog(start="zero"), 1),
+        (tw.NesterovFlow(LOPSIDED.objective), tw.Leapfrog(), 2),
+        (tw.HeavyBall(LOPSIDED.objective, 0.8, mass=1.3), tw.Lookahead(), 1),
+        (tw.HeavyBall(LOPSIDED.objective, 0.8, mass=1.3), tw.RK4(), 4),
+    ],
+    ids=["leapfrog", "leapfrog from zero", "Nesterov's ODE", "look-ahead", "RK4"],
+)
+def test_steps_that_vary_smoothly_keep_the_order(law, scheme, order):
+    """A kick goes from the middle of one step to the middle of the next, so that leapfrog stays second order."""
+    velocity = VELOCITY if isinstance(law, tw.HeavyBall) else None
+    horizon = 1.5
+    exact = _reference(law, LOPSIDED.start, jnp.zeros(3) if velocity is None else velocity, horizon)
+    method = tw.Method(law, scheme, 0.1)
+    counts = (64, 128) if order == 4 else (256, 512)
+    errors = [float(jnp.linalg.norm(end(method, horizon, jnp.asarray(n), velocity) - exact)) for n in counts]
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.1)
