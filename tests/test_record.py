@@ -211,6 +211,40 @@ def test_the_trace_can_be_read_at_every_moment_of_its_growth(tmp_path):
     np.testing.assert_array_equal(np.load(path), rows)
 
 
+class Watched:
+    """A file that is read back after whatever is done to it, as by a process that comes at that moment."""
+
+    def __init__(self, path, look):
+        self._file, self._look = open(path, "r+b", buffering=0), look  # noqa: SIM115
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            found = getattr(self._file, name)(*arguments)
+            self._look()
+            return found
+
+        return call
+
+
+def test_the_trace_can_be_read_between_any_two_writes(tmp_path, monkeypatch):
+    """The rows come before their count."""
+    path, seen = tmp_path / "position.npy", []
+
+    def look():
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        np.testing.assert_array_equal(array[:, 0], np.arange(len(array)))
+        seen.append(len(array))
+
+    monkeypatch.setattr(_storage, "open", lambda path, mode: Watched(path, look), raising=False)
+    monkeypatch.setattr(_storage, "write_atomically", lambda path, content: path.write_bytes(content))
+    growing = GrowingArray(path)
+    for at in (0, 2, 4):
+        growing.append(np.arange(at, at + 2.0)[:, None])
+    growing.close()
+    assert seen == sorted(seen)
+    assert set(seen) == {0, 2, 4, 6}
+
+
 def test_a_growing_array_goes_on_after_a_cut(tmp_path):
     path = tmp_path / "a.npy"
     for rows in (range(7), range(4, 9)):

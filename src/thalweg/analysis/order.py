@@ -55,7 +55,7 @@ class OrderResult:
 def convergence_order(
     method: Method,
     x0: PyTree = None,
-    horizon: float | None = None,
+    horizon: float | int | None = None,
     steps: Sequence[int] | None = None,
     velocity: PyTree = None,
     reference: PyTree = None,
@@ -153,7 +153,7 @@ def _counts(steps: Sequence[int] | None) -> tuple[int, ...]:
     return tuple(sorted(set(counts)))
 
 
-def _horizon(method: Method, x0: PyTree, horizon: float | None) -> float:
+def _horizon(method: Method, x0: PyTree, horizon: float | int | None) -> float:
     if horizon is not None:
         check_number("horizon", horizon, above=0.0)
         return float(horizon)
