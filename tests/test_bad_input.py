@@ -114,6 +114,10 @@ API = {
     "minimum text": (lambda: tw.Objective(bowl, minimum="low"), "minimum must be a real number, but is 'low'"),
     "minimum nan": (lambda: tw.Objective(bowl, minimum=nan), "minimum must be finite"),
     "smoothness negative": (lambda: tw.Objective(bowl, smoothness=-1.0), "smoothness must be at least 0, but is -1"),
+    "step complex": (lambda: tw.Method(tw.GradientFlow(bowl), tw.Euler(), 1j), "step_size must be a real number, but"),
+    "friction complex array": (lambda: tw.HeavyBall(bowl, jnp.array(1j)), "friction must be a real number, but is Arr"),
+    "damping object": (lambda: tw.NesterovFlow(bowl, object()), "damping must be a real number, but is <object"),
+    "mass true": (lambda: tw.HeavyBall(bowl, 1.0, mass=True), "mass must be a real number, but is True"),
     # data
     "data of two lengths": (lambda: tw.FiniteSum(bowl, (DATA, DATA[:3])), "same non-empty leading axis"),
     "data scalar": (lambda: tw.FiniteSum(bowl, 3.0), "same non-empty leading axis"),
@@ -265,6 +269,10 @@ API = {
     "velocity of a first-order law": (
         lambda: run(tw.gradient_descent(bowl, 0.1), velocity=X0),
         "a starting velocity needs a second-order law such as tw.HeavyBall, but the law is GradientFlow",
+    ),
+    "velocity of Nesterov's flow": (
+        lambda: run(tw.Method(tw.NesterovFlow(bowl), tw.RK4(), 0.1), velocity=X0),
+        "NesterovFlow starts from rest, since its friction r/t is infinite at t = 0; give no starting velocity",
     ),
     "velocity of another shape": (lambda: run(velocity=jnp.ones(3)), "velocity must have the shape of the start"),
     "velocity of another tree": (lambda: run(velocity={"v": X0}), "velocity must have the shape of the start"),

@@ -55,7 +55,7 @@ def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Ar
     """The loss where the gradient is taken, and the state after the step, from one evaluation."""
     assert method.objective is not None
     draws = method.draw(jax.random.fold_in(key, step)) if method.objective.stochastic else Draws()
-    shared = Shared(method.objective, [])
+    shared, state = Shared(method.objective, []), state.located()
     loss = shared.value(state.lookahead, draws.batch)
     return loss, method.with_objective(shared).step(state, draws)
 
@@ -76,7 +76,7 @@ def advance(
         state, kept = carry
         assert method.objective is not None
         draws = method.draw(None if key is None else jax.random.fold_in(key, start + i))
-        shared = Shared(method.objective, [])
+        shared, state = Shared(method.objective, []), state.located()
         now = values(state, draws, shared)
         after = method.with_objective(shared).step(state, draws)
         return after, {name: kept[name].at[i].set(jnp.asarray(now[name], kept[name].dtype)) for name in names}
@@ -99,7 +99,7 @@ def advance(
 @eqx.filter_jit
 def look(method: Method, state: State, key: Any, step: Any, loss: bool) -> tuple[Array, Array | None]:
     """Whether a state is finite, and the loss there as its next step would see it."""
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.lookahead)]))
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.position)]))
     if not loss:
         return finite, None
     assert method.objective is not None

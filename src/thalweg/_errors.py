@@ -29,6 +29,20 @@ def check_choice(what: str, word: object, options: Iterable[str]) -> None:
         raise InputError(f"{what} {word!r} is unknown{suggest(str(word), options)}")
 
 
+def is_real(value: object) -> bool:
+    """Whether a value is a real number or an array of them; a truth value is none."""
+    import numpy as np
+    from jax.core import Tracer
+
+    if isinstance(value, Tracer):
+        return True
+    try:
+        # Only bfloat16 and its like are of kind V among what NumPy takes for numbers.
+        return np.asarray(value).dtype.kind in "iufV"
+    except ValueError:
+        return False
+
+
 def check_number(
     what: str,
     value: object,
@@ -43,12 +57,9 @@ def check_number(
 
     if isinstance(value, Tracer):
         return
-    if isinstance(value, bool | str | bytes | complex) or value is None:
+    if not is_real(value):
         raise InputError(f"{what} must be a real number, but is {value!r}")
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{what} must be a real number, but is {value!r}") from None
+    array = np.asarray(value, dtype=float)
     if array.ndim != 0:
         raise InputError(f"{what} must be one number, but has shape {array.shape}; tw.sweep takes lists of values")
     number = float(array)

@@ -82,7 +82,7 @@ def _growth(method: Method, knob: str, values: Array, x: Vector, direction: Vect
 
     def distance(a: Any, b: Any) -> Array:
         # Position and velocity together, so that an oscillation does not pass through zero.
-        gap = combine((1, a.lookahead), (-1, b.lookahead))
+        gap = combine((1, a.position), (-1, b.position))
         total = inner(gap, gap)
         if a.velocity is not None:
             gap = combine((timescale, a.velocity), (-timescale, b.velocity))

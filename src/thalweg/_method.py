@@ -181,6 +181,7 @@ class Method(eqx.Module):
             a.shape != b.shape for a, b in zip(jax.tree.leaves(position), jax.tree.leaves(velocity), strict=True)
         ):
             raise InputError("the starting velocity must have the shape of the start")
+        self.dynamics.check_velocity(velocity)
 
 
 _COUNTS: dict[Any, tuple[int, int]] = {}

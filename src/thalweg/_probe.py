@@ -24,10 +24,9 @@ _WEAK = (1e-9, 1e-8)
 def amplification(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> np.ndarray:
     r"""The matrix of one step on $f = \tfrac12 x^\top H x$, by `jacfwd` of the step.
 
-    $$\begin{pmatrix}\Theta^+\\ \eta^+\end{pmatrix} = A\begin{pmatrix}\Theta\\ \eta\end{pmatrix}$$
+    $$\begin{pmatrix}\theta^+\\ \eta^+\end{pmatrix} = A\begin{pmatrix}\theta\\ \eta\end{pmatrix}$$
 
-    where $\Theta$ is the point at which the gradient is taken (the position, unless the method looks
-    ahead) and $\eta$ the velocity, absent for first-order laws. Computed in float64.
+    where $\eta$ is the velocity, absent for first-order laws. Computed in float64.
 
     Arguments:
         method: any method; its objective is not used.
@@ -167,11 +166,8 @@ def _step_matrix(method: Method, hessian: Array, step: Array, time: Array) -> Ar
     rest = method.scheme.init(probed.dynamics, zero, step, zero if second else None, clock)
 
     def map_(phase: Array) -> Array:
-        state = eqx.tree_at(lambda s: s.lookahead, rest, phase[:d])
-        if second:
-            state = eqx.tree_at(lambda s: s.velocity, state, phase[d:])
-        after = probed.step(state)
-        return jnp.concatenate([after.lookahead, after.velocity]) if second else after.lookahead  # pyright: ignore
+        after = probed.step(rest.at(phase[:d], phase[d:] if second else None))
+        return jnp.concatenate([after.position, after.velocity]) if second else after.position  # pyright: ignore
 
     return jax.jacfwd(map_)(jnp.zeros(2 * d if second else d, float))
 

@@ -217,14 +217,17 @@ def load(path: Path) -> Run:
     parts = {
         part: np.concatenate([leaf.ravel() for name, leaf in named if name.startswith(part)] or [np.zeros(0)])
         for named in [list(zip(checkpoint["names"], checkpoint["leaves"], strict=True))]
-        for part in ("lookahead", "velocity", "shift")
+        for part in ("position", "buffer", "unit", "shift")
     }
-    lookahead, velocity, shift = parts["lookahead"], parts["velocity"], parts["shift"]
-    position = lookahead
-    if shift.size:
-        # As `State.position` does it, to the last bit, whatever precision JAX is set to here.
-        wide = np.promote_types(lookahead.dtype, np.float32)
-        position = (lookahead.astype(wide) - shift.astype(wide) * velocity.astype(wide)).astype(lookahead.dtype)
+    position, buffer = parts["position"], parts["buffer"]
+    # As `State` does it, to the last bit, whatever precision JAX is set to here.
+    wide = np.promote_types(position.dtype, np.float32)
+    velocity, lookahead = buffer, position
+    if parts["unit"].size:
+        velocity = (parts["unit"].astype(wide) * buffer.astype(wide)).astype(buffer.dtype)
+    if parts["shift"].size:
+        ahead = position.astype(wide) + parts["shift"].astype(wide) * buffer.astype(wide)
+        lookahead = ahead.astype(position.dtype)
     cut = _recorded_structure(config)
     final = Point(
         cut(position), cut(lookahead), cut(velocity) if velocity.size else None, checkpoint["time"], checkpoint["step"]

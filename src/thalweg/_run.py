@@ -221,7 +221,7 @@ class _Loop:
         """Rows of positions a chunk keeps on the device; 0 where the host takes them between chunks."""
         if not self._stride or self.whole:
             return 0
-        row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((self.state.lookahead, self.state.velocity)))
+        row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((self.state.position, self.state.buffer)))
         rows = min(_POSITION_BYTES // max(row_bytes, 1), _SCALARS // self._stride)
         # A power of two where fewer will do, so that another number of steps seldom compiles anew.
         rows = min(rows, 1 << (self.steps // self._stride + 1).bit_length())

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from ._errors import is_real
+
 Vector = PyTree[Float[Array, "..."]]
 
 
@@ -51,10 +53,11 @@ def zeros_like(x: Vector) -> Vector:
 
 
 def scalar(value: Any) -> Float[Array, ""]:
-    """A hyperparameter as an array leaf, so that changing it never recompiles."""
-    if value is None or isinstance(value, str | bytes):
-        return value  # pyright: ignore[reportReturnType]  # the class that converts it refuses it by name
-    return jnp.asarray(value, dtype=float)
+    """A hyperparameter as an array leaf, so that changing it never recompiles.
+
+    What is no real number stays as it is: the class that converts it refuses it by name.
+    """
+    return jnp.asarray(value, dtype=float) if is_real(value) else value
 
 
 def size(x: Vector) -> int:

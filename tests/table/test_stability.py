@@ -42,11 +42,9 @@ def growth(method, knob, values, x0, v0):
         def step(i, carry):
             state, sums = carry
             state = moved.step(state)
-            energy = state.lookahead @ (QUADRATIC.args @ state.lookahead)
+            energy = state.position @ (QUADRATIC.args @ state.position)
             length = jnp.sqrt(energy + (jnp.sum(state.velocity**2) if second else 0.0))
-            state = eqx.tree_at(lambda s: s.lookahead, state, state.lookahead / length)
-            if second:
-                state = eqx.tree_at(lambda s: s.velocity, state, state.velocity / length)
+            state = state.at(state.position / length, state.velocity / length if second else None)
             place = i - BURN_IN
             t = (place % WINDOW + 0.5) / WINDOW
             weight = jnp.where(place >= 0, jnp.exp(-1.0 / (t * (1.0 - t))), 0.0)

@@ -177,9 +177,8 @@ def synchronised(
     method: Method, x: Array, velocity: Array, clock: Clock
 ) -> tuple[Float[Array, " d"], Float[Array, " d"], Float[Array, ""]]:
     r"""$(\bar\eta_n, a_n, \Delta_n)$ from a row of a leapfrog or look-ahead run, by the scheme's own kick."""
-    shift = _shift(method, clock)
-    ahead = x if shift is None else x + shift * velocity
-    after = method.step(State(ahead, velocity, shift, None if method.autonomous else clock)).velocity
+    state = State(x, velocity, shift=_shift(method, clock), clock=None if method.autonomous else clock)
+    after = method.step(state).velocity
     assert isinstance(after, Array)
     interval = 0.5 * (clock.last_step + method.step_size_at(clock))
     return 0.5 * (velocity + after), (after - velocity) / interval, interval
@@ -189,7 +188,7 @@ def _shift(method: Method, clock: Clock) -> Array | None:
     if not isinstance(method.scheme, Lookahead):
         return None
     assert isinstance(method.dynamics, AbstractDamped)
-    return method.scheme._shift(method.dynamics, None if method.autonomous else clock, clock.last_step)
+    return method.scheme.shift(method.dynamics, None if method.autonomous else clock, clock.last_step)
 
 
 def _row(method: Method, x: Array, velocity: Array | None, clock: Clock) -> dict[str, Array]:
@@ -203,7 +202,7 @@ def _row(method: Method, x: Array, velocity: Array | None, clock: Clock) -> dict
     if velocity is None or isinstance(method.scheme, RungeKutta):
         y = (x, zero) if velocity is None else (x, velocity, zero)
         state = State(y, clock=None if method.autonomous else clock)
-        after = method.scheme.step(_WithLoss(law=law, objective=None), state, method.step_size_at(clock)).lookahead
+        after = method.scheme.step(_WithLoss(law=law, objective=None), state, method.step_size_at(clock)).position
         kinetic = zero if velocity is None else 0.5 * mass * inner(velocity, velocity)
         return row | {"loss": after[-1], "kinetic": kinetic}
     assert isinstance(law, AbstractDamped)

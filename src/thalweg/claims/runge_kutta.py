@@ -45,7 +45,7 @@ def _ends(scheme: RungeKutta, steps: Float[Array, " n"]) -> Float[Array, " n"]:
 
     def end(step: Array) -> Array:
         method = _method(scheme, step, 1.0)
-        return jax.lax.fori_loop(0, 64, lambda _, state: method.step(state), method.init(jnp.ones(()))).lookahead
+        return jax.lax.fori_loop(0, 64, lambda _, state: method.step(state), method.init(jnp.ones(()))).position
 
     return jnp.abs(jax.vmap(end)(steps))
 

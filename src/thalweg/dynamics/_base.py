@@ -91,6 +91,10 @@ class AbstractSecondOrder(AbstractDynamics):
         del batch
         return zeros_like(position)
 
+    def check_velocity(self, velocity: Vector) -> None:
+        """Refuse a starting velocity from which the law has no solution."""
+        del velocity
+
 
 class AbstractDamped(AbstractSecondOrder):
     r"""$m\dot\eta = \mathtt{force}(t, \theta) - \lambda(t)\,\eta$: force and scalar friction apart."""

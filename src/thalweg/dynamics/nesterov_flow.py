@@ -3,10 +3,13 @@
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from .._errors import check_number
+from .._errors import InputError, check_number
 from .._objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine, scalar
 from ._base import AbstractDamped, Time
@@ -25,7 +28,7 @@ class NesterovFlow(AbstractDamped):
         damping: $r > 0$; 3 is Nesterov's, and $f - f^\star \le 2\|\theta_0 - \theta^\star\|^2/t^2$ then.
 
     Raises:
-        InputError: the damping is not a finite positive number.
+        InputError: the damping is not a finite positive number, or a run is given a velocity to start with.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> flow = tw.NesterovFlow(lambda x: 0.5 * jnp.sum(x**2))
@@ -50,6 +53,13 @@ class NesterovFlow(AbstractDamped):
     @property
     def late_time(self) -> Float[Array, ""]:
         return jnp.full((), jnp.inf, float)
+
+    def check_velocity(self, velocity: Vector) -> None:
+        if any(not isinstance(leaf, Tracer) and np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(velocity)):
+            raise InputError(
+                "NesterovFlow starts from rest, since its friction r/t is infinite at t = 0; "
+                "give no starting velocity, or use tw.HeavyBall"
+            )
 
     def friction_at(self, time: Time) -> Float[Array, ""]:
         assert time is not None

@@ -41,23 +41,39 @@ class Clock(eqx.Module):
 class State(eqx.Module):
     r"""A point in phase space.
 
-    `lookahead` is where the next gradient is taken; it is the position itself unless the
-    method looks ahead, by `shift` times the velocity. `velocity` is $\eta = \dot\theta$ (at the
-    half step behind the position for leapfrog and look-ahead methods), None for first-order
-    laws. `clock` is None where neither the law nor the step size depends on time.
+    `position` is $\theta$. `buffer` is the velocity in units of `unit` (1 where it is None), None for
+    first-order laws. `shift` is how many buffers ahead a look-ahead method takes its gradient.
+    `clock` is None where neither the law nor the step size depends on time. `ahead` is filled by
+    `located`, within a step.
     """
 
-    lookahead: Vector
-    velocity: Vector | None = None
+    position: Vector
+    buffer: Vector | None = None
+    unit: Float[Array, ""] | None = None
     shift: Float[Array, ""] | None = None
     clock: Clock | None = None
+    ahead: Vector | None = None
 
     @property
-    def position(self) -> Vector:
-        r"""$\theta$."""
+    def velocity(self) -> Vector | None:
+        r"""$\eta = \dot\theta$, half a step behind the position in leapfrog and look-ahead methods."""
+        return self.buffer if self.unit is None else combine((self.unit, self.buffer))
+
+    @property
+    def lookahead(self) -> Vector:
+        r"""Where the next gradient is taken: $\theta$, or $\theta + \text{shift}\cdot\text{buffer}$."""
         if self.shift is None:
-            return self.lookahead
-        return combine((1, self.lookahead), (-self.shift, self.velocity))
+            return self.position
+        return combine((1, self.position), (self.shift, self.buffer)) if self.ahead is None else self.ahead
+
+    def at(self, position: Vector, velocity: Vector | None) -> "State":
+        """The state at the same time, elsewhere in phase space."""
+        buffer = velocity if self.unit is None else combine((1.0 / self.unit, velocity))
+        return dataclasses.replace(self, position=position, buffer=buffer, ahead=None)
+
+    def located(self) -> "State":
+        """This state with its look-ahead point worked out once, for all who ask within a step."""
+        return self if self.shift is None else dataclasses.replace(self, ahead=self.lookahead)
 
     @property
     def time(self) -> Float[Array, ""] | None:

@@ -1,14 +1,16 @@
 """Look-ahead schemes: Nesterov's method and its midpoint variant."""
 
+import dataclasses
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import check_choice, check_number
-from .._tree import Vector, combine, scalar
+from .._tree import Vector, scalar
 from ..dynamics import AbstractDamped, AbstractDynamics
 from ._base import AbstractScheme, Clock, Draws, State, half_step_velocity
-from .leapfrog import STARTS, kick_coefficients, learning_rate_and_momentum
+from .leapfrog import STARTS, kick_and_drift, kick_coefficients, kick_unit, learning_rate_and_momentum
 
 
 class Lookahead(AbstractScheme):
@@ -16,7 +18,7 @@ class Lookahead(AbstractScheme):
 
     $$v^+ = \beta v - \alpha\nabla f(\theta + c\beta v),\qquad \theta^+ = \theta + v^+,\qquad v = h\eta$$
 
-    The state carries the shifted point $\Theta = \theta + c\beta v$, which is what frameworks store
+    Frameworks store the shifted point, `State.lookahead`, $\Theta = \theta + c\beta v$
     (for c = 1: $\Theta^+ = \Theta + \beta v^+ - \alpha\nabla f(\Theta)$). As an integrator of the heavy ball at
     fixed friction it is first order: the look-ahead is extra damping along the curvature.
 
@@ -60,20 +62,20 @@ class Lookahead(AbstractScheme):
     ) -> State:
         assert isinstance(dynamics, AbstractDamped)
         velocity = half_step_velocity(dynamics, position, step_size, velocity, self.start)
-        shift = self._shift(dynamics, clock, step_size)
-        return State(combine((1, position), (shift, velocity)), velocity, shift, clock)
+        unit = kick_unit(dynamics, clock, step_size)
+        shift = self.shift(dynamics, clock, step_size)
+        shift = shift if unit is None else shift * unit
+        return State(position, unit=unit, shift=shift, clock=clock).at(position, velocity)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractDamped) and state.shift is not None
-        beta, kick = kick_coefficients(dynamics, state.clock, step_size)
-        force = dynamics.force(state.time, state.lookahead, draws.batch)
-        velocity = combine((beta, state.velocity), (kick, force))
-        clock = None if state.clock is None else state.clock.tick(step_size)
-        shift = state.shift if clock is None else self._shift(dynamics, clock, step_size)
-        ahead = combine((1, state.lookahead), (-state.shift, state.velocity), (step_size + shift, velocity))
-        return State(ahead, velocity, shift, clock)
+        after = kick_and_drift(dynamics, state, step_size, draws)
+        if after.clock is None:
+            return after
+        return dataclasses.replace(after, shift=self.shift(dynamics, after.clock, step_size))
 
-    def _shift(self, dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike) -> Float[Array, ""]:
+    def shift(self, dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike) -> Float[Array, ""]:
+        """How long the velocity is followed to the point where the gradient is taken."""
         # The displacement looked along is the one last made, so a schedule's next step is not needed.
         beta, _ = kick_coefficients(dynamics, clock, step_size)
         return jnp.asarray(self.fraction * beta * step_size)

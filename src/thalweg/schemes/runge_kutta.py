@@ -98,7 +98,7 @@ class RungeKutta(AbstractScheme):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
-        y = (state.lookahead,) if state.velocity is None else (state.lookahead, state.velocity)
+        y = (state.position,) if state.velocity is None else (state.position, state.velocity)
         stages: list[Any] = []
         for row, c in zip(self.tableau.a, self.tableau.c, strict=True):
             known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
