@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from thalweg import _width
 from thalweg._sweep import regime
 
 CURVATURE = jnp.array([1.0, 4.0, 9.0])
 X0 = jnp.array([1.0, -2.0, 0.5])
+ROWS = jax.random.normal(jax.random.key(3), (1000, 5))
 RATES, MOMENTA = [0.01, 0.05, 0.1, 0.5], [0.0, 0.5, 0.9]
 
 
@@ -188,3 +190,37 @@ def test_laws_by_their_own_constants():
     result = tw.sweep(method, {"friction": [0.5, 2.0], "step_size": [0.1]}, X0, 30)
     run = tw.run(method(2.0, 0.1), X0, 30)
     np.testing.assert_allclose(result.losses[1, 0], run.metrics["loss"], rtol=1e-13)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_sweep_in_batches_equals_one_abreast(monkeypatch, seeds):
+    def start(key):
+        return jax.random.normal(key, (5,))
+
+    def sums(x):
+        return jnp.mean(jax.nn.softplus(ROWS @ x)) + 0.05 * jnp.sum(x**2)
+
+    def method(learning_rate, momentum):
+        return tw.nesterov(sums, learning_rate, momentum)
+
+    grid = {"learning_rate": np.linspace(0.1, 0.5, 7), "momentum": [0.1, 0.5]}
+    whole = tw.sweep(method, grid, start, 30, seeds)
+    # 1,000 rows in float64 are the largest array: four pairs abreast, the last batch filled up.
+    monkeypatch.setattr(_width, "_CPU_BYTES", 4 * 8000)
+    assert _width.width(tw.Objective(sums), jnp.ones(5), 14 * seeds) == 4
+    cut = tw.sweep(method, grid, start, 30, seeds)
+    assert cut.losses.shape == (14, seeds, 31) and cut.final.shape == (14, seeds, 5)
+    np.testing.assert_allclose(cut.losses, whole.losses, rtol=1e-13)
+    np.testing.assert_allclose(cut.final, whole.final, rtol=1e-12)
+
+
+def test_the_width_follows_the_largest_array():
+    wide = tw.Objective(lambda x: jnp.sum(jnp.cos(ROWS @ x)))
+    room = _width._CPU_BYTES // 8000
+    assert _width.width(wide, jnp.ones(5), 10) == 10
+    assert _width.width(wide, jnp.ones(5), 2 * room) == room
+    # Evenly spread: one setting too many makes two batches of half the size.
+    assert _width.width(wide, jnp.ones(5), room + 1) == (room + 2) // 2
+    # Arrays inside a loop count as well.
+    looped = tw.Objective(lambda x: jax.lax.scan(lambda c, _: (c + jnp.sum(jnp.sin(ROWS @ x)), None), 0.0, length=3)[0])
+    assert _width.width(looped, jnp.ones(5), 10**6) <= room

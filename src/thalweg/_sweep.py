@@ -15,6 +15,7 @@ from ._errors import InputError, check_count
 from ._method import Method
 from ._objective import as_position, check_at_start
 from ._tree import ravel, unraveler
+from ._width import width
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 # A rise of the loss below this fraction of its start is rounding, not oscillation.
@@ -104,10 +105,19 @@ def sweep(
     first = as_position(start(jax.random.key(0)))
     objective = _check_settings(make_method, settings)
     check_at_start(objective, first)
-    columns = {name: jnp.asarray(values, float) for name, values in settings.items()}
-    curves, last, position = _program(make_method, columns, start, jnp.arange(seeds), steps, losses)
-    kept = None if curves is None else np.asarray(curves)
-    return Sweep(settings, kept, np.asarray(last), jax.tree.map(np.asarray, position), shape)
+    count = seeds * len(next(iter(settings.values())))
+    abreast = width(objective, first, count)
+    # Every pair of a setting and a seed, the seed the faster index; the last batch is filled up with its last pair.
+    pairs = np.minimum(np.arange(abreast * -(-count // abreast)), count - 1).reshape(-1, abreast)
+    columns = {name: jnp.asarray(values[pairs // seeds], float) for name, values in settings.items()}
+    found = _program(make_method, columns, start, jnp.asarray(pairs % seeds), steps, losses)
+
+    def by_setting(array: Array) -> np.ndarray:
+        flat = np.asarray(array).reshape(-1, *array.shape[2:])[:count]
+        return flat.reshape(-1, seeds, *flat.shape[1:])
+
+    curves, last, position = jax.tree.map(by_setting, found)
+    return Sweep(settings, curves, last, position, shape)
 
 
 def regime(losses: np.ndarray) -> str:
@@ -201,4 +211,4 @@ def _program(
             curve = jnp.concatenate([curve, last[None]])
         return curve, last, cut(state.position)
 
-    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(settings, seeds)
+    return jax.lax.map(lambda batch: jax.vmap(one)(*batch), (settings, seeds))
