@@ -346,7 +346,7 @@ pair = lambda x: (bowl(x), x)
 nothing = lambda x: None
 complex_ = lambda x: x[0] * 1j
 steep = lambda x: jnp.sum(jnp.sqrt(jnp.abs(x - x0)))
-bump = lambda x: -0.5 * jnp.sum(x**2)
+flat = lambda x: jnp.sum(x)
 number = 3.0
 x0 = jnp.array([1.0, -2.0])
 far = lambda: jnp.array([jnp.inf])
@@ -491,8 +491,8 @@ CLI = {
     ),
     "gradient nan": ("run module:steep --start module:x0", "the gradient of the objective is not finite at the start"),
     "no curvature": (
-        "run module:bump --start 1.0",
-        "momentum needs a learning_rate: the curvature at the start is not positive",
+        "run module:flat --start 1.0",
+        "momentum needs a learning_rate: the curvature at the start is zero",
     ),
     "curvature unknown": (
         "run module:once --start 1.0",

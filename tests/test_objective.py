@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from thalweg._curvature import curvature_scale
 from thalweg._objective import Flattened
 from thalweg._tree import ravel, unraveler
 
@@ -121,3 +122,12 @@ def test_largest_curvature_where_the_negative_one_is_larger():
     np.testing.assert_allclose(tw.analysis.largest_curvature(f, jnp.ones(3), 2000, 1e-14), 2.0, rtol=1e-6)
     g = tw.Objective(lambda x: -0.5 * jnp.sum(x**2))
     assert tw.analysis.largest_curvature(g, jnp.ones(3)) == 0.0
+
+
+def test_curvature_where_a_negative_one_is_as_large():
+    def f(x):
+        return 0.5 * jnp.sum(jnp.array([-3.0, 3.0, 1.0]) * x**2)
+
+    np.testing.assert_allclose(tw.analysis.largest_curvature(f, jnp.ones(3), 2000, 1e-14), 3.0, rtol=1e-6)
+    np.testing.assert_allclose(curvature_scale(f, jnp.ones(3), 2000, 1e-14), 3.0, rtol=1e-12)
+    np.testing.assert_allclose(curvature_scale(lambda x: -2.0 * jnp.sum(x**2), jnp.ones(3)), 4.0, rtol=1e-12)

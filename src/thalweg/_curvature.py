@@ -10,13 +10,16 @@ from jaxtyping import Array
 from ._objective import AbstractObjective, as_objective, as_position
 from ._tree import Vector, combine, inner
 
+# Below this part of the norm a Rayleigh quotient is none of an eigenvector of positive eigenvalue.
+_SIGN = 1e-3
+
 
 def largest_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> float:
     r"""The largest eigenvalue of the Hessian at x (0 where no curvature is positive).
 
     $$\ell_{\max} = \lambda_{\max}(\nabla^2 f(x))$$
 
-    Power iteration on Hessian-vector products; where the eigenvalue of largest size is negative,
+    Power iteration on Hessian-vector products; where a negative eigenvalue is as large in size,
     a second pass on the shifted Hessian finds the largest one.
 
     Arguments:
@@ -38,17 +41,27 @@ def largest_curvature(objective: Any, x: Vector, iterations: int = 200, toleranc
 
 def top_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> tuple[float, Vector]:
     """The largest eigenvalue of the Hessian at x and its unit eigenvector."""
-    objective = as_objective(objective)
+    objective, x = as_objective(objective), as_position(x)
     assert objective is not None
-    value, direction = _power(objective, as_position(x), jnp.zeros(()), iterations, tolerance)
-    if value < 0:
-        shifted, direction = _power(objective, as_position(x), value, iterations, tolerance)
-        value = shifted + value
+    value, scale, direction = _power(objective, x, jnp.zeros(()), iterations, tolerance)
+    if value < (1.0 - _SIGN) * scale:
+        shifted, _, other = _power(objective, x, -scale, iterations, tolerance)
+        value, direction = max((value, direction), (shifted - scale, other), key=lambda found: float(found[0]))
     return max(float(value), 0.0), direction
 
 
+def curvature_scale(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> float:
+    r"""The size of the Hessian at x, $\max_i|\lambda_i|$: how long a step may be where nothing need curve upwards."""
+    objective = as_objective(objective)
+    assert objective is not None
+    return float(_power(objective, as_position(x), jnp.zeros(()), iterations, tolerance)[1])
+
+
 @eqx.filter_jit
-def _power(objective: AbstractObjective, x: Vector, shift: Array, iterations: int, tolerance: float) -> tuple[Any, Any]:
+def _power(
+    objective: AbstractObjective, x: Vector, shift: Array, iterations: int, tolerance: float
+) -> tuple[Array, Array, Vector]:
+    """The Rayleigh quotient, the norm of the last product, and the unit vector."""
     leaves, structure = jax.tree.flatten(x)
     keys = jax.random.split(jax.random.key(0), len(leaves))
     draws = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
@@ -59,16 +72,16 @@ def _power(objective: AbstractObjective, x: Vector, shift: Array, iterations: in
         return combine((1.0 / jnp.where(norm > 0, norm, 1.0), v))
 
     def going(carry: Any) -> Array:
-        _, value, before, count = carry
+        _, value, before, _, count = carry
         return (count < iterations) & (jnp.abs(value - before) > tolerance * jnp.abs(value))
 
     def multiply(carry: Any) -> Any:
-        v, value, _, count = carry
+        v, value, _, _, count = carry
         product = combine((1, objective.hessian_vector_product(x, v)), (-shift, v))
-        return normalised(product), inner(v, product), value, count + 1
+        return normalised(product), inner(v, product), value, jnp.sqrt(inner(product, product)), count + 1
 
     first = normalised(start)
     dtype = inner(first, first).dtype
-    carry = (first, jnp.ones((), dtype), jnp.zeros((), dtype), 0)
-    v, value, _, _ = jax.lax.while_loop(going, multiply, carry)
-    return value, v
+    carry = (first, jnp.ones((), dtype), jnp.zeros((), dtype), jnp.zeros((), dtype), 0)
+    v, value, _, scale, _ = jax.lax.while_loop(going, multiply, carry)
+    return value, scale, v

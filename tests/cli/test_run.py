@@ -183,3 +183,11 @@ def test_progress_goes_to_stderr(thalweg):
     outcome = thalweg(*ROSENBROCK, "--steps", 5, "--progress", "--json")
     assert outcome.rows[0]["status"] == "finished"
     assert outcome.err.splitlines()[0] == "HeavyBall: compiling"
+
+
+@pytest.mark.parametrize("name", ["himmelblau", "saddle"])
+def test_a_step_is_found_where_the_start_curves_downwards(thalweg, name):
+    """From a local maximum, and from beside a saddle whose curvature grows along the way down."""
+    (row,) = thalweg("run", name, "--steps", 400, "--json", "--out", "run").rows
+    assert row["status"] == "finished"
+    assert row["loss"] - tw.problems.get(name).objective.minimum < 1e-9

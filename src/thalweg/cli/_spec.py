@@ -33,6 +33,7 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> int:
 Whole = Annotated[int | None, Parameter(converter=_whole)]
 NUMBER = (float, int)
 TEXTS = (str, list)
+_TRIAL_STEPS, _HALVINGS = 100, 8
 PAIRS = (str, list, dict)
 _KINDS = {
     str: "text", bool: "true or false", int: "a whole number", NUMBER: "a number", TEXTS: "text or a list of texts",
@@ -139,10 +140,14 @@ def parse_number(what: str, value: Any) -> float:
 
 
 def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> dict[str, float]:
-    """All of a row's numbers; a step that is not given is half its stability limit at the start's curvature."""
-    from .._curvature import largest_curvature
+    """All of a row's numbers. A step that is not given is half its stability limit at the start's curvature.
+
+    Where that diverges, since the curvature grows on the way, it is halved until a hundred steps do not.
+    """
+    from .._curvature import curvature_scale
     from .._objective import check_at_start
     from .._probe import stable_limit
+    from .._run import run
     from .._table import find_row
 
     row = find_row(name)
@@ -153,16 +158,23 @@ def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> 
     trial = row.build(None, **settings)
     check_at_start(objective, x0)
     try:
-        curvature = largest_curvature(objective, x0, 200, 1e-6)
+        curvature = curvature_scale(objective, x0, 200, 1e-6)
     except Exception as error:
         why = f"the curvature at the start raised {_first_line(error)}"
         raise InputError(f"{name} needs a {knob}: {why}, so none can be suggested") from error
     if not curvature > 0:
-        raise InputError(f"{name} needs a {knob}: the curvature at the start is not positive, so none can be suggested")
+        raise InputError(f"{name} needs a {knob}: the curvature at the start is zero, so none can be suggested")
     _, limit = stable_limit(trial, curvature)
     if not 0 < limit < float("inf"):
         raise InputError(f"{name} needs a {knob}: its stability limit is {limit}, so none can be suggested")
-    return settings | {knob: 0.5 * limit}
+    step = 0.5 * limit
+    for _ in range(_HALVINGS):
+        trial = row.build(objective, **(settings | {knob: step}))
+        tried = run(trial, x0, _TRIAL_STEPS, key=0 if objective.stochastic else None, record="loss", progress=False)
+        if tried.status == "finished":
+            return settings | {knob: step}
+        step *= 0.5
+    raise InputError(f"{name} needs a {knob}: it diverges even at {step:.4g}, so none can be suggested")
 
 
 def check_format(value: str, options: Iterable[str]) -> None:

@@ -39,7 +39,7 @@ def compare(
         A problem of ours (digits, breast-cancer, rosenbrock, ...) or module:function.
     method
         NAME or NAME:learning_rate=0.1,momentum=0.9; repeat it. A step that is not given is half the method's stability
-        limit at the start's curvature. Default: gradient_descent, rk4, momentum, nesterov.
+        limit at the start's curvature, less where that diverges. Default: gradient_descent, rk4, momentum, nesterov.
     start
         module:x0 or numbers such as 1.0,2.0; ours have their own.
     tolerance

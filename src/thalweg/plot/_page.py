@@ -25,7 +25,7 @@ p { margin: .5rem 0; max-width: 46rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--quiet); padding-bottom: .5rem; }
-th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: .4rem .42rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { font-weight: 600; vertical-align: bottom; color: var(--quiet); white-space: normal; }
 tbody tr:last-child > * { border-bottom: 0; }
 th.text, td.text { text-align: left; }
