@@ -58,7 +58,7 @@ def run(
     method
         A row of `thalweg table`, also NAME:learning_rate=0.1,momentum=0.9 [momentum].
     learning_rate
-        For methods that have one; half the stability limit at the start's curvature, less where that diverges, if not given.
+        For methods that have one [half the stability limit at the start's curvature, less where that diverges].
     momentum
         For methods that have one.
     step_size
