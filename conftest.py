@@ -8,6 +8,7 @@ import sys
 import zlib
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import hypothesis
 import jax

@@ -16,13 +16,16 @@ import jax.numpy as jnp
 import thalweg as tw
 from benchmarks._harness import Result, compare
 
+# So small that the answers compared are no zeros.
+RATE = 1e-6
+
 
 def results() -> Iterator[Result]:
     for d, steps in ((10_000, 200_000), (100_000, 16_000), (1_000_000, 4_000)):
         spectrum = jnp.logspace(-2, 0, d)
         x0 = jnp.ones(d)
         fn = tw.Objective(lambda x, s: 0.5 * jnp.sum(s * x * x), spectrum)
-        method = tw.momentum(fn, 0.1, 0.9)
+        method = tw.momentum(fn, RATE, 0.9)
 
         @jax.jit
         def bare(x: jax.Array, fn: tw.Objective = fn) -> tuple[jax.Array, jax.Array]:
@@ -30,7 +33,7 @@ def results() -> Iterator[Result]:
                 x, m = carry
                 loss, gradient = fn.value_and_gradient(x)
                 m = gradient + 0.9 * m
-                return (x - 0.1 * m, m), loss
+                return (x - RATE * m, m), loss
 
             (x, _), losses = jax.lax.scan(step, (x, jnp.zeros_like(x)), None, length=steps)
             return x, losses
@@ -42,4 +45,4 @@ def results() -> Iterator[Result]:
             shutil.rmtree(folder)
             return run.final.position
 
-        yield compare(f"momentum, d = {d}, {steps} steps", recorded, lambda b=bare, x=x0: b(x)[0], 1.05, 7, 1e-12)
+        yield compare(f"momentum, d = {d}, {steps} steps", recorded, lambda b=bare, x=x0: b(x)[0], 1.05, 7, 1e-10)

@@ -122,3 +122,24 @@ def test_a_tableau_of_ones_own():
     assert method.gradients_per_step == 3
     assert abs(tw.analysis.convergence_order(method).order - 3) < 0.1
     np.testing.assert_allclose(tw.analysis.largest_stable_step(method, 1.0), 2.5127453266, rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", [tw.momentum, tw.leapfrog, tw.nesterov, tw.midpoint_momentum])
+def test_a_state_goes_on_under_other_hyperparameters(make):
+    """Its velocity is kept, not its buffer; the next gradient is taken where the state looked ahead."""
+    one, other = make(quadratic, 0.05, 0.8), make(quadratic, 0.02, 0.95)
+    state = one.init(X0)
+    for _ in range(5):
+        state = one.step(state)
+    theta, eta, ahead = (np.asarray(part) for part in (state.position, state.velocity, state.lookahead))
+    h, friction = float(other.step_size), float(other.dynamics.friction)
+    beta, kick = (1 - friction * h / 2) / (1 + friction * h / 2), h / (1 + friction * h / 2)
+    fraction = float(getattr(other.scheme, "fraction", 0.0))
+    for _ in range(3):
+        eta = beta * eta - kick * np.asarray(SPECTRUM) * ahead
+        theta = theta + h * eta
+        ahead = theta + fraction * beta * h * eta
+        state = other.step(state)
+        np.testing.assert_allclose(state.position, theta, rtol=1e-13)
+        np.testing.assert_allclose(state.velocity, eta, rtol=1e-12)
+        np.testing.assert_allclose(state.lookahead, ahead, rtol=1e-13)

@@ -22,14 +22,16 @@ _HOMES = {
         "RungeKutta",
         "Tsit5",
     ),
+    "_conventions": ("Hyperparameters", "Physical"),
     "_method": ("Method",),
     "_table": ("gradient_descent", "leapfrog", "midpoint_momentum", "momentum", "nesterov", "table"),
     "_record": ("Record", "Run"),
     "_run": ("run",),
     "_sweep": ("Sweep", "sweep"),
     "_compare": ("Comparison", "compare"),
+    "_translate": ("Translation", "translate"),
 }
-_MODULES = ("analysis", "claims", "dynamics", "plot", "problems", "schemes")
+_MODULES = ("adapters", "analysis", "claims", "dynamics", "plot", "problems", "schemes")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]

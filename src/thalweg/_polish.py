@@ -6,7 +6,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, PyTree
 
 from ._objective import AbstractObjective
@@ -66,6 +65,8 @@ def _slope(x: Array, objective: AbstractObjective, unravel: Any) -> tuple[Array,
 
 @eqx.filter_jit
 def _newton(x: Array, objective: AbstractObjective, unravel: Any) -> Array:
+    from jax.scipy.sparse.linalg import cg
+
     gradient, curvature = jax.linearize(jax.grad(lambda y: objective.value(unravel(y))), x)
     return x - cg(curvature, gradient, tol=1e-8, maxiter=1000)[0]
 

@@ -8,7 +8,7 @@ from cyclopts import App, CycloptsError
 
 from .. import __version__
 from .._errors import InputError
-from . import claims, compare, records, run, table
+from . import claims, compare, records, run, table, translate
 
 app = App(
     name="thalweg",
@@ -24,6 +24,7 @@ app.command(records.list_runs, name="list")
 app.command(records.show)
 app.command(records.export)
 app.command(table.table)
+app.command(translate.translate)
 app.command(claims.claims)
 
 

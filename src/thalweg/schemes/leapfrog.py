@@ -91,11 +91,14 @@ def kick_unit(dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLik
 def kick_and_drift(dynamics: AbstractDamped, state: State, step_size: ArrayLike, draws: Draws) -> State:
     r"""$\eta^+ = \beta\eta + \text{kick}\cdot\text{force}(\text{lookahead})$, then $\theta^+ = \theta + h\eta^+$."""
     beta, kick = kick_coefficients(dynamics, state.clock, step_size)
-    gain, drift = (kick, step_size) if state.unit is None else (1, step_size * state.unit)
+    unit, gain, drift = None, kick, step_size
+    if state.unit is not None:
+        # A state may come from other hyperparameters: the velocity stays, its unit is the new kick.
+        beta, unit, gain, drift = beta * (state.unit / kick), kick, 1, step_size * kick
     force = dynamics.force(state.time, state.lookahead, draws.batch)
     buffer = combine((beta, state.buffer), (gain, force))
     clock = None if state.clock is None else state.clock.tick(step_size)
-    return State(combine((1, state.position), (drift, buffer)), buffer, state.unit, state.shift, clock)
+    return State(combine((1, state.position), (drift, buffer)), buffer, unit, state.shift, clock)
 
 
 def learning_rate_and_momentum(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:

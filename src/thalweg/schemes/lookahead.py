@@ -70,9 +70,8 @@ class Lookahead(AbstractScheme):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractDamped) and state.shift is not None
         after = kick_and_drift(dynamics, state, step_size, draws)
-        if after.clock is None:
-            return after
-        return dataclasses.replace(after, shift=self.shift(dynamics, after.clock, step_size))
+        shift = self.shift(dynamics, after.clock, step_size)
+        return dataclasses.replace(after, shift=shift if after.unit is None else shift * after.unit)
 
     def shift(self, dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike) -> Float[Array, ""]:
         """How long the velocity is followed to the point where the gradient is taken."""

@@ -1,0 +1,136 @@
+"""One optimizer in every framework's words, with what it means."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ._conventions import Hyperparameters, Physical
+from ._errors import InputError, check_number
+from ._method import Method
+from ._probe import largest_stable_learning_rate, spectral_radius
+from ._spelling import FRAMEWORKS, in_framework, spell
+from ._table import gradient_descent, momentum, nesterov
+
+
+@dataclasses.dataclass(frozen=True)
+class Wording:
+    """An optimizer in one framework's words.
+
+    Attributes:
+        framework: "torch", "optax", "keras", "ema" (optax's exponential average) or "thalweg".
+        code: the line that makes it; None where there is no equivalent.
+        why: the reason, if so.
+        hyperparameters: as the framework counts them; None where there is no equivalent.
+        stable_up_to: the largest stable learning rate in the framework's units; None where no curvature was given.
+    """
+
+    framework: str
+    code: str | None
+    why: str
+    hyperparameters: Hyperparameters | None
+    stable_up_to: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Translation:
+    r"""What `translate` gives back.
+
+    Attributes:
+        hyperparameters: what was translated.
+        physical: step, friction, temperature, look-ahead.
+        memory_steps: $1/(1-\beta)$, the mean age of the gradients in the velocity, in steps.
+        effective_learning_rate: $a/(1-\beta) = h/\lambda$, what one gradient moves the parameters by in the end.
+        relaxation_steps: steps in which the error along the curvature shrinks by e; None where none was given.
+        wordings: one `Wording` a framework.
+    """
+
+    hyperparameters: Hyperparameters
+    physical: Physical
+    memory_steps: float
+    effective_learning_rate: float
+    relaxation_steps: float | None
+    wordings: tuple[Wording, ...]
+
+    @property
+    def constants(self) -> dict[str, float | None]:
+        """What is the same in every framework, by name."""
+        alike = ("memory_steps", "effective_learning_rate", "relaxation_steps")
+        return dataclasses.asdict(self.physical) | {name: getattr(self, name) for name in alike}
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """One dictionary a framework."""
+        names = ("learning_rate", "momentum", "nesterov", "dampening", "weight_decay", "bias_correction", "batch_size")
+        return [
+            {"framework": w.framework, "code": w.code, "why": w.why}
+            | {name: getattr(w.hyperparameters, name, None) for name in names}
+            | {"stable_up_to": w.stable_up_to}
+            | self.constants
+            for w in self.wordings
+        ]
+
+    def __getitem__(self, framework: str) -> Wording:
+        for wording in self.wordings:
+            if wording.framework == framework:
+                return wording
+        raise KeyError(framework)
+
+    def __repr__(self) -> str:
+        from ._text import number
+
+        lines = [f"{w.framework:9} {w.code or 'none: ' + w.why}" for w in self.wordings]
+        told = [f"{name.replace('_', ' ')} {number(v)}" for name, v in self.constants.items() if v is not None]
+        return "\n".join([*lines, "; ".join(told)])
+
+
+def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[float] | None = None) -> Translation:
+    r"""The same optimizer in every framework's words, ready to paste, and as a law of motion.
+
+    Arguments:
+        hyperparameters: in any convention.
+        curvature: $\ell$, or several; the stability limit and the relaxation time are for all of them.
+
+    Returns:
+        a `Translation`: prints itself; `["keras"].code`, `.physical`, `.as_list()`.
+
+    Raises:
+        InputError: the curvature is not finite and positive.
+
+    >>> import thalweg as tw
+    >>> told = tw.translate(tw.Hyperparameters(0.1, 0.9, nesterov=True), curvature=4.0)
+    >>> told["torch"].code
+    'torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)'
+    >>> round(told["torch"].stable_up_to, 6)  # (2 + 2 * 0.9) / (1 + 2 * 0.9) / 4
+    0.339286
+    """
+    if not isinstance(hyperparameters, Hyperparameters):
+        raise InputError(f"translate takes tw.Hyperparameters, such as of (0.1, momentum=0.9), but {hyperparameters!r}")
+    curvatures = [] if curvature is None else list(curvature) if isinstance(curvature, Sequence) else [curvature]
+    for one in curvatures:
+        check_number("curvature", one, above=0.0)
+    h, method = hyperparameters, _method(hyperparameters)
+    limit = largest_stable_learning_rate(method, curvatures) if curvatures else None
+    radius = float(max(spectral_radius(method, curvatures))) if curvatures else None  # pyright: ignore
+    return Translation(
+        hyperparameters=h,
+        physical=h.physical(),
+        memory_steps=1.0 / (1.0 - h.momentum),
+        effective_learning_rate=h.scale / (1.0 - h.momentum),
+        relaxation_steps=None if radius is None else -1.0 / math.log(radius) if 0.0 < radius < 1.0 else math.inf,
+        wordings=tuple(_worded(h, framework, limit) for framework in FRAMEWORKS),
+    )
+
+
+def _worded(h: Hyperparameters, framework: str, limit: float | None) -> Wording:
+    try:
+        there = in_framework(h, framework)
+        stable = None if limit is None else limit * there.learning_rate / there.scale
+        return Wording(framework, spell(h, framework), "", there, stable)
+    except InputError as error:
+        return Wording(framework, None, str(error), None, None)
+
+
+def _method(h: Hyperparameters) -> Method:
+    if not h.momentum:
+        return gradient_descent(None, h.scale)
+    return (nesterov if h.nesterov else momentum)(None, h.scale, h.momentum)

@@ -1,0 +1,113 @@
+"""Any method as an optax gradient transformation."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import optax
+from jaxtyping import Array, PyTree
+
+from .._errors import InputError
+from .._method import Method
+from .._objective import AbstractObjective, Batch
+from .._tree import Vector, combine, zeros_like
+from ..schemes import Draws, State
+
+
+class MotionState(eqx.Module):
+    """What the transformation keeps: the method's state, without the parameters, which are the loop's."""
+
+    motion: State
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Known:
+    at: Vector
+    gradient: Vector
+
+
+class _Asked(AbstractObjective):
+    """The loop's gradient where the loop took it, its function elsewhere."""
+
+    function: Callable | None = eqx.field(static=True)
+    # Static, so that the point is known again by its identity; it lives within one trace.
+    known: _Known = eqx.field(static=True)
+
+    def value(self, x: Vector, batch: Batch = None) -> Array:
+        del batch
+        assert self.function is not None
+        return self.function(x)
+
+    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
+        return self.known.gradient if self.function is None or x is self.known.at else super().gradient(x, batch)
+
+
+def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
+    r"""A method as an `optax.GradientTransformation`.
+
+    $$\mathtt{update} = \Theta^+ - \Theta$$
+
+    The loop's parameters are $\Theta$, the point where the gradient is taken: the position, or the look-ahead
+    point of a method that looks ahead, as in `optax.sgd(nesterov=True)`. The transformation keeps no copy of them.
+    A learning rate or momentum that changes between updates (`optax.inject_hyperparams`) leaves the velocity
+    $\dot\theta$ as it is, where optax's own leaves the buffer.
+
+    Arguments:
+        method: any `tw.Method`; its objective, if it has one, is not used. One that takes several gradients a step
+            asks for `update(..., params, value_fn=loss)`, the loss as a function of the parameters.
+
+    Returns:
+        init and update, for `optax.chain`, `optax.apply_updates` and what else takes a transformation.
+
+    Raises:
+        InputError: the method needs a gradient before its first step, or, in update, parameters or a loss
+            that it was not given.
+
+    >>> import optax, thalweg as tw, jax.numpy as jnp
+    >>> optimizer = tw.adapters.optax.transformation(tw.momentum(None, learning_rate=0.5, momentum=0.5))
+    >>> params = jnp.array([8.0])
+    >>> state = optimizer.init(params)
+    >>> for _ in range(2):
+    ...     updates, state = optimizer.update(params, state, params)  # of half the square
+    ...     params = optax.apply_updates(params, updates)
+    >>> abs(params.round(6)).tolist()
+    [0.0]
+    """
+    if not isinstance(method, Method):
+        raise InputError(f"transformation takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but {method!r}")
+    if method.gradients_at_start:
+        raise InputError(
+            f"{type(method.dynamics).__name__} by {type(method.scheme).__name__} needs a gradient before its first "
+            'step, which optax has not; use start="zero", as tw.momentum and tw.nesterov do'
+        )
+    several = method.gradients_per_step > 1
+
+    def init(params: PyTree) -> MotionState:
+        return MotionState(_without_position(method.init(params)))
+
+    def update(
+        updates: PyTree, state: MotionState, params: PyTree = None, *, value_fn: Callable | None = None, **extra: Any
+    ) -> tuple[PyTree, MotionState]:
+        del extra
+        if several and (params is None or value_fn is None):
+            raise InputError(
+                f"{type(method.scheme).__name__} takes {method.gradients_per_step} gradients a step; "
+                "call update(gradients, state, params, value_fn=loss)"
+            )
+        # With one gradient, given, a step does not depend on where it begins; from zero it is the update itself.
+        begin = params if several else zeros_like(updates)
+        before = dataclasses.replace(state.motion, position=begin)
+        asked = _Asked(value_fn if several else None, _Known(begin, updates))
+        after = method.with_objective(asked).step(before, Draws())
+        moved = combine((1, after.lookahead), (-1, before.lookahead))
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), moved, updates), MotionState(
+            _without_position(after)
+        )
+
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+
+
+def _without_position(state: State) -> State:
+    return dataclasses.replace(state, position=None, ahead=None)

@@ -1,0 +1,83 @@
+"""thalweg translate."""
+
+from typing import Any
+
+from ._output import print_json, print_table
+from ._spec import parse_number, set_precision
+
+
+def translate(
+    learning_rate: float,
+    momentum: float = 0.0,
+    *,
+    nesterov: bool = False,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    batch_size: float | None = None,
+    bias_correction: bool = False,
+    convention: str = "torch",
+    curvature: list[float] | None = None,
+    retune: str | None = None,
+    json: bool = False,
+) -> None:
+    """Say one optimizer in every framework's words, ready to paste, and as a law of motion.
+
+    Parameters
+    ----------
+    learning_rate
+        In the convention's units.
+    momentum
+        From 0 to below 1.
+    nesterov
+        Nesterov's method.
+    dampening
+        Torch's.
+    weight_decay
+        Coupled: a part of the gradient.
+    batch_size
+        Samples a step; the temperature follows from it.
+    bias_correction
+        Of the exponential average.
+    convention
+        torch (optax's is the same), keras or ema.
+    curvature
+        Also tell the largest stable learning rate and the relaxation time at this curvature; repeat it.
+    retune
+        learning_rate=, momentum= or batch_size=VALUE: also at this value, friction and temperature kept.
+    json
+        Print a list of objects.
+    """
+    set_precision(64)
+
+    from .._conventions import Hyperparameters
+    from .._errors import InputError
+    from .._translate import translate as translated
+
+    given = Hyperparameters(
+        learning_rate, momentum, nesterov, dampening, batch_size, convention, weight_decay=weight_decay,
+        bias_correction=bias_correction,
+    )  # fmt: skip
+    settings = {"as given": given}
+    if retune is not None:
+        name, equals, value = retune.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or name not in ("learning_rate", "momentum", "batch_size"):
+            raise InputError(f"--retune {retune!r} must be written learning_rate=VALUE, momentum= or batch_size=")
+        change: dict[str, Any] = {name: parse_number(f"--retune {name}", value)}
+        settings["retuned"] = given.retune(**change)
+    found = {label: translated(h, curvature) for label, h in settings.items()}
+    if json:
+        print_json([{"settings": label} | row for label, told in found.items() for row in told.as_list()])
+        return
+    for label, told in found.items():
+        _show(label, told)
+
+
+def _show(label: str, told: Any) -> None:
+    stable = told["torch"].stable_up_to is not None or any(w.stable_up_to is not None for w in told.wordings)
+    columns = ("framework", "code", *(("stable up to",) if stable else ()))
+    rows = [[w.framework, w.code or f"none: {w.why}", *((w.stable_up_to,) if stable else ())] for w in told.wordings]
+    print_table(columns, rows, label.capitalize())
+    constants = {name.replace("_", " "): value for name, value in told.constants.items() if value is not None}
+    batch = told.hyperparameters.batch_size
+    print_table(("constant", "value"), [*constants.items(), *([("batch size", float(batch))] if batch else [])])

@@ -1,0 +1,198 @@
+"""A method as a gradient transformation: the way of optax's own, in every place a transformation goes."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import thalweg as tw
+from thalweg.adapters.optax import transformation
+
+START = {"w": jnp.linspace(-1.0, 2.0, 6).reshape(2, 3), "b": jnp.array([0.3, -0.2])}
+SETTINGS, STEPS = 50, 200
+
+
+def loss(p):
+    """A bowl with bumps, in which the leaves pull at each other."""
+    return 0.5 * jnp.sum(p["w"] ** 2) + jnp.sum(jnp.cos(p["w"] @ jnp.ones(3) + p["b"])) + jnp.sum(p["b"] ** 2)
+
+
+def walk(optimizer, start=START, steps=STEPS, fn=loss, **extra):
+    """The parameters after every step of a jitted loop."""
+
+    def step(carry, _):
+        params, state = carry
+        updates, state = optimizer.update(jax.grad(fn)(params), state, params, **extra)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params
+
+    return jax.jit(lambda p: jax.lax.scan(step, (p, optimizer.init(p)), None, steps)[1])(start)
+
+
+def agree(found, expected, tolerance=1e-12):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=tolerance), found, expected)
+
+
+@pytest.mark.parametrize("kind", ["descent", "momentum", "nesterov"])
+def test_the_way_of_optax(kind, rng):
+    """Fifty settings abreast: under vmap as well."""
+    rates, momenta = np.exp(rng.uniform(-7, -2, SETTINGS)), rng.uniform(0.05, 0.99, SETTINGS)
+
+    def ours(a, b):
+        methods = {
+            "descent": lambda: tw.gradient_descent(None, a),
+            "momentum": lambda: tw.momentum(None, a, b),
+            "nesterov": lambda: tw.nesterov(None, a, b),
+        }
+        return walk(transformation(methods[kind]()))
+
+    def theirs(a, b):
+        return walk(optax.sgd(a, None if kind == "descent" else b, nesterov=kind == "nesterov"))
+
+    agree(jax.vmap(ours)(rates, momenta), jax.vmap(theirs)(rates, momenta))
+
+
+ROWS = [row for row in tw.table() if row.method.gradients_at_start == 0]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_every_row_goes_its_own_way(row):
+    method = row.build(loss, **{next(iter(row.defaults)): 0.05})
+    run = tw.run(method, START, 20, record=tw.Record((), positions=1))
+    several = {"value_fn": loss} if method.gradients_per_step > 1 else {}
+    found = walk(transformation(method.with_objective(None)), steps=20, **several)
+    if row.name in ("nesterov", "midpoint_momentum", "nesterov_flow_lookahead"):
+        agree(jax.tree.map(lambda leaf: leaf[-1], found), run.final.lookahead, 1e-13)
+    else:
+        agree(found, jax.tree.map(lambda leaf: leaf[1:], run.trace.position), 1e-13)
+
+
+def test_the_first_gradient_is_the_loops():
+    """Of Runge-Kutta's four gradients the loop has taken one already."""
+    taken = []
+
+    def counted(p):
+        jax.debug.callback(lambda: taken.append(1))
+        return loss(p)
+
+    optimizer = transformation(tw.Method(tw.GradientFlow(None), tw.RK4(), 0.1))
+    optimizer.update(jax.grad(loss)(START), optimizer.init(START), START, value_fn=counted)
+    jax.effects_barrier()
+    assert len(taken) == 3
+
+
+def test_a_method_without_an_objective_has_no_say_on_it():
+    method = tw.momentum(lambda p: 1e6 * loss(p), 0.05, 0.9)
+    agree(walk(transformation(method)), walk(optax.sgd(0.05, 0.9)))
+
+
+def test_in_a_chain():
+    links = optax.clip_by_global_norm(0.5), optax.add_decayed_weights(0.1)
+    ours = optax.chain(*links, transformation(tw.nesterov(None, 0.05, 0.9)))
+    agree(walk(ours), walk(optax.chain(*links, optax.sgd(0.05, 0.9, nesterov=True))))
+
+
+def test_masked():
+    mask = {"w": True, "b": False}
+    ours = optax.masked(transformation(tw.momentum(None, 0.05, 0.9)), mask)
+    theirs = optax.masked(optax.sgd(0.05, 0.9), mask)
+    agree(walk(ours, steps=5), walk(theirs, steps=5))
+
+
+def test_injected_hyperparameters_leave_the_velocity():
+    schedule = optax.piecewise_constant_schedule(0.05, {10: 0.1})
+    injected = optax.inject_hyperparams(lambda rate: transformation(tw.momentum(None, rate, 0.9)))(schedule)
+    found = walk(injected, steps=20)
+
+    def by_hand():
+        x, v, h = START, jax.tree.map(jnp.zeros_like, START), None
+        for k in range(20):
+            a = float(schedule(k))
+            now = (2 * a / 1.9) ** 0.5
+            # v is h times the velocity.
+            v = v if h is None else jax.tree.map(lambda leaf, s=now / h: s * leaf, v)
+            h, g = now, jax.grad(loss)(x)
+            v = jax.tree.map(lambda leaf, slope, a=a: 0.9 * leaf - a * slope, v, g)
+            x = jax.tree.map(jnp.add, x, v)
+        return x
+
+    agree(jax.tree.map(lambda leaf: leaf[-1], found), by_hand())
+
+
+def test_constant_injected_hyperparameters():
+    injected = optax.inject_hyperparams(lambda rate, beta: transformation(tw.nesterov(None, rate, beta)))(0.05, 0.9)
+    agree(walk(injected), walk(optax.sgd(0.05, 0.9, nesterov=True)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32], ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("make", [tw.momentum, tw.nesterov])
+def test_low_precision_stays(dtype, make):
+    low = jax.tree.map(lambda leaf: leaf.astype(dtype), START)
+    optimizer = transformation(make(None, 0.05, 0.9))
+    updates, state = optimizer.update(jax.grad(loss)(low), optimizer.init(low), low)
+    assert {leaf.dtype for leaf in jax.tree.leaves((updates, state.motion.buffer))} == {jnp.dtype(dtype)}
+    tolerance = 40 * float(jnp.finfo(dtype).eps)
+    exact = walk(optimizer, steps=10)
+    agree(jax.tree.map(lambda leaf: leaf.astype(float), walk(optimizer, low, 10)), exact, tolerance)
+
+
+def test_the_state_holds_one_vector_as_optax_does():
+    for make in (tw.momentum, tw.nesterov):
+        state = transformation(make(None, 0.05, 0.9)).init(START)
+        assert sum(leaf.size for leaf in jax.tree.leaves(state) if leaf.ndim) == 8
+    assert all(not leaf.ndim for leaf in jax.tree.leaves(transformation(tw.gradient_descent(None, 0.1)).init(START)))
+
+
+SHARDED = """
+import jax, jax.numpy as jnp, numpy as np, optax
+import thalweg as tw
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+
+assert len(jax.devices()) == 4
+placed = NamedSharding(Mesh(np.array(jax.devices()), ("d",)), P("d"))
+x0 = jax.device_put(jnp.linspace(-1.0, 2.0, 8), placed)
+optimizer = tw.adapters.optax.transformation(tw.nesterov(None, 0.05, 0.9))
+peer = optax.sgd(0.05, 0.9, nesterov=True)
+f = lambda x: 0.5 * jnp.sum(jnp.arange(1.0, 9.0) * x**2)
+
+
+def end(optimizer):
+    @jax.jit
+    def step(x, state):
+        updates, state = optimizer.update(jax.grad(f)(x), state, x)
+        return optax.apply_updates(x, updates), state
+
+    x, state = x0, optimizer.init(x0)
+    for _ in range(20):
+        x, state = step(x, state)
+    return x, state
+
+
+(x, state), (y, _) = end(optimizer), end(peer)
+np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
+assert x.sharding.is_equivalent_to(placed, 1) and state.motion.buffer.sharding.is_equivalent_to(placed, 1)
+"""
+
+
+def test_sharded():
+    env = dict(
+        os.environ, JAX_ENABLE_X64="1", XLA_FLAGS="--xla_force_host_platform_device_count=4",
+        PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
+    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", SHARDED], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_wrong_use_is_one_line():
+    with pytest.raises(tw.InputError, match='needs a gradient before its first step, which optax has not; use start="'):
+        transformation(tw.leapfrog(None, 0.1, 0.9))
+    several = transformation(tw.Method(tw.GradientFlow(None), tw.RK4(), 0.1))
+    state = several.init(START)
+    for arguments in ({}, {"params": START}, {"value_fn": loss}):
+        with pytest.raises(tw.InputError, match="takes 4 gradients a step; call update"):
+            several.update(START, state, **arguments)

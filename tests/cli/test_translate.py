@@ -1,0 +1,49 @@
+"""thalweg translate."""
+
+import pytest
+
+import thalweg as tw
+
+
+def test_json_is_a_row_a_framework(thalweg):
+    outcome = thalweg("translate", 0.1, 0.9, "--batch-size", 256, "--curvature", 4, "--json")
+    assert outcome.err == ""
+    told = tw.translate(tw.Hyperparameters(0.1, 0.9, batch_size=256.0), 4.0)
+    assert outcome.rows == [{"settings": "as given"} | row for row in told.as_list()]
+    assert [row["framework"] for row in outcome.rows] == ["torch", "optax", "keras", "ema", "thalweg"]
+
+
+def test_retuned(thalweg):
+    rows = thalweg("translate", 0.1, 0.9, "--batch-size", 256, "--retune", "learning-rate=0.01", "--json").rows
+    assert [row["settings"] for row in rows] == ["as given"] * 5 + ["retuned"] * 5
+    assert rows[5]["learning_rate"] == 0.01
+    assert rows[5]["friction"] == pytest.approx(rows[0]["friction"], rel=1e-12)
+    assert rows[5]["temperature"] == pytest.approx(rows[0]["temperature"], rel=1e-12)
+
+
+def test_text_is_ready_to_paste(thalweg):
+    out = thalweg("translate", 0.1, 0.9, "--nesterov", "--curvature", 1).out
+    assert "torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)" in out
+    assert "keras.optimizers.SGD(learning_rate=0.1, momentum=0.9, nesterov=True)" in out
+    assert "none: optax.ema has no Nesterov form" in out
+    assert "1.357" in out  # (2 + 2 * 0.9)/(1 + 2 * 0.9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("0.1", "1.0"), "momentum must be less than 1, but is 1"),
+        (("-0.1",), "learning_rate must be greater than 0, but is -0.1"),
+        (("0.1", "0.9", "--nesterov", "--dampening", "0.1"), "nesterov needs dampening 0, as in torch"),
+        (("0.1", "0.9", "--convention", "pytorch"), "did you mean 'torch'?"),
+        (("0.1", "0.9", "--retune", "lr=1"), "must be written learning_rate=VALUE"),
+        (("0.1", "0.9", "--retune", "momentum=high"), "--retune momentum must be a number, but is 'high'"),
+        (("0.1", "0.9", "--retune", "batch_size=3"), "needs the one that it replaces"),
+        (("0.1", "0.9", "--curvature", "-1"), "curvature must be greater than 0"),
+        (("fast",), "fast"),
+    ],
+)
+def test_wrong_input_is_one_line(thalweg, arguments, says):
+    outcome = thalweg("translate", *arguments, status=2)
+    assert says in outcome.err
+    assert (outcome.err.count("\n"), outcome.out) == (1, "")
