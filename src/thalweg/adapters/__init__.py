@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-_PARTS = ("optax",)
+_PARTS = ("optax", "scipy")
 
 
 def __getattr__(name: str) -> Any:
