@@ -13,6 +13,7 @@ from thalweg import claims
 from thalweg.claims import (
     barrier,
     flow,
+    hyperparameters,
     momentum,
     nesterov,
     nesterov_flow,
@@ -35,6 +36,9 @@ THEORY = {
     "momentum-order": CORRECTED,
     "momentum-linear-map": CORRECTED,
     "energy-account": HOLDS,
+    "sum-or-average": CORRECTED,
+    "square-root-rule": CORRECTED,
+    "velocity-at-a-change": FAILS,
     "heavy-ball-stability": HOLDS,
     "midpoint-stability": HOLDS,
     "nesterov-stability": FAILS,
@@ -111,6 +115,10 @@ def textbook(objective, rate, beta):
     return tw.nesterov(objective, 1 / 25, 2 / 3)
 
 
+def rounded(learning_rate, momentum):
+    return tw.Hyperparameters(learning_rate, round(momentum, 1) - 0.05)
+
+
 def unweighted(f, start, weight, steps):
     return viscous_as_it_is(f, start, 0 * weight, steps)
 
@@ -128,6 +136,9 @@ OTHERWISE = [
     ("momentum-order", momentum, "Leapfrog", lambda start: tw.Leapfrog(), HOLDS),
     ("momentum-linear-map", momentum, "momentum", tw.nesterov, CORRECTED),
     ("energy-account", momentum, "Tsit5", tw.Euler, FAILS),
+    ("sum-or-average", hyperparameters, "momentum", tw.nesterov, FAILS),
+    ("square-root-rule", hyperparameters, "Hyperparameters", rounded, FAILS),
+    ("velocity-at-a-change", hyperparameters, "Leapfrog", ahead, FAILS),
     ("heavy-ball-stability", stability, "momentum", tw.nesterov, FAILS),
     ("midpoint-stability", stability, "midpoint_momentum", tw.momentum, FAILS),
     ("nesterov-damps-fast-modes", stability, "nesterov", tw.momentum, FAILS),

@@ -8,8 +8,8 @@ from .._errors import check_choice
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
-    "flow", "runge_kutta", "momentum", "stability", "rates", "nesterov", "nesterov_flow", "viscous", "saddle",
-    "barrier", "settings",
+    "flow", "runge_kutta", "momentum", "hyperparameters", "stability", "rates", "nesterov", "nesterov_flow",
+    "viscous", "saddle", "barrier", "settings",
 )  # fmt: skip
 
 ARTICLE_FLOW = "article: gradient flow"
