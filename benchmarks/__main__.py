@@ -3,6 +3,7 @@
 import importlib
 import os
 import pkgutil
+import re
 import sys
 from datetime import date
 from pathlib import Path
@@ -45,18 +46,23 @@ def line(result: Result) -> str:
 
 
 def write(sections: list[tuple[str, str, list[Result]]]) -> None:
-    text = ["# What was measured", f"\n{date.today()}, {machine()}."]
-    text.append("\nMedians of interleaved repeats; ratio is ours ÷ peer.")
+    """Put the sections measured now in place of the old ones; the others stay as they were."""
+    file = Path(__file__).parent / "RESULTS.md"
+    old = re.split(r"^## ", file.read_text(), flags=re.MULTILINE)[1:] if file.exists() else []
+    kept = {section.split("\n", 1)[0].strip(): section.split("\n", 1)[1].strip() for section in old}
     for name, question, rows in sections:
-        text.append(f"\n## {name}\n\n{question.strip()}\n")
-        text.append("| case | ours | peer | ratio | bound | repeats | answers differ by |")
-        text.append("|---|---|---|---|---|---|---|")
+        lines = [f"{date.today()}, {machine()}.\n", question.strip(), ""]
+        lines.append("| case | ours | peer | ratio | bound | repeats | answers differ by |")
+        lines.append("|---|---|---|---|---|---|---|")
         for r in rows:
-            text.append(
+            lines.append(
                 f"| {r.case} | {duration(r.ours)} | {duration(r.peer)} | {r.ratio:.3f} | {r.bound:g}"
                 f"{'' if r.held else ' (not held)'} | {r.repeats} | {r.difference:.1e} |"
             )
-    (Path(__file__).parent / "RESULTS.md").write_text("\n".join(text) + "\n")
+        kept[name] = "\n".join(lines)
+    text = ["# What was measured", "\nMedians of interleaved repeats; ratio is ours ÷ peer."]
+    text += [f"\n## {name}\n\n{kept[name]}" for name in sorted(kept)]
+    file.write_text("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":
