@@ -435,3 +435,8 @@ def test_wrong_input_is_one_line(case, monkeypatch):
     with pytest.raises(tw.InputError) as caught:
         attempt()
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_convention_into_itself_is_the_same():
+    for h in (FINE, tw.Hyperparameters(0.4, 0.8, convention="ema", bias_correction=True), FINE.to("keras")):
+        assert h.to(h.convention) == h

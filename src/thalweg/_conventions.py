@@ -141,6 +141,7 @@ class Hyperparameters:
         """
         check_number("step", physical.step, above=0.0)
         check_number("friction", physical.friction, above=0.0)
+        check_number("lookahead", physical.lookahead, at_least=0.0)
         if physical.lookahead not in (0.0, 1.0):
             raise InputError(
                 f"lookahead must be 0 (momentum) or 1 (Nesterov) in a framework, but is {physical.lookahead:g}; "
@@ -159,14 +160,14 @@ class Hyperparameters:
         found = cls(1.0, float(beta), physical.lookahead == 1.0, batch_size=batch, convention=convention, **options)
         return dataclasses.replace(found, learning_rate=scale / found._gradient_weight)
 
-    def to(self, convention: str, *, running: bool = False, bias_correction: bool = False) -> "Hyperparameters":
+    def to(self, convention: str, *, running: bool = False, bias_correction: bool | None = None) -> "Hyperparameters":
         r"""The same optimizer in another convention: the same trajectory from an empty buffer.
 
         Arguments:
             convention: "torch", "keras" or "ema".
-            running: for an optimizer in mid-run, whose buffer is converted by `convert_buffer`; its first
+            running: for an optimizer in mid-run, whose buffer is converted by `carry`; its first
                 step, which dampening makes different, is over.
-            bias_correction: of the result, if "ema".
+            bias_correction: of the result, if "ema"; as it is, or none, if not given.
 
         Raises:
             InputError: the convention has no equivalent, with the reason.
@@ -176,6 +177,8 @@ class Hyperparameters:
         0.1
         """
         check_choice("convention", convention, CONVENTIONS)
+        if bias_correction is None:
+            bias_correction = self.bias_correction and convention == "ema"
         same = convention == self.convention and bias_correction == self.bias_correction
         if same:
             return self
@@ -190,7 +193,8 @@ class Hyperparameters:
         if self.dampening and not running:
             raise InputError(
                 "with dampening torch takes its first gradient whole and the others in part, which no other "
-                "convention does; for an optimizer in mid-run give running=True, and convert its buffer"
+                "convention does; from the second step on it is a "
+                "learning rate times 1 - dampening (in Python: running=True, then carry)"
             )
         there = dataclasses.replace(self, dampening=0.0, convention=convention, bias_correction=bias_correction)
         return dataclasses.replace(there, learning_rate=self.scale / there._gradient_weight)

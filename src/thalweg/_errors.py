@@ -39,7 +39,7 @@ def is_real(value: object) -> bool:
     try:
         # Only bfloat16 and its like are of kind V among what NumPy takes for numbers.
         return np.asarray(value).dtype.kind in "iufV"
-    except ValueError:
+    except (TypeError, ValueError):
         return False
 
 

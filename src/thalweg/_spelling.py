@@ -21,7 +21,7 @@ def in_framework(h: Hyperparameters, framework: str) -> Hyperparameters:
     if framework == "ema" and h.nesterov:
         raise InputError("optax.ema has no Nesterov form; use torch's, optax.sgd(nesterov=True)")
     if framework == "ema":
-        return h.to("ema", bias_correction=h.bias_correction)
+        return h.to("ema")
     if framework == "thalweg" and h.weight_decay:
         raise InputError("weight decay is a part of the objective here: add 0.5 * weight_decay * sum(x**2) to it")
     return h.to({"optax": "torch", "thalweg": "torch"}.get(framework, framework))

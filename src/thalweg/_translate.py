@@ -104,7 +104,9 @@ def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[floa
     0.339286
     """
     if not isinstance(hyperparameters, Hyperparameters):
-        raise InputError(f"translate takes tw.Hyperparameters, such as of (0.1, momentum=0.9), but {hyperparameters!r}")
+        raise InputError(
+            f"translate takes hyperparameters, such as tw.Hyperparameters(0.1, 0.9), but is given {hyperparameters!r}"
+        )
     curvatures = [] if curvature is None else list(curvature) if isinstance(curvature, Sequence) else [curvature]
     for one in curvatures:
         check_number("curvature", one, above=0.0)

@@ -66,7 +66,7 @@ def test_every_row_goes_its_own_way(row):
     run = tw.run(method, START, 20, record=tw.Record((), positions=1))
     several = {"value_fn": loss} if method.gradients_per_step > 1 else {}
     found = walk(transformation(method.with_objective(None)), steps=20, **several)
-    if row.name in ("nesterov", "midpoint_momentum", "nesterov_flow_lookahead"):
+    if isinstance(row.scheme, tw.Lookahead):
         agree(jax.tree.map(lambda leaf: leaf[-1], found), run.final.lookahead, 1e-13)
     else:
         agree(found, jax.tree.map(lambda leaf: leaf[1:], run.trace.position), 1e-13)

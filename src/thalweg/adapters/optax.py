@@ -76,7 +76,9 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
     [0.0]
     """
     if not isinstance(method, Method):
-        raise InputError(f"transformation takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but {method!r}")
+        raise InputError(
+            f"transformation takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but is given {method!r}"
+        )
     if method.gradients_at_start:
         raise InputError(
             f"{type(method.dynamics).__name__} by {type(method.scheme).__name__} needs a gradient before its first "

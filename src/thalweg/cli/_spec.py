@@ -171,6 +171,8 @@ def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> 
     for _ in range(_HALVINGS):
         trial = row.build(objective, **(settings | {knob: step}))
         tried = run(trial, x0, _TRIAL_STEPS, key=0 if objective.stochastic else None, record="loss", progress=False)
+        if tried.status == "interrupted":
+            raise KeyboardInterrupt
         if tried.status == "finished":
             return settings | {knob: step}
         step *= 0.5
