@@ -136,7 +136,7 @@ def test_low_precision_stays(dtype, make):
     optimizer = transformation(make(None, 0.05, 0.9))
     updates, state = optimizer.update(jax.grad(loss)(low), optimizer.init(low), low)
     assert {leaf.dtype for leaf in jax.tree.leaves((updates, state.motion.buffer))} == {jnp.dtype(dtype)}
-    tolerance = 40 * float(jnp.finfo(dtype).eps)
+    tolerance = 8 * float(jnp.finfo(dtype).eps)
     exact = walk(optimizer, steps=10)
     agree(jax.tree.map(lambda leaf: leaf.astype(float), walk(optimizer, low, 10)), exact, tolerance)
 

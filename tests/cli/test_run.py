@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -191,3 +192,15 @@ def test_a_step_is_found_where_the_start_curves_downwards(thalweg, name):
     (row,) = thalweg("run", name, "--steps", 400, "--json", "--out", "run").rows
     assert row["status"] == "finished"
     assert row["loss"] - tw.problems.get(name).objective.minimum < 1e-9
+
+
+def test_ctrl_c_while_a_step_is_tried_stops(thalweg, place, monkeypatch):
+    tried = []
+
+    def interrupted(*arguments, **options):
+        tried.append(1)
+        return SimpleNamespace(status="interrupted")
+
+    monkeypatch.setattr("thalweg._run.run", interrupted)
+    assert thalweg("run", "saddle", "--steps", 10, status=130).err == "interrupted\n"
+    assert (len(tried), list(place.iterdir())) == (1, [])
