@@ -422,6 +422,12 @@ REFUSED = {
         lambda: tw.Hyperparameters.from_physical(tw.Physical(1.0, 3.0)),
         "friction times step must be at most 2, but is 3",
     ),
+    "half a look-ahead in words": (
+        lambda: tw.Hyperparameters.from_physical(tw.Physical(0.1, 1.0, None, "half")),
+        "lookahead must be a real number, but is 'half'",
+    ),
+    "no constants": (lambda: tw.Hyperparameters.from_physical(0.1), "physical must be a tw.Physical"),
+    "carried to a name": (lambda: FINE.carry("keras", X0, X0), "to must be tw.Hyperparameters, but is 'keras'"),
     "carried without a gradient": (lambda: FINE.carry(tw.Hyperparameters(0.2, 0.9), X0, X0), "gradient="),
     "carried without momentum": (lambda: FINE.carry(tw.Hyperparameters(0.1), X0, X0), "no velocity to carry"),
 }

@@ -139,6 +139,8 @@ class Hyperparameters:
         Raises:
             InputError: the friction asks for a negative momentum, or the look-ahead is no framework's.
         """
+        if not isinstance(physical, Physical):
+            raise InputError(f"physical must be a tw.Physical(step, friction, ...), but is {physical!r}")
         check_number("step", physical.step, above=0.0)
         check_number("friction", physical.friction, above=0.0)
         check_number("lookahead", physical.lookahead, at_least=0.0)
@@ -319,6 +321,8 @@ class Hyperparameters:
         """
         import jax
 
+        if not isinstance(to, Hyperparameters):
+            raise InputError(f"to must be tw.Hyperparameters, but is {to!r}")
         if self.momentum == 0.0 or to.momentum == 0.0:
             raise InputError("an optimizer without momentum has no velocity to carry; begin it with an empty buffer")
         if self.bias_correction or to.bias_correction:
