@@ -162,6 +162,29 @@ class Hyperparameters:
         found = cls(1.0, float(beta), physical.lookahead == 1.0, batch_size=batch, convention=convention, **options)
         return dataclasses.replace(found, learning_rate=scale / found._gradient_weight)
 
+    @classmethod
+    def from_torch(
+        cls, optimizer: Any, group: int | None = None, batch_size: float | int | None = None
+    ) -> "Hyperparameters":
+        """What a `torch.optim.SGD`, or a `tw.adapters.torch.Optimizer` of momentum, is set to now.
+
+        Arguments:
+            optimizer: the optimizer.
+            group: the index of a parameter group; needed where the groups differ.
+            batch_size: samples a step, which the optimizer does not know.
+
+        Raises:
+            InputError: the optimizer is another one, or its groups differ.
+
+        >>> import torch, thalweg as tw
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9)
+        >>> tw.Hyperparameters.from_torch(optimizer).momentum
+        0.9
+        """
+        from .adapters.torch import from_torch
+
+        return from_torch(optimizer, group, batch_size)
+
     def to(self, convention: str, *, running: bool = False, bias_correction: bool | None = None) -> "Hyperparameters":
         r"""The same optimizer in another convention: the same trajectory from an empty buffer.
 

@@ -1,5 +1,6 @@
 """A method: a law of motion, a scheme and a step size."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
-from ._errors import InputError, check_number
+from ._errors import InputError, check_number, suggest
 from ._hyperparameters import physical_constants
 from ._objective import AbstractObjective, Batch, Flattened, Quadratic
 from ._tree import Vector, scalar
@@ -21,6 +22,19 @@ Schedule = Callable[[ArrayLike], ArrayLike]
 
 def _step_size(value: Any) -> Any:
     return value if callable(value) else scalar(value)
+
+
+_PAIR = ("learning_rate", "momentum")
+
+
+def check_pair(learning_rate: Any = None, momentum: Any = None, **others: Any) -> bool:
+    """Refuse a learning rate or a momentum out of its range; whether there is nothing else to check."""
+    if learning_rate is not None:
+        check_number("learning_rate", learning_rate, above=0.0)
+    if momentum is not None:
+        check_number("momentum", momentum, at_least=0.0)
+        check_number("momentum", momentum, below=1.0 + 1e-15)
+    return not others
 
 
 class Method(eqx.Module):
@@ -110,17 +124,48 @@ class Method(eqx.Module):
         Raises:
             InputError: the method has no learning rate.
         """
-        now = {} if callable(self.step_size) else self.scheme.hyperparameters(self.dynamics, self.step_size)
-        if "momentum" in now:
+        if callable(self.step_size) or "learning_rate" not in self._knobs():
+            raise InputError(f"{type(self.dynamics).__name__} by {type(self.scheme).__name__} has no learning rate")
+        return self.with_hyperparameters(learning_rate=learning_rate)
+
+    def with_hyperparameters(self, **changes: Any) -> "Method":
+        """The same method with other values of some of its `hyperparameters`.
+
+        Raises:
+            InputError: the method has no such hyperparameter, or a value is out of its range.
+
+        >>> import thalweg as tw
+        >>> method = tw.momentum(None, 0.1, momentum=0.9).with_hyperparameters(momentum=0.5)
+        >>> {k: round(float(v), 6) for k, v in method.hyperparameters.items()}
+        {'learning_rate': 0.1, 'momentum': 0.5}
+        """
+        knobs = self._knobs()
+        for name in changes:
+            if name not in knobs:
+                raise InputError(f"this method has no hyperparameter {name!r}{suggest(name, knobs)}")
+        knobs |= changes
+        check_pair(**{name: value for name, value in knobs.items() if name in _PAIR})
+        if "momentum" in knobs:
             assert isinstance(self.dynamics, HeavyBall)
-            step, friction = physical_constants(learning_rate, now["momentum"])
+            step, friction = physical_constants(knobs["learning_rate"], knobs["momentum"])
             root = jnp.sqrt(self.dynamics.mass)
             dynamics = HeavyBall(self.dynamics.objective, friction * root, self.dynamics.mass)
             return Method(dynamics, self.scheme, step * root)
-        if "learning_rate" in now:
+        if "learning_rate" in knobs:
             assert isinstance(self.dynamics, GradientFlow)
-            return self.with_step_size(jnp.asarray(learning_rate) / self.dynamics.rate)  # pyright: ignore
-        raise InputError(f"{type(self.dynamics).__name__} by {type(self.scheme).__name__} has no learning rate")
+            return self.with_step_size(jnp.asarray(knobs["learning_rate"]) / self.dynamics.rate)  # pyright: ignore
+        step = knobs.pop("step_size")
+        return Method(dataclasses.replace(self.dynamics, **knobs), self.scheme, step)
+
+    def check_hyperparameters(self, **values: Any) -> None:
+        """Refuse values that `with_hyperparameters` refuses."""
+        if not check_pair(**values):
+            self.with_hyperparameters(**values)
+
+    def _knobs(self) -> dict[str, Any]:
+        if callable(self.step_size):
+            return {"step_size": self.step_size} | self._constants()
+        return dict(self.scheme.hyperparameters(self.dynamics, self.step_size))
 
     def flattened(self, unravel: Callable) -> "Method":
         """The same method on raveled parameters."""
@@ -135,11 +180,9 @@ class Method(eqx.Module):
         >>> {k: round(float(v), 6) for k, v in tw.momentum(None, 0.1, momentum=0.9).hyperparameters.items()}
         {'learning_rate': 0.1, 'momentum': 0.9}
         """
-        if callable(self.step_size):
-            return {"step_size": self.step_size} | self._constants()  # pyright: ignore[reportReturnType]
         return {  # pyright: ignore[reportReturnType]
             name: value if callable(value) or isinstance(value, Tracer) else float(value)  # pyright: ignore
-            for name, value in self.scheme.hyperparameters(self.dynamics, self.step_size).items()
+            for name, value in self._knobs().items()
         }
 
     def _constants(self) -> dict[str, PyTree]:

@@ -8,7 +8,7 @@ from jaxtyping import ArrayLike
 
 from ._errors import InputError, check_number, suggest
 from ._hyperparameters import physical_constants
-from ._method import Method, Schedule
+from ._method import Method, Schedule, check_pair
 from ._probe import stable_limit
 from .dynamics import AbstractDynamics, GradientFlow, HeavyBall, HighResolutionFlow, NesterovFlow
 from .schemes import RK4, AbstractScheme, Euler, Heun, Leapfrog, Lookahead, Midpoint, Ralston, Tsit5
@@ -126,9 +126,7 @@ def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike
             "learning_rate and momentum must be numbers here; for a schedule of steps at constant friction "
             "use tw.Method(tw.HeavyBall(f, friction), scheme, schedule)"
         )
-    check_number("learning_rate", learning_rate, above=0.0)
-    check_number("momentum", momentum, at_least=0.0)
-    check_number("momentum", momentum, below=1.0 + 1e-15)
+    check_pair(learning_rate, momentum)
     step, friction = physical_constants(learning_rate, momentum)
     return Method(HeavyBall(objective, friction), scheme, step)
 

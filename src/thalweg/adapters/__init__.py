@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-_PARTS = ("optax", "scipy")
+_PARTS = ("optax", "scipy", "torch")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,157 @@
+"""A method's step as linear combinations of parameters, buffer and gradients, read off the step itself.
+
+A scheme does linear arithmetic alone. So its step, made once on unit vectors that stand for the parameters, the buffer
+and the gradients, is the list of its coefficients, and any library of tensors can make the same step.
+"""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from .._method import Method
+from .._objective import AbstractObjective, Batch, Quadratic
+from .._tree import Vector, combine
+from ..schemes import Clock, State
+
+# Coefficients of the parameters, of the buffer, then of each gradient in the order they are asked for.
+Row = tuple[float, ...]
+# A clock: time, what its sum has lost, steps, the last step's size.
+Ticks = tuple[float, float, int, float]
+
+_PARAMETERS, _BUFFER, _GRADIENTS = 0, 1, 2
+_ROUNDING = 64 * float(np.finfo(float).eps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+    """Where a gradient is asked for; the curvature along `direction`, if there is one, is the next gradient."""
+
+    point: Row
+    direction: Row | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearStep:
+    """One step; its first gradient is asked for at the parameters as they are."""
+
+    asks: tuple[Ask, ...]
+    parameters: Row
+    buffer: Row | None
+    clock: Ticks | None
+
+
+class _Unit(AbstractObjective):
+    """Answers every gradient with the next unit vector."""
+
+    basis: Array
+    asks: list[tuple[Vector, Vector | None]] = eqx.field(static=True)
+    once: bool = eqx.field(static=True)
+
+    def value(self, x: Vector, batch: Batch = None) -> Array:
+        raise NotImplementedError
+
+    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
+        del batch
+        for i, (known, direction) in enumerate(self.asks if self.once else ()):
+            if direction is None and np.allclose(known, x, rtol=0, atol=_ROUNDING):
+                return self.basis[_slot(self.asks, i)]
+        self.asks.append((x, None))
+        return self.basis[_slot(self.asks, len(self.asks) - 1)]
+
+    def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
+        del batch
+        self.asks.append((x, v))
+        slot = _slot(self.asks, len(self.asks) - 1)
+        return self.basis[slot], self.basis[slot + 1]
+
+
+def _slot(asks: Any, i: int) -> int:
+    return _GRADIENTS + sum(1 if direction is None else 2 for _, direction in asks[:i])
+
+
+def linear_step(method: Method, values: dict[str, float], clock: Ticks | None = None) -> LinearStep:
+    """A step of `method` at other hyperparameters, from parameters and buffer, in double precision."""
+    with jax.enable_x64(True):
+        numbers = {name: np.float64(value) for name, value in values.items()}
+        found = _rows(method, numbers, None if clock is None else tuple(map(np.asarray, clock)))
+        return _read(jax.device_get(found))
+
+
+def linear_first_step(method: Method, values: dict[str, float]) -> LinearStep:
+    """The first step, from parameters alone; a gradient that it asks for twice is taken once."""
+    with jax.enable_x64(True):
+        unit = _Unit(jnp.eye(_GRADIENTS + method.gradients_at_start + method.gradients_per_step), [], True)
+        method = method.with_hyperparameters(**values).with_objective(unit)
+        after = method.step(method.init(unit.basis[_PARAMETERS]))
+        return _read(jax.device_get((unit.asks, after.lookahead, _kept(after), _ticks(after))))
+
+
+def in_double(method: Method) -> tuple[Method, dict[str, float]]:
+    """The method without its objective and its constant hyperparameters, in double precision.
+
+    A float32 stands for the shortest decimal number that it holds to within rounding: 0.1 for float32(0.1).
+    """
+    bare = method.with_objective(None)
+    leaves = [leaf for leaf in jax.tree.leaves(bare) if eqx.is_inexact_array(leaf)]
+    eps = max((float(jnp.finfo(leaf.dtype).eps) for leaf in leaves), default=0.0)
+    values = {name: _meant(v, eps) for name, v in bare.hyperparameters.items() if not callable(v)}
+    # NumPy's keep their precision wherever they are copied to, whatever JAX is set to.
+    wide = jax.tree.map(lambda x: np.asarray(_meant(x, eps)) if eqx.is_inexact_array(x) else x, bare)
+    return wide, values
+
+
+def _meant(value: Any, eps: float) -> float:
+    number = float(value)
+    rounded = (float(f"{number:.{digits}g}") for digits in range(1, 18))
+    return next((short for short in rounded if abs(short - number) <= 2 * eps * abs(number)), number)
+
+
+@eqx.filter_jit
+def _rows(method: Method, values: dict[str, Any], clock: Any) -> Any:
+    method = method.with_hyperparameters(**values)
+    unit = _Unit(jnp.eye(_GRADIENTS + method.gradients_per_step), [], False)
+    fresh = method.with_objective(Quadratic(jnp.zeros(()))).init(jnp.zeros(unit.basis.shape[1]))
+    before = dataclasses.replace(fresh, clock=fresh.clock if clock is None else Clock(*clock))
+    parameters = unit.basis[_PARAMETERS]
+    if fresh.buffer is not None:
+        before = dataclasses.replace(before, position=parameters, buffer=_sign(fresh) * unit.basis[_BUFFER])
+        if fresh.shift is not None:
+            # The frameworks' parameters are the point where the gradient is taken.
+            position = combine((1, parameters), (-fresh.shift, before.buffer))
+            before = dataclasses.replace(before, position=position, ahead=parameters)
+    else:
+        before = dataclasses.replace(before, position=parameters)
+    after = method.with_objective(unit).step(before)
+    return unit.asks, after.lookahead, _kept(after), _ticks(after)
+
+
+def _sign(state: State) -> int:
+    # A buffer in units of the kick is a sum of forces; frameworks sum gradients.
+    return 1 if state.unit is None else -1
+
+
+def _kept(state: State) -> Vector | None:
+    return None if state.buffer is None else combine((_sign(state), state.buffer))
+
+
+def _ticks(state: State) -> Any:
+    clock = state.clock
+    return None if clock is None else (clock.time, clock.lost, clock.steps, clock.last_step)
+
+
+def _read(found: Any) -> LinearStep:
+    asks, parameters, buffer, clock = found
+    told = tuple(Ask(_row(x), None if v is None else _row(v)) for x, v in asks)
+    ticks = None if clock is None else (float(clock[0]), float(clock[1]), int(clock[2]), float(clock[3]))
+    return LinearStep(told, _row(parameters), None if buffer is None else _row(buffer), ticks)
+
+
+def _row(values: Any) -> Row:
+    largest = float(np.max(np.abs(values), initial=0.0))
+    # What rounding leaves of a sum that cancels is no term.
+    return tuple(0.0 if abs(value) <= _ROUNDING * largest else value for value in np.asarray(values).tolist())
