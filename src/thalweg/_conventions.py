@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ._errors import InputError, check_choice, check_number
 from ._hyperparameters import momentum_from_friction, physical_constants
+from ._schedules import FrictionSchedule
 
 CONVENTIONS = ("torch", "keras", "ema")
 RULES = ("exact", "square root")
@@ -311,6 +313,40 @@ class Hyperparameters:
         if self.batch_size is None:
             return target
         return dataclasses.replace(target, batch_size=self.batch_size * target.learning_rate / self.learning_rate)
+
+    def schedule(self, learning_rate: Callable[[Any], Any]) -> FrictionSchedule:
+        """The momentum beside a schedule of the learning rate, such that friction and motion stay the same.
+
+        Arguments:
+            learning_rate: in the convention, a function of the integer step: any optax schedule.
+
+        Returns:
+            a `FrictionSchedule`: `.learning_rate` and `.momentum` for the framework, `.step_size` for a `tw.Method`,
+            `.batch_size` at constant temperature.
+
+        Raises:
+            InputError: it is no function, there is no friction to keep, or the average of "ema" would have to know its
+                own past.
+
+        >>> import optax, thalweg as tw
+        >>> drop = optax.piecewise_constant_schedule(0.1, {100: 0.1})
+        >>> motion = tw.Hyperparameters(0.1, 0.9).schedule(drop)
+        >>> [round(float(motion.momentum(step)), 3) for step in (99, 100, 101, 102)]
+        [0.9, 1.426, 1.971, 0.968]
+        >>> optimizer = optax.inject_hyperparams(optax.sgd)(motion.learning_rate, motion.momentum)
+        """
+        if not callable(learning_rate):
+            raise InputError(
+                f"learning_rate must be a schedule, a function of the step, but is {learning_rate!r}; "
+                "for a new number use retune"
+            )
+        if self.momentum == 0.0:
+            raise InputError("without momentum there is no friction to keep; use the schedule as it is")
+        if self.convention == "ema" or self.dampening:
+            raise InputError('a schedule is kept up with in convention "torch" without dampening, or "keras"; use to()')
+        known = self.physical()
+        batch = None if self.batch_size is None else (float(self.batch_size), float(known.step))
+        return FrictionSchedule(learning_rate, float(known.friction), self.convention, self.nesterov, batch)
 
     def carry(self, to: "Hyperparameters", parameters: Any, buffer: Any, gradient: Any = None) -> tuple[Any, Any]:
         r"""Parameters and velocity buffer of a running optimizer, made those of another that goes on.

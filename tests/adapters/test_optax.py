@@ -104,24 +104,15 @@ def test_masked():
     agree(walk(ours, steps=5), walk(theirs, steps=5))
 
 
-def test_injected_hyperparameters_leave_the_velocity():
-    schedule = optax.piecewise_constant_schedule(0.05, {10: 0.1})
-    injected = optax.inject_hyperparams(lambda rate: transformation(tw.momentum(None, rate, 0.9)))(schedule)
-    found = walk(injected, steps=20)
-
-    def by_hand():
-        x, v, h = START, jax.tree.map(jnp.zeros_like, START), None
-        for k in range(20):
-            a = float(schedule(k))
-            now = (2 * a / 1.9) ** 0.5
-            # v is h times the velocity.
-            v = v if h is None else jax.tree.map(lambda leaf, s=now / h: s * leaf, v)
-            h, g = now, jax.grad(loss)(x)
-            v = jax.tree.map(lambda leaf, slope, a=a: 0.9 * leaf - a * slope, v, g)
-            x = jax.tree.map(jnp.add, x, v)
-        return x
-
-    agree(jax.tree.map(lambda leaf: leaf[-1], found), by_hand())
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_injected_schedules_are_those_of_optax(nesterov):
+    """The buffer stays as it is, as in optax, where the learning rate, or the momentum, changes."""
+    rate = optax.piecewise_constant_schedule(0.05, {10: 2.0, 20: 0.1})
+    momentum = optax.linear_schedule(0.5, 0.95, 30)
+    make = tw.nesterov if nesterov else tw.momentum
+    ours = optax.inject_hyperparams(lambda a, b: transformation(make(None, a, b)))(rate, momentum)
+    theirs = optax.inject_hyperparams(optax.sgd, static_args="nesterov")(rate, momentum, nesterov=nesterov)
+    agree(walk(ours, steps=40), walk(theirs, steps=40))
 
 
 def test_constant_injected_hyperparameters():
@@ -135,7 +126,7 @@ def test_low_precision_stays(dtype, make):
     low = jax.tree.map(lambda leaf: leaf.astype(dtype), START)
     optimizer = transformation(make(None, 0.05, 0.9))
     updates, state = optimizer.update(jax.grad(loss)(low), optimizer.init(low), low)
-    assert {leaf.dtype for leaf in jax.tree.leaves((updates, state.motion.buffer))} == {jnp.dtype(dtype)}
+    assert {leaf.dtype for leaf in jax.tree.leaves((updates, state.buffer))} == {jnp.dtype(dtype)}
     tolerance = 8 * float(jnp.finfo(dtype).eps)
     exact = walk(optimizer, steps=10)
     agree(jax.tree.map(lambda leaf: leaf.astype(float), walk(optimizer, low, 10)), exact, tolerance)
@@ -175,7 +166,7 @@ def end(optimizer):
 
 (x, state), (y, _) = end(optimizer), end(peer)
 np.testing.assert_allclose(x, y, rtol=0, atol=1e-12)
-assert x.sharding.is_equivalent_to(placed, 1) and state.motion.buffer.sharding.is_equivalent_to(placed, 1)
+assert x.sharding.is_equivalent_to(placed, 1) and state.buffer.sharding.is_equivalent_to(placed, 1)
 """
 
 

@@ -20,8 +20,8 @@ from ..schemes import Clock, State
 
 # Coefficients of the parameters, of the buffer, then of each gradient in the order they are asked for.
 Row = tuple[float, ...]
-# A clock: time, what its sum has lost, steps, the last step's size.
-Ticks = tuple[float, float, int, float]
+# What moves with time: time, what its sum has lost, steps, the last step's size, and how far is looked ahead.
+Ticks = tuple[float, float, int, float, float | None]
 
 _PARAMETERS, _BUFFER, _GRADIENTS = 0, 1, 2
 _ROUNDING = 64 * float(np.finfo(float).eps)
@@ -78,15 +78,21 @@ def linear_step(method: Method, values: dict[str, float], clock: Ticks | None = 
     """A step of `method` at other hyperparameters, from parameters and buffer, in double precision."""
     with jax.enable_x64(True):
         numbers = {name: np.float64(value) for name, value in values.items()}
-        found = _rows(method, numbers, None if clock is None else tuple(map(np.asarray, clock)))
+        found = _rows(method, numbers, _traced(clock))
         return _read(jax.device_get(found))
+
+
+def _traced(clock: Ticks | None) -> Any:
+    return None if clock is None else tuple(None if tick is None else np.asarray(tick) for tick in clock)
 
 
 def linear_first_step(method: Method, values: dict[str, float]) -> LinearStep:
     """The first step, from parameters alone; a gradient that it asks for twice is taken once."""
     with jax.enable_x64(True):
         unit = _Unit(jnp.eye(_GRADIENTS + method.gradients_at_start + method.gradients_per_step), [], True)
-        method = method.with_hyperparameters(**values).with_objective(unit)
+        # The numbers are NumPy's; a law asks for arrays of JAX.
+        arrays, rest = eqx.partition(method.with_hyperparameters(**values), eqx.is_inexact_array)
+        method = eqx.combine(jax.tree.map(jnp.asarray, arrays), rest).with_objective(unit)
         after = method.step(method.init(unit.basis[_PARAMETERS]))
         return _read(jax.device_get((unit.asks, after.lookahead, _kept(after), _ticks(after))))
 
@@ -116,13 +122,16 @@ def _rows(method: Method, values: dict[str, Any], clock: Any) -> Any:
     method = method.with_hyperparameters(**values)
     unit = _Unit(jnp.eye(_GRADIENTS + method.gradients_per_step), [], False)
     fresh = method.with_objective(Quadratic(jnp.zeros(()))).init(jnp.zeros(unit.basis.shape[1]))
-    before = dataclasses.replace(fresh, clock=fresh.clock if clock is None else Clock(*clock))
+    before = fresh
+    if clock is not None:
+        *ticks, shift = clock
+        before = dataclasses.replace(fresh, clock=Clock(*ticks), shift=shift)
     parameters = unit.basis[_PARAMETERS]
     if fresh.buffer is not None:
         before = dataclasses.replace(before, position=parameters, buffer=_sign(fresh) * unit.basis[_BUFFER])
-        if fresh.shift is not None:
+        if before.shift is not None:
             # The frameworks' parameters are the point where the gradient is taken.
-            position = combine((1, parameters), (-fresh.shift, before.buffer))
+            position = combine((1, parameters), (-before.shift, before.buffer))
             before = dataclasses.replace(before, position=position, ahead=parameters)
     else:
         before = dataclasses.replace(before, position=parameters)
@@ -141,14 +150,18 @@ def _kept(state: State) -> Vector | None:
 
 def _ticks(state: State) -> Any:
     clock = state.clock
-    return None if clock is None else (clock.time, clock.lost, clock.steps, clock.last_step)
+    return None if clock is None else (clock.time, clock.lost, clock.steps, clock.last_step, state.shift)
 
 
 def _read(found: Any) -> LinearStep:
     asks, parameters, buffer, clock = found
     told = tuple(Ask(_row(x), None if v is None else _row(v)) for x, v in asks)
-    ticks = None if clock is None else (float(clock[0]), float(clock[1]), int(clock[2]), float(clock[3]))
-    return LinearStep(told, _row(parameters), None if buffer is None else _row(buffer), ticks)
+    kept = None if buffer is None else _row(buffer)
+    return LinearStep(told, _row(parameters), kept, None if clock is None else tuple(_plain(tick) for tick in clock))
+
+
+def _plain(value: Any) -> Any:
+    return None if value is None else value.item()
 
 
 def _row(values: Any) -> Row:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError
-from ._linear import Ask, LinearStep, Row
+from ._linear import Ask, LinearStep, Row, Ticks
 
 # What is this much smaller than its terms is what rounding leaves of their cancelling.
 _ROUNDING = 1e-14
@@ -33,7 +33,7 @@ class Plan:
     decay: float | None
     pushes: tuple[tuple[int, float], ...]
     after: float
-    clock: tuple[float, float, int, float] | None
+    clock: Ticks | None
     sgd: dict[str, Any] | None
 
     @classmethod
@@ -66,10 +66,10 @@ def _multiple(row: Row, of: Row) -> float | None:
 
 def _as_sgd(step: LinearStep) -> dict[str, Any] | None:
     """The arguments with which the kernel of torch.optim.SGD makes this step, if there are any."""
-    _, x_b, x_g = step.parameters
+    _, x_b, x_g, *_ = step.parameters
     if step.buffer is None:
         return {"lr": -x_g, "momentum": 0.0, "dampening": 0.0, "nesterov": False}
-    _, beta, w = step.buffer
+    _, beta, w, *_ = step.buffer
     if beta == 0.0 or w == 0.0:
         return None
     # Θ⁺ = Θ - α b⁺ with b⁺ = βb + wg, or Θ⁺ = Θ - α (g + βb⁺)

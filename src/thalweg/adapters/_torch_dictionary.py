@@ -140,9 +140,12 @@ class ConstantFriction:
             return
         new = base.retune(learning_rate=rate)
         if was == 0:
-            for x in group["params"]:
-                self.optimizer.state[x].pop(_BUFFER, None)
             group["lr"], group["momentum"] = new.learning_rate, new.momentum
+            resting = _moving(self.optimizer, group)
+            for x in resting:
+                self.optimizer.state[x][_BUFFER].zero_()
+            if resting:
+                _remember(self.optimizer, group, 0.0)
             return
         _change(self.optimizer, group, _read(self.optimizer, group), new)
 
@@ -223,8 +226,7 @@ def _fitting(new: Any, now: Hyperparameters, optimizer: Any) -> Hyperparameters:
 
 @torch.no_grad()
 def _change(optimizer: Any, group: dict[str, Any], now: Hyperparameters, then: Hyperparameters) -> None:
-    state = optimizer.state
-    moving = [x for x in group["params"] if state[x].get(_BUFFER) is not None]
+    state, moving = optimizer.state, _moving(optimizer, group)
     if moving and now.momentum and then.momentum:
         buffers = [state[x][_BUFFER] for x in moving]
         zeros = [torch.zeros_like(x) for x in moving]
@@ -241,6 +243,10 @@ def _change(optimizer: Any, group: dict[str, Any], now: Hyperparameters, then: H
     group["lr"] = then.learning_rate
     if "momentum" in group:
         group["momentum"] = then.momentum
+
+
+def _moving(optimizer: Any, group: dict[str, Any]) -> list[Any]:
+    return [x for x in group["params"] if optimizer.state[x].get(_BUFFER) is not None]
 
 
 def _remember(optimizer: Any, group: dict[str, Any], kick: float) -> None:

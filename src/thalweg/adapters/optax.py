@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PyTree
 
@@ -13,13 +14,18 @@ from .._errors import InputError
 from .._method import Method
 from .._objective import AbstractObjective, Batch
 from .._tree import Vector, combine, zeros_like
-from ..schemes import Draws, State
+from ..schemes import Clock, Draws, State
 
 
-class MotionState(eqx.Module):
-    """What the transformation keeps: the method's state, without the parameters, which are the loop's."""
+class MotionState(NamedTuple):
+    """What the transformation keeps: the buffer, and what moves with time where the method does.
 
-    motion: State
+    The parameters are the loop's, the unit of the buffer is the method's.
+    """
+
+    buffer: Vector | None
+    shift: Array | None
+    clock: Clock | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,8 +57,8 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
 
     The loop's parameters are $\Theta$, the point where the gradient is taken: the position, or the look-ahead
     point of a method that looks ahead, as in `optax.sgd(nesterov=True)`. The transformation keeps no copy of them.
-    A learning rate or momentum that changes between updates (`optax.inject_hyperparams`) leaves the velocity
-    $\dot\theta$ as it is, where optax's own leaves the buffer.
+    A learning rate or momentum that changes between updates (`optax.inject_hyperparams`) leaves the buffer as it is, as
+    in optax. To keep the motion, inject both as `tw.Hyperparameters.schedule` has them.
 
     Arguments:
         method: any `tw.Method`; its objective, if it has one, is not used. One that takes several gradients a step
@@ -87,7 +93,7 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
     several = method.gradients_per_step > 1
 
     def init(params: PyTree) -> MotionState:
-        return MotionState(_without_position(method.init(params)))
+        return _kept(method.init(params))
 
     def update(
         updates: PyTree, state: MotionState, params: PyTree = None, *, value_fn: Callable | None = None, **extra: Any
@@ -100,16 +106,17 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
             )
         # With one gradient, given, a step does not depend on where it begins; from zero it is the update itself.
         begin = params if several else zeros_like(updates)
-        before = dataclasses.replace(state.motion, position=begin)
+        # The unit of the buffer and the look-ahead are those of the method as it is now.
+        now = method.init(jnp.zeros(()))
+        shift = now.shift if state.clock is None else state.shift
+        before = State(begin, state.buffer, now.unit, shift, state.clock)
         asked = _Asked(value_fn if several else None, _Known(begin, updates))
         after = method.with_objective(asked).step(before, Draws())
         moved = combine((1, after.lookahead), (-1, before.lookahead))
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), moved, updates), MotionState(
-            _without_position(after)
-        )
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), moved, updates), _kept(after)
 
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
-def _without_position(state: State) -> State:
-    return dataclasses.replace(state, position=None, ahead=None)
+def _kept(state: State) -> MotionState:
+    return MotionState(state.buffer, None if state.clock is None else state.shift, state.clock)

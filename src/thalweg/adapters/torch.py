@@ -79,6 +79,7 @@ class Optimizer(torch.optim.Optimizer):
         self._names = {"lr" if name in _RATES else name: name for name in values}
         self._plans: dict[Any, Plan] = {}
         running = linear_step(self.method, values)
+        self._starts = self.method.gradients_at_start > 0
         self._curved = any(ask.direction is not None for ask in running.asks)
         self._buffer: str | None = None
         if running.buffer is not None:
@@ -180,6 +181,8 @@ class Optimizer(torch.optim.Optimizer):
 
     def _plan(self, group: dict[str, Any], begins: bool) -> Plan:
         kick, clock = group.get("last_kick"), group.get("clock")
+        # Without a gradient at the start, the first step is any step with an empty buffer.
+        begins = begins and self._starts
         key = (begins, kick, clock, *[plain(group[name]) for name in self._names])
         plan = self._plans.get(key)
         if plan is None:
@@ -294,7 +297,7 @@ class Optimizer(torch.optim.Optimizer):
         return {**state_dict, "state": state, "param_groups": groups}
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("method", "_names", "_curved", "_buffer")
+        own = ("method", "_names", "_curved", "_starts", "_buffer")
         return super().__getstate__() | {name: getattr(self, name) for name in own} | {"_plans": {}}
 
 
