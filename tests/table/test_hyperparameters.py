@@ -42,6 +42,25 @@ def test_a_change_of_learning_rate_leaves_the_momentum(row, rng):
             assert moved["momentum"] == pytest.approx(given["momentum"], rel=1e-14)
 
 
+@pytest.mark.parametrize("row", ROWS)
+def test_other_values_make_the_method_that_is_built_from_them(row, rng):
+    given, other = ({name: drawn(rng, name) for name in row.defaults} for _ in range(2))
+    changed = dict(list(other.items())[-1:])
+    moved = row.build(None, **given).with_hyperparameters(**changed)
+    expected = row.build(None, **(given | changed))
+    assert jax.tree.structure(moved) == jax.tree.structure(expected)
+    for one, two in zip(jax.tree.leaves(moved), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-9)
+
+
+def test_other_values_are_checked():
+    method = tw.momentum(None, 0.1, 0.9)
+    for wrong, says in (({"momentums": 0.5}, "did you mean 'momentum'"), ({"momentum": 1.5}, "must be less than 1"),
+                        ({"learning_rate": 0.0}, "must be greater than 0")):  # fmt: skip
+        with pytest.raises(tw.InputError, match=says):
+            method.with_hyperparameters(**wrong)
+
+
 def test_a_mass_only_rescales():
     law = tw.HeavyBall(None, friction=0.6, mass=2.5)
     method = tw.Method(law, tw.Leapfrog(), 0.3)
