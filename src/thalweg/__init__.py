@@ -26,6 +26,7 @@ _HOMES = {
     "_method": ("Method",),
     "_table": ("gradient_descent", "leapfrog", "midpoint_momentum", "momentum", "nesterov", "table"),
     "_record": ("Record", "Run"),
+    "_recorder": ("Recorder",),
     "_run": ("run",),
     "_sweep": ("Sweep", "sweep"),
     "_compare": ("Comparison", "compare"),

@@ -22,11 +22,16 @@ def resume(directory: Path, *, steps: Whole = None, progress: bool | None = None
         Print a list of one object.
     """
     from .._errors import InputError
-    from .._record import read_config
+    from .._record import is_logged, read_config
     from .._table import find_row
     from .run import finish
 
     config = read_config(directory)
+    if is_logged(config):
+        raise InputError(
+            f"{directory} was recorded from another loop; go on there with tw.Recorder({str(directory)!r}, ..., "
+            "resume=True)"
+        )
     if "source" not in config:
         raise InputError(
             f"{directory} was begun from Python, not from the command line; "
@@ -166,14 +171,15 @@ def _exported(result: Any, format: str) -> bytes:
 
 def summary(result: Any) -> dict[str, Any]:
     """A run in a row."""
-    config = result.config
+    from .._describe import told
+
     loss = result.metrics.get("loss")
-    source = config.get("source", {})
+    objective, method, hyperparameters = told(result)
     return {
         "path": str(result.path),
-        "objective": source.get("objective", config["objective"]["name"]),
-        "method": source.get("method", f"{config['method']['dynamics']} {config['method']['scheme']}"),
-        "hyperparameters": config["method"]["hyperparameters"],
+        "objective": objective,
+        "method": method,
+        "hyperparameters": hyperparameters,
         "status": result.status,
         "message": result.message,
         "steps": result.steps,
