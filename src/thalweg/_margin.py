@@ -88,7 +88,7 @@ class Motion:
 
 @contextlib.contextmanager
 def _apart() -> Iterator[None]:
-    """In double precision, and on the CPU: the loop may fill an accelerator, where JAX would claim memory of its own."""
+    """In double precision, and on the CPU: the loop may fill an accelerator, where JAX would claim memory too."""
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         yield
 

@@ -266,7 +266,8 @@ def load(path: Path) -> Run:
 
 def _run(final: Point, about: dict[str, Any], path: Path, config: dict[str, Any], steps: int | None = None) -> Run:
     names = ("status", "message", "gradients", "seconds", "compile_seconds")
-    return Run(None, final, *(about[name] for name in names), path, config, _steps=steps)
+    told = {name: about[name] for name in names}
+    return Run(method=None, final=final, path=path, config=config, _steps=steps, **told)
 
 
 def is_logged(config: dict[str, Any]) -> bool:
