@@ -78,7 +78,7 @@ def test_a_run_from_disk_is_the_run_in_memory(run, tmp_path):
     here, there = run.to_xarray(), tw.Run.load(tmp_path / "run").to_xarray()
     config = json.loads(there.attrs["config"])
     assert config["record"] == {"metrics": ["loss", "speed"], "positions": 5}
-    changed = {name: None for name in ("config", "seconds", "compile_seconds")}
+    changed = dict.fromkeys(("config", "seconds", "compile_seconds"))
     xarray.testing.assert_equal(here, there)
     assert {k: v.attrs for k, v in here.variables.items()} == {k: v.attrs for k, v in there.variables.items()}
     assert here.attrs | changed == there.attrs | changed
@@ -91,7 +91,11 @@ def test_a_recorded_run(recorded):
     np.testing.assert_array_equal(dataset.curvature, [np.nan, 4.0, np.nan, np.nan])
     np.testing.assert_array_equal(dataset["final_position.w"], [1.0, 2.0])
     assert (dataset["final_position.on"].dtype, dataset["final_position.on"].original_dtype) == (np.int8, "bool")
-    assert (dataset.attrs["objective"], dataset.attrs["method"], dataset.attrs["final_step"]) == ("a bowl", "momentum", 3)
+    assert (dataset.attrs["objective"], dataset.attrs["method"], dataset.attrs["final_step"]) == (
+        "a bowl",
+        "momentum",
+        3,
+    )
 
 
 def test_a_run_without_metrics_or_positions(tmp_path):
@@ -109,7 +113,13 @@ def test_names_that_would_be_one_stay_two(tmp_path):
         recorder.log(**{"a/b": 1.0, "a.b": 2.0, "trace_step": 3.0, "final_position": 4.0}, parameters=np.array([5.0]))
     dataset = tw.Run.load(tmp_path / "run").to_xarray()
     found = {name: dataset[name].values.tolist() for name in dataset.data_vars}
-    assert found == {"a.b": [1.0], "a.b_": [2.0], "trace_step_": [3.0], "final_position": [4.0], "final_position_": [5.0]}
+    assert found == {
+        "a.b": [1.0],
+        "a.b_": [2.0],
+        "trace_step_": [3.0],
+        "final_position": [4.0],
+        "final_position_": [5.0],
+    }
 
 
 def read_back(dataset, folder):

@@ -41,15 +41,20 @@ def number(name: str, value: Any) -> Any:
         return _as_float(name, value)
     if kind == "nothing":
         return None
-    if kind == "jax" and value.size == 1 and value.dtype.kind in "iufV":
+    if kind == "jax" and value.size == 1 and _letter(value) in "iufV":
         return value
     if kind == "numpy" and value.size == 1 and value.dtype.kind in "iufV":
         return float(value.reshape(()))
     if kind == "torch" and value.numel() == 1 and not value.is_complex() and value.dtype != sys.modules["torch"].bool:
         # To read what another device computes would make the loop wait for it.
-        return value.item() if value.device.type == "cpu" else value.detach().clone()
+        return float(value.item()) if value.device.type == "cpu" else value.detach().clone()
     _refuse(name, value, kind)
     return None
+
+
+def _letter(array: Any) -> str:
+    """The kind of a dtype: V is bfloat16 and its like; a key of JAX has none."""
+    return getattr(array.dtype, "kind", "O")
 
 
 def _as_float(name: str, value: Any) -> float:
@@ -90,7 +95,7 @@ def numbers(values: Sequence[Any]) -> list[float]:
     for group in groups.values():
         stacked = sys.modules["torch"].stack([found[i].reshape(()) for i in group])
         for i, value in zip(group, stacked.tolist(), strict=True):
-            found[i] = value
+            found[i] = float(value)
     return found
 
 
@@ -105,7 +110,7 @@ def norm(name: str, tree: Any) -> Any:
             _refuse(name, leaf, "tracer")
         if kind_of(leaf) not in ("number", "numpy", "jax"):
             _refuse_leaf(name, leaf)
-        if kind_of(leaf) != "number" and leaf.dtype.kind not in "fcV":
+        if kind_of(leaf) != "number" and _letter(leaf) not in "fcV":
             raise InputError(f"{name} must be floating point, but holds an array of {leaf.dtype}")
     if "jax" in kinds:
         return _jax_norm(leaves)
@@ -178,7 +183,7 @@ def copied(tree: Any) -> tuple[list[str], list[Any]]:
             raise InputError(
                 f"parameters must be a tree of arrays or tensors, but {name or 'it'!s} is {type(leaf).__name__}{hint}"
             )
-        if kind_of(leaf) == "numpy" and leaf.dtype.kind not in "biufcV":
+        if kind_of(leaf) in ("numpy", "jax") and _letter(leaf) not in "biufcV":
             raise InputError(f"parameters must be numbers, but {name or 'it'} is an array of {leaf.dtype}")
     if all(kind_of(leaf) == "jax" for leaf in leaves):
         return names, _jax_copies(leaves)

@@ -53,7 +53,7 @@ class Directory:
             (self.path / "checkpoint").mkdir(exist_ok=True)
             write_atomically(self.path / "env.json", json.dumps(about or environment(), indent=1).encode())
         except OSError as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
 
     def reopen(self, config: dict[str, Any], keep_rows: bool = False) -> dict[str, Any] | None:
         """Open for resuming: refuse a changed configuration, cut back to the checkpoint, return it.
@@ -75,7 +75,7 @@ class Directory:
             for name in (self.path / "trace").glob("*.npy"):
                 GrowingArray(name).cut(0 if checkpoint is None else checkpoint["rows"])
         except OSError as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
         return checkpoint
 
     def cut_metrics(self, step: int) -> None:
@@ -89,7 +89,7 @@ class Directory:
                 offset += len(line)
             os.truncate(metrics, offset)
         except OSError as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
 
     def append(self, lines: Callable[[], str] | None, arrays: dict[str, np.ndarray]) -> None:
         """Queue metrics lines and trace rows."""
@@ -154,9 +154,10 @@ class Directory:
         """Raise what the writer met, once; nothing is written after it."""
         if self._error is not None and not self._told:
             self._told = True
-            raise self._failure(self._error) if isinstance(self._error, OSError) else self._error
+            raise self.failure(self._error) if isinstance(self._error, OSError) else self._error
 
-    def _failure(self, error: OSError) -> RecordError:
+    def failure(self, error: OSError) -> RecordError:
+        """What is told of it."""
         reason = error.strerror or str(error)
         return RecordError(
             f"could not write to {self.path}: {reason}; what was recorded before stays readable "

@@ -135,7 +135,10 @@ class Recorder:
         else:
             # A loop of torch is not to make JAX take hold of the devices.
             self._directory.create(config, environment(backend="torch" not in sys.modules))
-        self._directory.submit(self._save)
+        try:
+            self._save()
+        except OSError as error:
+            raise self._directory.failure(error) from error
         atexit.register(self._forgotten)
 
     def _restore(self, checkpoint: dict[str, Any] | None) -> None:
@@ -184,7 +187,8 @@ class Recorder:
                 as `gradient_norm`.
             update: likewise, what the optimizer adds to the parameters, as `update_norm`.
             parameters: a tree of arrays, a `state_dict` or named tensors; the last ones given are kept as
-                `Run.final`. They are copied at every call that gives them.
+                `Run.final`. They are copied at every call that gives them. Given alone, as after the loop, they make
+                no row.
             curvature: the largest curvature at the parameters, now and then; logged beside the stability margin, the
                 largest stable learning rate over the one in use.
             scalars: `loss`, and whatever else. A `learning_rate` is the one in use.
@@ -204,7 +208,10 @@ class Recorder:
                 if f"{name}_norm" in values:
                     raise InputError(f"{name}_norm is computed from {name}=; give one of them")
                 values[f"{name}_norm"] = norm(name, tree)
-        if tuple(values) != self._columns:
+        if not values and parameters is not None and step is None and curvature is None:
+            self._newest.append((*copied(parameters), at))
+            return
+        if not values or tuple(values) != self._columns:
             self._check_columns(values)
         if curvature is not None:
             self._check_margin()
