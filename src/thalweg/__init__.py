@@ -30,6 +30,7 @@ _HOMES = {
     "_run": ("run",),
     "_sweep": ("Sweep", "sweep"),
     "_compare": ("Comparison", "compare"),
+    "_compare_runs": ("RunComparison", "compare_runs"),
     "_translate": ("Translation", "translate"),
 }
 _MODULES = ("adapters", "analysis", "claims", "dynamics", "plot", "problems", "schemes")
