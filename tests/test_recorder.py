@@ -160,6 +160,8 @@ def test_a_tensor_of_another_device_is_not_waited_for(tmp_path, monkeypatch):
 
         __float__ = item
 
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
     with tw.Recorder(tmp_path / "run") as recorder:
         losses = []
         for k in range(10):
@@ -170,6 +172,7 @@ def test_a_tensor_of_another_device_is_not_waited_for(tmp_path, monkeypatch):
     metrics = recorder.run.metrics
     assert metrics["loss"].tolist() == list(range(10))
     assert metrics["double"].tolist() == list(range(0, 20, 2))
+    assert 0 < len(waited) < 10
 
 
 def test_what_changes_later_was_captured_at_once(tmp_path):

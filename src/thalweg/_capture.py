@@ -92,11 +92,18 @@ def numbers(values: Sequence[Any]) -> list[float]:
     groups: dict[Any, list[int]] = {}
     for i in at["torch"]:
         groups.setdefault((found[i].device, found[i].dtype), []).append(i)
-    for group in groups.values():
+    for (device, _), group in groups.items():
+        _finish(device)
         stacked = sys.modules["torch"].stack([found[i].reshape(()) for i in group])
         for i, value in zip(group, stacked.tolist(), strict=True):
             found[i] = float(value)
     return found
+
+
+def _finish(device: Any) -> None:
+    """Wait for a device of torch: the loop may have computed on a stream of its own, which this thread does not see."""
+    if device.type == "cuda":
+        sys.modules["torch"].cuda.synchronize(device)
 
 
 def norm(name: str, tree: Any) -> Any:
@@ -207,6 +214,7 @@ def to_host(leaf: Any) -> np.ndarray:
     if kind_of(leaf) != "torch":
         return np.asarray(leaf)
     torch = sys.modules["torch"]
+    _finish(leaf.device)
     tensor = (leaf.to_dense() if leaf.layout != torch.strided else leaf).cpu()
     if tensor.dtype == torch.bfloat16:
         import ml_dtypes
