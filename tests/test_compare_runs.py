@@ -59,6 +59,11 @@ def test_a_loss_that_is_not_positive_meets_no_part_of_itself(losses, tmp_path):
     assert (entry.reached, entry.gradients) == (False, 2)
 
 
+def test_a_loss_that_was_never_finite_is_shown_as_what_it_is(tmp_path):
+    entry = tw.compare_runs([recorded(tmp_path / "run", [float("nan")] * 3)]).entries[0]
+    assert (entry.reached, entry.loss, entry.best, entry.regime) == (False, None, None, "diverging")
+
+
 def test_the_table_and_the_list(three):
     text = repr(tw.compare_runs(three, 1e-2))
     assert text.startswith("To a gradient norm of 0.01 of its start")

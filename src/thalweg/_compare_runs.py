@@ -156,14 +156,14 @@ def _short(method: str) -> str:
 
 
 def _kept(metrics: Mapping[str, np.ndarray], name: str) -> bool:
-    return name in metrics and bool(np.isfinite(metrics[name]).any())
+    return name in metrics and len(metrics[name]) > 0
 
 
 def _entry(name: str, run: Run, criterion: str, tolerance: float) -> RunEntry:
     objective, method, hyperparameters = told(run)
     metrics, steps = run.metrics, max(run.steps, 1)
     values = metrics[criterion.replace(" ", "_")]
-    first = values[np.isfinite(values)][0]
+    first = next(iter(values[np.isfinite(values)]), np.nan)
     # Of a start that is not positive no part is less.
     met = values <= tolerance * first if first > 0.0 else np.zeros(len(values), bool)
     reached = bool(met.any())
@@ -172,10 +172,10 @@ def _entry(name: str, run: Run, criterion: str, tolerance: float) -> RunEntry:
     each, at_start = divmod(run.gradients, steps)
     losses = metrics.get("loss", np.zeros(0))
     finite = losses[np.isfinite(losses)]
-    kind = None
-    if finite.size:
-        # What a loop left out here and there is no divergence.
-        kind = "diverging" if run.status in ("diverged", "not finite") else regime(finite)
+    kind = "diverging" if run.status in ("diverged", "not finite") else None
+    if kind is None and finite.size:
+        # A loss that was left out here and there is no divergence.
+        kind = regime(finite)
     return RunEntry(
         name=name,
         path=None if run.path is None else str(run.path),
