@@ -511,6 +511,14 @@ def test_a_loss_that_was_not_finite_is_remembered_unless_it_is_made_anew(tmp_pat
     assert recorder.run.status == "finished"
 
 
+def test_a_loss_that_was_not_given_stays_so_when_the_loop_goes_on(tmp_path):
+    for _ in range(2):
+        with tw.Recorder(tmp_path / "run", resume=True) as recorder:
+            for loss in (1.0, None):
+                recorder.log(loss=loss)
+    assert (recorder.run.status, recorder.run.steps) == ("finished", 4)
+
+
 def test_resume_of_nothing_begins(tmp_path):
     with tw.Recorder(tmp_path / "run", resume=True) as recorder:
         assert recorder.step == 0

@@ -148,23 +148,28 @@ class Recorder:
             if named:
                 self._kept = (names, list(named.values()), checkpoint["position_step"], checkpoint["time"])
             self._seconds_before = checkpoint["seconds"]
-        self._read_back()
+        metrics = self._read_back()
+        self._bad = None if checkpoint is None else checkpoint["not_finite"]
+        if self._bad is None and "loss" in metrics:
+            # In rows that the checkpoint knows, null is a loss that was not given.
+            later = metrics["step"] >= (0 if checkpoint is None else checkpoint["step"])
+            bad = np.flatnonzero(later & ~np.isfinite(metrics["loss"]))
+            self._bad = int(metrics["step"][bad[0]]) if bad.size else None
         self._free = True
 
-    def _read_back(self) -> None:
-        """Take up what the rows on disk say."""
+    def _read_back(self) -> dict[str, np.ndarray]:
+        """Take up what the rows on disk say, and return them."""
         metrics = read_metrics(self.path)
         self._columns = tuple(name for name in metrics if name not in _OURS)
         self._margins = self._margins or "curvature" in metrics
-        self._anchor, self._bad, self._steps, self._time = None, None, 0, 0.0
+        self._anchor, self._steps, self._time = None, 0, 0.0
         if metrics:
             last, self._time = int(metrics["step"][-1]), float(metrics["time"][-1])
             turned = metrics[self._motion.knob][-1] if self._motion.knob in metrics else None
             self._anchor = (last, self._time, self._motion.interval(last, turned))
             self._steps = last + 1
-            bad = np.flatnonzero(~np.isfinite(metrics.get("loss", np.zeros(0))))
-            self._bad = int(metrics["step"][bad[0]]) if bad.size else None
         self.step = self._steps
+        return metrics
 
     def log(
         self,
@@ -325,6 +330,8 @@ class Recorder:
             raise
 
     def _wait(self) -> None:
+        # Once more: Ctrl-C may have come between a row and the drain it asks for.
+        self._guarded(lambda: self._directory.submit(self._drain))
         while len(self._rows) > _ROWS_AHEAD // 2:
             self._guarded(self._directory.check)
             time.sleep(0.01)
@@ -335,6 +342,8 @@ class Recorder:
         columns = self._columns
         self._read_back()
         self._columns = columns
+        if self._bad is not None and self._bad >= step:
+            self._bad = None
 
     def _forgotten(self) -> None:
         self.close("interrupted", f"the program ended after {_steps(self.step)} without closing the recorder")
@@ -405,6 +414,7 @@ class Recorder:
             "message": self._message or f"logged {_steps(self._steps)} so far",
             "time": then,
             "position_step": at,
+            "not_finite": self._bad,
             "gradients": at_start + self._steps * each if self._steps else 0,
             "seconds": self._seconds_before + begun - self._begun,
             "compile_seconds": 0.0,
