@@ -36,14 +36,20 @@ def test_importing_loads_nothing_heavy():
         "matplotlib",
         "sklearn",
         "torch",
+        "xarray",
+        "pandas",
+        "zarr",
+        "h5netcdf",
     }
     assert not heavy & set(done.stdout.split())
 
 
 def test_jax_is_loaded_without_the_peers_and_the_plots():
-    done = python("import sys, thalweg; thalweg.run, thalweg.compare, thalweg.sweep; print(*sys.modules)")
+    names = "thalweg.run, thalweg.compare, thalweg.sweep, thalweg.Recorder, thalweg.compare_runs"
+    done = python(f"import sys, thalweg; {names}; print(*sys.modules)")
     assert done.stderr == ""
-    assert not {"matplotlib", "sklearn", "torch", "diffrax", "cyclopts"} & set(done.stdout.split())
+    peers = {"matplotlib", "sklearn", "torch", "diffrax", "cyclopts", "xarray", "pandas", "zarr", "h5netcdf"}
+    assert not peers & set(done.stdout.split())
 
 
 @pytest.mark.parametrize("name", tw.__all__)

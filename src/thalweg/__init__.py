@@ -26,9 +26,11 @@ _HOMES = {
     "_method": ("Method",),
     "_table": ("gradient_descent", "leapfrog", "midpoint_momentum", "momentum", "nesterov", "table"),
     "_record": ("Record", "Run"),
+    "_recorder": ("Recorder",),
     "_run": ("run",),
     "_sweep": ("Sweep", "sweep"),
     "_compare": ("Comparison", "compare"),
+    "_compare_runs": ("RunComparison", "compare_runs"),
     "_translate": ("Translation", "translate"),
 }
 _MODULES = ("adapters", "analysis", "claims", "dynamics", "plot", "problems", "schemes")

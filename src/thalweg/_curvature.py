@@ -11,7 +11,7 @@ from ._objective import AbstractObjective, as_objective, as_position
 from ._tree import Vector, combine, inner
 
 # Below this part of the norm a Rayleigh quotient is none of an eigenvector of positive eigenvalue.
-_SIGN = 1e-3
+SIGN = 1e-3
 
 
 def largest_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> float:
@@ -44,7 +44,7 @@ def top_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: f
     objective, x = as_objective(objective), as_position(x)
     assert objective is not None
     value, scale, direction = _power(objective, x, jnp.zeros(()), iterations, tolerance)
-    if value < (1.0 - _SIGN) * scale:
+    if value < (1.0 - SIGN) * scale:
         shifted, _, other = _power(objective, x, -scale, iterations, tolerance)
         value, direction = max((value, direction), (shifted - scale, other), key=lambda found: float(found[0]))
     return max(float(value), 0.0), direction

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ._method import Method
-from ._record import Record
+from ._record import Record, Run
 from ._tree import Vector
 
 
@@ -22,9 +22,6 @@ def describe(
     """The resolved configuration of a run: what a resumed run must agree with."""
     from . import __version__
 
-    objective = method.objective
-    fn = getattr(objective, "fn", objective)
-    name = getattr(fn, "__qualname__", type(fn).__qualname__)
     leaves = [
         {
             "path": jax.tree_util.keystr(path, simple=True, separator="/"),
@@ -35,13 +32,8 @@ def describe(
     ]
     config: dict[str, Any] = {
         "run": {"steps": steps, "version": __version__},
-        "method": {
-            "dynamics": type(method.dynamics).__name__,
-            "scheme": repr(method.scheme),
-            "hyperparameters": {name: _told(name, value) for name, value in method.hyperparameters.items()},
-            "digest": _digest((method.dynamics, method.scheme, method.step_size)),
-        },
-        "objective": {"name": f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"},
+        "method": describe_method(method),
+        "objective": {"name": _objective_name(method.objective)},
         "start": {"digest": _digest((x0, velocity)), "loss": first_loss, "leaves": leaves},
         "record": {"metrics": list(record.metrics), "positions": record.positions},
     }
@@ -50,6 +42,33 @@ def describe(
     if source is not None:
         config["source"] = dict(source)
     return config
+
+
+def describe_method(method: Method) -> dict[str, Any]:
+    """A law, a scheme and their numbers."""
+    return {
+        "dynamics": type(method.dynamics).__name__,
+        "scheme": repr(method.scheme),
+        "hyperparameters": {name: _told(name, value) for name, value in method.hyperparameters.items()},
+        "digest": _digest((method.dynamics, method.scheme, method.step_size)),
+    }
+
+
+def told(run: Run) -> tuple[str, str, dict[str, Any]]:
+    """(objective, method, hyperparameters) of any run, by the names its user knows them by."""
+    if not run.config:
+        about, objective = describe_method(run.method), _objective_name(run.method.objective)
+        return objective, f"{about['dynamics']} {about['scheme']}", about["hyperparameters"]
+    source, about = run.config.get("source", {}), run.config["method"]
+    name = about["name"] if "name" in about else f"{about['dynamics']} {about['scheme']}"
+    objective = source.get("objective", run.config["objective"]["name"])
+    return objective, source.get("method", name), about["hyperparameters"]
+
+
+def _objective_name(objective: Any) -> str:
+    fn = getattr(objective, "fn", objective)
+    name = getattr(fn, "__qualname__", type(fn).__qualname__)
+    return f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"
 
 
 def _told(name: str, value: Any) -> Any:

@@ -12,6 +12,7 @@ import math
 import os
 import platform
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,8 +38,8 @@ class Directory:
         self._metrics: Any = None
         self._arrays: dict[str, GrowingArray] = {}
 
-    def create(self, config: dict[str, Any]) -> None:
-        """Lay out a new directory; one that already holds a run is refused."""
+    def create(self, config: dict[str, Any], about: dict[str, Any] | None = None) -> None:
+        """Lay out a new directory, with what `about` says of the machine; one that already holds a run is refused."""
         if (self.path / "run.toml").exists():
             raise InputError(f"{self.path} already holds a run; continue it with resume=True, or choose another")
         if self.path.exists() and not self.path.is_dir():
@@ -50,12 +51,15 @@ class Directory:
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / "run.toml", tomli_w.dumps(config).encode())
             (self.path / "checkpoint").mkdir(exist_ok=True)
-            write_atomically(self.path / "env.json", json.dumps(environment(), indent=1).encode())
+            write_atomically(self.path / "env.json", json.dumps(about or environment(), indent=1).encode())
         except OSError as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
 
-    def reopen(self, config: dict[str, Any]) -> dict[str, Any] | None:
-        """Open for resuming: refuse a changed configuration, cut back to the checkpoint, return it."""
+    def reopen(self, config: dict[str, Any], keep_rows: bool = False) -> dict[str, Any] | None:
+        """Open for resuming: refuse a changed configuration, cut back to the checkpoint, return it.
+
+        With `keep_rows` every whole row of the metrics stays, also those after the checkpoint.
+        """
         was = read_config(self.path)
         differences = compare_configs(was, config)
         if differences:
@@ -67,22 +71,32 @@ class Directory:
             offset = 0 if checkpoint is None else checkpoint["offset"]
             metrics = self.path / "metrics.jsonl"
             if metrics.exists():
-                os.truncate(metrics, offset)
+                os.truncate(metrics, metrics.read_bytes().rfind(b"\n") + 1 if keep_rows else offset)
             for name in (self.path / "trace").glob("*.npy"):
                 GrowingArray(name).cut(0 if checkpoint is None else checkpoint["rows"])
         except OSError as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
         return checkpoint
+
+    def cut_metrics(self, step: int) -> None:
+        """Leave out the rows of the metrics from a step on; before anything is queued."""
+        metrics = self.path / "metrics.jsonl"
+        offset = 0
+        try:
+            for line in metrics.read_bytes().splitlines(keepends=True):
+                if json.loads(line)["step"] >= step:
+                    break
+                offset += len(line)
+            os.truncate(metrics, offset)
+        except OSError as error:
+            raise self.failure(error) from error
 
     def append(self, lines: Callable[[], str] | None, arrays: dict[str, np.ndarray]) -> None:
         """Queue metrics lines and trace rows."""
 
         def write() -> None:
             if lines is not None:
-                if self._metrics is None:
-                    self._metrics = open(self.path / "metrics.jsonl", "ab")  # noqa: SIM115
-                self._metrics.write(lines().encode())
-                self._metrics.flush()
+                self.write_lines(lines())
             for name, rows in arrays.items():
                 if rows.dtype.kind == "V":
                     # NumPy stores no bfloat16; float32 holds the same numbers.
@@ -92,27 +106,34 @@ class Directory:
                     self._arrays[name] = GrowingArray(self.path / "trace" / f"{name}.npy")
                 self._arrays[name].append(rows)
 
-        self._put(write)
+        self.submit(write)
+
+    def write_lines(self, text: str) -> None:
+        """Append lines to the metrics; for the writer's thread."""
+        if self._metrics is None:
+            self._metrics = open(self.path / "metrics.jsonl", "ab")  # noqa: SIM115
+        self._metrics.write(text.encode())
+        self._metrics.flush()
 
     def checkpoint(self, leaves: list[np.ndarray], step: int, extra: dict[str, Any]) -> None:
         """Queue a checkpoint of what has been queued so far."""
+        self.submit(lambda: self.write_checkpoint(leaves, step, extra))
 
-        def write() -> None:
-            offset = 0
-            if self._metrics is not None:
-                os.fsync(self._metrics.fileno())
-                offset = self._metrics.tell()
-            elif (self.path / "metrics.jsonl").exists():
-                offset = (self.path / "metrics.jsonl").stat().st_size
-            rows = 0
-            for array in self._arrays.values():
-                array.sync()
-            for name in (self.path / "trace").glob("*.npy"):
-                rows = len(np.load(name, mmap_mode="r"))
-            about = {"step": step, "offset": offset, "rows": rows} | extra
-            write_checkpoint(self.path, leaves, about)
-
-        self._put(write)
+    def write_checkpoint(self, leaves: list[np.ndarray], step: int, extra: dict[str, Any]) -> None:
+        """Write a checkpoint of what has been written so far; for the writer's thread."""
+        offset = 0
+        if self._metrics is not None:
+            os.fsync(self._metrics.fileno())
+            offset = self._metrics.tell()
+        elif (self.path / "metrics.jsonl").exists():
+            offset = (self.path / "metrics.jsonl").stat().st_size
+        rows = 0
+        for array in self._arrays.values():
+            array.sync()
+        for name in (self.path / "trace").glob("*.npy"):
+            rows = len(np.load(name, mmap_mode="r"))
+        about = {"step": step, "offset": offset, "rows": rows} | extra
+        write_checkpoint(self.path, leaves, about)
 
     def close(self) -> None:
         """Wait until everything queued is written; raise what went wrong."""
@@ -133,16 +154,18 @@ class Directory:
         """Raise what the writer met, once; nothing is written after it."""
         if self._error is not None and not self._told:
             self._told = True
-            raise self._failure(self._error) if isinstance(self._error, OSError) else self._error
+            raise self.failure(self._error) if isinstance(self._error, OSError) else self._error
 
-    def _failure(self, error: OSError) -> RecordError:
+    def failure(self, error: OSError) -> RecordError:
+        """What is told of it."""
         reason = error.strerror or str(error)
         return RecordError(
             f"could not write to {self.path}: {reason}; what was recorded before stays readable "
             f"(thalweg show {self.path}), and the run can be resumed from its last checkpoint"
         )
 
-    def _put(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], None]) -> None:
+        """Queue a job for the writer's thread; raise what an earlier one met."""
         self.check()
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="thalweg-writer", daemon=True)
@@ -156,6 +179,16 @@ class Directory:
                     job()
                 except BaseException as error:
                     self._error = error
+
+
+def to_lines(columns: dict[str, np.ndarray]) -> str:
+    """Rows of metrics as lines of JSON; what is not finite is null."""
+    pattern = "{" + ", ".join(f"{json.dumps(name).replace('%', '%%')}: %s" for name in columns) + "}\n"
+    text = "".join([pattern % row for row in zip(*(column.tolist() for column in columns.values()), strict=True)])
+    if all(np.isfinite(column).all() for column in columns.values()):
+        return text
+    # JSON has no NaN or infinity.
+    return text.replace('": nan', '": null').replace('": inf', '": null').replace('": -inf', '": null')
 
 
 def compare_configs(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -179,11 +212,12 @@ def compare_configs(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return [f"{name} was {old.get(name, 'not set')!r}, is {new.get(name, 'not set')!r}" for name in changed]
 
 
-def environment() -> dict[str, Any]:
-    """Versions and machine, for the record."""
+def environment(backend: bool = True) -> dict[str, Any]:
+    """Versions and machine, for the record; without `backend` JAX is not made to look for its devices."""
     from importlib.metadata import version
 
     packages = ("thalweg", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy")
+    packages += ("torch",) if "torch" in sys.modules else ()
 
     def installed(package: str) -> str:
         try:
@@ -197,6 +231,6 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "backend": jax.default_backend(),
+        "backend": jax.default_backend() if backend else None,
         "packages": {package: installed(package) for package in packages},
     }

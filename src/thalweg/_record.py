@@ -68,7 +68,8 @@ class Point:
 
     `position` is the iterate; `lookahead` where the next gradient is taken (frameworks store this
     one); `velocity` is the derivative of the position (half a step behind it for leapfrog and
-    look-ahead methods), None for first-order laws.
+    look-ahead methods), None for first-order laws. A run recorded from another loop has the parameters
+    that were logged last, None if none were.
     """
 
     position: Any
@@ -120,11 +121,12 @@ class Run:
     config: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     _metrics: dict[str, np.ndarray] | None = dataclasses.field(default=None, repr=False)
     _trace: Trace | None = dataclasses.field(default=None, repr=False)
+    _steps: int | None = dataclasses.field(default=None, repr=False)
 
     @property
     def steps(self) -> int:
         """Steps made."""
-        return self.final.step
+        return self.final.step if self._steps is None else self._steps
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:
@@ -138,7 +140,7 @@ class Run:
     @property
     def trace(self) -> Trace | None:
         """Positions kept, memory-mapped where they are on disk."""
-        if self._trace is None and self.path is not None:
+        if self._trace is None and self.path is not None and not is_logged(self.config):
             structure = _recorded_structure(self.config) if self.method is None else unraveler(self.final.position)
             object.__setattr__(self, "_trace", read_trace(self.path, structure))
         return self._trace
@@ -149,6 +151,27 @@ class Run:
         from .plot import loss
 
         return lambda ax=None, **options: loss(self, ax=ax, **options)
+
+    def to_xarray(self) -> Any:
+        """The run as an `xarray.Dataset`, for its own tools, netCDF and Zarr.
+
+        Returns:
+            metrics over `step` (with `time` beside it), positions and velocities kept over `trace_step` and the last
+            ones, a variable each leaf (`position.w`), and what else is known of the run as attributes. What is
+            narrower than float32 is stored as that.
+
+        Raises:
+            InputError: xarray is missing.
+
+        >>> import thalweg as tw, jax.numpy as jnp
+        >>> run = tw.run(tw.gradient_descent(lambda x: 0.5 * jnp.sum(x**2), 0.5), jnp.array([8.0]), 3, record=2)
+        >>> dataset = run.to_xarray()
+        >>> dataset.position.dims, dataset.position.sel(trace_step=2).values.tolist(), dataset.attrs["status"]
+        (('trace_step', 'parameter_0'), [2.0], 'finished')
+        """
+        from ._dataset import run_dataset
+
+        return run_dataset(self)
 
     @classmethod
     def load(cls, path: "str | Path") -> "Run":
@@ -187,8 +210,9 @@ def read_metrics(path: Path) -> dict[str, np.ndarray]:
         rows = json.loads(b"[" + b",".join(lines) + b"]")
     except ValueError as error:
         raise RecordError(f"{file} is damaged: {error}") from error
-    names = rows[0] if rows else ()
-    columns = {name: [np.nan if row[name] is None else row[name] for row in rows] for name in names}
+    # A recorder's curvature may come in after the first rows.
+    names = rows[0] | rows[-1] if rows else ()
+    columns = {name: [np.nan if (value := row.get(name)) is None else value for row in rows] for name in names}
     return {name: np.array(column, dtype=int if name == "step" else float) for name, column in columns.items()}
 
 
@@ -214,6 +238,11 @@ def load(path: Path) -> Run:
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
         raise InputError(f"{path} holds no checkpoint yet; the run was stopped before its first one")
+    if is_logged(config):
+        found = logged_parameters(checkpoint)
+        position = found.get("", found) if found else None
+        final = Point(position, position, None, checkpoint["time"], checkpoint["position_step"])
+        return _run(final, checkpoint, path, config, checkpoint["step"])
     parts = {
         part: np.concatenate([leaf.ravel() for name, leaf in named if name.startswith(part)] or [np.zeros(0)])
         for named in [list(zip(checkpoint["names"], checkpoint["leaves"], strict=True))]
@@ -232,17 +261,26 @@ def load(path: Path) -> Run:
     final = Point(
         cut(position), cut(lookahead), cut(velocity) if velocity.size else None, checkpoint["time"], checkpoint["step"]
     )
-    return Run(
-        None,
-        final,
-        checkpoint["status"],
-        checkpoint["message"],
-        checkpoint["gradients"],
-        checkpoint["seconds"],
-        checkpoint["compile_seconds"],
-        path,
-        config,
-    )
+    return _run(final, checkpoint, path, config)
+
+
+def _run(final: Point, about: dict[str, Any], path: Path, config: dict[str, Any], steps: int | None = None) -> Run:
+    names = ("status", "message", "gradients", "seconds", "compile_seconds")
+    told = {name: about[name] for name in names}
+    return Run(method=None, final=final, path=path, config=config, _steps=steps, **told)
+
+
+def is_logged(config: dict[str, Any]) -> bool:
+    """Whether a configuration is of a run that `tw.Recorder` logged from another loop."""
+    return config.get("run", {}).get("recorded", False)
+
+
+def logged_parameters(checkpoint: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The parameters of a recorder's checkpoint by path; the path of a single array is empty."""
+    return {
+        name.removeprefix("position").removeprefix("."): leaf
+        for name, leaf in zip(checkpoint["names"], checkpoint["leaves"], strict=True)
+    }
 
 
 def _recorded_structure(config: dict[str, Any]) -> Unravel:

@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 from ._chunk import advance, look, metric
 from ._curvature import largest_curvature
 from ._describe import describe
-from ._directory import Directory
+from ._directory import Directory, to_lines
 from ._errors import InputError, check_choice, check_count, check_number
 from ._interrupt import Interrupt
 from ._method import Method
@@ -383,7 +383,7 @@ class _Loop:
                 for name, column in columns.items():
                     store.setdefault(name, []).append(column)
         elif len(host["step"]):
-            self.directory.append((lambda: _lines(host)) if self.names else None, rows)
+            self.directory.append((lambda: to_lines(host)) if self.names else None, rows)
 
     def _finish(self) -> None:
         """The last row belongs to the final state."""
@@ -475,14 +475,3 @@ class _Loop:
 def _host_parts(state: State) -> dict[str, np.ndarray]:
     parts = {"position": to_host(state.position)[None]}
     return parts if state.velocity is None else parts | {"velocity": to_host(state.velocity)[None]}
-
-
-def _lines(host: dict[str, np.ndarray]) -> str:
-    names = list(host)
-    pattern = "{" + ", ".join(f'"{name}": %s' for name in names) + "}\n"
-    columns = [column.tolist() for column in host.values()]
-    text = "".join([pattern % row for row in zip(*columns, strict=True)])
-    if all(np.isfinite(column).all() for column in host.values()):
-        return text
-    # JSON has no NaN or infinity.
-    return text.replace(": nan", ": null").replace(": inf", ": null").replace(": -inf", ": null")

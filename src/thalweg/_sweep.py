@@ -58,6 +58,27 @@ class Sweep:
         """An array (n, ...) over the settings, folded to the shape of the grid."""
         return values.reshape(*self.shape, *values.shape[1:])
 
+    def to_xarray(self) -> Any:
+        """The sweep as an `xarray.Dataset`, for its own tools, netCDF and Zarr.
+
+        Returns:
+            losses, regimes and last positions over the hyperparameters (over `setting`, where they are no grid), the
+            seed and the step.
+
+        Raises:
+            InputError: xarray is missing.
+
+        >>> import thalweg as tw, jax.numpy as jnp
+        >>> rates = {"learning_rate": [0.5, 1.0, 2.5]}
+        >>> make = lambda learning_rate: tw.gradient_descent(lambda x: 0.5 * jnp.sum(x**2), learning_rate)
+        >>> dataset = tw.sweep(make, rates, jnp.ones(2), 20).to_xarray()
+        >>> dataset.loss.dims, dataset.loss.sel(learning_rate=0.5, seed=0, step=1).item()
+        (('learning_rate', 'seed', 'step'), 0.25)
+        """
+        from ._dataset import sweep_dataset
+
+        return sweep_dataset(self)
+
     def __repr__(self) -> str:
         finite = int(np.isfinite(self.final_loss).sum())
         best = ", ".join(f"{name}={value:.4g}" for name, value in self.best.items())

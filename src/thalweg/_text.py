@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ._compare import Comparison
+    from ._compare_runs import RunComparison
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -50,6 +51,22 @@ def comparison_table(comparison: "Comparison") -> "Table":
     title = f"To {comparison.criterion} {comparison.tolerance:g} of its start, at most {comparison.budget} gradients"
     columns = ("method", "settings", "gradients", "ms", "last loss", "regime", "stable up to", "predicted", "measured")
     return make_table(columns, rows, title)
+
+
+def runs_table(comparison: "RunComparison") -> "Table":
+    """Runs that were made, one a row; what they went down is told where it is not the same."""
+    differ = len({entry.objective for entry in comparison.entries}) > 1
+    rows = []
+    for entry in comparison.entries:
+        settings = ", ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in entry.hyperparameters.items())
+        gradients = str(entry.gradients) if entry.reached else f"> {entry.gradients}"
+        rows.append((
+            entry.name, *((entry.objective,) if differ else ()), entry.method, settings, gradients, entry.seconds,
+            entry.loss, entry.best, entry.regime, entry.status,
+        ))  # fmt: skip
+    columns = ("run", *(("objective",) if differ else ()), "method", "settings", "gradients", "seconds", "last loss",
+               "best loss", "regime", "status")  # fmt: skip
+    return make_table(columns, rows, f"To a {comparison.criterion} of {comparison.tolerance:g} of its start")
 
 
 def plain(table: "Table", width: int = 140) -> str:

@@ -94,3 +94,49 @@ def test_problems_of_ours(thalweg):
     (row,) = thalweg("compare", "rosenbrock", "-m", "nesterov", "--max-gradients", 60, "--json").rows
     assert np.isfinite(row["loss"])
     assert row["gradients"] <= 60
+
+
+@pytest.fixture
+def directories(thalweg):
+    """A run of ours and a recorded one."""
+    thalweg("run", "valleys:bowl", "--start", "valleys:x0", "-m", "momentum", "--learning-rate", 0.02, "--steps", 60,
+            "--out", "runs/ours")  # fmt: skip
+    with tw.Recorder("runs/mine", tw.Hyperparameters(0.1, 0.9), "digits, 2 layers") as recorder:
+        for k in range(10):
+            recorder.log(loss=10.0**-k)
+    return "runs/ours", "runs/mine"
+
+
+def test_run_directories_are_compared_as_they_are(thalweg, directories, place):
+    before = sorted(place.rglob("*"))
+    ours, mine = thalweg("compare", *directories, "--json").rows
+    assert sorted(place.rglob("*")) == before
+    assert (ours["name"], ours["method"], ours["objective"]) == ("runs/ours", "momentum", "valleys:bowl")
+    assert (mine["gradients"], mine["reached"], mine["best"], mine["status"]) == (3, True, 1e-9, "finished")
+    assert mine["hyperparameters"] == {"learning_rate": 0.1, "momentum": 0.9}
+    outcome = thalweg("compare", *directories, "--tolerance", 1e-5, "--report", "page.html")
+    assert outcome.out.startswith("To a loss of 1e-05 of its start")
+    assert outcome.err == "report: page.html\n"
+    assert "digits, 2 layers" in Path("page.html").read_text()
+    (alone,) = thalweg("compare", "runs/mine", "--json").rows
+    assert alone == mine
+
+
+def test_what_run_directories_do_not_take_is_one_line(thalweg, directories):
+    for arguments, message in (
+        (
+            (*directories, "--seeds", 3, "-m", "gd"),
+            "run directories are compared as they are; leave out --method, --seeds",
+        ),
+        (("digits", "runs/mine"), "digits is not a run directory: it holds no run.toml"),
+        (("runs/mine", "nowhere"), "nowhere is not a run directory: it holds no run.toml"),
+    ):
+        assert thalweg("compare", *arguments, status=2).err == f"error: {message}\n"
+
+
+def test_a_problem_of_ours_goes_before_a_directory_of_its_name(thalweg, directories, place):
+    (place / "runs" / "mine").rename(place / "rosenbrock")
+    (row,) = thalweg("compare", "rosenbrock", "-m", "gd:learning_rate=1e-4", "--max-gradients", 5, "--json").rows
+    assert row["method"] == "gradient_descent"
+    (row,) = thalweg("compare", "./rosenbrock", "--json").rows
+    assert row["method"] == "momentum"

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray
 
 import thalweg as tw
 
@@ -145,3 +146,50 @@ def test_resume_of_an_edited_objective_is_refused(thalweg, run, place, monkeypat
     outcome = thalweg("resume", "runs/mine", status=2)
     assert outcome.err.startswith("error: runs/mine was run with another configuration: start.loss was 20.5, is 40.5")
     assert outcome.err.count("\n") == 1
+
+
+@pytest.fixture
+def recorded(place):
+    """A run of somebody else's loop."""
+    with tw.Recorder("runs/mine", tw.Hyperparameters(0.1, 0.9), "digits, 2 layers") as recorder:
+        for k in range(4):
+            recorder.log(loss=2.0**-k, parameters={"w": np.ones(2)}, curvature=4.0 if k == 2 else None)
+    return recorder.run
+
+
+def test_list_and_show_a_recorded_run(thalweg, recorded):
+    (row,) = thalweg("list", "--json").rows
+    assert (row["objective"], row["method"], row["steps"]) == ("digits, 2 layers", "momentum", 4)
+    assert (row["loss"], row["status"], row["gradients"]) == (0.125, "finished", 4)
+    (row,) = thalweg("show", "runs/mine", "--json").rows
+    assert row["config"] == recorded.config
+    assert row["hyperparameters"] == {"learning_rate": 0.1, "momentum": 0.9}
+    outcome = thalweg("show", "runs/mine")
+    assert outcome.err == ""
+    assert "stability_margin" in outcome.out
+
+
+def test_export_of_a_recorded_run(thalweg, recorded):
+    thalweg("export", "runs/mine", "out.csv")
+    with open("out.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in rows] == [1.0, 0.5, 0.25, 0.125]
+    assert [row["curvature"] for row in rows] == ["nan", "nan", "4.0", "nan"]
+    thalweg("export", "runs/mine", "out.npz")
+    with np.load("out.npz") as arrays:
+        np.testing.assert_array_equal(arrays["metrics/loss"], recorded.metrics["loss"])
+
+
+def test_a_recorded_run_is_not_resumed_here(thalweg, recorded):
+    outcome = thalweg("resume", "runs/mine", status=2)
+    assert outcome.err.startswith("error: runs/mine was recorded from another loop; go on there with tw.Recorder(")
+
+
+@pytest.mark.parametrize(("name", "format"), [("out.nc", None), ("out.zarr", None), ("a", "netcdf"), ("b", "zarr")])
+def test_export_to_xarray_comes_back(name, format, thalweg, run):
+    outcome = thalweg("export", "runs/mine", name, *(() if format is None else ("--format", format)))
+    assert (outcome.out, outcome.err) == ("", f"wrote {name}\n")
+    engine = "zarr" if "zarr" in (format or name) else "h5netcdf"
+    with xarray.open_dataset(name, engine=engine) as opened:
+        xarray.testing.assert_identical(opened.load(), run.to_xarray())
+    assert thalweg("export", "runs/mine", name, "--format", "zarr", status=2).err.startswith(f"error: {name} exists")

@@ -166,3 +166,20 @@ def test_pyplot_knows_nothing_of_it(mixed, tmp_path):
     before, settings = plt.get_fignums(), dict(mpl.rcParams)
     mixed.report(tmp_path / "report.html")
     assert plt.get_fignums() == before and dict(mpl.rcParams) == settings
+
+
+def test_losses_of_several_runs_lie_in_one_picture(four, tmp_path):
+    with tw.Recorder(tmp_path / "mine") as recorder:
+        for value in (4.0, np.nan, 1.0):
+            recorder.log(loss=value)
+    runs = {"ours": four.runs["momentum"], "_mine": recorder.run}
+    ax = tw.plot.losses(runs, "gradients")
+    first, second = ax.lines
+    np.testing.assert_array_equal(first.get_ydata(), four.runs["momentum"].metrics["loss"])
+    np.testing.assert_array_equal(second.get_ydata(), [4.0, np.nan, 1.0])
+    assert second.get_xdata().tolist() == [0.0, 1.0, 2.0]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ours", " _mine (diverged)"]
+    assert first.get_color() != second.get_color() and ax.get_yscale() == "log"
+    assert tw.plot.losses({"mine": recorder.run}).get_yscale() == "linear"
+    with pytest.raises(tw.InputError, match="losses needs at least one run"):
+        tw.plot.losses({})

@@ -1,5 +1,6 @@
 """thalweg compare."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from ._output import new_directory, print_json, say, show
 from ._spec import NUMBER, TEXTS, Whole, complete, objective_and_start, parse_method, read_config, set_precision
 
 _METHODS = ("gradient_descent", "rk4", "momentum", "nesterov")
+_OF_RUNS = ("objective", "tolerance", "report")
 _OPTIONS = {
     "objective": str, "method": TEXTS, "start": str, "tolerance": NUMBER, "max_gradients": int, "seeds": int,
     "limits": bool, "out": str, "report": str, "precision": int,
@@ -17,7 +19,7 @@ _OPTIONS = {
 
 def compare(
     objective: str | None = None,
-    *,
+    *runs: str,
     method: Annotated[list[str] | None, Parameter(name=["--method", "-m"])] = None,
     start: str | None = None,
     tolerance: float | None = None,
@@ -33,17 +35,22 @@ def compare(
 ) -> None:
     """Run methods side by side: gradients to a tolerance, regime, predicted and measured stability limit.
 
+    Of run directories, ours or recorded ones, show what they hold, without running anything.
+
     Parameters
     ----------
     objective
-        A problem of ours (digits, breast-cancer, rosenbrock, ...) or module:function.
+        A problem of ours (digits, breast-cancer, rosenbrock, ...), module:function, or a run directory.
+    runs
+        More run directories.
     method
         NAME or NAME:learning_rate=0.1,momentum=0.9; repeat it. A step that is not given is half the method's stability
         limit at the start's curvature, less where that diverges. Default: gradient_descent, rk4, momentum, nesterov.
     start
         module:x0 or numbers such as 1.0,2.0; ours have their own.
     tolerance
-        On the gap to the minimum where it is known, else on the gradient norm, relative to the start [1e-3].
+        On the gap to the minimum where it is known, else on the gradient norm, relative to the start [1e-3]. Of run
+        directories on the gradient norm where all recorded it, else on the loss.
     max_gradients
         Budget of gradients for each method [600].
     seeds
@@ -63,11 +70,17 @@ def compare(
     json
         Print a list of objects.
     """
-    options = read_config(config, _OPTIONS)
     given = dict(
         objective=objective, method=method, start=start, tolerance=tolerance, max_gradients=max_gradients,
         seeds=seeds, limits=limits, out=out, report=report, precision=precision,
     )  # fmt: skip
+    if runs or _is_run(objective):
+        assert objective is not None
+        others = given | {"config": config, "progress": progress}
+        unused = [name for name, value in others.items() if name not in _OF_RUNS and value is not None]
+        _compare_directories((objective, *runs), unused, 1e-3 if tolerance is None else tolerance, report, json)
+        return
+    options = read_config(config, _OPTIONS)
     options |= {name: value for name, value in given.items() if value is not None}
     set_precision(options.get("precision", 64))
 
@@ -118,6 +131,34 @@ def compare(
     if page is not None:
         title = f"{options['objective']}: methods side by side"
         say(f"report: {result.report(Path(page), title=title)}")
+
+
+def _is_run(objective: str | None) -> bool:
+    """Whether an argument is a run directory; a problem of ours goes before a directory of its name."""
+    from .. import problems
+
+    return objective is not None and objective not in problems.names() and (Path(objective) / "run.toml").is_file()
+
+
+def _compare_directories(
+    paths: Sequence[str], unused: Sequence[str], tolerance: float, report: Path | None, json: bool
+) -> None:
+    import thalweg as tw
+
+    from .._errors import InputError
+
+    if unused:
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise InputError(f"run directories are compared as they are; leave out {told}")
+    result = tw.compare_runs(list(dict.fromkeys(paths)), tolerance)
+    if json:
+        print_json(result.as_list())
+    else:
+        from .._text import runs_table
+
+        show(runs_table(result))
+    if report is not None:
+        say(f"report: {result.report(report)}")
 
 
 def _labels(names: list[str]) -> list[str]:

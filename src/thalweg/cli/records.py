@@ -6,6 +6,8 @@ from typing import Any
 from ._output import print_json, print_table, say
 from ._spec import Whole, check_format, objective_and_start, set_precision
 
+_ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
+
 
 def resume(directory: Path, *, steps: Whole = None, progress: bool | None = None, json: bool = False) -> int:
     """Go on with a run that was stopped; the result is the one an uninterrupted run would have had.
@@ -22,11 +24,16 @@ def resume(directory: Path, *, steps: Whole = None, progress: bool | None = None
         Print a list of one object.
     """
     from .._errors import InputError
-    from .._record import read_config
+    from .._record import is_logged, read_config
     from .._table import find_row
     from .run import finish
 
     config = read_config(directory)
+    if is_logged(config):
+        raise InputError(
+            f"{directory} was recorded from another loop; go on there with tw.Recorder({str(directory)!r}, ..., "
+            "resume=True)"
+        )
     if "source" not in config:
         raise InputError(
             f"{directory} was begun from Python, not from the command line; "
@@ -108,29 +115,35 @@ def show(directory: Path, *, json: bool = False) -> None:
 
 
 def export(directory: Path, out: Path, *, format: str | None = None) -> None:
-    """Write a run's metrics as csv or json, or metrics and positions as npz.
+    """Write a run's metrics as csv or json, metrics and positions as npz, or all of it as netCDF or Zarr.
 
     Parameters
     ----------
     directory
         The run directory.
     out
-        The file to write.
+        The file to write; a directory for zarr.
     format
-        csv, json or npz [by the file's ending].
+        csv, json, npz, netcdf (ending nc) or zarr [by the file's ending].
     """
     from .._errors import InputError
     from .._record import Run
     from .._storage import write_atomically
 
-    chosen = format or out.suffix.lstrip(".")
-    check_format(chosen, ("csv", "json", "npz"))
+    ending = out.suffix.lstrip(".")
+    chosen = format or _ENDINGS.get(ending, ending)
+    check_format(chosen, ("csv", "json", "npz", "netcdf", "zarr"))
     if out.exists():
         raise InputError(f"{out} exists; choose another file")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is not a directory")
     result = Run.load(directory)
-    write_atomically(out, _exported(result, chosen))
+    if chosen in ("netcdf", "zarr"):
+        from .._dataset import write_dataset
+
+        write_dataset(result.to_xarray(), out, chosen)
+    else:
+        write_atomically(out, _exported(result, chosen))
     say(f"wrote {out}")
 
 
@@ -166,14 +179,15 @@ def _exported(result: Any, format: str) -> bytes:
 
 def summary(result: Any) -> dict[str, Any]:
     """A run in a row."""
-    config = result.config
+    from .._describe import told
+
     loss = result.metrics.get("loss")
-    source = config.get("source", {})
+    objective, method, hyperparameters = told(result)
     return {
         "path": str(result.path),
-        "objective": source.get("objective", config["objective"]["name"]),
-        "method": source.get("method", f"{config['method']['dynamics']} {config['method']['scheme']}"),
-        "hyperparameters": config["method"]["hyperparameters"],
+        "objective": objective,
+        "method": method,
+        "hyperparameters": hyperparameters,
         "status": result.status,
         "message": result.message,
         "steps": result.steps,

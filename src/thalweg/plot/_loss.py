@@ -1,5 +1,6 @@
 """Loss curves: of one run, and of methods side by side."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,40 @@ def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | 
     if shown.size and shown.min() > 0 and shown.max() > 10 * shown.min():
         ax.set_yscale("log")
     finish(ax, _AGAINST[against], "loss f")
+    return ax
+
+
+def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = None) -> Axes:
+    """Draw the losses of several runs, as they are.
+
+    Arguments:
+        runs: `tw.Run`s by name, of ours or recorded ones.
+        against: "steps", "gradients" or "time".
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        the Axes, one line a run in their order.
+
+    Raises:
+        InputError: no runs, one that kept no loss, `against` is unknown, or matplotlib is missing.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> f = lambda x: 0.5 * jnp.sum(x**2)
+    >>> runs = {f"{rate}": tw.run(tw.gradient_descent(f, rate), jnp.array([8.0]), 3) for rate in (0.5, 0.25)}
+    >>> [line.get_ydata().tolist() for line in tw.plot.losses(runs).lines]
+    [[32.0, 8.0, 2.0, 0.5], [32.0, 18.0, 10.125, 5.6953125]]
+    """
+    check_choice("against", against, _AGAINST)
+    if not runs:
+        raise InputError("losses needs at least one run")
+    drawn = {name: _losses(run, f"the run of {name}") for name, run in runs.items()}
+    ax = new_axes(ax)
+    for run, look in zip(runs.values(), styles(runs).values(), strict=True):
+        loss(run, ax, against, color=look.color, linestyle=look.linestyle, linewidth=1.6)
+    shown = np.concatenate([values[np.isfinite(values)] for values in drawn.values()])
+    falls = shown.size and shown.min() > 0 and shown.max() > 10 * shown.min()
+    ax.set_yscale("log" if falls else "linear")
+    legend_above(ax, ax.lines[-len(runs) :], [plain(name) + _remark(run, True) for name, run in runs.items()])
     return ax
 
 

@@ -1,0 +1,137 @@
+"""What is known of the motion in somebody else's loop, and how far it is from its stability limit."""
+
+import contextlib
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._conventions import Hyperparameters
+from ._describe import describe_method
+from ._errors import InputError, is_real
+from ._method import Method
+from ._probe import largest_stable_learning_rate, largest_stable_step
+from ._table import gradient_descent, momentum, nesterov
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+    r"""The method in a loop, as far as it was told.
+
+    Attributes:
+        about: its name and numbers, for run.toml.
+        make: makes the same motion as a method of ours; None where only names or numbers are known.
+        step_size: h in units of the law's time, or a schedule of it.
+        learning_rate: $\alpha$ at which one gradient moves the parameters at once; None where h is turned instead.
+        order: of the law.
+        weight: times the loop's learning rate it is the one above.
+        weight_decay: $\omega$, which the loop adds to every curvature.
+    """
+
+    about: dict[str, Any]
+    make: Callable[[], Method] | None = None
+    step_size: float | Callable[[int], Any] = 1.0
+    learning_rate: float | None = None
+    order: int = 1
+    weight: float = 1.0
+    weight_decay: float = 0.0
+
+    @property
+    def knob(self) -> str:
+        """What is turned in the loop: its column, if it is logged, is the one in use."""
+        return "step_size" if self.learning_rate is None else "learning_rate"
+
+    def interval(self, step: int, turned: float | None) -> float:
+        """Physical time of a step, the knob being at `turned` if that was logged; 1 where the law is not known."""
+        if self.make is None or turned is None:
+            return self._step_size(step)
+        if self.learning_rate is None:
+            return turned
+        # A step of the heavy ball goes as the root of its learning rate, one of gradient flow as the rate itself.
+        ratio = max(turned * self.weight / self.learning_rate, 0.0)
+        return self._step_size(step) * (math.sqrt(ratio) if self.order == 2 else ratio)
+
+    def margin(self, curvature: float, step: int, turned: float | None) -> float:
+        """The largest stable learning rate (or step size) over the one in use; NaN where there is no limit."""
+        total = curvature + self.weight_decay
+        used = turned
+        if self.learning_rate is not None:
+            used = self.learning_rate if used is None else used * self.weight
+        elif used is None:
+            used = self._step_size(step)
+        if not (total > 0.0 and used > 0.0):
+            return float("nan")
+        if self.learning_rate is not None:
+            return self._limit / total / used
+        with _apart():
+            return largest_stable_step(self._method, total) / used
+
+    @functools.cached_property
+    def _limit(self) -> float:
+        """The largest stable learning rate at curvature 1: a step depends on the product of both alone."""
+        with _apart():
+            return largest_stable_learning_rate(self._method, 1.0)
+
+    @functools.cached_property
+    def _method(self) -> Method:
+        assert self.make is not None
+        with _apart():
+            return self.make()
+
+    def _step_size(self, step: int) -> float:
+        return float(np.asarray(self.step_size(step) if callable(self.step_size) else self.step_size))
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[None]:
+    """In double precision, and on the CPU: the loop may fill an accelerator, where JAX would claim memory too."""
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        yield
+
+
+def as_motion(method: Any) -> Motion:
+    """What `tw.Recorder` was told of the method."""
+    if method is None:
+        return Motion({"name": "unknown", "hyperparameters": {}})
+    if isinstance(method, str):
+        return Motion({"name": method, "hyperparameters": {}})
+    if isinstance(method, Method):
+        rate = None if callable(method.step_size) else method.hyperparameters.get("learning_rate")
+        size: Any = method.step_size if callable(method.step_size) else float(np.asarray(method.step_size))
+        return Motion(describe_method(method), lambda: method, size, rate, method.dynamics.order)
+    if isinstance(method, Hyperparameters):
+        return _of_hyperparameters(method)
+    if not isinstance(method, Mapping):
+        raise InputError(
+            "method must be tw.Hyperparameters, a tw.Method, a name or a dictionary of numbers such as "
+            f"{{'learning_rate': 0.1}}, but is {method!r}"
+        )
+    for name, value in method.items():
+        if not isinstance(name, str) or not (isinstance(value, str | bool) or (is_real(value) and np.ndim(value) == 0)):
+            raise InputError(f"method must hold one number (or text) by name, but method[{name!r}] is {value!r}")
+    numbers = {name: value if isinstance(value, str | bool | int) else float(value) for name, value in method.items()}
+    name = str(numbers.pop("name", "unknown"))
+    return Motion({"name": name, "hyperparameters": numbers})
+
+
+def _of_hyperparameters(h: Hyperparameters) -> Motion:
+    if not h.momentum:
+        name, order, step = "gradient_descent", 1, h.scale
+    else:
+        name, order, step = "nesterov" if h.nesterov else "momentum", 2, float(h.physical().step)
+
+    def make() -> Method:
+        if not h.momentum:
+            return gradient_descent(None, h.scale)
+        return (nesterov if h.nesterov else momentum)(None, h.scale, h.momentum)
+
+    defaults = {field.name: field.default for field in dataclasses.fields(h)}
+    always = ("learning_rate", "momentum")
+    given = {k: v for k, v in dataclasses.asdict(h).items() if k in always or v != defaults[k]}
+    numbers = {k: v if isinstance(v, str | int) else float(v) for k, v in given.items()}
+    about = {"name": name, "hyperparameters": numbers}
+    return Motion(about, make, step, h.scale, order, h.scale / h.learning_rate, h.weight_decay)

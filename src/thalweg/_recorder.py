@@ -1,0 +1,444 @@
+"""A run directory of ours, written from inside somebody else's loop."""
+
+import atexit
+import collections
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._capture import copied, norm, number, numbers, to_host
+from ._directory import Directory, environment, to_lines
+from ._errors import InputError, check_count
+from ._margin import as_motion
+from ._record import Run, is_logged, logged_parameters, read_config, read_metrics
+
+# Rows are written so long after the first of them was logged, together.
+_FLUSH_SECONDS = 0.5
+_CHECKPOINT_SECONDS = 2.0
+# Writing checkpoints takes at most this share of the time, however many the parameters.
+_CHECKPOINT_SHARE = 0.05
+# A loop that is so many rows ahead of its own results waits for them.
+_ROWS_AHEAD = 100_000
+_OURS = ("step", "time", "curvature", "stability_margin")
+
+
+class Recorder:
+    r"""Log a training loop of optax, torch or anything else to a run directory of ours.
+
+    What `log` is given is captured at once and read, formatted and written by a thread, so that the loop does not
+    wait for a device. Rows are on disk within a second; what was written outlives a crash.
+
+    Arguments:
+        path: the directory; it must be empty or not be there yet.
+        method: `tw.Hyperparameters`, a `tw.Method`, a name, or a dictionary of numbers (and texts, of which "name"
+            is the method's); None where nothing is known of it.
+        objective: what is trained, in words.
+        curvature: a function that returns the largest curvature at the loop's parameters of the moment; it is
+            called by `log` itself.
+        curvature_every: steps between two calls of it.
+        gradients_per_step: gradients the loop takes in a step; the method's own, else 1.
+        resume: append to the recorded run in `path`, if there is one; `step` tells where to go on.
+
+    Attributes:
+        step: the step that the next `log` belongs to.
+        path: the directory.
+
+    Raises:
+        InputError: before anything is written, with one line that says what is wrong.
+        RecordError: the directory could not be written.
+
+    >>> import tempfile
+    >>> import thalweg as tw
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with tw.Recorder(f"{folder}/mine", method=tw.Hyperparameters(0.5), objective="a bowl") as recorder:
+    ...         x = 8.0
+    ...         for _ in range(3):
+    ...             recorder.log(loss=0.5 * x**2, gradient=x, curvature=1.0)
+    ...             x -= 0.5 * x
+    ...     run = tw.Run.load(f"{folder}/mine")
+    ...     run.status, run.metrics["loss"].tolist(), run.metrics["stability_margin"].round(9).tolist()
+    ('finished', [32.0, 8.0, 2.0], [4.0, 4.0, 4.0])
+    """
+
+    def __init__(
+        self,
+        path: Any,
+        method: Any = None,
+        objective: str = "unnamed",
+        *,
+        curvature: Callable[[], Any] | None = None,
+        curvature_every: int = 100,
+        gradients_per_step: int | None = None,
+        resume: bool = False,
+    ) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise InputError(f"path must be that of a directory, but is {path!r}")
+        if not isinstance(objective, str):
+            raise InputError(f"objective must be a few words, such as 'digits, 2 layers', but is {objective!r}")
+        if not isinstance(resume, bool):
+            raise InputError(f"resume must be True or False, but is {resume!r}")
+        if curvature is not None and not callable(curvature):
+            raise InputError(
+                f"curvature must be a function without arguments that returns a number, but is {curvature!r}; "
+                "a number of the moment goes to log(curvature=)"
+            )
+        self.path = Path(path)
+        self.step = 0
+        self._motion = as_motion(method)
+        self._every = check_count("curvature_every", curvature_every)
+        self._curvature = curvature
+        if curvature is not None:
+            self._check_margin()
+        each, at_start = (1 if gradients_per_step is None else check_count("gradients_per_step", gradients_per_step)), 0
+        if gradients_per_step is None and hasattr(method, "gradients_per_step"):
+            each, at_start = method.gradients_per_step, method.gradients_at_start
+        self._gradients = (each, at_start)
+        self._columns: tuple[str, ...] = ()
+        self._rows: collections.deque[Any] = collections.deque()
+        self._draining = self._closed = self._free = False
+        self._closing = threading.Event()
+        self._status, self._message = "running", ""
+        self._run: Run | None = None
+        # The newest parameters that were logged: the rest is forgotten.
+        self._newest: collections.deque[tuple[list[str], list[Any], int]] = collections.deque(maxlen=1)
+        # What the writer's thread knows: steps and time of the rows on disk, the row since which a step has lasted
+        # alike (its step, its time, what a step lasts), the first loss that is not finite, the parameters.
+        self._steps, self._time = 0, 0.0
+        self._anchor: tuple[int, float, float] | None = None
+        self._margins = curvature is not None
+        self._bad: int | None = None
+        self._kept: tuple[list[str], list[np.ndarray], int, float] | None = None
+        self._begun, self._seconds_before = time.perf_counter(), 0.0
+        self._saved, self._interval = time.perf_counter(), _CHECKPOINT_SECONDS
+        self._open(objective, resume)
+
+    def _open(self, objective: str, resume: bool) -> None:
+        config = {
+            "run": {"recorded": True, "version": _version()},
+            "method": self._motion.about,
+            "objective": {"name": objective},
+        }
+        self._directory = Directory(self.path)
+        if resume and (self.path / "run.toml").exists():
+            if not is_logged(read_config(self.path)):
+                raise InputError(
+                    f"{self.path} holds a run of tw.run, not a recorded one; "
+                    "go on with tw.run(..., out=..., resume=True)"
+                )
+            self._restore(self._directory.reopen(config, keep_rows=True))
+        else:
+            # A loop of torch is not to make JAX take hold of the devices.
+            self._directory.create(config, environment(backend="torch" not in sys.modules))
+        try:
+            self._save()
+        except OSError as error:
+            raise self._directory.failure(error) from error
+        atexit.register(self._forgotten)
+
+    def _restore(self, checkpoint: dict[str, Any] | None) -> None:
+        if checkpoint is not None:
+            named = logged_parameters(checkpoint)
+            names = [f"position.{name}" if name else "position" for name in named]
+            if named:
+                self._kept = (names, list(named.values()), checkpoint["position_step"], checkpoint["time"])
+            self._seconds_before = checkpoint["seconds"]
+        metrics = self._read_back()
+        self._bad = None if checkpoint is None else checkpoint["not_finite"]
+        if self._bad is None and "loss" in metrics:
+            # In rows that the checkpoint knows, null is a loss that was not given.
+            later = metrics["step"] >= (0 if checkpoint is None else checkpoint["step"])
+            bad = np.flatnonzero(later & ~np.isfinite(metrics["loss"]))
+            self._bad = int(metrics["step"][bad[0]]) if bad.size else None
+        self._free = True
+
+    def _read_back(self) -> dict[str, np.ndarray]:
+        """Take up what the rows on disk say, and return them."""
+        metrics = read_metrics(self.path)
+        self._columns = tuple(name for name in metrics if name not in _OURS)
+        self._margins = self._margins or "curvature" in metrics
+        self._anchor, self._steps, self._time = None, 0, 0.0
+        if metrics:
+            last, self._time = int(metrics["step"][-1]), float(metrics["time"][-1])
+            turned = metrics[self._motion.knob][-1] if self._motion.knob in metrics else None
+            self._anchor = (last, self._time, self._motion.interval(last, turned))
+            self._steps = last + 1
+        self.step = self._steps
+        return metrics
+
+    def log(
+        self,
+        *,
+        step: Any = None,
+        gradient: Any = None,
+        update: Any = None,
+        parameters: Any = None,
+        curvature: Any = None,
+        **scalars: Any,
+    ) -> None:
+        r"""Log a row: what belongs to the state before a step.
+
+        A scalar is a Python number, or an array of NumPy, JAX or torch of one element, on any device; None where
+        there is none this time. Every call gives the same ones.
+
+        Arguments:
+            step: which step; the one after the last if None.
+            gradient: a tree of arrays, or tensors of torch (those that are None are left out); its norm is logged
+                as `gradient_norm`.
+            update: likewise, what the optimizer adds to the parameters, as `update_norm`.
+            parameters: a tree of arrays, a `state_dict` or named tensors; the last ones given are kept as
+                `Run.final`. They are copied at every call that gives them. Given alone, as after the loop, they make
+                no row.
+            curvature: the largest curvature at the parameters, now and then; logged beside the stability margin, the
+                largest stable learning rate over the one in use.
+            scalars: `loss`, and whatever else. A `learning_rate` is the one in use.
+
+        Raises:
+            InputError: a value of another kind, other columns than before, or a recorder that is closed. Nothing of
+                the row is written then.
+            RecordError: the directory could not be written.
+        """
+        if self._closed:
+            raise InputError(f"the recorder of {self.path} is closed; go on with tw.Recorder(..., resume=True)")
+        self._guarded(self._directory.check)
+        at = self.step if step is None else self._check_step(step)
+        values = {name: number(name, value) for name, value in scalars.items()}
+        for name, tree in (("gradient", gradient), ("update", update)):
+            if tree is not None:
+                if f"{name}_norm" in values:
+                    raise InputError(f"{name}_norm is computed from {name}=; give one of them")
+                values[f"{name}_norm"] = norm(name, tree)
+        if not values and parameters is not None and step is None and curvature is None:
+            self._newest.append((*copied(parameters), at))
+            return
+        if not values or tuple(values) != self._columns:
+            self._check_columns(values)
+        if curvature is not None:
+            self._check_margin()
+            curvature = number("curvature", curvature)
+        elif self._curvature is not None and at % self._every == 0:
+            curvature = number("what curvature() returns", self._curvature())
+        newest = None if parameters is None else copied(parameters)
+        if self._free and at < self.step:
+            self._forget(at)
+        self._columns = self._columns or tuple(values)
+        self._free = False
+        self.step = at + 1
+        if newest is not None:
+            self._newest.append((*newest, at))
+        self._rows.append((at, values, curvature))
+        if not self._draining:
+            self._draining = True
+            self._guarded(lambda: self._directory.submit(self._drain))
+        if len(self._rows) > _ROWS_AHEAD:
+            self._wait()
+
+    @property
+    def run(self) -> Run:
+        """The run as it is on disk."""
+        return Run.load(self.path) if self._run is None else self._run
+
+    def close(self, status: str = "finished", message: str | None = None) -> Run:
+        """Write what is left, and end the run; a second call changes nothing.
+
+        Arguments:
+            status: how it ended; "not finite" where a loss was not, if this says "finished".
+            message: what happened, in a line.
+
+        Returns:
+            the `Run`.
+
+        Raises:
+            RecordError: the directory could not be written.
+        """
+        if self._run is not None:
+            return self._run
+        if not self._closed:
+            self._closed = True
+            atexit.unregister(self._forgotten)
+            self._closing.set()
+            self._guarded(lambda: self._directory.submit(lambda: self._end(status, message)))
+        self._directory.close()
+        self._run = Run.load(self.path)
+        return self._run
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        del trace
+        if kind is None or error is None or (isinstance(error, SystemExit) and not error.code):
+            self.close()
+            return
+        if issubclass(kind, KeyboardInterrupt):
+            status, message = "interrupted", f"interrupted after {_steps(self.step)}"
+        else:
+            told = " ".join(str(error).split())
+            status = "failed"
+            message = f"failed after {_steps(self.step)}: {kind.__name__}{': ' if told else ''}{told}"
+        try:
+            self.close(status, message)
+        except (OSError, InputError):
+            # What ended the loop is what its owner must see.
+            return
+
+    def __repr__(self) -> str:
+        return f"Recorder({str(self.path)!r}, {'closed' if self._closed else 'open'} after {_steps(self.step)})"
+
+    # What `log` checks.
+
+    def _check_step(self, step: Any) -> int:
+        at = check_count("step", step, at_least=0)
+        if at < self.step and not self._free:
+            raise InputError(f"step must be greater than that of the row before, {self.step - 1}, but is {at}")
+        return at
+
+    def _check_columns(self, values: dict[str, Any]) -> None:
+        if not values:
+            raise InputError("log needs at least one number, such as loss=")
+        if not self._columns:
+            for name in values:
+                if name in _OURS:
+                    raise InputError(f"{name} is a column of the recorder's own; log yours under another name")
+            return
+        missing = [name for name in self._columns if name not in values]
+        new = [name for name in values if name not in self._columns]
+        if missing or new:
+            told = [f"{', '.join(names)} {word}" for names, word in ((missing, "missing"), (new, "new")) if names]
+            known = ", ".join(self._columns)
+            raise InputError(
+                f"every call of log gives the same columns ({known}), but here {' and '.join(told)}; "
+                "give None where there is no value"
+            )
+
+    def _check_margin(self) -> None:
+        if self._motion.make is None:
+            raise InputError("a stability margin needs to know the method: give tw.Hyperparameters or a tw.Method")
+
+    def _guarded(self, job: Callable[[], None]) -> None:
+        """Whatever has gone wrong ends the recorder."""
+        try:
+            job()
+        except BaseException:
+            self._closed = True
+            atexit.unregister(self._forgotten)
+            raise
+
+    def _wait(self) -> None:
+        # Once more: Ctrl-C may have come between a row and the drain it asks for.
+        self._guarded(lambda: self._directory.submit(self._drain))
+        while len(self._rows) > _ROWS_AHEAD // 2:
+            self._guarded(self._directory.check)
+            time.sleep(0.01)
+
+    def _forget(self, step: int) -> None:
+        """Leave out rows on disk from a step on: the loop goes on from an older state of its own."""
+        self._directory.cut_metrics(step)
+        columns = self._columns
+        self._read_back()
+        self._columns = columns
+        if self._bad is not None and self._bad >= step:
+            self._bad = None
+
+    def _forgotten(self) -> None:
+        self.close("interrupted", f"the program ended after {_steps(self.step)} without closing the recorder")
+
+    # What the writer's thread does.
+
+    def _drain(self) -> None:
+        self._closing.wait(_FLUSH_SECONDS)
+        # Before the rows are taken: one that is logged later starts a drain of its own.
+        self._draining = False
+        self._write()
+        if time.perf_counter() - self._saved >= self._interval:
+            self._save()
+
+    def _write(self) -> None:
+        rows = [self._rows.popleft() for _ in range(len(self._rows))]
+        if not rows:
+            return
+        names = list(self._columns)
+        steps = [step for step, _, _ in rows]
+        flat = numbers([values[name] for _, values, _ in rows for name in names])
+        columns = {name: flat[i :: len(names)] for i, name in enumerate(names)}
+        curvatures = [curvature for _, _, curvature in rows]
+        turned: list[Any] = columns.get(self._motion.knob) or [None] * len(rows)
+        table: dict[str, Any] = {"step": np.array(steps), "time": np.array(self._times(steps, turned))}
+        table |= {name: np.array(column, float) for name, column in columns.items()}
+        self._margins = self._margins or any(curvature is not None for curvature in curvatures)
+        if self._margins:
+            found = numbers(curvatures)
+            margins = [
+                float("nan") if given is None else self._motion.margin(value, step, knob)
+                for given, value, step, knob in zip(curvatures, found, steps, turned, strict=True)
+            ]
+            table |= {"curvature": np.array(found), "stability_margin": np.array(margins)}
+        if self._bad is None and "loss" in columns:
+            given = np.array([values["loss"] is not None for _, values, _ in rows])
+            bad = np.flatnonzero(given & ~np.isfinite(table["loss"]))
+            self._bad = steps[bad[0]] if bad.size else None
+        self._directory.write_lines(to_lines(table))
+        self._steps, self._time = steps[-1] + 1, float(table["time"][-1])
+
+    def _times(self, steps: list[int], turned: list[float | None]) -> list[float]:
+        """Physical time of every row: what a step lasts holds from its row to the next."""
+        times = []
+        for step, knob in zip(steps, turned, strict=True):
+            lasts = self._motion.interval(step, knob)
+            anchor, since, before = self._anchor or (0, 0.0, lasts)
+            now = since + (step - anchor) * before
+            # While nothing changes, time is a product, which rounds once.
+            if self._anchor is None or lasts != before:
+                self._anchor = (anchor, since, before) if lasts == before else (step, now, lasts)
+            times.append(now)
+        return times
+
+    def _save(self) -> None:
+        begun = time.perf_counter()
+        if self._newest:
+            names, leaves, at = self._newest.popleft()
+            arrays = [to_host(leaf) for leaf in leaves]
+            anchor, since, lasts = self._anchor or (0, 0.0, 0.0)
+            names = [f"position.{name}" if name else "position" for name in names]
+            self._kept = (names, arrays, at, since + (at - anchor) * lasts)
+        names, arrays, at, then = self._kept or ([], [], self._steps, self._time)
+        each, at_start = self._gradients
+        extra = {
+            "names": names,
+            "status": self._status,
+            "message": self._message or f"logged {_steps(self._steps)} so far",
+            "time": then,
+            "position_step": at,
+            "not_finite": self._bad,
+            "gradients": at_start + self._steps * each if self._steps else 0,
+            "seconds": self._seconds_before + begun - self._begun,
+            "compile_seconds": 0.0,
+        }
+        self._directory.write_checkpoint(arrays, self._steps, extra)
+        self._saved = time.perf_counter()
+        self._interval = max(_CHECKPOINT_SECONDS, (self._saved - begun) / _CHECKPOINT_SHARE)
+
+    def _end(self, status: str, message: str | None) -> None:
+        self._write()
+        broken = "" if self._bad is None else f"the loss became not finite at step {self._bad}"
+        if status == "finished" and broken:
+            status, message = "not finite", message or broken
+        elif broken:
+            message = f"{message or status}; {broken}"
+        self._status, self._message = status, message or f"logged {_steps(self.step)}"
+        self._save()
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'' if count == 1 else 's'}"
+
+
+def _version() -> str:
+    from . import __version__
+
+    return __version__
