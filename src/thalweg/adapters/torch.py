@@ -12,9 +12,10 @@ from .._method import Method
 from ..schemes import Lookahead
 from ._linear import in_double, linear_first_step, linear_step
 from ._tensors import Part, Plan, plain
+from ._torch_curvature import largest_curvature
 from ._torch_dictionary import ConstantFriction, after_change, from_torch, retune
 
-__all__ = ["ConstantFriction", "Optimizer", "from_torch", "retune"]
+__all__ = ["ConstantFriction", "Optimizer", "from_torch", "largest_curvature", "retune"]
 
 _RATES = ("learning_rate", "step_size")
 # A rate of 0, with which schedules begin and end: a step as small as this moves nothing.
