@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from .._errors import InputError
 from ._factory import Signature
 from ._report import Example
-from ._search import Draw, draws, search
+from ._search import Draw, Space, search, smallest
 from ._walk import AbstractFramework, Walk, first_line
 
 ROUNDING = 1e-12
@@ -65,35 +66,43 @@ class Bench:
             return f"{', '.join(f'{k}={v}' for k, v in settings.items())} raised {first_line(error)}"
         return None
 
-    def draws(self, least: int = 1, settings: list[dict[str, Any]] | None = None, **options: Any) -> Any:
-        """A strategy for examples of at least so many steps."""
-        return draws(settings or self.catalogue, (least, self.steps), **options)
+    def draws(self, least: int = 1, settings: list[dict[str, Any]] | None = None, **options: Any) -> Space:
+        """Examples of at least so many steps."""
+        return Space(settings or self.catalogue, (least, self.steps), **options)
 
-    def search(self, strategy: Any, fault: Callable[[Draw], Fault | None], examples: int | None = None) -> Fault | None:
+    def search(self, space: Space, fault: Callable[[Draw], Fault | None], examples: int | None = None) -> Fault | None:
         """The fault of the smallest example that has one."""
-        found = search(strategy, fault, examples=examples or self.examples, seed=self.seed)
-        return None if found is None else found[1]
+
+        def guarded(draw: Draw) -> Fault | None:
+            try:
+                return fault(draw)
+            except InputError:
+                raise
+            except Exception as error:
+                return raised(Walk(draw.settings, draw.start, draw.gradients), error)
+
+        return smallest(space, guarded, examples=examples or self.examples, seed=self.seed)
 
     def alike(
         self,
-        strategy: Any,
+        space: Space,
         pair: Callable[[Draw], tuple[Walk, Walk]],
         tolerance: float | None = None,
         examples: int | None = None,
     ) -> Fault | None:
         """Where the second walk leaves the first: by a bit, or by more than the tolerance."""
-        return self.search(strategy, lambda draw: self.parted(*pair(draw), tolerance), examples)
+        return self.search(space, lambda draw: self.parted(*pair(draw), tolerance), examples)
 
     def parted(self, first: Walk, second: Walk, tolerance: float | None) -> Fault | None:
         """The second walk up to the step where it is no longer as the first."""
         try:
             expected = self.framework.follow(first)
         except Exception as error:
-            return Fault(first, "a step", f"raised {first_line(error)}")
+            return raised(first, error)
         try:
             found = self.framework.follow(second)
         except Exception as error:
-            return Fault(second, expected[-1].tolist(), f"raised {first_line(error)}")
+            return raised(second, error, expected[-1].tolist())
         step = first_parting(expected, found, tolerance)
         if step is None:
             return None
@@ -101,7 +110,7 @@ class Bench:
 
     def different(
         self,
-        strategy: Any,
+        space: Space,
         pair: Callable[[Draw], tuple[Walk, Walk]],
         expected: Callable[[Walk, Walk], str],
         measure: Callable[[np.ndarray], np.ndarray] = lambda path: path,
@@ -111,17 +120,20 @@ class Bench:
         def same(draw: Draw) -> Fault | None:
             first, second = pair(draw)
             try:
-                paths = [measure(self.framework.follow(walk)) for walk in (first, second)]
+                one, two = (measure(self.framework.follow(walk)) for walk in (first, second))
             except Exception as error:
-                return Fault(second, "a step", f"raised {first_line(error)}")
-            if first_parting(*paths, ROUNDING) is not None:
+                return raised(second, error)
+            if first_parting(one, two, ROUNDING) is not None:
                 return None
-            return Fault(second, expected(first, second), paths[1][-1].tolist())
+            return Fault(second, expected(first, second), two[-1].tolist())
 
-        apart = search(
-            strategy, lambda draw: None if same(draw) else draw, examples=self.examples, seed=self.seed, smallest=False
-        )
-        return None if apart is not None else self.search(strategy, same)
+        apart = search(space, lambda draw: None if same(draw) else draw, examples=self.examples, seed=self.seed)
+        return None if apart is not None else self.search(space, same)
+
+
+def raised(walk: Walk, error: Exception, expected: Any = "a step") -> Fault:
+    """An optimizer that raises."""
+    return Fault(walk, expected, f"raised {first_line(error)}")
 
 
 def first_parting(expected: np.ndarray, found: np.ndarray, tolerance: float | None) -> int | None:

@@ -145,7 +145,7 @@ def _made(factory: Callable, signature: Signature, framework: str | None) -> Any
         if not signature.parameters:
             raise InputError(f"factory {signature.name} must take the parameters first, as torch.optim.SGD does")
         _load("torch")
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         arguments: tuple[Any, ...] = ([torch.nn.Parameter(torch.ones(1, dtype=torch.float64))],)
     else:

@@ -3,7 +3,7 @@
 import contextlib
 from typing import Any, ClassVar
 
-import keras
+import keras  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 from ._walk import AbstractFramework, AbstractWalker, Walk, call, listed
@@ -44,7 +44,7 @@ class KerasWalker(AbstractWalker):
         saved: dict[str, Any] = {}
         self.optimizer.save_own_variables(saved)
         new = KerasWalker(self.framework, self.walk, [_numbers(variable) for variable in self.variables])
-        new.optimizer.load_own_variables({name: np.array(value) for name, value in saved.items()})
+        new.optimizer.load_own_variables({name: np.asarray(value).copy() for name, value in saved.items()})
         return new
 
     def set_rate(self, rate: float | int) -> None:

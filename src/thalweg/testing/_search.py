@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._errors import InputError
@@ -15,7 +15,7 @@ POSITIVE = (1.0, 2.0, 0.5, 3.0, 1024.0)
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """What an example is made of. Lists are as long as the longest example; `taken` cuts them."""
+    """What an example is made of."""
 
     dimension: int
     steps: int
@@ -28,22 +28,15 @@ class Draw:
 def need_hypothesis() -> Any:
     """The module, or one line."""
     try:
-        import hypothesis
+        import hypothesis  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         raise InputError("thalweg.testing needs hypothesis: pip install 'thalweg[testing]'") from None
     return hypothesis
 
 
-def draws(
-    settings: list[dict[str, Any]],
-    steps: tuple[int, int],
-    *,
-    dimensions: tuple[int, int] = (1, 3),
-    numbers: tuple[float, ...] = NUMBERS,
-    first: tuple[float, ...] | None = None,
-    extra: Any = None,
-) -> Any:
-    """A strategy for examples.
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """Where examples are drawn from.
 
     Arguments:
         settings: to choose from, the simplest first.
@@ -53,45 +46,68 @@ def draws(
         first: for the first gradient, if others.
         extra: function of the number of steps that gives a strategy for something more.
     """
-    st = need_hypothesis().strategies
 
-    @st.composite
-    def strategy(draw: Any) -> Draw:
-        dimension, count = draw(st.integers(*dimensions)), draw(st.integers(*steps))
-        vector = st.tuples(*[st.sampled_from(numbers)] * dimension)
-        begin = st.tuples(*[st.sampled_from(first or numbers)] * dimension)
-        gradients = draw(st.tuples(begin, *[vector] * (count - 1)))
-        chosen = draw(st.sampled_from(settings))
-        return Draw(dimension, count, chosen, draw(vector), gradients, draw(extra(count)) if extra else None)
+    settings: list[dict[str, Any]]
+    steps: tuple[int, int]
+    dimensions: tuple[int, int] = (1, 3)
+    numbers: tuple[float, ...] = NUMBERS
+    first: tuple[float, ...] | None = None
+    extra: Callable[[int], Any] | None = None
 
-    return strategy()
+    def strategy(self) -> Any:
+        """Of hypothesis; what it draws makes a `Draw`."""
+        st = need_hypothesis().strategies
+
+        @st.composite
+        def drawn(draw: Any) -> Any:
+            dimension, steps = draw(st.integers(*self.dimensions)), draw(st.integers(*self.steps))
+            vector = st.tuples(*[st.sampled_from(self.numbers)] * dimension)
+            begin = st.tuples(*[st.sampled_from(self.first or self.numbers)] * dimension)
+            settings, extra = draw(st.sampled_from(self.settings)), draw(self.extra(steps)) if self.extra else None
+            # Not yet a Draw: a type checker of its fields may be random, which hypothesis refuses within a strategy.
+            return dimension, steps, settings, draw(vector), draw(st.tuples(begin, *[vector] * (steps - 1))), extra
+
+        return drawn()
+
+    def by_size(self) -> Iterator["Space"]:
+        """Its parts of one dimension and one number of steps, the smallest first."""
+        for dimension in range(self.dimensions[0], self.dimensions[1] + 1):
+            for steps in range(self.steps[0], self.steps[1] + 1):
+                yield dataclasses.replace(self, dimensions=(dimension, dimension), steps=(steps, steps))
 
 
-def search(
-    strategy: Any, fault: Callable[[Any], Any], *, examples: int, seed: int, smallest: bool = True
-) -> tuple[Any, Any] | None:
-    """The smallest draw that is at fault, with what `fault` says of it; None if there is none.
+def smallest(space: Space, fault: Callable[[Draw], Any], *, examples: int, seed: int) -> Any:
+    """What `fault` says of the smallest draw that is at fault; None if there is none.
 
     Arguments:
-        strategy: of the draws.
+        space: of the draws.
         fault: None where nothing is wrong, else what is.
         examples: how many to try.
         seed: of the draws.
-        smallest: shrink; else the first one found.
     """
+    found = search(space, fault, examples=examples, seed=seed)
+    if found is None:
+        return None
+    # Size by size, since shrinking alone may not get from a fault in the last place to the same in the first.
+    parts = (search(part, fault, examples=examples, seed=seed, shrink=True) for part in space.by_size())
+    return next((part for part in parts if part is not None), found)
+
+
+def search(space: Space, fault: Callable[[Draw], Any], *, examples: int, seed: int, shrink: bool = False) -> Any:
+    """What `fault` says of a draw that is at fault, the first or one that is shrunk; None if there is none."""
     hypothesis = need_hypothesis()
-    phases = (hypothesis.Phase.generate, *((hypothesis.Phase.shrink,) if smallest else ()))
+    phases = (hypothesis.Phase.generate, *((hypothesis.Phase.shrink,) if shrink else ()))
     settings = hypothesis.settings(max_examples=examples, database=None, deadline=None, phases=phases)
     last: list[Any] = []
 
     def at_fault(drawn: Any) -> bool:
-        said = fault(drawn)
+        said = fault(Draw(*drawn))
         if said is not None:
-            last[:] = [(drawn, said)]
+            last[:] = [said]
         return said is not None
 
     try:
-        hypothesis.find(strategy, at_fault, settings=settings, random=random.Random(seed))
+        hypothesis.find(space.strategy(), at_fault, settings=settings, random=random.Random(seed))
     except hypothesis.errors.NoSuchExample:
         return None
     except hypothesis.errors.Flaky:

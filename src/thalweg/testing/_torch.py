@@ -4,7 +4,7 @@ import io
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
+import torch  # pyright: ignore[reportMissingImports]
 
 from ._walk import AbstractFramework, AbstractWalker, Walk, call, listed
 
