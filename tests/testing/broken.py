@@ -433,7 +433,7 @@ CASES = {
     ),
     "optax: updates widened": Case(widened, {"bf16": (1, 1)}),
     "optax: a buffer in a closure": Case(
-        buffer_in_a_closure, {"resume": (1, 2), "compiled": (1, 1), "scan": (1, 2), "vmap": (1, 2)}
+        buffer_in_a_closure, {"resume": (1, 2), "compiled": (1, 2), "scan": (1, 2), "vmap": (1, 2)}
     ),
     "optax: a state that grows": Case(growing, {"scan": (1, 1), "resume": (1, 2)}),
     "optax: a counter that becomes a float": Case(counter_of_floats, {"scan": (1, 1)}),

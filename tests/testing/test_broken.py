@@ -44,6 +44,7 @@ PASTED = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # keras asks NumPy for copies
 @pytest.mark.parametrize(("case", "check"), PASTED)
 def test_the_example_shows_it_when_pasted(case, check, report_of):
     example = report_of(case)[check].example
@@ -67,7 +68,10 @@ def test_the_example_shows_it_when_pasted(case, check, report_of):
             np.testing.assert_allclose(x, example.expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("case", SOUND)
+SLOW = {"optax.adam", "torch.optim.SGD, a method", "keras.optimizers.SGD, a method"}
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] if c in SLOW else []) for c in SOUND])
 def test_a_sound_optimizer_passes(case):
     factory, reference = SOUND[case]
     report = tw.testing.check_optimizer(factory, reference=reference, examples=12)

@@ -73,18 +73,20 @@ class Keras(AbstractFramework):
         single = walk.parts == "one"
         dtype = f'"{walk.dtype}"'
         tensor = f"keras.ops.convert_to_tensor({{}}, {dtype})"
+        compiled = walk.mode == "compiled"
         lines = [
             f"x = keras.Variable({list(walk.start)}, dtype={dtype})"
             if single
             else f"xs = [keras.Variable([x], dtype={dtype}) for x in {list(walk.start)}]",
             made,
             f"optimizer.build({'[x]' if single else 'xs'})",
+            *(["apply = jax.jit(optimizer.stateless_apply)"] if compiled else []),
             f"for step, gradient in enumerate({listed(walk)}, start=1):",
         ]
-        if walk.mode == "compiled":
+        if compiled:
             lines += [
                 "    kept = [v.value for v in optimizer.variables]",
-                f"    moved, kept = jax.jit(optimizer.stateless_apply)(kept, [{tensor.format('gradient')}], [x.value])",
+                f"    moved, kept = apply(kept, [{tensor.format('gradient')}], [x.value])",
                 "    for variable, value in zip([x, *optimizer.variables], [*moved, *kept]):",
                 "        variable.assign(value)",
             ]

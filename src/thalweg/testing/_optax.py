@@ -20,8 +20,8 @@ class OptaxWalker(AbstractWalker):
 
     def __init__(self, framework: "Optax", walk: Walk, x: Any) -> None:
         self.framework, self.walk, self.x = framework, walk, x
-        self.optimizer, self.init, self.update = framework.functions(walk)
-        self.state = self.init(x)
+        init, self.update = framework.functions(walk)
+        self.state = init(x)
         self.dtype = walk.dtype
 
     @property
@@ -53,26 +53,15 @@ class Optax(AbstractFramework):
     name: ClassVar[str] = "optax"
     can_set_rate: ClassVar[bool] = False
 
-    def __init__(self, factory: Callable, rate: str | None) -> None:
-        super().__init__(factory, rate)
-        self._compiled: dict[Any, Any] = {}
-
     def context(self) -> contextlib.AbstractContextManager:
         return jax.enable_x64(True)
 
-    def functions(self, walk: Walk) -> tuple[Any, Callable, Callable]:
-        """The optimizer, its init and its update, in the walk's mode."""
-        if walk.mode == "compiled":
-            # Compiled once for each setting.
-            key = tuple(sorted(walk.settings.items()))
-            if key not in self._compiled:
-                made = self.factory(**walk.settings)
-                self._compiled[key] = (made, made.init, jax.jit(made.update))
-            return self._compiled[key]
+    def functions(self, walk: Walk) -> tuple[Callable, Callable]:
+        """A new optimizer's init and update, in the walk's mode."""
         made = self.factory(**walk.settings)
         if walk.mode == "vmap":
-            return made, jax.vmap(made.init), jax.vmap(made.update)
-        return made, made.init, made.update
+            return jax.vmap(made.init), jax.vmap(made.update)
+        return made.init, jax.jit(made.update) if walk.mode == "compiled" else made.update
 
     def tree(self, walk: Walk, numbers: tuple[float, ...]) -> Any:
         """Numbers as what the optimizer takes."""

@@ -49,7 +49,7 @@ class Space:
 
     settings: list[dict[str, Any]]
     steps: tuple[int, int]
-    dimensions: tuple[int, int] = (1, 3)
+    dimensions: tuple[int, int] = (1, 2)
     numbers: tuple[float, ...] = NUMBERS
     first: tuple[float, ...] | None = None
     extra: Callable[[int], Any] | None = None
@@ -57,15 +57,19 @@ class Space:
     def strategy(self) -> Any:
         """Of hypothesis; what it draws makes a `Draw`."""
         st = need_hypothesis().strategies
+        settings, sizes = st.sampled_from(self.settings), range(self.dimensions[0], self.dimensions[1] + 1)
+        vectors = {d: st.tuples(*[st.sampled_from(self.numbers)] * d) for d in sizes}
+        begins = {d: st.tuples(*[st.sampled_from(self.first or self.numbers)] * d) for d in sizes}
+        dimensions, counts = st.integers(*self.dimensions), st.integers(*self.steps)
 
         @st.composite
         def drawn(draw: Any) -> Any:
-            dimension, steps = draw(st.integers(*self.dimensions)), draw(st.integers(*self.steps))
-            vector = st.tuples(*[st.sampled_from(self.numbers)] * dimension)
-            begin = st.tuples(*[st.sampled_from(self.first or self.numbers)] * dimension)
-            settings, extra = draw(st.sampled_from(self.settings)), draw(self.extra(steps)) if self.extra else None
+            dimension, steps = draw(dimensions), draw(counts)
+            chosen, extra = draw(settings), draw(self.extra(steps)) if self.extra else None
+            vector = vectors[dimension]
+            start, gradients = draw(vector), (draw(begins[dimension]), *(draw(vector) for _ in range(steps - 1)))
             # Not yet a Draw: a type checker of its fields may be random, which hypothesis refuses within a strategy.
-            return dimension, steps, settings, draw(vector), draw(st.tuples(begin, *[vector] * (steps - 1))), extra
+            return dimension, steps, chosen, start, gradients, extra
 
         return drawn()
 
