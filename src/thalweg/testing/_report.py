@@ -103,11 +103,23 @@ class Report:
         """Each failure with its smallest example."""
         return "\n\n".join(_explained(finding) for finding in self.failures)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The head of the table; why a check was not made, where one was not."""
+        left = any(f.status == NOT_CHECKED for f in self.findings)
+        return ("check", "what should hold", "status", *(("why not",) if left else ()))
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table, one check a row."""
+        width = len(self.columns)
+        rows = ((f.name, f.statement, f.status, f.why if f.status == NOT_CHECKED else "") for f in self.findings)
+        return [row[:width] for row in rows]
+
     def __repr__(self) -> str:
         from .._text import make_table, plain
 
-        rows = [(f.name, f.statement, f.status, f.why if f.status == NOT_CHECKED else "") for f in self.findings]
-        table = plain(make_table(("check", "what should hold", "status", "why not"), rows, self.title))
+        table = plain(make_table(self.columns, self.rows, self.title))
         return "\n\n".join(filter(None, (table, self.explanations)))
 
 
