@@ -144,6 +144,15 @@ class ForeachForgetsTheLast(Sgd):
         return [g | {"params": g["params"][:-1]} if g["foreach"] else g for g in self.param_groups]
 
 
+class FusedWithoutMomentum(Sgd):
+    def __init__(self, params, lr=0.1, momentum=0.0, fused=False):
+        super().__init__(params, lr, momentum)
+        self.fused = fused
+
+    def direction(self, gradient, p, group):
+        return gradient if self.fused else super().direction(gradient, p, group)
+
+
 class BufferOutsideState(Sgd):
     def __init__(self, *args, **settings):
         self.elsewhere = {}
@@ -407,6 +416,7 @@ CASES = {
     "the first step damped": Case(FirstStepDamped, {"reference": (1, 1)}, H(0.1, 0.9, dampening=0.5)),
     "foreach without weight decay": Case(ForeachForgetsDecay, {"foreach": (1, 1)}),
     "foreach without the last tensor": Case(ForeachForgetsTheLast, {"foreach": (1, 1)}),
+    "fused without momentum": Case(FusedWithoutMomentum, {"fused": (1, 2)}),
     "a buffer outside of the state": Case(BufferOutsideState, {"resume": (1, 2)}),
     "weight decay of the wrong sign": Case(DecaySign, {"reference": (1, 1)}, H(0.1, weight_decay=0.1)),
     "weight decay dropped": Case(DecayDropped, {"reference": (1, 1)}, H(0.1, 0.9, weight_decay=0.1)),

@@ -10,6 +10,7 @@ import torch
 
 import thalweg as tw
 from tests.testing.broken import CASES, SOUND
+from thalweg.testing._contract import CHECKS
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,10 @@ def test_the_intended_checks_fail(case, report_of):
     report = report_of(case)
     assert {f.name: (f.example.dimension, f.example.steps) for f in report.failures} == CASES[case].fails, report
     assert not report.passed
+
+
+def test_every_check_fails_somewhere():
+    assert {check for case in CASES.values() for check in case.fails} == {check.name for check in CHECKS}
 
 
 # What is found at the end of the lines to paste: only there where a comment does not add to them, and not where the

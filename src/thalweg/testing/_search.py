@@ -1,8 +1,12 @@
 """The smallest example, by hypothesis."""
 
 import dataclasses
+import os
 import random
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
@@ -27,10 +31,14 @@ class Draw:
 
 def need_hypothesis() -> Any:
     """The module, or one line."""
+    ours = "hypothesis" not in sys.modules and "HYPOTHESIS_STORAGE_DIRECTORY" not in os.environ
     try:
         import hypothesis  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         raise InputError("thalweg.testing needs hypothesis: pip install 'thalweg[testing]'") from None
+    if ours:
+        # Nobody else in this process uses it, so that its cache need not lie in the working directory.
+        hypothesis.configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "thalweg-hypothesis")
     return hypothesis
 
 
