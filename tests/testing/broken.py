@@ -263,6 +263,18 @@ class SquareOverflows(Sgd):
         return (gradient / (1 + square.sqrt())).to(p.dtype)
 
 
+class RoundedWhenLoaded(Sgd):
+    """A buffer in float32 under parameters in bfloat16, which torch's load_state_dict gives the dtype of these."""
+
+    def buffer(self, gradient, p, group):
+        wide = gradient.to(torch.promote_types(p.dtype, torch.float32))
+        before = self.store(p).get("buffer", torch.zeros_like(wide))
+        return group["momentum"] * before + wide
+
+    def ahead(self, gradient, buffer, group):
+        return super().ahead(gradient, buffer, group).to(gradient.dtype)
+
+
 class Widened(Sgd):
     def move(self, p, direction, rate):
         if p.dtype == torch.bfloat16:
@@ -435,7 +447,8 @@ CASES = {
     "the closure ignored": Case(NoClosure, {"closure": (1, 1)}),
     "the loss not returned": Case(NoLoss, {"closure": (1, 1)}),
     "a square that overflows": Case(SquareOverflows, {"bf16": (1, 1)}),
-    "parameters widened": Case(Widened, {"bf16": (1, 1)}),
+    "a buffer rounded when it is loaded": Case(RoundedWhenLoaded, {"resume": (1, 2)}),
+    "parameters widened": Case(Widened, {"bf16": (1, 1), "resume": (1, 2)}),
     "optax: a buffer zeroed every step": Case(zeroed, MOMENTUM | {"nesterov": (1, 1)}),
     "optax: look-ahead ignored": Case(look_ahead_ignored, {"nesterov": (1, 1)}),
     "optax: a buffer started from the parameters": Case(
@@ -481,6 +494,10 @@ def follows(x0, gradient, steps):
     return path
 
 
+def ours(learning_rate=0.1, momentum=0.9):
+    return tw.adapters.optax.transformation(tw.momentum(None, learning_rate, momentum))
+
+
 NESTEROV = H(0.1, 0.9, nesterov=True)
 SOUND = {
     "torch.optim.SGD": (torch.optim.SGD, None),
@@ -498,6 +515,7 @@ SOUND = {
     "optax.sgd, nesterov": (optax.sgd, NESTEROV),
     "optax.sgd, gradient descent": (optax.sgd, tw.gradient_descent(None, 0.3)),
     "optax, weight decay": (decayed, H(0.1, 0.9, weight_decay=0.1)),
+    "our own momentum": (ours, tw.momentum(None, 0.1, 0.9)),
     "optax.adam": (optax.adam, None),
     "optax's exponential average": (
         lambda learning_rate, momentum=0.9: optax.chain(optax.ema(momentum), optax.scale(-learning_rate)),

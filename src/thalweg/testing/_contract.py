@@ -9,7 +9,7 @@ import numpy as np
 from ._compare import ROUNDING, Bench, Fault, NotCheckedError, first_parting, raised, until
 from ._factory import FRAMEWORKS, MOMENTUM, RATE
 from ._reference import Linear, positions, settings_of
-from ._search import NUMBERS, POSITIVE, Draw, need_hypothesis
+from ._search import NUMBERS, POSITIVE, Draw, Space, need_hypothesis
 from ._walk import Walk, first_line
 
 _NONZERO = NUMBERS[1:]
@@ -171,10 +171,18 @@ def _in_mode(mode: str) -> Callable[[Bench], Fault | None]:
 
 def _resume(bench: Bench) -> Fault | None:
     st = need_hypothesis().strategies
-    return bench.alike(
-        bench.draws(2, extra=lambda steps: st.integers(1, steps - 1)),
-        lambda draw: (_walk(draw), _walk(draw, resume_after=draw.extra)),
-    )
+
+    def space(**options: Any) -> Space:
+        return bench.draws(2, extra=lambda steps: st.integers(1, steps - 1), **options)
+
+    def narrow(draw: Draw) -> tuple[Walk, Walk]:
+        # From 0, where parameters have the most digits.
+        walk = Walk(draw.settings, (0.0,) * draw.dimension, draw.gradients, dtype="bfloat16")
+        return walk, dataclasses.replace(walk, resume_after=draw.extra)
+
+    fault = bench.alike(space(), lambda draw: (_walk(draw), _walk(draw, resume_after=draw.extra)))
+    # A state of more digits than the parameters may be rounded to theirs, which shows in few of the examples.
+    return fault or bench.alike(space(first=_NONZERO), narrow, examples=3 * bench.examples)
 
 
 def _grouping(bench: Bench) -> Fault | None:
@@ -430,7 +438,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "resume",
         "saved and resumed it is as uninterrupted",
-        "bit for bit",
+        "bit for bit, in float64 and bfloat16",
         "a resumed run is another run; is the whole state saved, and taken up in its own dtype?",
         _resume,
     ),
