@@ -73,7 +73,10 @@ def test_the_example_shows_it_when_pasted(case, check, report_of):
             np.testing.assert_allclose(x, example.expected, rtol=1e-9)
 
 
-SLOW = {"our own momentum", "optax.adam", "torch.optim.SGD, a method", "keras.optimizers.SGD, a method"}
+SLOW = {
+    "our own momentum", "optax.adam", "optax's exponential average", "optax.sgd, gradient descent",
+    "torch.optim.SGD, a method", "keras.optimizers.SGD, a method",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] if c in SLOW else []) for c in SOUND])

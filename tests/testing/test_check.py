@@ -215,6 +215,10 @@ REFUSED = {
         lambda: check(functools.partial(optax.sgd, 0.1), reference=lambda x0, gradient, steps: 1 / 0),
         "the reference raised ZeroDivisionError: division by zero",
     ),
+    "reference of another shape in mid-search": (
+        lambda: check(functools.partial(optax.sgd, 0.1), reference=lambda x0, gradient, steps: [[0.0]] * steps),
+        "the reference must give back the position after each step",
+    ),
     "steps": (lambda: check(optax.sgd, steps=2), "steps must be a whole number of at least 3, but is 2"),
     "examples": (lambda: check(optax.sgd, examples=0), "examples must be a whole number of at least 1"),
     "seed": (lambda: check(optax.sgd, seed="a"), "seed must be a whole number, but is 'a'"),
