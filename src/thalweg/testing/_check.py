@@ -1,5 +1,6 @@
 """Check an optimizer against the contract."""
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -76,7 +77,7 @@ def check_optimizer(
 
 def _findings(bench: Bench, leave_out: Sequence[str]) -> list[Finding]:
     signature = bench.signature
-    bench.catalogue.extend(s for s in signature.catalogue() if bench.refusal(s) is None)
+    bench = dataclasses.replace(bench, catalogue=[s for s in signature.catalogue() if bench.refusal(s) is None])
     if not bench.catalogue:
         raise InputError(f"factory {signature.name}: {bench.refusal(signature.spell({}))}")
     # First, since what does not do the same twice cannot be compared with itself.

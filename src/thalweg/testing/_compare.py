@@ -155,6 +155,17 @@ def until(walk: Walk, step: int) -> Walk:
     return dataclasses.replace(walk, gradients=walk.gradients[: max(step, 1)])
 
 
+def as_walk(draw: Draw, **options: Any) -> Walk:
+    """A draw as a walk."""
+    settings = options.pop("settings", draw.settings)
+    return Walk(settings, draw.start, draw.gradients, **options)
+
+
+def negative(gradient: tuple[float, ...]) -> tuple[float, ...]:
+    """The other way."""
+    return tuple(-number for number in gradient)
+
+
 def as_example(fault: Fault, framework: AbstractFramework) -> Example:
     """A fault as a person reads it."""
     walk = fault.walk

@@ -13,6 +13,7 @@ from .._errors import InputError
 
 # Shrunk to the left. All are exact in bfloat16.
 NUMBERS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0)
+NONZERO = NUMBERS[1:]
 # Without cancellation, where a rounding could decide the sign of a step; the last overflows float16 when squared.
 POSITIVE = (1.0, 2.0, 0.5, 3.0, 1024.0)
 
@@ -38,7 +39,11 @@ def need_hypothesis() -> Any:
         raise InputError("thalweg.testing needs hypothesis: pip install 'thalweg[testing]'") from None
     if ours:
         # Nobody else in this process uses it, so that its cache need not lie in the working directory.
-        hypothesis.configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "thalweg-hypothesis")
+        from hypothesis.configuration import (  # pyright: ignore[reportMissingImports]
+            set_hypothesis_home_dir,
+        )
+
+        set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "thalweg-hypothesis")
     return hypothesis
 
 
