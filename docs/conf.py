@@ -53,6 +53,14 @@ def methods_table() -> str:
     return "\n".join(lines)
 
 
+def checks_table() -> str:
+    """Every check of an optimizer, in Markdown."""
+    from thalweg.testing._contract import CHECKS
+
+    lines = ["| check | what should hold | how closely | in |", "| --- | --- | --- | --- |"]
+    return "\n".join(lines + [f"| {c.name} | {c.statement} | {c.how} | {', '.join(c.frameworks)} |" for c in CHECKS])
+
+
 def public_names() -> str:
     """An autodoc directive for every public name, under the first line of its home's docstring."""
     lines = []
@@ -62,7 +70,7 @@ def public_names() -> str:
         module = importlib.import_module(f"thalweg.{name}")
         own = [
             word
-            for word, value in vars(module).items()
+            for word, value in _contents(module)
             if not word.startswith("_")
             and (inspect.isfunction(value) or inspect.isclass(value))
             and value.__module__.startswith("thalweg.")
@@ -71,6 +79,12 @@ def public_names() -> str:
         if listed:
             lines += _section(module, f"thalweg.{name}", listed)
     return "\n".join(lines)
+
+
+def _contents(module) -> list:
+    """What a module holds by name; testing loads its names on first use."""
+    names = module.__all__ if module.__name__ == "thalweg.testing" else list(vars(module))
+    return [(name, getattr(module, name)) for name in names]
 
 
 def _section(module, prefix, names) -> list[str]:
@@ -89,6 +103,8 @@ def fill(app, docname, source) -> None:
     del app
     if docname == "methods":
         source[0] = source[0].replace("<!-- methods -->", methods_table())
+    if docname == "verify":
+        source[0] = source[0].replace("<!-- checks -->", checks_table())
     if docname == "api":
         source[0] = source[0].replace("<!-- names -->", public_names())
 

@@ -33,7 +33,7 @@ _HOMES = {
     "_compare_runs": ("RunComparison", "compare_runs"),
     "_translate": ("Translation", "translate"),
 }
-_MODULES = ("adapters", "analysis", "claims", "dynamics", "plot", "problems", "schemes")
+_MODULES = ("adapters", "analysis", "claims", "dynamics", "plot", "problems", "schemes", "testing")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -8,7 +8,7 @@ from cyclopts import App, CycloptsError
 
 from .. import __version__
 from .._errors import InputError
-from . import claims, compare, records, run, table, translate
+from . import claims, compare, records, run, table, translate, verify
 
 app = App(
     name="thalweg",
@@ -25,6 +25,7 @@ app.command(records.show)
 app.command(records.export)
 app.command(table.table)
 app.command(translate.translate)
+app.command(verify.verify)
 app.command(claims.claims)
 
 

@@ -1,0 +1,102 @@
+"""thalweg verify."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+from ._output import print_json, print_table
+from ._spec import attribute, parse_number, set_precision
+
+_NUMBERS = ("learning_rate", "momentum", "dampening", "weight_decay")
+_SWITCHES = ("nesterov", "bias_correction")
+
+
+def verify(
+    factory: str,
+    *,
+    framework: str | None = None,
+    reference: str | None = None,
+    steps: int = 4,
+    seed: int = 0,
+    examples: int = 30,
+    leave_out: list[str] | None = None,
+    json: bool = False,
+) -> int:
+    """Check anybody's optimizer: momentum that works, a state that is saved, the path it says it takes.
+
+    Exits with 1 if a check fails, after the smallest example that shows it.
+
+    Parameters
+    ----------
+    factory
+        As module:function, such as torch.optim:SGD, optax:sgd or one of yours.
+    framework
+        torch, optax or keras [that of what the factory makes].
+    reference
+        learning_rate=0.1,momentum=0.9 and more of nesterov, dampening, weight_decay, bias_correction, convention;
+        or module:function of (x0, gradient, steps).
+    steps
+        The most steps of an example.
+    seed
+        Of the examples.
+    examples
+        How many a check draws.
+    leave_out
+        A check to leave out; repeat it.
+    json
+        Print a list of objects.
+    """
+    set_precision(64)
+    _choose_backend()
+
+    import thalweg as tw
+
+    target = attribute(factory, "factory")
+    stated = None if reference is None else _reference(reference)
+    report = tw.testing.check_optimizer(
+        target, framework, stated, steps=steps, seed=seed, examples=examples, leave_out=leave_out or ()
+    )
+    if json:
+        print_json(report.as_list())
+    else:
+        print_table(report.columns, report.rows, report.title)
+        if not report.passed:
+            print(report.explanations)
+    return 0 if report.passed else 1
+
+
+def _choose_backend() -> None:
+    """Keras on JAX where it would run on TensorFlow, its default, which is not there."""
+    config = Path.home() / ".keras" / "keras.json"  # keras itself writes its default into it
+    default = not config.exists() or '"tensorflow"' in config.read_text("utf-8")
+    if "KERAS_BACKEND" not in os.environ and default and importlib.util.find_spec("tensorflow") is None:
+        os.environ["KERAS_BACKEND"] = "jax"
+
+
+def _reference(text: str) -> Any:
+    from .._conventions import Hyperparameters
+    from .._errors import InputError, suggest
+
+    if ":" in text:
+        return attribute(text, "reference")
+    settings: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        name = {"lr": "learning_rate"}.get(name, name.replace("-", "_"))
+        if not equals:
+            raise InputError(f"--reference {text!r} must be written learning_rate=VALUE,momentum=VALUE,...")
+        if name in _NUMBERS:
+            settings[name] = parse_number(f"--reference {name}", value)
+        elif name in _SWITCHES:
+            if value.lower() not in ("true", "false"):
+                raise InputError(f"--reference {name} must be true or false, but is {value!r}")
+            settings[name] = value.lower() == "true"
+        elif name == "convention":
+            settings[name] = value
+        else:
+            near = suggest(name, (*_NUMBERS, *_SWITCHES, "convention"))
+            raise InputError(f"--reference: there is no {name!r}{near}")
+    if "learning_rate" not in settings:
+        raise InputError("--reference needs a learning_rate")
+    return Hyperparameters(**settings)

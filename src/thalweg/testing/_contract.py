@@ -1,0 +1,204 @@
+"""The contract: what holds for every optimizer, one check a clause."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from ._compare import Bench, Fault
+from ._effects import learning_rate, memory, momentum, nesterov, schedule
+from ._factory import FRAMEWORKS
+from ._manners import closure, gradient_kept, no_gradient
+from ._sameness import (
+    bf16,
+    deterministic,
+    grouping,
+    in_mode,
+    isolated,
+    reference,
+    resume,
+    switched,
+    zero_gradient,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A clause of the contract.
+
+    Arguments:
+        name: in one or two words.
+        statement: what should hold.
+        how: it is checked.
+        blame: what is wrong where it does not hold.
+        look: the fault of the smallest example, None if there is none; raises NotCheckedError.
+        frameworks: where it applies.
+        repeats: whether it compares runs, and so needs an optimizer that does the same twice.
+    """
+
+    name: str
+    statement: str
+    how: str
+    blame: str
+    look: Callable[[Bench], Fault | None]
+    frameworks: tuple[str, ...] = FRAMEWORKS
+    repeats: bool = True
+
+
+_JAX = ("optax", "keras")
+_TORCH = ("torch",)
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "momentum",
+        "momentum changes the result",
+        "it does in an example",
+        "the momentum has no effect",
+        momentum,
+    ),
+    Check(
+        "memory",
+        "with momentum the first gradient still counts in the third step",
+        "it does in an example",
+        "with momentum the first gradient is forgotten by the third step; is the buffer kept from step to step?",
+        memory,
+    ),
+    Check(
+        "nesterov",
+        "nesterov changes the result",
+        "it does in an example",
+        "nesterov has no effect",
+        nesterov,
+    ),
+    Check(
+        "reference",
+        "the path is that of the reference",
+        "to 1e-12; to 1e-6 where numbers are kept in float32",
+        "the path is not that of the reference",
+        reference,
+    ),
+    Check(
+        "foreach",
+        "foreach=True is as foreach=False",
+        "to 1e-12",
+        "the steps of foreach=True and foreach=False differ",
+        switched("foreach"),
+        _TORCH,
+    ),
+    Check(
+        "fused",
+        "fused=True is as fused=False",
+        "to 1e-12",
+        "the steps of fused=True and fused=False differ",
+        switched("fused"),
+        _TORCH,
+    ),
+    Check(
+        "compiled",
+        "under jax.jit it is as without",
+        "to 1e-12",
+        "a compiled step is another step",
+        in_mode("compiled"),
+        _JAX,
+    ),
+    Check(
+        "scan",
+        "in jax.lax.scan it is as in a loop",
+        "to 1e-12",
+        "jax.lax.scan goes elsewhere or fails; do the state's structure, shapes and dtypes stay as init made them?",
+        in_mode("scan"),
+        ("optax",),
+    ),
+    Check(
+        "vmap",
+        "under jax.vmap it is as without",
+        "to 1e-12",
+        "jax.vmap goes elsewhere or fails",
+        in_mode("vmap"),
+        ("optax",),
+    ),
+    Check(
+        "resume",
+        "saved and resumed it is as uninterrupted",
+        "bit for bit, in float64 and bfloat16",
+        "a resumed run is another run; is the whole state saved, and taken up in its own dtype?",
+        resume,
+    ),
+    Check(
+        "grouping",
+        "parameters may be split among tensors and groups",
+        "to 1e-12",
+        "parameters split among tensors or groups go elsewhere (by design where a step depends on a tensor's norm or "
+        "shape: leave this check out)",
+        grouping,
+    ),
+    Check(
+        "no gradient",
+        "a parameter without gradient is left alone",
+        "bit for bit",
+        "a parameter whose gradient is None moved, or the step failed",
+        no_gradient,
+        _TORCH,
+        repeats=False,
+    ),
+    Check(
+        "zero gradient",
+        "a gradient of zero moves nothing from an empty state",
+        "bit for bit, weight decay 0",
+        "parameters moved, or became NaN, on a gradient of zero (by design with noise or a weight decay that cannot be "
+        "set to 0: leave this check out)",
+        zero_gradient,
+    ),
+    Check(
+        "bf16",
+        "bfloat16 stays bfloat16, near the path of float64",
+        "to 1.6% a step, of the parameters and the way they went",
+        "in bfloat16 the dtype changes, or the path leaves that of float64 by more than 1.6% a step",
+        bf16,
+    ),
+    Check(
+        "deterministic",
+        "the same input gives the same result",
+        "bit for bit",
+        "two new optimizers given the same do not do the same: noise, or a state that outlives its optimizer",
+        deterministic,
+    ),
+    Check(
+        "isolated",
+        "two optimizers at once do not share state",
+        "bit for bit",
+        "an optimizer is moved by another of its kind; is its state kept in the class or the module?",
+        isolated,
+    ),
+    Check(
+        "gradient kept",
+        "a step does not change the gradients",
+        "bit for bit",
+        "the step changes the gradient it was given",
+        gradient_kept,
+        _TORCH,
+        repeats=False,
+    ),
+    Check(
+        "learning rate",
+        "the learning rate changes the result",
+        "it does in an example",
+        "the learning rate has no effect",
+        learning_rate,
+    ),
+    Check(
+        "schedule",
+        "a new learning rate takes effect at the next step",
+        "it does in an example",
+        "a learning rate changed in mid-run has no effect; is it kept from the start?",
+        schedule,
+        ("torch", "keras"),
+    ),
+    Check(
+        "closure",
+        "step(closure) evaluates it and returns its loss",
+        "once",
+        "step(closure) does not evaluate the closure, or not with gradients, or does not return its loss",
+        closure,
+        _TORCH,
+        repeats=False,
+    ),
+)
+BY_NAME: Mapping[str, Check] = {check.name: check for check in CHECKS}

@@ -1,0 +1,192 @@
+"""What a factory of optimizers takes, and which framework's optimizers it makes."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .._errors import InputError, check_choice
+from ._walk import AbstractFramework, Walk, first_line
+
+FRAMEWORKS = ("torch", "optax", "keras")
+# What a setting is, and by which names it goes; the first name that a factory has counts.
+_NAMES = {
+    "rate": ("lr", "learning_rate"),
+    "momentum": ("momentum", "beta", "decay"),
+    "nesterov": ("nesterov",),
+    "dampening": ("dampening",),
+    "weight_decay": ("weight_decay",),
+    "foreach": ("foreach",),
+    "fused": ("fused",),
+}
+RATE, MOMENTUM = 0.1, 0.9
+# What a setting is given where the factory has no default for it.
+_NEEDED = {"rate": RATE, "momentum": MOMENTUM, "weight_decay": 0.0, "dampening": 0.0}
+_VARIANTS = (
+    {}, {"momentum": MOMENTUM}, {"momentum": MOMENTUM, "nesterov": True}, {"momentum": MOMENTUM, "dampening": 0.5},
+    {"weight_decay": 0.1}, {"momentum": MOMENTUM, "weight_decay": 0.1},
+    {"momentum": MOMENTUM, "nesterov": True, "weight_decay": 0.1}, {"nesterov": True},
+)  # fmt: skip
+_FIRST = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """What a factory takes.
+
+    Arguments:
+        name: of the factory.
+        names: of its settings, by what they are.
+        parameters: whether its first argument is the parameters, as in torch.
+        needed: the settings it has no default for, with what they are given.
+    """
+
+    name: str
+    names: Mapping[str, str]
+    parameters: bool
+    needed: Mapping[str, Any]
+
+    def has(self, *settings: str) -> bool:
+        """Whether all of these can be set."""
+        return all(setting in self.names for setting in settings)
+
+    def spell(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings by the factory's names, those it needs and the learning rate included."""
+        rate = {"rate": RATE} if "rate" in self.names else {}
+        return {self.names[what]: value for what, value in {**rate, **self.needed, **settings}.items()}
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        """Settings to choose from, by the factory's names, the simplest first."""
+        return [self.spell(one) for one in _VARIANTS if self.has(*one)]
+
+
+def read_signature(factory: Any) -> Signature:
+    """What a factory takes.
+
+    Raises:
+        InputError: it cannot be called, or its signature cannot be read.
+    """
+    name = name_of(factory)
+    if not callable(factory):
+        raise InputError(f"factory must be a function or class that makes an optimizer, but is {factory!r}")
+    try:
+        parameters = dict(inspect.signature(factory).parameters)
+    except (TypeError, ValueError):
+        raise InputError(f"factory {name} does not tell what it takes; wrap it in a function of its settings") from None
+    named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    names = {what: next((n for n in known if n in named), None) for what, known in _NAMES.items()}
+    found = {what: n for what, n in names.items() if n is not None}
+    first = next(iter(named.values()), None)
+    takes = first is not None and first.name not in found.values() and first.kind in _FIRST
+    takes = takes and first is not None and (first.default is first.empty or first.name in ("params", "parameters"))
+    if takes and first is not None:
+        named.pop(first.name)
+    missing = {n for n, p in named.items() if p.default is p.empty}
+    needed = {what: _NEEDED.get(what, False) for what, n in found.items() if n in missing}
+    foreign = sorted(missing - set(found.values()))
+    if foreign:
+        raise InputError(
+            f"factory {name} needs {' and '.join(foreign)}, which no check knows; "
+            f"give it by functools.partial(factory, {foreign[0]}=...)"
+        )
+    return Signature(name, found, bool(takes), needed)
+
+
+def name_of(factory: Any) -> str:
+    """What a factory is called."""
+    inner = factory.func if isinstance(factory, functools.partial) else factory
+    name = getattr(inner, "__qualname__", type(inner).__name__)
+    return name.rpartition("<locals>.")[2]
+
+
+def in_framework(factory: Callable, signature: Signature, framework: str | None) -> AbstractFramework:
+    """The factory in its framework, which has made one optimizer that took one step.
+
+    Raises:
+        InputError: the framework is unknown or missing, or the factory makes nothing of it.
+    """
+    if framework is None:
+        framework = _framework_of(factory, signature)
+    check_choice("framework", framework, FRAMEWORKS)
+    found = _load(framework)(factory, signature.names.get("rate"))
+    with found.context():
+        made = _made(factory, signature, framework)
+        if _kind(made) != framework:
+            raise InputError(
+                f"factory {signature.name} makes {_article(type(made).__name__)}, which is no optimizer of {framework}"
+            )
+        try:
+            found.follow(Walk(signature.spell({}), (1.0,), ((1.0,),)))
+        except Exception as error:
+            raise InputError(
+                f"the optimizer that {signature.name} makes raised {first_line(error)} at its first step"
+            ) from error
+    return found
+
+
+def _framework_of(factory: Any, signature: Signature) -> str:
+    inner = factory.func if isinstance(factory, functools.partial) else factory
+    if isinstance(inner, type) and (kind := _kind_of_class(inner)):
+        return kind
+    made = _made(factory, signature, "torch" if signature.parameters else None)
+    kind = _kind(made)
+    if kind is None:
+        raise InputError(
+            f"factory {signature.name} makes {_article(type(made).__name__)}, which is no torch.optim.Optimizer, "
+            "optax.GradientTransformation or keras optimizer"
+        )
+    return kind
+
+
+def _made(factory: Callable, signature: Signature, framework: str | None) -> Any:
+    settings = signature.spell({})
+    if framework == "torch":
+        if not signature.parameters:
+            raise InputError(f"factory {signature.name} must take the parameters first, as torch.optim.SGD does")
+        _load("torch")
+        import torch  # pyright: ignore[reportMissingImports]
+
+        arguments: tuple[Any, ...] = ([torch.nn.Parameter(torch.ones(1, dtype=torch.float64))],)
+    else:
+        arguments = ()
+        if signature.parameters:
+            raise InputError(
+                f"factory {signature.name} needs an argument before its settings, which {framework} has not; "
+                "give it by functools.partial"
+            )
+    try:
+        return factory(*arguments, **settings)
+    except Exception as error:
+        raise InputError(f"factory {signature.name} raised {first_line(error)}") from error
+
+
+def _kind(made: Any) -> str | None:
+    kind = _kind_of_class(type(made))
+    if kind is None and callable(getattr(made, "init", None)) and callable(getattr(made, "update", None)):
+        return "optax"
+    return kind
+
+
+def _kind_of_class(cls: type) -> str | None:
+    # By name, so that no framework is loaded to be told that the optimizer is another's.
+    for base in cls.__mro__:
+        module = base.__module__
+        if module.startswith("torch.optim") and base.__name__ == "Optimizer":
+            return "torch"
+        if module.startswith("keras.") and base.__name__ in ("BaseOptimizer", "Optimizer"):
+            return "keras"
+    return None
+
+
+def _load(framework: str) -> type[AbstractFramework]:
+    import importlib
+
+    try:
+        return getattr(importlib.import_module(f"._{framework}", __package__), framework.capitalize())
+    except ModuleNotFoundError as error:
+        raise InputError(f"framework {framework!r} needs {error.name}: pip install {error.name}") from None
+
+
+def _article(word: str) -> str:
+    return f"a{'n' if word[:1].lower() in 'aeiou' else ''} {word}"

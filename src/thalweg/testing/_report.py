@@ -1,0 +1,138 @@
+"""What a check of an optimizer found."""
+
+import dataclasses
+import textwrap
+from typing import Any
+
+PASSED, FAILED, NOT_CHECKED = "passed", "failed", "not checked"
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """The smallest example at which a check fails.
+
+    Attributes:
+        settings: what the factory was called with.
+        dimension: how many parameters.
+        steps: how many steps.
+        start: the parameters at the start.
+        gradients: one list a step.
+        expected: what should have been found, in words or numbers.
+        found: what was found.
+        code: lines to paste that show it; `factory` is what was checked.
+    """
+
+    settings: dict[str, Any]
+    dimension: int
+    steps: int
+    start: list[float]
+    gradients: list[list[float]]
+    expected: Any
+    found: Any
+    code: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One check.
+
+    Attributes:
+        name: of the check.
+        statement: what should hold.
+        status: "passed", "failed" or "not checked".
+        why: in one line: how it was checked, what is wrong, or why it was not checked.
+        example: the smallest one, where it failed.
+    """
+
+    name: str
+    statement: str
+    status: str
+    why: str
+    example: Example | None = None
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Report:
+    """What `check_optimizer` gives back: prints itself, `assert report.passed, report`.
+
+    Attributes:
+        factory: its name.
+        framework: "torch", "optax" or "keras".
+        findings: one a check.
+    """
+
+    factory: str
+    framework: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """The findings that failed."""
+        return tuple(finding for finding in self.findings if finding.status == FAILED)
+
+    def __getitem__(self, name: str) -> Finding:
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        raise KeyError(name)
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """One dictionary a check."""
+        alike = {"factory": self.factory, "framework": self.framework}
+        return [alike | dataclasses.asdict(finding) for finding in self.findings]
+
+    def raise_for_failures(self) -> None:
+        """Raise AssertionError with the report as its text if a check failed."""
+        if not self.passed:
+            raise AssertionError(str(self))
+
+    @property
+    def title(self) -> str:
+        """What was checked, and how it went, in one line."""
+        counts = [(status, sum(f.status == status for f in self.findings)) for status in (PASSED, FAILED, NOT_CHECKED)]
+        told = ", ".join(f"{count} {status}" for status, count in counts if count)
+        return f"{self.factory} ({self.framework}): {told}"
+
+    @property
+    def explanations(self) -> str:
+        """Each failure with its smallest example."""
+        return "\n\n".join(_explained(finding) for finding in self.failures)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The head of the table; why a check was not made, where one was not."""
+        left = any(f.status == NOT_CHECKED for f in self.findings)
+        return ("check", "what should hold", "status", *(("why not",) if left else ()))
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table, one check a row."""
+        width = len(self.columns)
+        rows = ((f.name, f.statement, f.status, f.why if f.status == NOT_CHECKED else "") for f in self.findings)
+        return [row[:width] for row in rows]
+
+    def __repr__(self) -> str:
+        from .._text import make_table, plain
+
+        table = plain(make_table(self.columns, self.rows, self.title))
+        return "\n\n".join(filter(None, (table, self.explanations)))
+
+
+def _explained(finding: Finding) -> str:
+    lines = [f"{finding.name}: {finding.why}"]
+    example = finding.example
+    if example is not None:
+        lines += [textwrap.indent(example.code, "    "), f"    # expected {_told(example.expected)}"]
+        lines += [f"    # found    {_told(example.found)}"]
+    return "\n".join(lines)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_told, value))}]"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,90 @@
+"""Optimizers of torch."""
+
+import io
+from typing import Any, ClassVar
+
+import numpy as np
+import torch  # pyright: ignore[reportMissingImports]
+
+from ._walk import AbstractFramework, AbstractWalker, Walk, call, listed
+
+
+class TorchWalker(AbstractWalker):
+    """A torch.optim.Optimizer at work."""
+
+    def __init__(self, framework: "Torch", walk: Walk, tensors: list[Any]) -> None:
+        self.framework, self.walk = framework, walk
+        self.tensors = [torch.nn.Parameter(tensor) for tensor in tensors]
+        grouped: Any = [{"params": [p]} for p in self.tensors] if walk.parts == "groups" else self.tensors
+        self.optimizer = framework.factory(grouped, **walk.settings)
+
+    @property
+    def position(self) -> np.ndarray:
+        return np.concatenate([p.detach().double().numpy() for p in self.tensors])
+
+    @property
+    def dtype(self) -> str:
+        return " and ".join(sorted({str(p.dtype).removeprefix("torch.") for p in self.tensors}))
+
+    def give(self, gradient: tuple[float, ...]) -> None:
+        """Hand over a gradient."""
+        for p, part in zip(self.tensors, self.walk.split(gradient), strict=True):
+            p.grad = torch.tensor(part, dtype=getattr(torch, self.walk.dtype))
+
+    def step(self, gradient: tuple[float, ...]) -> None:
+        self.give(gradient)
+        self.optimizer.step()
+
+    def resumed(self) -> "TorchWalker":
+        saved = io.BytesIO()
+        torch.save(self.optimizer.state_dict(), saved)
+        saved.seek(0)
+        new = TorchWalker(self.framework, self.walk, [p.detach().clone() for p in self.tensors])
+        new.optimizer.load_state_dict(torch.load(saved, weights_only=True))
+        return new
+
+    def set_rate(self, rate: float | int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+
+class Torch(AbstractFramework):
+    """Factories of torch.optim.Optimizer."""
+
+    name: ClassVar[str] = "torch"
+
+    def begin(self, walk: Walk) -> TorchWalker:
+        dtype = getattr(torch, walk.dtype)
+        return TorchWalker(self, walk, [torch.tensor(part, dtype=dtype) for part in walk.split(walk.start)])
+
+    def code(self, walk: Walk) -> str:
+        dtype = f"dtype=torch.{walk.dtype}"
+        single = walk.parts == "one"
+        parameters = {"one": "[x]", "tensors": "xs", "groups": '[{"params": [x]} for x in xs]'}[walk.parts]
+        made = f"optimizer = factory({', '.join(filter(None, (parameters, call(**walk.settings))))})"
+        lines = [
+            f"x = torch.nn.Parameter(torch.tensor({list(walk.start)}, {dtype}))"
+            if single
+            else f"xs = [torch.nn.Parameter(torch.tensor([x], {dtype})) for x in {list(walk.start)}]",
+            made,
+            f"for step, gradient in enumerate({listed(walk)}, start=1):",
+            *(
+                [f"    x.grad = torch.tensor(gradient, {dtype})"]
+                if single
+                else ["    for x, part in zip(xs, gradient):", f"        x.grad = torch.tensor([part], {dtype})"]
+            ),
+            "    optimizer.step()",
+        ]
+        if walk.resume_after is not None:
+            lines += [
+                f"    if step == {walk.resume_after}:  # resumed",
+                "        saved, x = optimizer.state_dict(), torch.nn.Parameter(x.detach().clone())",
+                f"        {made}",
+                "        optimizer.load_state_dict(saved)",
+            ]
+        if walk.rate_after is not None:
+            lines += [
+                f"    if step == {walk.rate_after[0]}:",
+                f'        optimizer.param_groups[0]["lr"] = {walk.rate_after[1]}',
+            ]
+        return "\n".join(lines if single else [*lines, "x = torch.cat(xs)"])
