@@ -16,6 +16,9 @@ from ._linear import Ask, LinearStep, Row, Ticks
 
 # What is this much smaller than its terms is what rounding leaves of their cancelling.
 _ROUNDING = 1e-14
+# From this size on torch uses threads. Its fused kernel does for every size, and where other work keeps the cores busy
+# their waiting for each other takes milliseconds a tensor.
+_LARGE = 32768
 _FUSED = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -167,6 +170,11 @@ class Part:
         if self.plan.sgd is None or self.begins or self.group["fused"] is False or self.group["foreach"] is not None:
             return False
         first = self.parameters[0]
+        if first.device.type == "cpu" and sum([x.numel() for x in self.parameters]) < _LARGE * len(self.parameters):
+            return self.group["fused"] is True and self._alike(first)
+        return self._alike(first)
+
+    def _alike(self, first: Tensor) -> bool:
         kind, device = first.dtype, first.device
         lists = (self.parameters, self._first, self.buffer or ())
         # The kernel takes the memory as it lies: on transposed tensors it is silently wrong (torch 2.13, CPU).
@@ -184,7 +192,8 @@ class Part:
             (i, weight), *pushes = pushes
             buffer = list(torch._foreach_mul(self.gradients[i], weight))
         elif decay != 1.0:
-            torch._foreach_mul_(buffer, decay)
+            # Scaling by a number takes 2.6 times as long as adding, on small tensors (torch 2.13, CPU).
+            torch._foreach_add_(buffer, buffer, alpha=decay - 1.0)
         for i, weight in pushes:
             torch._foreach_add_(buffer, self.gradients[i], alpha=weight)
         return buffer

@@ -46,8 +46,9 @@ class Optimizer(torch.optim.Optimizer):
             float32 as the shortest decimal number that it can stand for.
         weight_decay: $\omega \ge 0$, coupled: $\omega\Theta$ is added to the gradient. A group may have its own.
         foreach: True, all parameters of a group in one call for each operation; False, one after the other.
-        fused: False, never in the one kernel that torch has for SGD. If neither is given, in that kernel where the step
-            is one of SGD's and the tensors are dense and contiguous, else as with `foreach=True`.
+        fused: True, in the one kernel that torch has for SGD, where the step is one of SGD's and the tensors are dense,
+            contiguous and of one kind, else as with `foreach=True`; False, never. If neither is given, in that kernel
+            where it is faster.
 
     Raises:
         InputError: a hyperparameter is out of its range or unknown; in step, a closure is missing.
