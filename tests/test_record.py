@@ -586,3 +586,15 @@ def test_a_disk_that_is_full(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     assert "No space left on device; what was recorded" in done.stdout
+
+
+def test_a_tableau_is_told_by_its_name_and_known_by_its_numbers(tmp_path):
+    """A resumed run must agree with the whole tableau."""
+    changed = tw.ButcherTableau("RK4", ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (0.25, 0.25, 0.25, 0.25), 1)
+    x0 = jnp.ones(2)
+    method = tw.Method(tw.GradientFlow(lambda x: 0.5 * jnp.sum(x**2)), tw.RK4(), 0.1)
+    run = tw.run(method, x0, 2, out=tmp_path / "a")
+    assert run.config["method"]["scheme"] == "RK4"
+    other = tw.Method(method.dynamics, tw.RungeKutta(changed), 0.1)
+    with pytest.raises(tw.InputError, match=r"method\.digest was"):
+        tw.run(other, x0, 4, out=tmp_path / "a", resume=True)

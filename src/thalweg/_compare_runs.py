@@ -1,7 +1,6 @@
 """Runs that were made, side by side: ours and recorded ones."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,10 +148,8 @@ def _loaded(name: str, run: Any) -> Run:
 
 
 def _short(method: str) -> str:
-    """A law and a scheme without the scheme's arguments; a Runge-Kutta scheme by the name of its tableau."""
-    name, bracket, rest = method.partition("(")
-    tableau = re.search(r"name='(\w+)'", rest)
-    return f"{name.split(' ')[0]} {tableau[1]}" if bracket and tableau else name
+    """A law and a scheme without the scheme's arguments."""
+    return method.partition("(")[0]
 
 
 def _kept(metrics: Mapping[str, np.ndarray], name: str) -> bool:

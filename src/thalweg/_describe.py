@@ -48,9 +48,9 @@ def describe_method(method: Method) -> dict[str, Any]:
     """A law, a scheme and their numbers."""
     return {
         "dynamics": type(method.dynamics).__name__,
-        "scheme": repr(method.scheme),
+        "scheme": getattr(method.scheme, "name", repr(method.scheme)),
         "hyperparameters": {name: _told(name, value) for name, value in method.hyperparameters.items()},
-        "digest": _digest((method.dynamics, method.scheme, method.step_size)),
+        "digest": _digest((method.dynamics, method.scheme, method.step_size), repr(method.scheme)),
     }
 
 
@@ -80,9 +80,9 @@ def _told(name: str, value: Any) -> Any:
     return f"{getattr(value, '__qualname__', type(value).__qualname__)}: {' '.join(f'{v:.6g}' for v in values)}, ..."
 
 
-def _digest(tree: PyTree) -> str:
-    """A fingerprint of every array in a tree."""
-    total = hashlib.sha256()
+def _digest(tree: PyTree, words: str = "") -> str:
+    """A fingerprint of every array in a tree, and of words beside it."""
+    total = hashlib.sha256(words.encode())
     for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array_like)):
         array = np.asarray(leaf)
         total.update(f"{array.dtype}{array.shape}".encode())

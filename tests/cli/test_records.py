@@ -47,7 +47,7 @@ def test_list_and_show_a_run_from_python(thalweg):
     tw.run(tw.gradient_descent(lambda x: jnp.sum(x**2), 0.1), jnp.ones(2), 5, out="runs/python")
     (row,) = thalweg("list", "--json").rows
     assert "test_list_and_show_a_run_from_python" in row["objective"]
-    assert row["method"].startswith("GradientFlow RungeKutta(")
+    assert row["method"] == "GradientFlow Euler"
     assert "finished" in thalweg("show", "runs/python").out
 
 
