@@ -4,6 +4,7 @@ It stands at the root because the doctests of src/thalweg need it as much as the
 """
 
 import os
+import signal
 import sys
 import zlib
 
@@ -15,6 +16,9 @@ import jax
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
+
+# A job in the background of a shell inherits SIGINT ignored; the tests of Ctrl-C and their children need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -249,7 +249,7 @@ def test_a_schedule_that_diverges_names_the_step_size_it_had():
     run = tw.run(tw.gradient_descent(bowl, lambda k: jnp.where(k < 10, 0.1, 2.0)), X0, 500)
     assert run.status == "diverged"
     assert run.steps > 10
-    assert f"at step {run.steps + 1} with step_size 2; " in run.message
+    assert f"at step {run.steps + 1} with step_size 2, rate 1; " in run.message
     assert "the stability limit is step_size 0.2" in run.message
 
 
@@ -470,6 +470,22 @@ def test_ctrl_c_saves_a_run_on_disk_which_goes_on_as_if_nothing_had_been(monkeyp
     np.testing.assert_array_equal(run.final.position, whole.final.position)
     np.testing.assert_array_equal(run.metrics["loss"], whole.metrics["loss"])
     np.testing.assert_array_equal(run.trace.position, whole.trace.position)
+
+
+def test_a_job_that_ignores_ctrl_c_goes_on_ignoring_it(monkeypatch):
+    """As one in the background of a shell does."""
+    monkeypatch.setattr(_run, "_CHUNK_SECONDS", 0.0)
+
+    def stop(metrics):
+        if 80 in metrics["step"]:
+            signal.raise_signal(signal.SIGINT)
+        return np.zeros(len(metrics["step"]), bool)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert tw.run(METHODS["momentum"], X0, 200, stop=stop).status == "finished"
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_second_ctrl_c_is_as_ever(monkeypatch):

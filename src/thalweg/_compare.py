@@ -157,7 +157,8 @@ def compare(
     x0 = as_position(x0)
     objective = next(iter(named.values())).objective
     assert objective is not None
-    keys = range(seeds) if objective.stochastic else range(1)
+    drawing = any(method.stochastic for method in named.values())
+    keys = range(seeds) if drawing else range(1)
     positions = record if isinstance(record, int) else 0 if record is None else record.positions
     keep = Record(("loss", "gradient_norm"), positions)
     runs: dict[str, list[Run]] = {}
@@ -166,7 +167,7 @@ def compare(
         folder = None if out is None else Path(out) / name
         runs[name] = [
             run(
-                method, x0, steps, key=key if objective.stochastic else None, record=keep,
+                method, x0, steps, key=key if drawing else None, record=keep,
                 out=folder if key == 0 else None, progress=progress, source=(sources or {}).get(name),
             )
             for key in keys

@@ -13,7 +13,9 @@ class Interrupt:
         self._before: Any = None
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
+        # A job in the background of a shell ignores Ctrl-C, and goes on doing so.
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        if threading.current_thread() is threading.main_thread() and not ignored:
             self._before = signal.signal(signal.SIGINT, self._handle)
 
     def __exit__(self, *_: object) -> None:

@@ -94,7 +94,7 @@ def _growth(method: Method, knob: str, values: Array, x: Vector, direction: Vect
         pair = (moved.init(x), moved.init(combine((1, x), (push, direction))))
 
         def step(pair: Any, _: None) -> tuple[Any, Array]:
-            pair = (moved.step(pair[0]), moved.step(pair[1]))
+            pair = (moved.step(pair[0], moved.silent(x)), moved.step(pair[1], moved.silent(x)))
             return pair, distance(*pair)
 
         _, logs = jax.lax.scan(step, pair, None, length=_STEPS)

@@ -13,8 +13,8 @@ from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 from ._errors import InputError, check_number, suggest
 from ._hyperparameters import physical_constants
 from ._objective import AbstractObjective, Batch, Flattened, Quadratic
-from ._tree import Vector, scalar
-from .dynamics import AbstractDynamics, AbstractSecondOrder, GradientFlow, HeavyBall
+from ._tree import Vector, scalar, zeros_like
+from .dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
 from .schemes import AbstractScheme, Clock, Draws, State
 
 Schedule = Callable[[ArrayLike], ArrayLike]
@@ -27,14 +27,14 @@ def _step_size(value: Any) -> Any:
 _PAIR = ("learning_rate", "momentum")
 
 
-def check_pair(learning_rate: Any = None, momentum: Any = None, **others: Any) -> bool:
+def check_pair(**values: Any) -> bool:
     """Refuse a learning rate or a momentum out of its range; whether there is nothing else to check."""
-    if learning_rate is not None:
-        check_number("learning_rate", learning_rate, above=0.0)
-    if momentum is not None:
-        check_number("momentum", momentum, at_least=0.0)
-        check_number("momentum", momentum, below=1.0 + 1e-15)
-    return not others
+    if "learning_rate" in values:
+        check_number("learning_rate", values["learning_rate"], above=0.0)
+    if "momentum" in values:
+        check_number("momentum", values["momentum"], at_least=0.0)
+        check_number("momentum", values["momentum"], below=1.0 + 1e-15)
+    return set(values) <= set(_PAIR)
 
 
 class Method(eqx.Module):
@@ -106,9 +106,33 @@ class Method(eqx.Module):
         """One step: a deterministic function of the state and what was drawn."""
         return self.scheme.step(self.dynamics, state, self.step_size_at(state.clock), draws)
 
-    def draw(self, key: Key[Array, ""] | None) -> Draws:
-        """Everything random in one step."""
-        return Draws(batch=None if self.objective is None else self.objective.draw(key))
+    @property
+    def normals(self) -> int:
+        """How many standard normals of the position's shape a step draws."""
+        return self.scheme.normals(self.dynamics)
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether a step draws anything, hence needs a key."""
+        return self.normals > 0 or (self.objective is not None and self.objective.stochastic)
+
+    def draw(self, key: Key[Array, ""] | None, position: Vector = None) -> Draws:
+        """Everything random in one step.
+
+        Arguments:
+            key: of the step.
+            position: a tree of the shapes and dtypes that the normals are to have.
+        """
+        count, objective = self.normals, self.objective
+        if not count:
+            return Draws(batch=None if objective is None else objective.draw(key))
+        assert key is not None
+        batch = None if objective is None else objective.draw(jax.random.fold_in(key, 0))
+        return Draws(batch, tuple(_normal(jax.random.fold_in(key, 1 + i), position) for i in range(count)))
+
+    def silent(self, position: Vector) -> Draws:
+        """The draws of a step whose noise is zero: by them two runs with the same noise differ."""
+        return Draws(noise=(zeros_like(position),) * self.normals)
 
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
@@ -152,10 +176,10 @@ class Method(eqx.Module):
             dynamics = HeavyBall(self.dynamics.objective, friction * root, self.dynamics.mass)
             return Method(dynamics, self.scheme, step * root)
         if "learning_rate" in knobs:
-            assert isinstance(self.dynamics, GradientFlow)
-            return self.with_step_size(jnp.asarray(knobs["learning_rate"]) / self.dynamics.rate)  # pyright: ignore
-        step = knobs.pop("step_size")
-        return Method(dataclasses.replace(self.dynamics, **knobs), self.scheme, step)
+            step = jnp.asarray(knobs.pop("learning_rate")) / getattr(self.dynamics, "rate", 1.0)
+        else:
+            step = knobs.pop("step_size")
+        return Method(dataclasses.replace(self.dynamics, **knobs) if knobs else self.dynamics, self.scheme, step)
 
     def check_hyperparameters(self, **values: Any) -> None:
         """Refuse values that `with_hyperparameters` refuses."""
@@ -210,7 +234,7 @@ class Method(eqx.Module):
             counting = self.with_objective(_Counting(counter))
             state = jax.eval_shape(counting.init, jnp.ones(1))
             at_start = sum(counter)
-            jax.eval_shape(counting.step, state)
+            jax.eval_shape(counting.step, state, self.silent(jnp.ones(1)))
             _COUNTS[known] = (at_start, sum(counter) - at_start)
         return _COUNTS[known]
 
@@ -225,6 +249,13 @@ class Method(eqx.Module):
         ):
             raise InputError("the starting velocity must have the shape of the start")
         self.dynamics.check_velocity(velocity)
+
+
+def _normal(key: Key[Array, ""], like: Vector) -> Vector:
+    leaves, structure = jax.tree.flatten(like)
+    keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
+    drawn = [jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, drawn)
 
 
 _COUNTS: dict[Any, tuple[int, int]] = {}

@@ -1,5 +1,6 @@
 """The linear probe: what one step of a method does to a quadratic, from the step itself."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import equinox as eqx
@@ -46,7 +47,7 @@ def amplification(method: Method, curvature: Curvature, time: ArrayLike | None =
     if not np.all(np.isfinite(curvature)):
         raise InputError("curvature must be finite")
     with jax.enable_x64(True):
-        wide = _in_float64(method)
+        wide = in_float64(method)
         time = wide.dynamics.late_time if time is None else scalar(time)
         step = _first_step(wide)
         if curvature.ndim == 1:
@@ -127,7 +128,7 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
 
     def radius(rates: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            matrices = _matrices_at_rates(_in_float64(method), jnp.asarray(spectrum), jnp.asarray(rates))
+            matrices = _matrices_at_rates(in_float64(method), jnp.asarray(spectrum), jnp.asarray(rates))
         return np.abs(np.linalg.eigvals(np.asarray(matrices))).max(axis=(-1, 0))
 
     method.with_learning_rate(1.0)
@@ -146,7 +147,7 @@ def _spectrum(curvature: Curvature) -> np.ndarray:
     return np.linalg.eigvalsh(array) if array.ndim == 2 else np.atleast_1d(array)
 
 
-def _in_float64(method: Method) -> Method:
+def in_float64(method: Method) -> Method:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, method)
 
 
@@ -166,7 +167,10 @@ def _step_matrix(method: Method, hessian: Array, step: Array, time: Array) -> Ar
     rest = method.scheme.init(probed.dynamics, zero, step, zero if second else None, clock)
 
     def map_(phase: Array) -> Array:
-        after = probed.step(rest.at(phase[:d], phase[d:] if second else None))
+        position, velocity = phase[:d], phase[d:] if second else None
+        # What a scheme remembers belongs to where it is; its noise is left out.
+        memory = method.scheme.init(probed.dynamics, position, step, velocity, clock).memory
+        after = probed.step(dataclasses.replace(rest.at(position, velocity), memory=memory), probed.silent(zero))
         return jnp.concatenate([after.position, after.velocity]) if second else after.position  # pyright: ignore
 
     return jax.jacfwd(map_)(jnp.zeros(2 * d if second else d, float))
@@ -189,7 +193,7 @@ def _matrices_at_rates(method: Method, spectrum: Array, rates: Array) -> Float[A
 
 def _radius_at_steps(method: Method, curvature: Curvature, steps: np.ndarray, time: ArrayLike | None) -> np.ndarray:
     with jax.enable_x64(True):
-        wide = _in_float64(method)
+        wide = in_float64(method)
         time = wide.dynamics.late_time if time is None else scalar(time)
         hessians = jnp.asarray(_spectrum(curvature))[:, None, None]
         matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), time))

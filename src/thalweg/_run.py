@@ -107,6 +107,8 @@ def _check(method: Any, steps: Any, key: Any, record: Any, out: Any, resume: boo
     check_count("steps", steps, at_least=0)
     if method.objective is None:
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
+    if method.normals and key is None:
+        raise InputError("this method draws noise; give a key, such as key=0")
     if method.objective.stochastic and key is None:
         raise InputError("this objective draws mini-batches; give a key, such as key=0")
     if resume and out is None:

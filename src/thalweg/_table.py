@@ -10,8 +10,29 @@ from ._errors import InputError, check_number, suggest
 from ._hyperparameters import physical_constants
 from ._method import Method, Schedule, check_pair
 from ._probe import stable_limit
-from .dynamics import AbstractDynamics, GradientFlow, HeavyBall, HighResolutionFlow, NesterovFlow
-from .schemes import RK4, AbstractScheme, Euler, Heun, Leapfrog, Lookahead, Midpoint, Ralston, Tsit5
+from .dynamics import (
+    AbstractDynamics,
+    GradientFlow,
+    HeavyBall,
+    HighResolutionFlow,
+    NesterovFlow,
+    OverdampedLangevin,
+    UnderdampedLangevin,
+)
+from .schemes import (
+    RK4,
+    AbstractScheme,
+    Euler,
+    EulerMaruyama,
+    Heun,
+    Leapfrog,
+    LeimkuhlerMatthews,
+    Lookahead,
+    Midpoint,
+    Ralston,
+    Splitting,
+    Tsit5,
+)
 
 
 def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
@@ -120,13 +141,35 @@ def leapfrog(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
     return _heavy_ball(Leapfrog(start="exact"), objective, learning_rate, momentum)
 
 
+def sgld(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike = 1.0) -> Method:
+    r"""Stochastic gradient Langevin dynamics: Euler-Maruyama on overdamped Langevin dynamics.
+
+    $$\theta^+ = \theta - \alpha\nabla f(\theta) + \sqrt{2\alpha T}\,R$$
+
+    Arguments:
+        objective: $f$, the potential, a `tw.Objective` or a function; a `tw.FiniteSum` draws its mini-batches.
+        learning_rate: $\alpha > 0$, or a schedule of the integer step.
+        temperature: $T \ge 0$, in units of f; 1 where f is a negative log density.
+
+    Raises:
+        InputError: a number is out of its range.
+
+    >>> import thalweg as tw
+    >>> round(float(tw.analysis.stationary_covariance(tw.sgld(None, learning_rate=0.5), 1.0)), 6)  # T/(1 - a/2)
+    1.333333
+
+    Reference: Welling and Teh (2011), equation 4.
+    """
+    return _diffusion(EulerMaruyama())(objective, learning_rate, temperature)
+
+
 def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike, momentum: ArrayLike) -> Method:
     if callable(learning_rate) or callable(momentum):
         raise InputError(
             "learning_rate and momentum must be numbers here; for a schedule of steps at constant friction "
             "use tw.Method(tw.HeavyBall(f, friction), scheme, schedule)"
         )
-    check_pair(learning_rate, momentum)
+    check_pair(learning_rate=learning_rate, momentum=momentum)
     step, friction = physical_constants(learning_rate, momentum)
     return Method(HeavyBall(objective, friction), scheme, step)
 
@@ -204,6 +247,15 @@ def _descent(scheme: AbstractScheme) -> Callable[..., Method]:
     return make
 
 
+def _diffusion(scheme: AbstractScheme) -> Callable[..., Method]:
+    def make(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike) -> Method:
+        if not callable(learning_rate):
+            check_number("learning_rate", learning_rate, above=0.0)
+        return Method(OverdampedLangevin(objective, temperature), scheme, learning_rate)
+
+    return make
+
+
 def _motion(law: Callable[..., AbstractDynamics], scheme: AbstractScheme) -> Callable[..., Method]:
     return lambda objective, step_size, **constants: Method(law(objective, **constants), scheme, step_size)
 
@@ -214,6 +266,9 @@ _BALL = {"step_size": 0.1, "friction": 1.0}
 _NESTEROV = {"step_size": 0.1, "damping": 3.0}
 _HIGH = {"step_size": 0.1, "step": 0.01}
 _HIGH_STRONG = {"step_size": 0.1, "step": 0.01, "strong_convexity": 1.0}
+
+_HEAT = {"learning_rate": 0.1, "temperature": 1.0}
+_BATH = {"step_size": 0.1, "friction": 1.0, "temperature": 1.0}
 
 _ROWS = (
     Row("gradient_descent", gradient_descent, _RATE, "cauchy1847", ("gd", "euler")),
@@ -237,6 +292,14 @@ _ROWS = (
     Row("nesterov_flow_rk4", _motion(NesterovFlow, RK4()), _NESTEROV, "su2016"),
     Row("high_resolution_rk4", _motion(HighResolutionFlow, RK4()), _HIGH, "shi2022"),
     Row("high_resolution_strong_rk4", _motion(HighResolutionFlow, RK4()), _HIGH_STRONG, "shi2022"),
+    Row("sgld", sgld, _HEAT, "welling2011", ("euler_maruyama", "langevin")),
+    Row("leimkuhler_matthews", _diffusion(LeimkuhlerMatthews()), _HEAT, "leimkuhler2013"),
+    Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama()), _BATH, "kloeden1992"),
+    Row("baoab", _motion(UnderdampedLangevin, Splitting("BAOAB")), _BATH, "leimkuhler2013", ("underdamped_langevin",)),
+    Row("aboba", _motion(UnderdampedLangevin, Splitting("ABOBA")), _BATH, "leimkuhler2013"),
+    Row("obabo", _motion(UnderdampedLangevin, Splitting("OBABO")), _BATH, "bussi2007"),
+    Row("oabao", _motion(UnderdampedLangevin, Splitting("OABAO")), _BATH, "leimkuhler2015"),
+    Row("baoa", _motion(UnderdampedLangevin, Splitting("BAOA")), _BATH, "leimkuhler2015"),
 )
 
 

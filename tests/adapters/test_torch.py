@@ -113,7 +113,7 @@ def test_a_scheduler_that_turns_the_momentum():
     agree(*paths)
 
 
-ROWS = tw.table()
+ROWS = [row for row in tw.table() if not row.method.normals]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
@@ -530,7 +530,7 @@ WRONG = {
         "GradientFlow by RungeKutta needs more than the gradient",
     ),
     "a closure that calls backward": (
-        lambda: trained(tw.table()[-1].method, closed=True), "must return the loss and not call backward",
+        lambda: trained(ROWS[-1].method, closed=True), "must return the loss and not call backward",
     ),
     "Adam's state": (
         lambda: Optimizer(start()[:1], tw.momentum(None, 0.1)).load_state_dict(ADAM.state_dict()),

@@ -9,7 +9,7 @@ import pytest
 import thalweg as tw
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
-ROWS = [pytest.param(row, id=row.name) for row in tw.table()]
+ROWS = [pytest.param(row, id=row.name) for row in tw.table() if not row.method.normals]
 SPECTRUM = np.array([0.35, 1.2, 2.9])
 Q = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
 HESSIAN = Q @ np.diag(SPECTRUM) @ Q.T

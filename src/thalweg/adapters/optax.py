@@ -85,6 +85,8 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
         raise InputError(
             f"transformation takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but is given {method!r}"
         )
+    if method.normals:
+        raise InputError(f"{type(method.dynamics).__name__} draws noise, for which an optax transformation has no key")
     if method.gradients_at_start:
         raise InputError(
             f"{type(method.dynamics).__name__} by {type(method.scheme).__name__} needs a gradient before its first "

@@ -82,6 +82,8 @@ def minimizer(method: Method) -> Callable[..., OptimizeResult]:
     """
     if not isinstance(method, Method):
         raise InputError(f"minimizer takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but is {method!r}")
+    if method.normals:
+        raise InputError(f"{type(method.dynamics).__name__} draws noise, and does not come to rest at a minimum")
 
     def minimize(
         fun: Callable, x0: Any, args: tuple = (), jac: Callable | None = None, hess: Any = None, hessp: Any = None,

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._errors import InputError, check_number, suggest
 from .._method import Method
-from ..schemes import Lookahead
+from .._objective import Quadratic
+from ..schemes import Lookahead, State
 from ._linear import in_double, linear_first_step, linear_step
 from ._tensors import Part, Plan, plain
 from ._torch_curvature import largest_curvature
@@ -77,6 +80,11 @@ class Optimizer(torch.optim.Optimizer):
                 raise InputError(f"{name} must be True, False or None, but is {value!r}")
         if foreach and fused:
             raise InputError("foreach and fused cannot both be True")
+        if method.normals or jax.eval_shape(lambda: _at_zero(method)).memory is not None:
+            raise InputError(
+                f"{type(method.dynamics).__name__} by {getattr(method.scheme, 'name', type(method.scheme).__name__)} "
+                "draws noise or keeps a force, which the torch optimizer does not; use tw.run"
+            )
         self.method, values = in_double(method)
         self._names = {"lr" if name in _RATES else name: name for name in values}
         self._plans: dict[Any, Plan] = {}
@@ -305,6 +313,10 @@ class Optimizer(torch.optim.Optimizer):
 
 # What torch's schedulers write into a group.
 _SCHEDULED = {"max_lr", "min_lr", "max_momentum", "base_momentum", "swa_lr", "anneal_epochs", "anneal_strategy"}
+
+
+def _at_zero(method: Method) -> State:
+    return method.with_objective(Quadratic(jnp.zeros(()))).init(jnp.zeros(1))
 
 
 def _first_rate(method: Method) -> float:

@@ -12,3 +12,4 @@ from .lyapunov import LyapunovValues as LyapunovValues
 from .lyapunov import lyapunov as lyapunov
 from .order import OrderResult as OrderResult
 from .order import convergence_order as convergence_order
+from .stationary import stationary_covariance as stationary_covariance

@@ -134,6 +134,8 @@ class Phase:
             raise InputError("the run kept no positions; make it with tw.run(..., record=1)")
         if method is None:
             raise InputError("a run read from disk does not know its method; make the run again with tw.run")
+        if method.normals:
+            raise InputError("the run must be deterministic, but its method draws noise")
         if method.objective.stochastic:
             raise InputError(
                 "the run must be deterministic, but it drew mini-batches; give the FiniteSum no batch_size"

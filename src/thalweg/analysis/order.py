@@ -127,6 +127,8 @@ def _problem(method: Method, x0: PyTree) -> tuple[Method, PyTree]:
         x0 = problem.start if x0 is None else x0
     if x0 is None:
         raise InputError("x0 must be given where the method has an objective: convergence_order(method, x0)")
+    if method.normals:
+        raise InputError("the method draws noise; the order of its path is not measured here")
     if method.objective is not None and method.objective.stochastic:
         raise InputError("an order is measured with the full gradient; give the FiniteSum no batch_size")
     return _in_float64(method), _in_float64(as_position(x0))

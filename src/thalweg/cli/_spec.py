@@ -170,7 +170,7 @@ def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> 
     step = 0.5 * limit
     for _ in range(_HALVINGS):
         trial = row.build(objective, **(settings | {knob: step}))
-        tried = run(trial, x0, _TRIAL_STEPS, key=0 if objective.stochastic else None, record="loss", progress=False)
+        tried = run(trial, x0, _TRIAL_STEPS, key=0 if trial.stochastic else None, record="loss", progress=False)
         if tried.status == "interrupted":
             raise KeyboardInterrupt
         if tried.status == "finished":

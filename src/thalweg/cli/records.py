@@ -50,7 +50,7 @@ def resume(directory: Path, *, steps: Whole = None, progress: bool | None = None
     total = config["run"]["steps"] if steps is None else steps
     if total < config["run"]["steps"]:
         raise InputError(f"steps must be at least the {config['run']['steps']} the run was begun with, but is {total}")
-    key = source.get("seed", 0) if f.stochastic else None
+    key = source.get("seed", 0) if method.stochastic else None
     result = tw.run(
         method, x0, total, key=key, record=record, out=directory, resume=True, progress=progress,
         stop=source.get("stop"), source=source,

@@ -127,8 +127,9 @@ def run(
     }  # fmt: skip
     source |= {"start": options["start"]} if "start" in options else {}
     source |= {"stop": until} if until else {}
+    built = row.build(f, **settings)
     result = tw.run(
-        row.build(f, **settings), x0, count, key=seed if f.stochastic else None, record=keep, out=directory,
+        built, x0, count, key=seed if built.stochastic else None, record=keep, out=directory,
         stop=until, progress=progress, source=source,
     )  # fmt: skip
     say(f"run: {directory}")

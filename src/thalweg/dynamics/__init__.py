@@ -8,3 +8,5 @@ from .gradient_flow import GradientFlow as GradientFlow
 from .heavy_ball import HeavyBall as HeavyBall
 from .high_resolution import HighResolutionFlow as HighResolutionFlow
 from .nesterov_flow import NesterovFlow as NesterovFlow
+from .overdamped_langevin import OverdampedLangevin as OverdampedLangevin
+from .underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike
 from .._compare import Comparison
 from .._errors import InputError, check_choice
 from .._method import Method
-from .._probe import _in_float64, _step_matrix
+from .._probe import _step_matrix, in_float64
 from .._table import find_row
 from ..dynamics import GradientFlow, HeavyBall
 from ..schemes import Leapfrog, Lookahead, RungeKutta
@@ -139,7 +139,7 @@ def radius_at(make: Callable[..., Method], spectrum: Any, rates: Any, momenta: A
 @eqx.filter_jit
 def _matrices(make: Callable[..., Method], curvatures: Array, rates: Array, momenta: Array) -> Array:
     def at(curvature: Array, rate: Array, momentum: Array) -> Array:
-        method = _in_float64(make(None, rate, momentum))
+        method = in_float64(make(None, rate, momentum))
         return _step_matrix(method, curvature[None, None], jnp.asarray(method.step_size), method.dynamics.late_time)
 
     return jax.vmap(at)(curvatures, rates, momenta)

@@ -4,7 +4,9 @@ from ._base import AbstractScheme as AbstractScheme
 from ._base import Clock as Clock
 from ._base import Draws as Draws
 from ._base import State as State
+from .euler_maruyama import EulerMaruyama as EulerMaruyama
 from .leapfrog import Leapfrog as Leapfrog
+from .leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews
 from .lookahead import Lookahead as Lookahead
 from .runge_kutta import RK4 as RK4
 from .runge_kutta import ButcherTableau as ButcherTableau
@@ -14,3 +16,4 @@ from .runge_kutta import Midpoint as Midpoint
 from .runge_kutta import Ralston as Ralston
 from .runge_kutta import RungeKutta as RungeKutta
 from .runge_kutta import Tsit5 as Tsit5
+from .splitting import Splitting as Splitting

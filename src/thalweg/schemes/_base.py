@@ -15,9 +15,13 @@ from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, Abs
 
 
 class Draws(eqx.Module):
-    """Everything random in one step; one mini-batch serves all its gradients."""
+    """Everything random in one step; one mini-batch serves all its gradients.
+
+    `noise` holds standard normals of the position's shape, as many as the scheme asks for.
+    """
 
     batch: Batch = None
+    noise: tuple[Vector, ...] = ()
 
 
 class Clock(eqx.Module):
@@ -43,8 +47,8 @@ class State(eqx.Module):
 
     `position` is $\theta$. `buffer` is the velocity in units of `unit` (1 where it is None), None for
     first-order laws. `shift` is how many buffers ahead a look-ahead method takes its gradient.
-    `clock` is None where neither the law nor the step size depends on time. `ahead` is filled by
-    `located`, within a step.
+    `clock` is None where neither the law nor the step size depends on time. `memory` is what a scheme keeps
+    of its last step besides (a force, a noise), None for most. `ahead` is filled by `located`, within a step.
     """
 
     position: Vector
@@ -52,6 +56,7 @@ class State(eqx.Module):
     unit: Float[Array, ""] | None = None
     shift: Float[Array, ""] | None = None
     clock: Clock | None = None
+    memory: Vector | None = None
     ahead: Vector | None = None
 
     @property
@@ -93,13 +98,28 @@ class AbstractScheme(eqx.Module):
         """The parts of a dynamics that this scheme acts on."""
         return frozenset()
 
+    def normals(self, dynamics: AbstractDynamics) -> int:
+        """How many standard normals of the position's shape a step draws."""
+        del dynamics
+        return 0
+
     def check(self, dynamics: AbstractDynamics) -> None:
-        """Refuse a dynamics that lacks a part, with the reason."""
+        """Refuse a dynamics that lacks a part, with the reason, or whose noise the scheme would leave out."""
         missing = self.requires() - dynamics.parts
+        if "noise" in missing:
+            raise InputError(
+                f"{type(self).__name__} adds the noise of a law, but {type(dynamics).__name__} has none; "
+                "use tw.Euler(), or a law with a temperature"
+            )
         if missing:
             raise InputError(
                 f"{type(self).__name__} acts on {' and '.join(sorted(self.requires()))}, but "
                 f"{type(dynamics).__name__} has no separate {' or '.join(sorted(missing))}; use tw.RK4()"
+            )
+        if "noise" in dynamics.parts and not self.normals(dynamics):
+            other = "tw.EulerMaruyama()" if dynamics.order == 1 else 'tw.Splitting("BAOAB")'
+            raise InputError(
+                f"{type(dynamics).__name__} has noise, which {type(self).__name__} would leave out; use {other}"
             )
 
     @abc.abstractmethod

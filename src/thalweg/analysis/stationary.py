@@ -1,0 +1,138 @@
+"""The stationary law of a method on a quadratic, exact at any step size."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jaxtyping import Array
+
+from .._errors import InputError, check_choice
+from .._method import Method
+from .._objective import AbstractObjective, Batch
+from .._probe import in_float64
+from .._tree import Vector
+from ..schemes import Draws, State
+
+_OF = ("position", "velocity", "lookahead")
+# A method whose slowest mode is nearer to 1 than this has no stationary law that float64 can tell.
+_MARGIN = 1e-12
+
+
+class _Noisy(AbstractObjective):
+    r"""$\tfrac12 x^\top H x + \xi^\top x$, with the gradient noise $\xi$ in place of a mini-batch."""
+
+    hessian: Array
+
+    def value(self, x: Vector, batch: Batch = None) -> Array:
+        value = 0.5 * jnp.vdot(x, self.hessian @ x)
+        return value if batch is None else value + jnp.vdot(batch, x)
+
+
+def stationary_covariance(
+    method: Method, hessian: Any, noise_covariance: Any = None, of: str = "position"
+) -> np.ndarray | float:
+    r"""The covariance to which a method settles on a quadratic: exact, at its own step size.
+
+    One step on $f = \tfrac12\theta^\top H\theta$ is linear in the state z, in the normals R that it draws and in
+    the noise $\xi$ of its gradients, $z^+ = Az + NR + G\xi$, so that
+
+    $$\Sigma = A\Sigma A^\top + NN^\top + GCG^\top$$
+
+    The matrices are derivatives of the method's own step; H and C need not commute. One $\xi$ serves all gradients
+    of a step, as one mini-batch does.
+
+    Arguments:
+        method: any method with constant hyperparameters; its objective is not used.
+        hessian: H, a curvature or a symmetric array (d, d).
+        noise_covariance: C, of the gradient noise of one step (of a batch of B: that of a sample over B), a number
+            (times the identity) or an array (d, d); None for exact gradients.
+        of: "position", "velocity" (of a second-order law), or "lookahead", where the gradient is taken.
+
+    Returns:
+        $\Sigma$, (d, d), or a number where the Hessian is one.
+
+    Raises:
+        InputError: there is no noise, or no stationary law: the step is beyond its stability limit, or a direction
+            has no curvature.
+
+    >>> import thalweg as tw
+    >>> sgd = tw.gradient_descent(None, learning_rate=0.1)
+    >>> round(float(tw.analysis.stationary_covariance(sgd, 2.0, noise_covariance=1.0)), 6)  # a C/(l (2 - a l))
+    0.027778
+
+    Reference: Mandt, Hoffman and Blei (2017), section 3, for the limit of small steps.
+    """
+    check_choice("of", of, _OF)
+    if not isinstance(method, Method):
+        raise InputError(f"method must be a tw.Method, but is {method!r}")
+    if not method.autonomous:
+        raise InputError("a stationary law needs constant hyperparameters: no schedule, no law that changes in time")
+    if of == "velocity" and method.dynamics.order == 1:
+        raise InputError("a first-order law has no velocity")
+    hessian = _symmetric("hessian", hessian, None)
+    d = max(hessian.shape[0], 1) if hessian.ndim else 1
+    noise = np.zeros((d, d)) if noise_covariance is None else _symmetric("noise_covariance", noise_covariance, d)
+    if not method.normals and not noise.any():
+        raise InputError("without noise a method settles to a point; give a noise_covariance")
+    square = hessian if hessian.ndim else hessian[None, None]
+    matrix, normal, gradient, seen = (np.asarray(part) for part in _linear(method, square, of))
+    radius = np.abs(np.linalg.eigvals(matrix)).max()
+    if not radius < 1.0 - _MARGIN:
+        raise InputError(
+            f"there is no stationary law: the method multiplies a deviation by {radius:.6g} a step; "
+            "take a smaller step, and a Hessian that is positive definite"
+        )
+    driven = normal @ normal.T + gradient @ noise @ gradient.T
+    found = scipy.linalg.solve_discrete_lyapunov(matrix, driven)
+    covariance = seen @ found @ seen.T
+    covariance = 0.5 * (covariance + covariance.T)
+    return covariance if hessian.ndim else float(covariance[0, 0])
+
+
+def _symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be a number or a matrix, but is {value!r}") from None
+    if array.ndim == 0 and d is not None:
+        array = float(array) * np.eye(d)
+    if array.ndim not in (0, 2) or (array.ndim == 2 and array.shape != (d or array.shape[0],) * 2):
+        expected = "" if d is None else f" of shape ({d}, {d})"
+        raise InputError(f"{name} must be a number or a square matrix{expected}, but has shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} must be finite")
+    if array.ndim == 2 and not np.allclose(array, array.T, rtol=1e-10, atol=1e-12 * np.abs(array).max(initial=0.0)):
+        raise InputError(f"{name} must be symmetric")
+    if d is not None and np.linalg.eigvalsh(array)[0] < -1e-12 * np.abs(array).max(initial=0.0):
+        raise InputError(f"{name} must be positive semidefinite, as a covariance is")
+    return array
+
+
+def _linear(method: Method, hessian: np.ndarray, of: str) -> Any:
+    """(A, N, G, S): how a step acts on state, normals and gradient noise, and what is seen of the state."""
+    with jax.enable_x64(True):
+        return jax.device_get(_derivatives(in_float64(method), jnp.asarray(hessian), of))
+
+
+@eqx.filter_jit
+def _derivatives(method: Method, hessian: Array, of: str) -> Any:
+    method = method.with_objective(_Noisy(hessian))
+    d = hessian.shape[0]
+    rest = method.init(jnp.zeros(d))
+    names = [name for name in ("position", "buffer", "memory") if getattr(rest, name) is not None]
+
+    def state_of(z: Array) -> State:
+        return dataclasses.replace(rest, **dict(zip(names, jnp.split(z, len(names)), strict=True)))
+
+    def step(z: Array, normals: Array, xi: Array) -> Array:
+        draws = Draws(xi, tuple(normals.reshape(-1, d)) if method.normals else ())
+        after = method.step(state_of(z), draws)
+        return jnp.concatenate([getattr(after, name) for name in names])
+
+    z, normals, xi = jnp.zeros(len(names) * d), jnp.zeros(method.normals * d), jnp.zeros(d)
+    matrices = jax.jacfwd(step, argnums=(0, 1, 2))(z, normals, xi)
+    return (*matrices, jax.jacfwd(lambda z: getattr(state_of(z), of))(z))

@@ -1,0 +1,71 @@
+"""Underdamped Langevin dynamics: the heavy ball in a heat bath."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from .._errors import check_number
+from .._objective import AbstractObjective, Batch, as_objective
+from .._tree import Vector, combine, scalar
+from ._base import AbstractDamped, Coefficient, Time, at_time, check_coefficient, coefficient
+
+
+class UnderdampedLangevin(AbstractDamped):
+    r"""The heavy ball with friction and the thermal noise that balances it.
+
+    $$d\theta = \eta\,dt,\qquad m\,d\eta = -(\nabla f(\theta) + \lambda\eta)\,dt + \sqrt{2\lambda T}\,dW$$
+
+    At constant temperature its stationary law is $e^{-(m\eta^2/2 + f)/T}$, for $\lambda > 0$; without friction there
+    would be no noise either.
+
+    Arguments:
+        objective: $f$, the potential, a `tw.Objective` or a function of the parameters.
+        friction: $\lambda > 0$, a number or a function of time.
+        temperature: $T \ge 0$, in units of $f$, a number or a function of time (annealing).
+        mass: $m > 0$.
+
+    Raises:
+        InputError: friction or mass is not positive, the temperature is negative, or one is not finite.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> law = tw.UnderdampedLangevin(lambda x: 0.5 * jnp.sum(x**2), friction=1.0, temperature=2.0)
+    >>> float(law.diffusion(None))  # the square root of 2 lambda T, over the mass
+    2.0
+
+    Reference: Kramers (1940); Pavliotis (2014), chapter 6.
+    """
+
+    objective: AbstractObjective | None = eqx.field(converter=as_objective)
+    friction: Coefficient = eqx.field(converter=coefficient)
+    temperature: Coefficient = eqx.field(converter=coefficient)
+    mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
+    parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction", "noise"})
+
+    def __check_init__(self) -> None:
+        check_coefficient("friction", self.friction, above=0.0)
+        check_coefficient("temperature", self.temperature, at_least=0.0)
+        check_number("mass", self.mass, above=0.0)
+
+    @property
+    def autonomous(self) -> bool:
+        return not (callable(self.friction) or callable(self.temperature))
+
+    def friction_at(self, time: Time) -> ArrayLike:
+        return at_time(self.friction, time)
+
+    def temperature_at(self, time: Time) -> ArrayLike:
+        return at_time(self.temperature, time)
+
+    def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
+        del time
+        return combine((-1.0, self._objective().gradient(position, batch)))
+
+    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+        friction = self.friction_at(time) / self.mass
+        return combine((1.0 / self.mass, self.force(time, position, batch)), (-friction, velocity))
+
+    def diffusion(self, time: Time) -> Float[Array, ""]:
+        r"""$\sqrt{2\lambda T}/m$, the strength of the noise on the velocity."""
+        return jnp.sqrt(2.0 * jnp.asarray(self.friction_at(time)) * self.temperature_at(time)) / self.mass

@@ -1,0 +1,72 @@
+"""The Euler-Maruyama method."""
+
+import jax.numpy as jnp
+from jaxtyping import ArrayLike
+
+from .._tree import Vector, combine
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, OverdampedLangevin
+from ._base import AbstractScheme, Clock, Draws, State, start_velocity
+
+
+class EulerMaruyama(AbstractScheme):
+    r"""Euler's method with the noise of the step: stochastic gradient Langevin dynamics on an overdamped law.
+
+    $$\theta^+ = \theta - h\nabla f(\theta) + \sqrt{2Th}\,R$$
+
+    and on an underdamped law $\theta^+ = \theta + h\eta$,
+    $m\eta^+ = m\eta - h(\nabla f(\theta) + \lambda\eta) + \sqrt{2\lambda Th}\,R$. Weak order 1.
+
+    >>> import thalweg as tw
+    >>> method = tw.Method(tw.OverdampedLangevin(None, temperature=1.0), tw.EulerMaruyama(), 0.5)
+    >>> round(float(tw.analysis.stationary_covariance(method, 1.0)), 6)  # T/(1 - h/2)
+    1.333333
+
+    Reference: Kloeden and Platen (1992), section 10.2; Welling and Teh (2011), equation 4.
+    """
+
+    @property
+    def order(self) -> int:
+        return 1
+
+    def requires(self) -> frozenset[str]:
+        return frozenset({"noise"})
+
+    def normals(self, dynamics: AbstractDynamics) -> int:
+        del dynamics
+        return 1
+
+    def init(
+        self,
+        dynamics: AbstractDynamics,
+        position: Vector,
+        step_size: ArrayLike,
+        velocity: Vector | None = None,
+        clock: Clock | None = None,
+    ) -> State:
+        del step_size
+        if isinstance(dynamics, AbstractFirstOrder):
+            return State(position, clock=clock)
+        return State(position, start_velocity(dynamics, position, velocity), clock=clock)
+
+    def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
+        h = jnp.asarray(step_size)
+        (normal,) = draws.noise
+        kick = jnp.sqrt(h) * dynamics.diffusion(state.time)  # pyright: ignore[reportAttributeAccessIssue]
+        clock = None if state.clock is None else state.clock.tick(h)
+        if isinstance(dynamics, AbstractFirstOrder):
+            drift = dynamics.velocity(state.time, state.position, draws.batch)
+            return State(combine((1, state.position), (h, drift), (kick, normal)), clock=clock)
+        assert isinstance(dynamics, AbstractSecondOrder)
+        acceleration = dynamics.acceleration(state.time, state.position, state.velocity, draws.batch)
+        velocity = combine((1, state.velocity), (h, acceleration), (kick, normal))
+        return State(combine((1, state.position), (h, state.velocity)), velocity, clock=clock)
+
+    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
+        return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+
+
+def langevin_hyperparameters(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:
+    """The step of an overdamped law is a learning rate."""
+    if not isinstance(dynamics, OverdampedLangevin) or callable(dynamics.temperature):
+        return None
+    return {"learning_rate": step_size, "temperature": dynamics.temperature}

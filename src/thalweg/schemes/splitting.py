@@ -1,0 +1,106 @@
+"""Splittings of Langevin dynamics: a word over drift, kick and friction with noise."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import ArrayLike
+
+from .._errors import InputError
+from .._tree import Vector, combine
+from ..dynamics import AbstractDamped, AbstractDynamics
+from ._base import AbstractScheme, Clock, Draws, State, start_velocity
+
+
+class Splitting(AbstractScheme):
+    r"""The parts of a damped law one after the other, each solved exactly, as a word says.
+
+    $$\text{A: } \theta \leftarrow \theta + \tau\eta,\quad
+      \text{B: } \eta \leftarrow \eta - \tfrac{\tau}{m}\nabla f(\theta),\quad
+      \text{O: } \eta \leftarrow e^{-\lambda\tau/m}\eta + \sqrt{\tfrac Tm(1 - e^{-2\lambda\tau/m})}\,R$$
+
+    where $\tau$ is the step size over the number of times that the letter stands in the word. A gradient that the
+    position still has is not taken again: BAOAB, ABOBA, OBABO and BAOA cost one a step. A word that reads the same
+    from behind is of order 2. BAOAB samples the positions of a Gaussian exactly, at every step size.
+
+    Arguments:
+        word: letters A, B and O, such as "BAOAB"; each at least once.
+
+    Raises:
+        InputError: the word has another letter, or lacks one.
+
+    >>> import thalweg as tw
+    >>> law = tw.UnderdampedLangevin(None, friction=1.0, temperature=1.0)
+    >>> method = tw.Method(law, tw.Splitting("BAOAB"), 0.5)
+    >>> method.gradients_per_step, round(float(tw.analysis.stationary_covariance(method, 1.0)), 6)
+    (1, 1.0)
+
+    Reference: Leimkuhler and Matthews (2015), chapter 7.
+    """
+
+    word: str = eqx.field(default="BAOAB", static=True)
+
+    def __check_init__(self) -> None:
+        if not isinstance(self.word, str) or not self.word or set(self.word) - set("ABO"):
+            raise InputError(f"word must be made of the letters A, B and O, such as 'BAOAB', but is {self.word!r}")
+        missing = sorted(set("ABO") - set(self.word))
+        if missing:
+            raise InputError(f"word {self.word!r} must have each of A, B and O, but lacks {' and '.join(missing)}")
+
+    @property
+    def name(self) -> str:
+        """The word."""
+        return self.word
+
+    @property
+    def order(self) -> int:
+        return 2 if self.word == self.word[::-1] else 1
+
+    def requires(self) -> frozenset[str]:
+        return frozenset({"force", "friction"})
+
+    def normals(self, dynamics: AbstractDynamics) -> int:
+        return self.word.count("O") if "noise" in dynamics.parts else 0
+
+    @property
+    def _carries(self) -> bool:
+        """Whether the force at the end of a step is the first one of the next."""
+        return self.word.strip("O")[0] == "B" and self.word.strip("O")[-1] == "B"
+
+    def init(
+        self,
+        dynamics: AbstractDynamics,
+        position: Vector,
+        step_size: ArrayLike,
+        velocity: Vector | None = None,
+        clock: Clock | None = None,
+    ) -> State:
+        del step_size
+        assert isinstance(dynamics, AbstractDamped)
+        force = dynamics.force(dynamics.start_time, position) if self._carries else None
+        return State(position, start_velocity(dynamics, position, velocity), clock=clock, memory=force)
+
+    def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
+        assert isinstance(dynamics, AbstractDamped)
+        h, mass = jnp.asarray(step_size), dynamics.mass
+        # Coefficients that change with time are those of the middle of the step.
+        time = None if state.time is None else state.time + 0.5 * h
+        position, velocity, force = state.position, state.velocity, state.memory
+        normals = list(draws.noise)
+        for letter in self.word:
+            part = h / self.word.count(letter)
+            if letter == "A":
+                position, force = combine((1, position), (part, velocity)), None
+            elif letter == "B":
+                force = dynamics.force(time, position, draws.batch) if force is None else force
+                velocity = combine((1, velocity), (part / mass, force))
+            else:
+                rate = jnp.asarray(dynamics.friction_at(time)) / mass
+                terms: list[Any] = [(jnp.exp(-rate * part), velocity)]
+                if normals:
+                    temperature = dynamics.temperature_at(time)  # pyright: ignore[reportAttributeAccessIssue]
+                    spread = jnp.sqrt(temperature / mass * -jnp.expm1(-2.0 * rate * part))
+                    terms.append((spread, normals.pop()))
+                velocity = combine(*terms)
+        clock = None if state.clock is None else state.clock.tick(h)
+        return State(position, velocity, clock=clock, memory=force if self._carries else None)
