@@ -10,6 +10,8 @@ from .energy import EnergyAccount as EnergyAccount
 from .energy import energy_account as energy_account
 from .lyapunov import LyapunovValues as LyapunovValues
 from .lyapunov import lyapunov as lyapunov
+from .noise import GradientNoise as GradientNoise
+from .noise import gradient_noise as gradient_noise
 from .order import OrderResult as OrderResult
 from .order import convergence_order as convergence_order
 from .stationary import stationary_covariance as stationary_covariance
