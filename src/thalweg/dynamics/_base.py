@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_number
 from .._objective import AbstractObjective, Batch
-from .._tree import Vector, scalar, zeros_like
+from .._tree import Vector, combine, scalar, zeros_like
 
 Time = Float[Array, ""] | None
 Coefficient = Float[Array, ""] | Callable[[Float[Array, ""]], ArrayLike]
@@ -104,9 +104,14 @@ class AbstractDamped(AbstractSecondOrder):
         """m, one unless the law says otherwise."""
         return jnp.ones((), float)
 
-    @abc.abstractmethod
     def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
         r"""$-\nabla f$, unless the law says otherwise."""
+        del time
+        return combine((-1.0, self._objective().gradient(position, batch)))
+
+    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+        friction = self.friction_at(time) / self.mass
+        return combine((1.0 / self.mass, self.force(time, position, batch)), (-friction, velocity))
 
     @abc.abstractmethod
     def friction_at(self, time: Time) -> ArrayLike:

@@ -6,8 +6,8 @@ import equinox as eqx
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import check_number
-from .._objective import AbstractObjective, Batch, as_objective
-from .._tree import Vector, combine, scalar
+from .._objective import AbstractObjective, as_objective
+from .._tree import scalar
 from ._base import AbstractDamped, Coefficient, Time, at_time, check_coefficient, coefficient
 
 
@@ -47,11 +47,3 @@ class HeavyBall(AbstractDamped):
 
     def friction_at(self, time: Time) -> ArrayLike:
         return at_time(self.friction, time)
-
-    def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
-        del time
-        return combine((-1.0, self._objective().gradient(position, batch)))
-
-    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
-        friction = self.friction_at(time) / self.mass
-        return combine((1.0 / self.mass, self.force(time, position, batch)), (-friction, velocity))

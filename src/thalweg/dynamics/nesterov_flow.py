@@ -67,10 +67,6 @@ class NesterovFlow(AbstractDamped):
         # (it reverses the half-step velocity), which is the right start.
         return self.damping / jnp.maximum(time, jnp.sqrt(jnp.finfo(time.dtype).tiny))
 
-    def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
-        del time
-        return combine((-1.0, self._objective().gradient(position, batch)))
-
     def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
         assert time is not None
         started = time > 0

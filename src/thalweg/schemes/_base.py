@@ -157,6 +157,13 @@ def start_velocity(dynamics: AbstractDynamics, position: Vector, velocity: Vecto
     return dynamics.initial_velocity(position) if velocity is None else velocity
 
 
+def plain_start(dynamics: AbstractDynamics, position: Vector, velocity: Vector | None, clock: Clock | None) -> State:
+    """The position, with a velocity beside it where the law has one."""
+    if isinstance(dynamics, AbstractFirstOrder):
+        return State(position, clock=clock)
+    return State(position, start_velocity(dynamics, position, velocity), clock=clock)
+
+
 def half_step_velocity(
     dynamics: AbstractDamped, position: Vector, step_size: ArrayLike, velocity: Vector | None, start: str
 ) -> Vector:
@@ -182,5 +189,6 @@ __all__ = [
     "State",
     "constants",
     "half_step_velocity",
+    "plain_start",
     "start_velocity",
 ]

@@ -5,7 +5,7 @@ from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, OverdampedLangevin
-from ._base import AbstractScheme, Clock, Draws, State, start_velocity
+from ._base import AbstractScheme, Clock, Draws, State, plain_start
 
 
 class EulerMaruyama(AbstractScheme):
@@ -44,9 +44,7 @@ class EulerMaruyama(AbstractScheme):
         clock: Clock | None = None,
     ) -> State:
         del step_size
-        if isinstance(dynamics, AbstractFirstOrder):
-            return State(position, clock=clock)
-        return State(position, start_velocity(dynamics, position, velocity), clock=clock)
+        return plain_start(dynamics, position, velocity, clock)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)

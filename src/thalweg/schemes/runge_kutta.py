@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike
 from .._errors import InputError
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder
-from ._base import AbstractScheme, Clock, Draws, State, start_velocity
+from ._base import AbstractScheme, Clock, Draws, State, plain_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +92,7 @@ class RungeKutta(AbstractScheme):
         clock: Clock | None = None,
     ) -> State:
         del step_size
-        if isinstance(dynamics, AbstractFirstOrder):
-            return State(position, clock=clock)
-        return State(position, start_velocity(dynamics, position, velocity), clock=clock)
+        return plain_start(dynamics, position, velocity, clock)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
