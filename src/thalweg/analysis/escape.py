@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError, check_number
 from .._objective import AbstractObjective, Objective
-from ..problems import Problem
+from ..problems._problem import Problem
 
 Potential = Callable | AbstractObjective | Problem
 
@@ -19,7 +19,8 @@ _NODES = 20  # Gauss-Legendre, in every panel
 _DEPTH = 45.0  # exp(-45) is 3e-20
 _FIRST, _LAST = 32, 16384  # numbers of panels
 _CLOSE = 1e-11
-_SCAN = 64
+_SCAN = 64  # points in each octave of distances from the start
+_REACH = 16.0
 
 
 def escape_time(potential: Potential, start: float | int, end: float | int, temperature: float | int = 1.0) -> float:
@@ -33,8 +34,9 @@ def escape_time(potential: Potential, start: float | int, end: float | int, temp
 
     Arguments:
         potential: a smooth function of one real number, written in jax.numpy, a `tw.Objective` of one, or a problem
-            in one dimension. On the far side of $a$ it has to grow: the integral ends where, over a stretch as
-            long as all before it, it lies $45\,T$ above its least value.
+            in one dimension. On the far side of $a$ it has to grow. It is looked at to a distance of
+            $16\,|b - a|$ there, and farther until over half of what was seen it lies $45\,T$ above its least value;
+            the integral leaves out what lies beyond the last point below that height.
         start: $a$.
         end: $b$.
         temperature: $T > 0$, in units of L.
@@ -46,12 +48,13 @@ def escape_time(potential: Potential, start: float | int, end: float | int, temp
         InputError: the temperature is not positive, the potential is not finite or does not grow on the far side of
             the start, has more than one dimension or is not smooth, or the time exceeds float64's range.
 
-    >>> import thalweg as tw
+    >>> import thalweg as tw, math, scipy.special
     >>> well = tw.problems.double_well(1)
     >>> round(tw.analysis.escape_time(well, -1.0, 1.0, temperature=0.05), 3)
     729.671
-    >>> round(tw.analysis.escape_time(lambda x: 0.5 * x**2, -1.0, 1.0), 6)
-    2.0
+    >>> spring = tw.analysis.escape_time(lambda x: 0.5 * x**2, -1.0, 1.0)
+    >>> math.isclose(spring, math.pi * scipy.special.erfi(0.5**0.5), rel_tol=1e-10)
+    True
 
     Reference: Hänggi, Talkner and Borkovec (1990).
     """
@@ -66,14 +69,14 @@ def escape_time(potential: Potential, start: float | int, end: float | int, temp
     def exponent(x: np.ndarray) -> np.ndarray:
         """L(+-x)/T, such that the motion goes up the axis."""
         values = evaluate(sign * x) / float(temperature)
-        if not np.all(np.isfinite(values)):
-            worst = sign * x[~np.isfinite(values)][0]
-            raise InputError(f"the potential must be finite, but at {worst:g} it is not")
+        if np.any(np.isnan(values) | np.isneginf(values)):
+            worst = sign * x[np.isnan(values) | np.isneginf(values)][0]
+            raise InputError(f"the potential must be a finite number, but at {worst:g} it is not")
         return values
 
     a, b = sign * float(start), sign * float(end)
     low = _far_end(exponent, a, b - a)
-    previous, panels = np.nan, _FIRST
+    time, previous, panels = np.nan, np.nan, _FIRST
     while panels <= _LAST:
         with np.errstate(over="ignore", invalid="ignore"):
             time = _double_integral(exponent, low, a, b, panels) / float(temperature)
@@ -139,7 +142,7 @@ def kramers_time(
     return float(time)
 
 
-def _function(potential: object) -> Callable[[Float[Array, ""]], Float[Array, ""]]:
+def _function(potential: Potential) -> Callable[[Float[Array, ""]], Float[Array, ""]]:
     """A function of one number, its own constants in float64."""
     if isinstance(potential, Problem):
         if potential.dimension != 1:
@@ -161,7 +164,7 @@ def _in_float64(objective: AbstractObjective) -> Any:
         )
 
 
-def _evaluator(potential: object) -> Callable[[np.ndarray], np.ndarray]:
+def _evaluator(potential: Potential) -> Callable[[np.ndarray], np.ndarray]:
     """The potential at an array of points, in float64."""
     compiled = jax.jit(jax.vmap(_function(potential)))
 
@@ -184,14 +187,16 @@ def _evaluator(potential: object) -> Callable[[np.ndarray], np.ndarray]:
 def _far_end(exponent: Callable[[np.ndarray], np.ndarray], a: float, width: float) -> float:
     """A point below a beyond which exp(-L/T) no longer matters."""
     least = float(exponent(np.array([a]))[0])
-    near = a
+    near, low = a, a
     for k in range(60):
         far = a - width * 2.0 ** (k - 6)
         x = np.linspace(near, far, _SCAN)
         values = exponent(x)
         least = min(least, float(values.min()))
-        if values.min() > least + _DEPTH:
-            return near
+        seen = np.flatnonzero(values <= least + _DEPTH)
+        low = float(x[min(seen[-1] + 1, _SCAN - 1)]) if seen.size else low
+        if not seen.size and near <= a - _REACH * width:
+            return low
         near = far
     raise InputError("the potential must grow on the far side of the start, else the mean time is infinite")
 

@@ -47,6 +47,7 @@ def banana(bend: float | int = 0.1, spread: float | int = 3.0, dimension: int = 
     d = check_count("dimension", dimension, at_least=2)
     b, s = float(bend), float(spread)
     args = {"bend": jnp.asarray(b, float), "spread": jnp.asarray(s, float)}
+    tip = jnp.zeros(d, float).at[1].set(-args["bend"] * args["spread"] ** 2)
 
     def sampler(key: Key[Array, ""], count: int) -> Float[Array, "count d"]:
         z = jax.random.normal(key, (count, d))
@@ -55,12 +56,7 @@ def banana(bend: float | int = 0.1, spread: float | int = 3.0, dimension: int = 
 
     return Problem(
         name="banana",
-        objective=Objective(
-            fn=_value,
-            args=args,
-            minimum=0.0,
-            minimiser=jnp.zeros(d, float).at[1].set(-args["bend"] * args["spread"] ** 2),
-        ),
+        objective=Objective(fn=_value, args=args, minimum=0.0, minimiser=tip),
         start=jnp.ones(d, float).at[0].set(s).at[1].set(0.0),
         description=f"a Gaussian twisted along a parabola, in {d} dimensions",
         reference="haario1999",

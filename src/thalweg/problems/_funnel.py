@@ -22,9 +22,10 @@ def funnel(dimension: int = 10, spread: float | int = 3.0) -> Problem:
     r"""Neal's funnel: the first coordinate is the logarithm of the variance of all the others.
 
     $$v \sim N(0, s^2),\quad x_i \mid v \sim N(0, e^v),\qquad
-      L(v, x) = \frac{v^2}{2s^2} + \frac{d-1}2 v + \tfrac12 e^{-v}\sum_{i=1}^{d-1} x_i^2,\qquad (v, x)_0 = (0, 1, \dots, 1)$$
+      L(v, x) = \frac{v^2}{2s^2} + \frac{d-1}2 v + \tfrac12 e^{-v}\sum_{i=1}^{d-1} x_i^2$$
 
-    No step size suits both the neck, where $v$ is low, and the mouth. The paper's funnel has $d = 10$, $s = 3$.
+    from $v = 0$ and $x = (1, \dots, 1)$. No step size suits both the neck, where $v$ is low, and
+    the mouth. The paper's funnel has $d = 10$ and $s = 3$.
 
     Arguments:
         dimension: $d \ge 2$.

@@ -47,7 +47,7 @@ def logistic_posterior(prior_scale: float | int = 1.0) -> Problem:
     >>> problem.dimension, round(float(problem.objective.value(problem.start)), 4)  # 569 log 2
     (31, 394.4007)
     >>> round(float(problem.moments.mean["bias"]), 2)
-    0.24
+    0.21
 
     Reference: Street, Wolberg and Mangasarian (1993).
     """
@@ -72,7 +72,9 @@ def logistic_posterior(prior_scale: float | int = 1.0) -> Problem:
 
 
 def _stored() -> tuple[Moments, float]:
-    found = json.loads(importlib.resources.files(__package__).joinpath("_logistic_posterior.json").read_text("utf-8"))
+    found = json.loads(
+        importlib.resources.files("thalweg.problems").joinpath("_logistic_posterior.json").read_text("utf-8")
+    )
     covariance = np.array(found["covariance"])
     moments = Moments(
         mean=_tree(found["mean"]),
