@@ -31,8 +31,8 @@ def eight_schools() -> Problem:
     Gaussian and is integrated in closed form, which leaves one integral over $\log\tau$.
 
     Returns:
-        The problem, with the moments at temperature 1; its start is `{"mu": (), "log_tau": (), "eta": (8,)}`, which
-        ravels in the order eta, log_tau, mu. They imply means of 3.60 for $\tau$ and 6.21 for
+        The problem, with the moments at temperature 1; its start holds `mu` (), `log_tau` () and `eta` (8,), which
+        ravel in the order eta, log_tau, mu. They imply means of 3.60 for $\tau$ and 6.21 for
         $\theta_1 = \mu + \tau\eta_1$; posteriordb's reference draws have 3.60 and 6.15, with standard errors of 0.03
         and 0.06. Not convex; no minimum is stated.
 

@@ -33,7 +33,7 @@ def logistic_posterior(prior_scale: float | int = 1.0) -> Problem:
         prior_scale: $s > 0$, the standard deviation of the prior; the moments are stored for $s = 1$ alone.
 
     Returns:
-        The problem; its start is `{"weights": (30,), "bias": ()}`. For $s = 1$ it has the moments at temperature 1 of a
+        The problem; its start holds `weights` (30,) and `bias` (). For $s = 1$ it has the moments at temperature 1 of a
         reference run by importance sampling with their standard errors, made by `python -m tools.logistic_posterior`
         in the repository. $L = s^{-2} + \frac14\lambda_{\max}(\sum_i \tilde z_i\tilde z_i^\top)$,
         $\tilde z = (z, 1)$, is exact: the curvature at zero. $\mu = s^{-2}$ is the infimum of the curvature. The
