@@ -12,15 +12,9 @@ from jaxtyping import Array, Float
 from .._errors import InputError, check_number
 from .._objective import AbstractObjective, Objective
 from ..problems._problem import Problem
+from ._first_passage import first_passage
 
 Potential = Callable | AbstractObjective | Problem
-
-_NODES = 20  # Gauss-Legendre, in every panel
-_DEPTH = 45.0  # exp(-45) is 3e-20
-_FIRST, _LAST = 32, 16384  # numbers of panels
-_CLOSE = 1e-11
-_SCAN = 64  # points in each octave of distances from the start
-_REACH = 16.0
 
 
 def escape_time(potential: Potential, start: float | int, end: float | int, temperature: float | int = 1.0) -> float:
@@ -28,9 +22,10 @@ def escape_time(potential: Potential, start: float | int, end: float | int, temp
 
     $$\tau(a \to b) = \frac1T \int_a^b dy\, e^{L(y)/T} \int_{-\infty}^y dz\, e^{-L(z)/T}\qquad (a < b)$$
 
-    and mirrored for $a > b$. Both integrals by Gauss–Legendre quadrature of order 40 in panels that are halved until
-    the time stays the same to 1e-11; the inner one is carried from panel to panel as
-    $e^{L(y)/T}\int_{-\infty}^y e^{-L/T}$, so that nothing overflows before the time itself does. Float64 throughout.
+    and mirrored for $a > b$. Both integrals by Gauss–Legendre quadrature of order 40, in panels that are halved until
+    the time stays the same to 1e-11 (or to the rounding of $L/T$, where that is more). The inner one is carried from
+    panel to panel as $e^{L(y)/T}\int_{-\infty}^y e^{-L/T}$, so that nothing overflows before the time itself does.
+    Float64 throughout.
 
     Arguments:
         potential: a smooth function of one real number, written in jax.numpy, a `tw.Objective` of one, or a problem
@@ -75,17 +70,9 @@ def escape_time(potential: Potential, start: float | int, end: float | int, temp
         return values
 
     a, b = sign * float(start), sign * float(end)
-    low = _far_end(exponent, a, b - a)
-    time, previous, panels = np.nan, np.nan, _FIRST
-    while panels <= _LAST:
-        with np.errstate(over="ignore", invalid="ignore"):
-            time = _double_integral(exponent, low, a, b, panels) / float(temperature)
-        if np.isfinite([time, previous]).all() and abs(time - previous) <= _CLOSE * time:
-            return float(time)
-        previous, panels = time, 2 * panels
-    if np.isinf(time):
-        raise InputError(f"temperature must be higher: at {float(temperature):g} the time exceeds float64's range")
-    raise InputError("the potential must be smooth enough for a quadrature to converge, but this one is not")
+    with np.errstate(over="ignore"):
+        time = first_passage(exponent, a, b) / float(temperature)
+    return _finite(time, temperature)
 
 
 def kramers_time(
@@ -137,6 +124,10 @@ def kramers_time(
             )
     with np.errstate(over="ignore"):
         time = 2 * np.pi / np.sqrt(bend[0] * -bend[1]) * np.exp((value[1] - value[0]) / float(temperature))
+    return _finite(time, temperature)
+
+
+def _finite(time: float, temperature: float | int) -> float:
     if not np.isfinite(time):
         raise InputError(f"temperature must be higher: at {float(temperature):g} the time exceeds float64's range")
     return float(time)
@@ -182,64 +173,3 @@ def _evaluator(potential: Potential) -> Callable[[np.ndarray], np.ndarray]:
         return values.reshape(x.shape)
 
     return evaluate
-
-
-def _far_end(exponent: Callable[[np.ndarray], np.ndarray], a: float, width: float) -> float:
-    """A point below a beyond which exp(-L/T) no longer matters."""
-    least = float(exponent(np.array([a]))[0])
-    near, low = a, a
-    for k in range(60):
-        far = a - width * 2.0 ** (k - 6)
-        x = np.linspace(near, far, _SCAN)
-        values = exponent(x)
-        least = min(least, float(values.min()))
-        seen = np.flatnonzero(values <= least + _DEPTH)
-        low = float(x[min(seen[-1] + 1, _SCAN - 1)]) if seen.size else low
-        if not seen.size and near <= a - _REACH * width:
-            return low
-        near = far
-    raise InputError("the potential must grow on the far side of the start, else the mean time is infinite")
-
-
-def _panels(low: float, high: float, count: int) -> tuple[np.ndarray, np.ndarray]:
-    edges = np.linspace(low, high, count + 1)
-    return edges[:-1], np.diff(edges)
-
-
-def _double_integral(
-    exponent: Callable[[np.ndarray], np.ndarray], low: float, a: float, b: float, panels: int
-) -> float:
-    """The integral from a to b of w(y) = exp(L(y)/T) times the integral from low to y of exp(-L/T)."""
-    nodes, weights, partial = _rule()
-    below, above = _panels(low, a, panels), _panels(a, b, panels)
-    left, width = np.concatenate([below[0], above[0]]), np.concatenate([below[1], above[1]])
-    # In each panel: its left edge, its nodes, its right edge.
-    u = exponent(left[:, None] + width[:, None] * nodes)
-    inside = u[:, 1:-1]
-    # At a node, the share of its own panel: exp(u) times the integral of exp(-u) from the left edge; and so at the end.
-    # Exponents are taken against the panel's least u, so that only what is seen from there is lost.
-    floor = inside.min(axis=1, keepdims=True)
-    own = np.exp(u[:, 1:] - floor) * (width[:, None] * (np.exp(floor - inside) @ partial.T))
-    carried = np.exp(u[:, 1:] - u[:, :1])
-    outer, at_edge = 0.0, 0.0
-    for i in range(2 * panels):
-        w = own[i] + carried[i] * at_edge
-        if i >= panels:
-            outer += width[i] * float(weights @ w[:-1])
-        at_edge = w[-1]
-    return outer
-
-
-def _rule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gauss–Legendre on [0, 1] with both ends added; row i of `partial` integrates from 0 to node i, the last to 1."""
-    x, weights = np.polynomial.legendre.leggauss(_NODES)
-    # Of the polynomial through the values at the nodes, in Legendre polynomials: coefficients, then their integrals.
-    degrees = np.arange(_NODES)
-    basis = np.polynomial.legendre.legvander(x, _NODES)
-    to_coefficients = (basis[:, :-1] * weights[:, None]).T * (degrees[:, None] + 0.5)
-    integrals = np.empty((_NODES, _NODES))
-    integrals[:, 0] = x + 1.0
-    integrals[:, 1:] = (basis[:, 2:] - basis[:, :-2]) / (2 * degrees[1:] + 1.0)
-    partial = 0.5 * np.vstack([integrals @ to_coefficients, weights])
-    nodes = np.concatenate([[0.0], 0.5 * (x + 1.0), [1.0]])
-    return nodes, 0.5 * weights, partial
