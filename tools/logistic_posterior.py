@@ -64,7 +64,8 @@ class Sums:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         total, one, two = self.first
         mean = one / total
-        return mean, two / total - np.outer(mean, mean)
+        covariance = two / total - np.outer(mean, mean)
+        return mean, 0.5 * (covariance + covariance.T)  # equal to its transpose to the last digit
 
     def errors(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Standard errors of the means, of the variances and of the logarithm of the mean weight (delta method)."""
@@ -146,8 +147,8 @@ def rounded(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    found = rounded(compute(int(sys.argv[1]) if len(sys.argv) > 1 else DRAWS))
-    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in found.items()]
+    found = compute(int(sys.argv[1]) if len(sys.argv) > 1 else DRAWS)
+    lines = [f"{json.dumps(name)}: {json.dumps(rounded(value))}" for name, value in found.items()]
     STORED.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
     share = found["effective_sample_size"] / found["draws"]
     print(f"effective sample size {found['effective_sample_size']} of {found['draws']} draws ({share:.1%})")
