@@ -61,6 +61,17 @@ def checks_table() -> str:
     return "\n".join(lines + [f"| {c.name} | {c.statement} | {c.how} | {', '.join(c.frameworks)} |" for c in CHECKS])
 
 
+def targets_table() -> str:
+    """Every problem with moments, in Markdown."""
+    lines = ["| target | what it is | parameters | moments | exact draws | reference |", "|" + " --- |" * 6]
+    for problem in map(tw.problems.get, tw.problems.names()):
+        if problem.moments is not None:
+            draws = "yes" if problem.sampler else "no"
+            cells = (f"`{problem.name}`", problem.description, problem.dimension, problem.moments.source, draws)
+            lines.append("| " + " | ".join(map(str, cells)) + f" | {{cite:t}}`{problem.reference}` |")
+    return "\n".join(lines)
+
+
 def public_names() -> str:
     """An autodoc directive for every public name, under the first line of its home's docstring."""
     lines = []
@@ -82,8 +93,8 @@ def public_names() -> str:
 
 
 def _contents(module) -> list:
-    """What a module holds by name; testing loads its names on first use."""
-    names = module.__all__ if module.__name__ == "thalweg.testing" else list(vars(module))
+    """What a module holds by name; some load their names on first use and list them."""
+    names = getattr(module, "__all__", None) or list(vars(module))
     return [(name, getattr(module, name)) for name in names]
 
 
@@ -103,6 +114,8 @@ def fill(app, docname, source) -> None:
     del app
     if docname == "methods":
         source[0] = source[0].replace("<!-- methods -->", methods_table())
+    if docname == "targets":
+        source[0] = source[0].replace("<!-- targets -->", targets_table())
     if docname == "verify":
         source[0] = source[0].replace("<!-- checks -->", checks_table())
     if docname == "api":

@@ -396,7 +396,7 @@ CLI = {
         "objective 'rosenbrok' is unknown; did you mean 'rosenbrock'? (yours is written module:f",
     ),
     "objective to compare": ("compare digit", "objective 'digit' is unknown; did you mean 'digits'?"),
-    "objective far off": ("compare mnist-1b", "is unknown; choose one of: beale, breast-cancer"),
+    "objective far off": ("compare mnist-1b", "is unknown; choose one of: banana, beale, breast-cancer"),
     "method": ("run rosenbrock -m momentun", "method 'momentun' is unknown; did you mean 'momentum'?"),
     "method to compare": (
         "compare rosenbrock -m adamw",

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ive
 
 import thalweg as tw
 
@@ -39,3 +40,17 @@ def test_a_ball_with_little_friction_crosses_and_the_flow_does_not():
     creeping = walk(friction=20.0)
     assert jnp.max(creeping[:, 0]) < 0.0
     np.testing.assert_allclose(creeping[-1], tw.problems.double_well().objective.minimiser, atol=0.05)
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 0.05, 1, 30.0])
+def test_moments_in_closed_form(temperature):
+    """By Bessel functions: the integral of exp(-a x^4 + b x^2) and its derivative by b."""
+    T, z = temperature, 1 / (8 * temperature)
+    both = ive(-0.25, z) + ive(0.25, z)
+    slope = 0.5 * (ive(-1.25, z) + ive(0.75, z) + ive(-0.75, z) + ive(1.25, z))
+    problem = tw.problems.double_well(3, T)
+    log_normaliser = np.log(np.pi / 2 * both) + np.log(2 * np.pi * T)
+    np.testing.assert_allclose(problem.log_normaliser, log_normaliser, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(problem.moments.variance, [T + 0.5 * (1 + slope / both), T, T], rtol=1e-12)
+    assert problem.moments.temperature == T
+    assert np.all(problem.moments.mean == 0.0)

@@ -1,4 +1,4 @@
-"""What follows from a method: stability, rates, orders, energies."""
+"""What follows from a method: stability, rates, orders, energies, escape times."""
 
 from .._curvature import largest_curvature as largest_curvature
 from .._probe import amplification as amplification
@@ -8,6 +8,8 @@ from .._probe import largest_stable_step as largest_stable_step
 from .._probe import spectral_radius as spectral_radius
 from .energy import EnergyAccount as EnergyAccount
 from .energy import energy_account as energy_account
+from .escape import escape_time as escape_time
+from .escape import kramers_time as kramers_time
 from .lyapunov import LyapunovValues as LyapunovValues
 from .lyapunov import lyapunov as lyapunov
 from .noise import GradientNoise as GradientNoise

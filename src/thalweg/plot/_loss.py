@@ -58,7 +58,7 @@ def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = No
     """Draw the losses of several runs, as they are.
 
     Arguments:
-        runs: `tw.Run`s by name, of ours or recorded ones.
+        runs: each a `tw.Run`, by name, of ours or recorded ones.
         against: "steps", "gradients" or "time".
         ax: where to draw; a new figure if None.
 

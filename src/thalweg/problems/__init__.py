@@ -1,4 +1,4 @@
-"""Objectives with known facts: a start, a minimum, the curvature's bounds."""
+"""Objectives with known facts: a start, a minimum, the curvature's bounds; for targets of samplers, their moments."""
 
 import importlib
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 # Each public name and its one home; loaded on first use, so that listing the names imports no jax.
 _HOMES = {
     "_problem": ("Problem",),
+    "_moments": ("Moments",),
     "_catalogue": ("names",),
     "_get": ("get",),
     "_quadratic": ("quadratic",),
@@ -18,6 +19,12 @@ _HOMES = {
     "_canyon": ("canyon",),
     "_logistic": ("logistic_breast_cancer", "logistic_digits"),
     "_network": ("network_digits",),
+    "_gaussian": ("gaussian",),
+    "_banana": ("banana",),
+    "_funnel": ("funnel",),
+    "_gaussian_mixture": ("gaussian_mixture",),
+    "_eight_schools": ("eight_schools",),
+    "_logistic_posterior": ("logistic_posterior",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

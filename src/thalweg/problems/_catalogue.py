@@ -18,6 +18,13 @@ CATALOGUE: dict[str, tuple[str, str, dict[str, Any]]] = {
     "breast-cancer": ("_logistic", "logistic_breast_cancer", {}),
     "digits": ("_logistic", "logistic_digits", {}),
     "digits-network": ("_network", "network_digits", {}),
+    "gaussian": ("_gaussian", "gaussian", {}),
+    "gaussian-1e4": ("_gaussian", "gaussian", {"condition_number": 1e4}),
+    "banana": ("_banana", "banana", {}),
+    "funnel": ("_funnel", "funnel", {}),
+    "gaussian-mixture": ("_gaussian_mixture", "gaussian_mixture", {}),
+    "eight-schools": ("_eight_schools", "eight_schools", {}),
+    "logistic-posterior": ("_logistic_posterior", "logistic_posterior", {}),
 }
 
 

@@ -50,7 +50,7 @@ def logistic_breast_cancer(regularisation: float | int = 1e-3) -> Problem:
         regularisation: $\rho > 0$, in units of $f$ over units of the parameters squared.
 
     Returns:
-        The problem; its start is `{"weights": (30,), "bias": ()}`. $L = \rho + \frac14\lambda_{\max}
+        The problem; its start holds `weights` (30,) and `bias` (). $L = \rho + \frac14\lambda_{\max}
         (\frac1N\sum_i \tilde z_i\tilde z_i^\top)$, $\tilde z = (z, 1)$, is exact: the curvature at zero.
         $\mu = \rho$ is the infimum of the curvature. The minimum is left to `solved`.
 
@@ -92,7 +92,7 @@ def logistic_digits(regularisation: float | int = 1e-3) -> Problem:
         regularisation: $\rho > 0$, in units of $f$ over units of the parameters squared.
 
     Returns:
-        The problem; its start is `{"weights": (64, 10), "bias": (10,)}`. $L = \rho + \frac12\lambda_{\max}
+        The problem; its start holds `weights` (64, 10) and `bias` (10,). $L = \rho + \frac12\lambda_{\max}
         (\frac1N\sum_i \tilde z_i\tilde z_i^\top)$, $\tilde z = (z, 1)$, is the exact supremum of the curvature
         (approached as two classes share every sample evenly: two equal, infinite biases); at the start the
         curvature is a fifth of it, and less at the minimum. $\mu = \rho$ is the infimum: the curvature along

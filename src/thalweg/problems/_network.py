@@ -36,8 +36,8 @@ def network_digits(hidden: int = 32, *, regularisation: float | int = 1e-4, seed
         seed: of the start, a whole number.
 
     Returns:
-        The problem; its start is `{"hidden": {"weights": (64, hidden), "bias": (hidden,)},
-        "output": {"weights": (hidden, 10), "bias": (10,)}}`. Not convex: no facts are known.
+        The problem; its start holds `hidden`, of `weights` (64, hidden) and `bias` (hidden,), and `output`, of
+        `weights` (hidden, 10) and `bias` (10,). Not convex: no facts are known.
 
     Raises:
         InputError: a number is out of its range, or scikit-learn is not installed.

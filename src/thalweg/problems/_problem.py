@@ -1,6 +1,7 @@
 """A problem: an objective, a start, and where it is from."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +10,12 @@ from .._errors import InputError, check_number
 from .._objective import FiniteSum, Objective
 from .._polish import polish
 from .._tree import Vector, size
+from ._moments import Moments
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
-    """An objective with a start.
+    r"""An objective with a start. One that is also a target, the potential L of a law $\propto e^{-L/T}$, has moments.
 
     Arguments:
         name: how the command line calls it.
@@ -21,6 +23,10 @@ class Problem:
         start: $x_0$, a pytree of float arrays.
         description: one line.
         reference: a key of `docs/references.bib`.
+        moments: of the law at `moments.temperature`; None where they are not known.
+        log_normaliser: $\log\int e^{-L(x)/T}\,dx$ at the same temperature; None where it is not known.
+        sampler: exact, independent draws from that law: `sampler(key, count)` is a tree like the start with a new
+            leading axis; None where there is none.
 
     >>> import thalweg as tw
     >>> tw.problems.beale().dimension
@@ -32,6 +38,9 @@ class Problem:
     start: Vector
     description: str
     reference: str
+    moments: Moments | None = None
+    log_normaliser: float | None = None
+    sampler: Callable | None = None
 
     @property
     def dimension(self) -> int:

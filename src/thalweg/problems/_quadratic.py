@@ -85,15 +85,15 @@ def _log_spaced(condition_number: float | int | None, dimension: int | None) -> 
     return np.geomspace(1 / kappa, 1.0, d)
 
 
-def _given(spectrum: object) -> np.ndarray:
+def _given(spectrum: object, what: str = "spectrum") -> np.ndarray:
     try:
         curvature = np.asarray(spectrum, dtype=float)
     except (TypeError, ValueError):
-        raise InputError(f"spectrum must be a list of numbers, but is {spectrum!r}") from None
+        raise InputError(f"{what} must be a list of numbers, but is {spectrum!r}") from None
     if curvature.ndim != 1 or curvature.size == 0:
-        raise InputError(f"spectrum must be a list of at least one number, but has shape {curvature.shape}")
+        raise InputError(f"{what} must be a list of at least one number, but has shape {curvature.shape}")
     if not np.all(np.isfinite(curvature)) or curvature.min() < 0 or curvature.max() == 0:
-        raise InputError(f"spectrum must be finite, at least 0 and not all 0, but is {curvature.tolist()}")
+        raise InputError(f"{what} must be finite, at least 0 and not all 0, but is {curvature.tolist()}")
     return curvature
 
 
