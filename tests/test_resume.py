@@ -196,7 +196,14 @@ def kill_and_resume(workshop, kind, kills, seed):
     return where, alike
 
 
-@pytest.mark.parametrize(("kind", "seed"), [("momentum", 5), ("mini-batches", 2), ("flow", 3)])
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    [
+        pytest.param("momentum", 5, marks=pytest.mark.slow),
+        ("mini-batches", 2),
+        pytest.param("flow", 3, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_ends_as_one_never_killed(workshop, kind, seed):
     where, alike = kill_and_resume(workshop, kind, 1, seed)
     print(f"{kind}: killed when step {where} of {STEPS} was saved (-1: nothing was)")

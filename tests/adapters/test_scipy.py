@@ -51,6 +51,7 @@ def test_the_path_of_a_run(name):
     assert result.fun == pytest.approx(fun(result.x), rel=1e-15)
 
 
+@pytest.mark.slow
 def test_rosenbrock():
     result = so.minimize(
         so.rosen, [-1.2, 1.0], jac=so.rosen_der, method=minimizer(tw.momentum(None, 1e-3, 0.95)),

@@ -85,10 +85,11 @@ SCHEDULERS = (
 )
 
 
-def test_the_way_of_torch():
+@pytest.mark.parametrize("settings_drawn", [24, pytest.param(SETTINGS, marks=pytest.mark.slow)])
+def test_the_way_of_torch(settings_drawn):
     """Two hundred settings: with schedules, weight decay and parameter groups of their own settings."""
     rng = np.random.default_rng(3)
-    for case in range(SETTINGS):
+    for case in range(settings_drawn):
         method, settings, decay = draw(rng)
         other = {"lr": settings["lr"] * 0.5} | ({"momentum": 0.7} if "momentum" in settings else {})
         other |= {"weight_decay": 0.1}

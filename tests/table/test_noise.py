@@ -17,6 +17,8 @@ NOISY = [row for row in tw.table() if row.method.normals]
 ROWS = [pytest.param(row, id=row.name) for row in NOISY]
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 CHAINS = 20_000
+# A row of each kind of state, where what is asked depends on no more.
+FAMILIES = ("sgld", "leimkuhler_matthews", "baoab")
 
 
 def bowl(x):
@@ -48,7 +50,7 @@ def test_running_settles_to_the_law_that_is_predicted(row, key):
     name = next(iter(row.defaults))
     limit = largest_stable_step(row.method, HESSIAN)
     method = row.build(bowl, **{name: 0.5 * limit, "temperature": 0.6})
-    state = settled(method, key, 400)
+    state = settled(method, key, 200)
     parts = ["position"] + (["velocity"] if method.dynamics.order == 2 else [])
     for part in parts:
         assert_covariance(np.asarray(getattr(state, part)), stationary_covariance(method, HESSIAN, of=part))
@@ -56,7 +58,7 @@ def test_running_settles_to_the_law_that_is_predicted(row, key):
 
 def test_a_wrong_law_is_told_apart(key):
     method = tw.sgld(bowl, 0.5, 0.6)
-    samples = np.asarray(settled(method, key, 400).position)
+    samples = np.asarray(settled(method, key, 200).position)
     with pytest.raises(AssertionError):
         assert_covariance(samples, 0.6 * np.linalg.inv(HESSIAN))
 
@@ -88,7 +90,7 @@ def test_without_a_key_it_is_one_line(row):
         tw.run(row.build(bowl), jnp.ones(2), 3)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.values[0].name in FAMILIES])
 def test_a_run_resumed_is_one_never_stopped(row, tmp_path):
     method, x0 = row.build(bowl), {"w": jnp.ones(2), "b": jnp.zeros(2)}
     method = method.with_objective(tw.Objective(lambda x: bowl(x["w"]) + 0.5 * jnp.sum(x["b"] ** 2)))
