@@ -54,7 +54,7 @@ def metric(name: str, method: Method, objective: AbstractObjective, state: State
 def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Array, State]:
     """The loss where the gradient is taken, and the state after the step, from one evaluation."""
     assert method.objective is not None
-    draws = method.draw(jax.random.fold_in(key, step), state.position) if method.stochastic else Draws()
+    draws = method.draw(key, state.position, step) if method.stochastic else Draws()
     shared, state = Shared(method.objective, []), state.located()
     loss = shared.value(state.lookahead, draws.batch)
     return loss, method.with_objective(shared).step(state, draws)
@@ -75,7 +75,7 @@ def advance(
     def one(i: Array, carry: tuple[State, dict[str, Array]]) -> tuple[State, dict[str, Array]]:
         state, kept = carry
         assert method.objective is not None
-        draws = method.draw(None if key is None else jax.random.fold_in(key, start + i), state.position)
+        draws = method.draw(key, state.position, start + i)
         shared, state = Shared(method.objective, []), state.located()
         now = values(state, draws, shared)
         after = method.with_objective(shared).step(state, draws)
@@ -103,5 +103,5 @@ def look(method: Method, state: State, key: Any, step: Any, loss: bool) -> tuple
     if not loss:
         return finite, None
     assert method.objective is not None
-    draws = method.draw(None if key is None else jax.random.fold_in(key, step), state.position)
+    draws = method.draw(key, state.position, step)
     return finite, method.objective.value(state.lookahead, draws.batch)

@@ -27,7 +27,9 @@ def with_knob(method: Method, knob: str, value: Any) -> Method:
 
 def full_gradient(objective: AbstractObjective) -> AbstractObjective:
     """The objective without mini-batches: limits are those of the full gradient."""
-    return dataclasses.replace(objective, batch_size=None) if isinstance(objective, FiniteSum) else objective
+    if not isinstance(objective, FiniteSum):
+        return objective
+    return dataclasses.replace(objective, batch_size=None, epochs=False)
 
 
 def measured_limit(method: Method, minimiser: Vector, direction: Vector, curvature: float) -> float | None:

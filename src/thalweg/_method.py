@@ -25,6 +25,8 @@ def _step_size(value: Any) -> Any:
 
 
 _PAIR = ("learning_rate", "momentum")
+# Mini-batches have a stream of their own beside the noise's, whose numbers are steps.
+_BATCHES = 2**32 - 1
 
 
 def check_pair(**values: Any) -> bool:
@@ -116,18 +118,20 @@ class Method(eqx.Module):
         """Whether a step draws anything, hence needs a key."""
         return self.normals > 0 or (self.objective is not None and self.objective.stochastic)
 
-    def draw(self, key: Key[Array, ""] | None, position: Vector = None) -> Draws:
+    def draw(self, key: Key[Array, ""] | None, position: Vector = None, step: ArrayLike | None = None) -> Draws:
         """Everything random in one step.
 
         Arguments:
-            key: of the step.
+            key: of the run; of the step, where no step is given.
             position: a tree of the shapes and dtypes that the normals are to have.
+            step: which one.
         """
         count, objective = self.normals, self.objective
         if not count:
-            return Draws(batch=None if objective is None else objective.draw(key))
+            return Draws(batch=None if objective is None else objective.draw(key, step))
         assert key is not None
-        batch = None if objective is None else objective.draw(jax.random.fold_in(key, 0))
+        batch = None if objective is None else objective.draw(jax.random.fold_in(key, _BATCHES), step)
+        key = key if step is None else jax.random.fold_in(key, step)
         return Draws(batch, tuple(_normal(jax.random.fold_in(key, 1 + i), position) for i in range(count)))
 
     def silent(self, position: Vector) -> Draws:

@@ -63,9 +63,14 @@ class AbstractObjective(eqx.Module):
         r"""$(\nabla f(x), \nabla^2 f(x)\,v)$, sharing the gradient's own work."""
         return jax.jvp(lambda y: self.gradient(y, batch), (x,), (v,))
 
-    def draw(self, key: Key[Array, ""] | None) -> Batch:
-        """What is random in one step's evaluations; nothing unless overridden."""
-        del key
+    def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
+        """What is random in one step's evaluations; nothing unless overridden.
+
+        Arguments:
+            key: of the run; of the step, where no step is given.
+            step: which one.
+        """
+        del key, step
         return None
 
     @property
@@ -137,6 +142,8 @@ class FiniteSum(AbstractObjective):
         data: pytree of arrays whose leading axis, of length N, counts the samples.
         batch_size: samples a step draws; None (or N without replacement) is the full gradient.
         replace: draw with replacement.
+        epochs: go through all samples in an order that is new in every epoch; of the N mod `batch_size` samples that
+            are left over at its end nothing is taken. Needs `replace=False`.
         minimum, minimiser, smoothness, strong_convexity: as in `Objective`.
 
     Raises:
@@ -152,6 +159,7 @@ class FiniteSum(AbstractObjective):
     data: PyTree = eqx.field(converter=_as_data)
     batch_size: int | None = eqx.field(default=None, static=True)
     replace: bool = eqx.field(default=True, static=True)
+    epochs: bool = eqx.field(default=False, static=True, kw_only=True)
     minimum: float | None = eqx.field(default=None, static=True)
     minimiser: PyTree = None
     smoothness: float | None = eqx.field(default=None, static=True)
@@ -172,6 +180,8 @@ class FiniteSum(AbstractObjective):
                 raise InputError(
                     f"batch_size must be at most the {self.samples} samples without replacement, but is {count}"
                 )
+        if self.epochs and (self.replace or self.batch_size is None):
+            raise InputError("epochs need a batch_size and replace=False: every sample once an epoch")
         _check_facts(self)
 
     @property
@@ -187,13 +197,45 @@ class FiniteSum(AbstractObjective):
         data = self.data if batch is None else jax.tree.map(lambda leaf: leaf[batch], self.data)
         return jnp.mean(jax.vmap(self.fn, in_axes=(None, 0))(x, data))
 
-    def draw(self, key: Key[Array, ""] | None) -> Batch:
+    def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
         if not self.stochastic:
             return None
         assert self.batch_size is not None and key is not None
+        if self.epochs:
+            epoch, turn = jnp.divmod(jnp.asarray(0 if step is None else step), self.samples // self.batch_size)
+            places = turn * self.batch_size + jnp.arange(self.batch_size)
+            return shuffled(jax.random.fold_in(key, epoch), places, self.samples)
+        key = key if step is None else jax.random.fold_in(key, step)
         if self.replace:
             return jax.random.randint(key, (self.batch_size,), 0, self.samples)
         return jax.random.choice(key, self.samples, (self.batch_size,), replace=False)
+
+
+def shuffled(key: Key[Array, ""], places: Int[Array, " batch"], count: int) -> Int[Array, " batch"]:
+    """What stands at some places of a random order of `count` things, the whole of which is never made.
+
+    Swap-or-not: each round pairs x with k - x and swaps the two, or not, by a bit of both. It is a
+    permutation for every key, and with so many rounds close to a random one.
+
+    Reference: Hoang, Morris and Rogaway (2012).
+    """
+    rounds = 6 * max(count.bit_length(), 4)
+    pairing, salting = jax.random.split(key)
+    pairs = jax.random.randint(pairing, (rounds,), 0, count, dtype=places.dtype)
+    salts = jax.random.bits(salting, (rounds,), jnp.uint32)
+
+    def swap(i: Array, x: Array) -> Array:
+        other = (pairs[i] - x) % count
+        return jnp.where(_bit(jnp.maximum(x, other).astype(jnp.uint32) ^ salts[i]), other, x)
+
+    return jax.lax.fori_loop(0, rounds, swap, places)
+
+
+def _bit(word: Array) -> Array:
+    """One bit of a word whose bits have been mixed (the last steps of MurmurHash3)."""
+    word = (word ^ (word >> 16)) * jnp.uint32(0x85EBCA6B)
+    word = (word ^ (word >> 13)) * jnp.uint32(0xC2B2AE35)
+    return ((word ^ (word >> 16)) & 1).astype(bool)
 
 
 class Flattened(AbstractObjective):
@@ -221,8 +263,8 @@ class Flattened(AbstractObjective):
     def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
         return self.objective.value(self.unravel(x), batch)
 
-    def draw(self, key: Key[Array, ""] | None) -> Batch:
-        return self.objective.draw(key)
+    def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
+        return self.objective.draw(key, step)
 
 
 class Quadratic(AbstractObjective):

@@ -30,7 +30,7 @@ class GradientNoise:
         trace_error: likewise.
         samples: how many samples were looked at.
         factor: what a sample's covariance is multiplied by for one step of the objective: $1/B$ with replacement,
-            $\frac1B\frac{N-B}{N-1}$ without, 0 for the full gradient.
+            $\frac1B\frac{N-B}{N-1}$ without (in epochs too, whose steps are not independent), 0 for the full gradient.
     """
 
     mean: np.ndarray
