@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from scipy import stats
@@ -86,3 +87,9 @@ def test_wrong_input_is_one_line():
     for options in ({"batch_size": 4}, {"batch_size": None, "replace": False}):
         with pytest.raises(tw.InputError, match="epochs need a batch_size and replace=False"):
             tw.FiniteSum(lambda x, s: x, DATA, epochs=True, **options)
+
+
+def test_a_wrong_kind_is_one_line(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(tw.InputError, match="epochs must be True or False, but is 'yes'"):
+        tw.FiniteSum(lambda x, s: x, DATA, 4, replace=False, epochs="yes")

@@ -180,6 +180,8 @@ class FiniteSum(AbstractObjective):
                 raise InputError(
                     f"batch_size must be at most the {self.samples} samples without replacement, but is {count}"
                 )
+        if not isinstance(self.epochs, bool):
+            raise InputError(f"epochs must be True or False, but is {self.epochs!r}")
         if self.epochs and (self.replace or self.batch_size is None):
             raise InputError("epochs need a batch_size and replace=False: every sample once an epoch")
         _check_facts(self)

@@ -396,6 +396,52 @@ def test_retuned_alike_in_torch_and_ours(nesterov):
     agree(*paths, 1e-2 if nesterov else 1e-12)
 
 
+@pytest.mark.parametrize("which", [0, 1], ids=["torch", "ours"])
+def test_retuning_nesterov_leaves_the_iterate_and_its_velocity(which):
+    """The parameters are the look-ahead point: they move so that what they look ahead from does not."""
+    parameters = start()
+    optimizer = makers(True)[which](parameters)
+    train(optimizer, parameters, 10)
+
+    def phase():
+        h = tw.Hyperparameters.from_torch(optimizer)
+        buffer = np.concatenate([optimizer.state[x]["momentum_buffer"].ravel().numpy() for x in parameters])
+        step = -h.learning_rate * buffer
+        # The velocity a half step behind: with friction alone, it is 1 + momentum times that of the middle.
+        return flat(parameters) - h.momentum * step, (1 + h.momentum) * step / h.physical().step
+
+    before, shown = phase(), flat(parameters)
+    retune(optimizer, learning_rate=0.004)
+    after = phase()
+    agree(after[0], before[0], 1e-14)
+    agree(after[1], before[1], 1e-13)
+    assert np.abs(flat(parameters) - shown).max() > 1e-3
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["torch", "ours"])
+def test_a_refused_scheduler_leaves_the_optimizer_as_it_is(which):
+    optimizer = (torch.optim.Adam(start(), lr=0.1), Optimizer(start(), tw.midpoint_momentum(None, 0.1, 0.9)))[which]
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 0.5)
+    with pytest.raises(tw.InputError, match="are read from SGD"):
+        ConstantFriction(scheduler)
+    assert optimizer.param_groups[0]["lr"] == 0.05
+
+
+def test_a_parameter_that_comes_after_a_change_begins_as_any():
+    """It has no last step of another kick."""
+    parameters = start()
+    late = parameters[1]
+    optimizer = Optimizer(parameters, tw.momentum(None, 0.05, 0.9))
+    for x in parameters[::2]:
+        x.grad = torch.ones_like(x)
+    optimizer.step()
+    retune(optimizer, learning_rate=0.005)
+    late.grad = torch.ones_like(late)
+    shown = late.detach().clone()
+    optimizer.step()
+    torch.testing.assert_close(late.detach(), shown - 0.005, rtol=0, atol=1e-15)
+
+
 def motion(change, steps, which, nesterov=False):
     """The parameters at time 4, the rate changed half-way by `change(optimizer, rate)`; steps halve with 1/steps."""
     h, friction = 2.0 / steps, 1.0
@@ -512,6 +558,13 @@ WRONG = {
     "momentum without": (
         lambda: Optimizer([{"params": start(), "momentum": 0.5}], tw.gradient_descent(None, 0.1)),
         "this method has no hyperparameter 'momentum'",
+    ),
+    "nesterov of a group": (
+        lambda: Optimizer([{"params": start(), "nesterov": True}], tw.momentum(None, 0.1)), "the method says it",
+    ),
+    "a mistyped option": (
+        lambda: Optimizer([{"params": start(), "weight_decy": 0.1}], tw.momentum(None, 0.1)),
+        "a group has no option 'weight_decy'; did you mean 'weight_decay'?",
     ),
     "negative rate": (
         lambda: Optimizer([{"params": start(), "lr": -1.0}], tw.momentum(None, 0.1)),

@@ -17,7 +17,7 @@ from ._linear import Ask, LinearStep, Row, Ticks
 # What is this much smaller than its terms is what rounding leaves of their cancelling.
 _ROUNDING = 1e-14
 # From this size on torch uses threads. Its fused kernel does for every size, and where other work keeps the cores busy
-# their waiting for each other takes milliseconds a tensor.
+# they wait for each other: a step of 20 small tensors then took 62 times as long as without.
 _LARGE = 32768
 _FUSED = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 

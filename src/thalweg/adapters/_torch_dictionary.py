@@ -18,12 +18,7 @@ _BUFFER = "momentum_buffer"
 
 def from_torch(optimizer: Any, group: int | None = None, batch_size: float | int | None = None) -> Hyperparameters:
     """The hyperparameters of a `torch.optim.SGD` or an `Optimizer` of momentum: `tw.Hyperparameters.from_torch`."""
-    groups = _groups(optimizer)
-    if group is not None:
-        if not isinstance(group, int) or not 0 <= group < len(groups):
-            raise InputError(f"group must be from 0 to {len(groups) - 1}, but is {group!r}")
-        groups = groups[group : group + 1]
-    found = [dataclasses.replace(_read(optimizer, g), batch_size=batch_size) for g in groups]
+    found = [dataclasses.replace(_read(optimizer, g), batch_size=batch_size) for g in _chosen(optimizer, group)]
     if any(h != found[0] for h in found):
         raise InputError(f"the {len(found)} groups have different settings; choose one with group=0, 1, ...")
     return found[0]
@@ -69,8 +64,7 @@ def retune(
     >>> round(optimizer.param_groups[0]["momentum"], 4)
     0.9678
     """
-    groups = _groups(optimizer)
-    chosen = groups if group is None else [groups[i] for i in [group] if from_torch(optimizer, group)]
+    chosen = _chosen(optimizer, group)
     changes = {name: v for name, v in (("learning_rate", learning_rate), ("momentum", momentum)) if v is not None}
     if (hyperparameters is None) == (not changes):
         raise InputError("retune takes new hyperparameters, or one of learning_rate and momentum")
@@ -115,12 +109,12 @@ class ConstantFriction:
                 f"{type(scheduler).__name__} changes the momentum itself; make it with cycle_momentum=False"
             )
         self.scheduler, self.optimizer = scheduler, optimizer
-        self._bases = []
-        for group in _groups(optimizer):
-            rate = plain(group["lr"])
-            group["lr"] = plain(group.get("initial_lr", rate))
-            self._bases.append(_read(optimizer, group))
-            self._go_on(group, self._bases[-1], rate)
+        groups = _groups(optimizer)
+        first = [plain(group.get("initial_lr", group["lr"])) for group in groups]
+        self._bases = [_read(optimizer, group | {"lr": rate}) for group, rate in zip(groups, first, strict=True)]
+        for group, base, rate in zip(groups, self._bases, first, strict=True):
+            now, group["lr"] = plain(group["lr"]), rate
+            self._go_on(group, base, now)
 
     def step(self, *arguments: Any) -> None:
         """Step the scheduler, then let momentum and buffers follow."""
@@ -190,6 +184,15 @@ def _groups(optimizer: Any) -> list[dict[str, Any]]:
     if not optimizer.param_groups:
         raise InputError("the optimizer has no parameters")
     return optimizer.param_groups
+
+
+def _chosen(optimizer: Any, group: int | None) -> list[dict[str, Any]]:
+    groups = _groups(optimizer)
+    if group is None:
+        return groups
+    if not isinstance(group, int) or not 0 <= group < len(groups):
+        raise InputError(f"group must be from 0 to {len(groups) - 1}, but is {group!r}")
+    return groups[group : group + 1]
 
 
 def _read(optimizer: Any, group: dict[str, Any]) -> Hyperparameters:

@@ -1,5 +1,6 @@
 """Any method as a `torch.optim.Optimizer`."""
 
+import difflib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ _STILL = 1e-290
 _PLANS = 64
 # What a group of torch.optim.SGD holds besides, and what of it a method can be.
 _SGD = {"dampening": 0, "maximize": False, "differentiable": False}
+_OF_THE_METHOD = ("nesterov", *_SGD)
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -119,6 +121,14 @@ class Optimizer(torch.optim.Optimizer):
                 raise InputError(f"the {name} of a group is called 'lr', as torch's schedulers have it")
         if "momentum" in param_group and "momentum" not in self._names:
             raise InputError(f"this method has no hyperparameter 'momentum'{suggest('momentum', self._names)}")
+        for name in param_group:
+            if name in _OF_THE_METHOD:
+                raise InputError(
+                    f"{name} is no option of a group: the method says it, such as tw.nesterov(None, 0.1, 0.9)"
+                )
+            close = difflib.get_close_matches(name, self.defaults, n=1, cutoff=0.8)
+            if name not in self.defaults and close:
+                raise InputError(f"a group has no option {name!r}; did you mean {close[0]!r}?")
         group = self.defaults | param_group
         check_number("weight_decay", plain(group["weight_decay"]), at_least=0.0)
         self.method.check_hyperparameters(**self._values(group))
@@ -190,7 +200,8 @@ class Optimizer(torch.optim.Optimizer):
         yield from part.singles() if group["foreach"] is False else [part]
 
     def _plan(self, group: dict[str, Any], begins: bool) -> Plan:
-        kick, clock = group.get("last_kick"), group.get("clock")
+        # What begins has made no step before a change.
+        kick, clock = None if begins else group.get("last_kick"), group.get("clock")
         # Without a gradient at the start, the first step is any step with an empty buffer.
         begins = begins and self._starts
         key = (begins, kick, clock, *[plain(group[name]) for name in self._names])
@@ -200,7 +211,7 @@ class Optimizer(torch.optim.Optimizer):
             self.method.check_hyperparameters(**values)
             self._check_schedule(group, clock)
             step = linear_first_step(self.method, values) if begins else linear_step(self.method, values, clock)
-            plan = Plan.of(step if kick is None or begins else after_change(step, kick, values))
+            plan = Plan.of(step if kick is None else after_change(step, kick, values))
             if len(self._plans) >= _PLANS:
                 self._plans.clear()
             self._plans[key] = plan
