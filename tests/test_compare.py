@@ -120,6 +120,13 @@ def test_a_method_that_diverges_is_reported():
     assert "diverging" in repr(result)
 
 
+def test_a_sampler_fluctuates_and_may_diverge_as_well():
+    bath = tw.UnderdampedLangevin(F, friction=1.0, temperature=1.0)
+    methods = {f"{h}": tw.Method(bath, tw.Splitting("BAOAB"), h) for h in (0.1, 1.0)}
+    result = tw.compare(methods, jnp.zeros(3), max_steps=400, limits=False)
+    assert [entry.regime for entry in result.entries] == ["fluctuating", "diverging"]
+
+
 def test_all_may_diverge():
     result = tw.compare({"bad": tw.momentum(F, 5.0, 0.9)}, X0, max_steps=500)
     assert result["bad"].regime == "diverging"

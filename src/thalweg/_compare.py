@@ -36,7 +36,7 @@ class Entry:
         steps: steps likewise.
         seconds: wall time to there, compilation apart.
         loss: the last loss.
-        regime: "monotone", "oscillating" or "diverging".
+        regime: "monotone", "oscillating" or "diverging"; "fluctuating" for a method that draws noise and is bounded.
         predicted_limit: the largest stable learning rate (or step size) from the linear probe.
         measured_limit: the same found by running on the objective itself; None where not asked for.
         limit_of: the knob the limits are of.
@@ -234,7 +234,7 @@ def _entry(
         steps=median,
         seconds=float(np.median([r.seconds for r in runs])) * median / total,
         loss=float(np.median([r.metrics["loss"][-1] for r in runs])),
-        regime=_worst([_regime(r) for r in runs]),
+        regime=_worst([_regime(r, method) for r in runs]),
         predicted_limit=predicted,
         measured_limit=measured,
         limit_of=knob or "",
@@ -250,10 +250,13 @@ def _steps_to(run: Run, method: Method, tolerance: float) -> tuple[int, bool]:
     return (int(np.argmax(met)), True) if met.any() else (run.steps, False)
 
 
-def _regime(run: Run) -> str:
-    return "diverging" if run.status in ("diverged", "not finite") else regime(run.metrics["loss"])
+def _regime(run: Run, method: Method) -> str:
+    if run.status in ("diverged", "not finite"):
+        return "diverging"
+    # A loss that noise has raised to its temperature is not on its way to infinity.
+    return "fluctuating" if method.normals else regime(run.metrics["loss"])
 
 
 def _worst(regimes: list[str]) -> str:
-    order: Callable[[str], int] = ("monotone", "oscillating", "diverging").index
+    order: Callable[[str], int] = ("monotone", "fluctuating", "oscillating", "diverging").index
     return max(regimes, key=order)
