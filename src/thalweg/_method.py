@@ -118,25 +118,46 @@ class Method(eqx.Module):
         """Whether a step draws anything, hence needs a key."""
         return self.normals > 0 or (self.objective is not None and self.objective.stochastic)
 
-    def draw(self, key: Key[Array, ""] | None, position: Vector = None, step: ArrayLike | None = None) -> Draws:
+    def draw(
+        self,
+        key: Key[Array, ""] | None,
+        position: Vector = None,
+        step: ArrayLike | None = None,
+        chains: int | None = None,
+    ) -> Draws:
         """Everything random in one step.
 
         Arguments:
             key: of the run; of the step, where no step is given.
             position: a tree of the shapes and dtypes that the normals are to have.
             step: which one.
+            chains: where `position` is that of so many chains, by a leading axis, what is drawn has that axis too:
+                every chain has its own noise and its own mini-batch.
         """
-        count, objective = self.normals, self.objective
-        if not count:
-            return Draws(batch=None if objective is None else objective.draw(key, step))
+        normals, uniforms, objective = self.normals, self.scheme.uniforms(self.dynamics), self.objective
+        noisy = normals + uniforms > 0
+        batch = None
+        if objective is not None and objective.stochastic:
+            assert key is not None
+            batches = jax.random.fold_in(key, _BATCHES) if noisy else key
+            if chains is None:
+                batch = objective.draw(batches, step)
+            else:
+                each = jax.vmap(jax.random.fold_in, (None, 0))(batches, jnp.arange(chains))
+                batch = jax.vmap(objective.draw, (0, None))(each, step)
+        if not noisy:
+            return Draws(batch)
         assert key is not None
-        batch = None if objective is None else objective.draw(jax.random.fold_in(key, _BATCHES), step)
         key = key if step is None else jax.random.fold_in(key, step)
-        return Draws(batch, tuple(_normal(jax.random.fold_in(key, 1 + i), position) for i in range(count)))
+        noise = tuple(_normal(jax.random.fold_in(key, 1 + i), position) for i in range(normals))
+        shape = () if chains is None else (chains,)
+        at = range(1 + normals, 1 + normals + uniforms)
+        return Draws(batch, noise, tuple(jax.random.uniform(jax.random.fold_in(key, i), shape) for i in at))
 
     def silent(self, position: Vector) -> Draws:
         """The draws of a step whose noise is zero: by them two runs with the same noise differ."""
-        return Draws(noise=(zeros_like(position),) * self.normals)
+        uniforms = (jnp.zeros(()),) * self.scheme.uniforms(self.dynamics)
+        return Draws(noise=(zeros_like(position),) * self.normals, uniforms=uniforms)
 
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""

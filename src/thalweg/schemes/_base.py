@@ -17,11 +17,13 @@ from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, Abs
 class Draws(eqx.Module):
     """Everything random in one step; one mini-batch serves all its gradients.
 
-    `noise` holds standard normals of the position's shape, as many as the scheme asks for.
+    `noise` holds standard normals of the position's shape, `uniforms` scalars from [0, 1), as many as the
+    scheme asks for.
     """
 
     batch: Batch = None
     noise: tuple[Vector, ...] = ()
+    uniforms: tuple[Float[Array, ""], ...] = ()
 
 
 class Clock(eqx.Module):
@@ -100,6 +102,11 @@ class AbstractScheme(eqx.Module):
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         """How many standard normals of the position's shape a step draws."""
+        del dynamics
+        return 0
+
+    def uniforms(self, dynamics: AbstractDynamics) -> int:
+        """How many scalars, uniform in [0, 1), a step draws."""
         del dynamics
         return 0
 
