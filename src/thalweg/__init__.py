@@ -38,6 +38,8 @@ _HOMES = {
     "_record": ("Record", "Run"),
     "_recorder": ("Recorder",),
     "_run": ("run",),
+    "_sample": ("read_samples", "sample"),
+    "_sampling_step": ("SamplingWarning",),
     "_sweep": ("Sweep", "sweep"),
     "_compare": ("Comparison", "compare"),
     "_compare_runs": ("RunComparison", "compare_runs"),

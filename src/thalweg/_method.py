@@ -114,43 +114,42 @@ class Method(eqx.Module):
         return self.scheme.normals(self.dynamics)
 
     @property
+    def noisy(self) -> bool:
+        """Whether the law or the scheme draws anything."""
+        return self.normals + self.scheme.uniforms(self.dynamics) > 0
+
+    @property
     def stochastic(self) -> bool:
         """Whether a step draws anything, hence needs a key."""
-        return self.normals > 0 or (self.objective is not None and self.objective.stochastic)
+        return self.noisy or (self.objective is not None and self.objective.stochastic)
 
-    def draw(
-        self,
-        key: Key[Array, ""] | None,
-        position: Vector = None,
-        step: ArrayLike | None = None,
-        chains: int | None = None,
-    ) -> Draws:
+    def draw(self, key: Key[Array, ""] | None, position: Vector = None, step: ArrayLike | None = None) -> Draws:
         """Everything random in one step.
 
         Arguments:
             key: of the run; of the step, where no step is given.
             position: a tree of the shapes and dtypes that the normals are to have.
             step: which one.
-            chains: where `position` is that of so many chains, by a leading axis, what is drawn has that axis too:
-                every chain has its own noise and its own mini-batch.
         """
-        normals, uniforms, objective = self.normals, self.scheme.uniforms(self.dynamics), self.objective
-        noisy = normals + uniforms > 0
-        batch = None
-        if objective is not None and objective.stochastic:
-            assert key is not None
-            batches = jax.random.fold_in(key, _BATCHES) if noisy else key
-            if chains is None:
-                batch = objective.draw(batches, step)
-            else:
-                each = jax.vmap(jax.random.fold_in, (None, 0))(batches, jnp.arange(chains))
-                batch = jax.vmap(objective.draw, (0, None))(each, step)
-        if not noisy:
+        batch = self.draw_batch(key, step)
+        if not self.noisy:
             return Draws(batch)
         assert key is not None
-        key = key if step is None else jax.random.fold_in(key, step)
+        return self.draw_noise(key if step is None else jax.random.fold_in(key, step), position, batch=batch)
+
+    def draw_batch(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
+        """The mini-batch of one step, by the key of the run."""
+        if self.objective is None or not self.objective.stochastic:
+            return None
+        assert key is not None
+        return self.objective.draw(jax.random.fold_in(key, _BATCHES) if self.noisy else key, step)
+
+    def draw_noise(
+        self, key: Key[Array, ""], position: Vector, shape: tuple[int, ...] = (), batch: Batch = None
+    ) -> Draws:
+        """Normals like `position`, with uniforms of a shape, beside a mini-batch."""
+        normals, uniforms = self.normals, self.scheme.uniforms(self.dynamics)
         noise = tuple(_normal(jax.random.fold_in(key, 1 + i), position) for i in range(normals))
-        shape = () if chains is None else (chains,)
         at = range(1 + normals, 1 + normals + uniforms)
         return Draws(batch, noise, tuple(jax.random.uniform(jax.random.fold_in(key, i), shape) for i in at))
 

@@ -126,10 +126,10 @@ def _check(method: Any, steps: Any, key: Any, record: Any, out: Any, resume: boo
         raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
     if "speed" in record.metrics and method.dynamics.order == 1:
         raise InputError("metric 'speed' needs a second-order law; a first-order one has no velocity")
-    return record, None if key is None else _as_key(key)
+    return record, None if key is None else as_key(key)
 
 
-def _as_key(key: Any) -> Array:
+def as_key(key: Any) -> Array:
     if not isinstance(key, jax.Array):
         return jax.random.key(check_count("key", key, at_least=0))
     try:
