@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "_errors": ("InputError",),
     "_objective": ("FiniteSum", "Objective"),
+    "_stream": ("Stream",),
     "dynamics": (
         "GradientFlow",
         "HeavyBall",
