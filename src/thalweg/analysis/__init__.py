@@ -17,3 +17,5 @@ from .noise import gradient_noise as gradient_noise
 from .order import OrderResult as OrderResult
 from .order import convergence_order as convergence_order
 from .stationary import stationary_covariance as stationary_covariance
+from .transient import transient_covariance as transient_covariance
+from .transient import transient_mean as transient_mean
