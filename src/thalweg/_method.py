@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -16,6 +16,9 @@ from ._objective import AbstractObjective, Batch, Flattened, Quadratic
 from ._tree import Vector, scalar, zeros_like
 from .dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
 from .schemes import AbstractScheme, Clock, Draws, State
+
+if TYPE_CHECKING:
+    from .analysis import Limit
 
 Schedule = Callable[[ArrayLike], ArrayLike]
 
@@ -153,6 +156,40 @@ class Method(eqx.Module):
         shape = () if chains is None else (chains,)
         at = range(1 + normals, 1 + normals + uniforms)
         return Draws(batch, noise, tuple(jax.random.uniform(jax.random.fold_in(key, i), shape) for i in at))
+
+    def limit(self, noise_covariance: Any = None, x: Any = None) -> "Limit":
+        r"""The stochastic differential equation that this method follows as its step goes to 0.
+
+        At fixed constants of the law. Its own noise stays; gradient noise of covariance C a step becomes noise
+        of covariance $hC$ per unit time on the force, so that
+
+        $$T = T_\text{thermal} + \frac{bhC}2\quad\text{(first order)},\qquad
+          T = T_\text{thermal} + \frac{hC}{2\lambda}\quad\text{(second order)}$$
+
+        which is $\alpha C/2$ of gradient descent with learning rate $\alpha = bh$.
+
+        Arguments:
+            noise_covariance: C, of the gradient noise of one step (of a batch of B: that of a sample over B), a
+                number (times the identity) or an array (d, d); None for exact gradients.
+            x: where to measure C instead, of a `tw.FiniteSum` with mini-batches.
+
+        Returns:
+            a `tw.analysis.Limit`: `.law`, `.temperature`, `.drift`, `.diffusion`, `.stationary_covariance`,
+            `.covariance`.
+
+        Raises:
+            InputError: the method has no noise, or its law is none that it is known of.
+
+        >>> import thalweg as tw
+        >>> print(tw.gradient_descent(None, learning_rate=0.1).limit(noise_covariance=0.5))
+        dθ = -∇f dt + √(2T) dW
+        T = 0.025
+
+        Reference: Li, Tai and E (2017); Mandt, Hoffman and Blei (2017), section 3.
+        """
+        from .analysis.limit import limit
+
+        return limit(self, noise_covariance, x)
 
     def silent(self, position: Vector) -> Draws:
         """The draws of a step whose noise is zero: by them two runs with the same noise differ."""

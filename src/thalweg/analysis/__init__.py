@@ -10,6 +10,7 @@ from .energy import EnergyAccount as EnergyAccount
 from .energy import energy_account as energy_account
 from .escape import escape_time as escape_time
 from .escape import kramers_time as kramers_time
+from .limit import Limit as Limit
 from .lyapunov import LyapunovValues as LyapunovValues
 from .lyapunov import lyapunov as lyapunov
 from .noise import GradientNoise as GradientNoise
