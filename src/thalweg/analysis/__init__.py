@@ -13,6 +13,10 @@ from .escape import kramers_time as kramers_time
 from .limit import Limit as Limit
 from .lyapunov import LyapunovValues as LyapunovValues
 from .lyapunov import lyapunov as lyapunov
+from .modified import ModifiedEquation as ModifiedEquation
+from .modified import ModifiedError as ModifiedError
+from .modified import modified_equation as modified_equation
+from .modified import modified_error as modified_error
 from .noise import GradientNoise as GradientNoise
 from .noise import gradient_noise as gradient_noise
 from .order import OrderResult as OrderResult

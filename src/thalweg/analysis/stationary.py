@@ -17,7 +17,7 @@ from .._probe import in_float64
 from .._tree import Vector
 from ..schemes import Draws, State
 
-_OF = ("position", "velocity", "lookahead")
+_OF = ("position", "velocity", "phase", "lookahead")
 # A method whose slowest mode is nearer to 1 than this has no stationary law that float64 can tell.
 _MARGIN = 1e-12
 
@@ -50,7 +50,8 @@ def stationary_covariance(
         hessian: H, a curvature or a symmetric array (d, d).
         noise_covariance: C, of the gradient noise of one step (of a batch of B: that of a sample over B), a number
             (times the identity) or an array (d, d); None for exact gradients.
-        of: "position", "velocity" (of a second-order law), or "lookahead", where the gradient is taken.
+        of: "position", "velocity" (of a second-order law), "phase" for both, (2d, 2d), or "lookahead", where the
+            gradient is taken.
 
     Returns:
         $\Sigma$, (d, d), or a number where the Hessian is one.
@@ -101,7 +102,7 @@ class LinearStep(NamedTuple):
         """What is seen of a covariance of the state."""
         covariance = self.seen @ of_state @ self.seen.T
         covariance = 0.5 * (covariance + covariance.T)
-        return float(covariance[0, 0]) if self.scalar else covariance
+        return float(covariance[0, 0]) if self.scalar and covariance.size == 1 else covariance
 
 
 def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str) -> LinearStep:
@@ -167,5 +168,11 @@ def _derivatives(method: Method, hessian: Array, of: str) -> Any:
 
     z, normals, xi = jnp.zeros(len(names) * d), jnp.zeros(method.normals * d), jnp.zeros(d)
     matrices = jax.jacfwd(step, argnums=(0, 1, 2))(z, normals, xi)
-    seen = jax.jacfwd(lambda z: getattr(state_of(z), of))(z)
+
+    def seen_of(state: State) -> Array:
+        if of != "phase" or state.velocity is None:
+            return getattr(state, "position" if of == "phase" else of)
+        return jnp.concatenate([state.position, state.velocity])
+
+    seen = jax.jacfwd(lambda z: seen_of(state_of(z)))(z)
     return (*matrices, seen, jax.jacfwd(lambda x: vector_of(method.init(x)))(jnp.zeros(d)))

@@ -28,7 +28,7 @@ def transient_covariance(
         noise_covariance: C, of the gradient noise of one step, as in `stationary_covariance`.
         start: the covariance of the starting position, a number or an array (d, d); a point if None. The velocity
             at the start is the law's own, zero.
-        of: "position", "velocity" (of a second-order law), or "lookahead".
+        of: "position", "velocity" (of a second-order law), "phase" for both, (2d, 2d), or "lookahead".
 
     Returns:
         $\Sigma_n$, (d, d), or a number where the Hessian is one; with a leading axis for each of `steps`' own.
@@ -84,7 +84,7 @@ def transient_mean(method: Method, hessian: Any, steps: Any, start: Any, of: str
     at_start = linear.start @ np.atleast_1d(begin)
     with np.errstate(over="ignore", invalid="ignore"):
         found = [linear.seen @ (power @ at_start) for power, _ in _powers(linear, counts.ravel().tolist())]
-    return _shaped([float(mean[0]) if linear.scalar else mean for mean in found], counts)
+    return _shaped([float(mean[0]) if linear.scalar and mean.size == 1 else mean for mean in found], counts)
 
 
 def _shaped(found: list[Any], counts: np.ndarray) -> Any:
