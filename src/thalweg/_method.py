@@ -191,6 +191,37 @@ class Method(eqx.Module):
 
         return limit(self, noise_covariance, x)
 
+    def temperature(self, noise_covariance: Any = None, hessian: Any = None) -> Any:
+        r"""The temperature of this method, thermal and of gradient noise.
+
+        Without a Hessian that of its `limit`, at leading order in the step: $T + bhC/2$ or $T + hC/2\lambda$. With
+        one the effective temperature at its own step, from the exact stationary covariance of the position,
+
+        $$\Theta = H^{1/2}\,\Sigma\,H^{1/2}$$
+
+        which is $T\cdot 1$ exactly where the law of the position is $e^{-f/T}$. In an eigenvector of H it is the
+        mean of $2f$ in that direction, and tends to the temperature of the limit there as the step goes to 0; off
+        the diagonal that holds where the noise commutes with H.
+
+        Arguments:
+            noise_covariance: C, of the gradient noise of one step, as in `limit`.
+            hessian: H, a curvature or a symmetric positive definite array (d, d).
+
+        Returns:
+            a number, or an array (d, d) where the noise or the Hessian is one.
+
+        Raises:
+            InputError: the method has no noise, or with a Hessian no stationary law.
+
+        >>> import thalweg as tw
+        >>> sgd = tw.gradient_descent(None, learning_rate=0.1)
+        >>> round(sgd.temperature(0.5), 9), round(sgd.temperature(0.5, hessian=4.0), 9)  # a C/2, over 1 - a l/2
+        (0.025, 0.03125)
+        """
+        from .analysis.temperature import temperature
+
+        return temperature(self, noise_covariance, hessian)
+
     def silent(self, position: Vector) -> Draws:
         """The draws of a step whose noise is zero: by them two runs with the same noise differ."""
         uniforms = (jnp.zeros(()),) * self.scheme.uniforms(self.dynamics)
