@@ -6,8 +6,13 @@ from .._probe import contraction_per_gradient as contraction_per_gradient
 from .._probe import largest_stable_learning_rate as largest_stable_learning_rate
 from .._probe import largest_stable_step as largest_stable_step
 from .._probe import spectral_radius as spectral_radius
+from ._stages import Stage as Stage
+from ._stages import Training as Training
 from .energy import EnergyAccount as EnergyAccount
 from .energy import energy_account as energy_account
+from .equivalent import EquivalentSchedules as EquivalentSchedules
+from .equivalent import equivalent_batch_schedule as equivalent_batch_schedule
+from .equivalent import equivalent_rate_schedule as equivalent_rate_schedule
 from .escape import escape_time as escape_time
 from .escape import kramers_time as kramers_time
 from .limit import Limit as Limit
@@ -21,6 +26,9 @@ from .noise import GradientNoise as GradientNoise
 from .noise import gradient_noise as gradient_noise
 from .order import OrderResult as OrderResult
 from .order import convergence_order as convergence_order
+from .scaling import AdamHyperparameters as AdamHyperparameters
+from .scaling import scale_adam as scale_adam
+from .scaling import scale_sgd as scale_sgd
 from .stationary import stationary_covariance as stationary_covariance
 from .transient import transient_covariance as transient_covariance
 from .transient import transient_mean as transient_mean
