@@ -131,7 +131,7 @@ def test_also_where_nothing_settles():
         found.stationary_covariance()
 
 
-def test_the_drift_of_order_one_alone_errs_on_the_other_side():
+def test_the_drift_of_order_one_alone_is_further_off_than_the_limit():
     """Li, Tai and E: C a/(2l (1 + al/2)); exactly C a/(2l (1 - al/2)); the limit between them."""
     a, l, c = 0.2, 2.0, 1.0
     drift = modified_equation(tw.gradient_descent(None, a), l, c, 1).drift[0, 0]

@@ -107,7 +107,7 @@ def modified_equation(
     ([[-2.2]], [[0.12]])
 
     Reference: Barrett and Dherin (2021) for the drift of gradient descent; Li, Tai and E (2017) with noise, whose
-    equation has the drift of order 1 and the diffusion of order 0.
+    equation has the drift of order 1 and the diffusion of order 0: its variance is further off than that of the limit.
     """
     if order is not None and (isinstance(order, bool) or order not in _ORDERS):
         raise InputError(f"order must be 0, 1, 2 or None, but is {order!r}")
