@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -16,6 +16,9 @@ from ._objective import AbstractObjective, Batch, Flattened, Quadratic
 from ._tree import Vector, scalar, zeros_like
 from .dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
 from .schemes import AbstractScheme, Clock, Draws, State
+
+if TYPE_CHECKING:
+    from .analysis import Limit
 
 Schedule = Callable[[ArrayLike], ArrayLike]
 
@@ -152,6 +155,71 @@ class Method(eqx.Module):
         noise = tuple(_normal(jax.random.fold_in(key, 1 + i), position) for i in range(normals))
         at = range(1 + normals, 1 + normals + uniforms)
         return Draws(batch, noise, tuple(jax.random.uniform(jax.random.fold_in(key, i), shape) for i in at))
+
+    def limit(self, noise_covariance: Any = None, x: Any = None) -> "Limit":
+        r"""The stochastic differential equation that this method follows as its step goes to 0.
+
+        At fixed constants of the law. Its own noise stays; gradient noise of covariance C a step becomes noise
+        of covariance $hC$ per unit time on the force, so that
+
+        $$T = T_\text{thermal} + \frac{bhC}2\quad\text{(first order)},\qquad
+          T = T_\text{thermal} + \frac{hC}{2\lambda}\quad\text{(second order)}$$
+
+        which is $\alpha C/2$ of gradient descent with learning rate $\alpha = bh$.
+
+        Arguments:
+            noise_covariance: C, of the gradient noise of one step (of a batch of B: that of a sample over B), a
+                number (times the identity) or an array (d, d); None for exact gradients.
+            x: where to measure C instead, of a `tw.FiniteSum` with mini-batches.
+
+        Returns:
+            a `tw.analysis.Limit`: `.law`, `.temperature`, `.drift`, `.diffusion`, `.stationary_covariance`,
+            `.covariance`.
+
+        Raises:
+            InputError: the method has no noise, or its law is none that it is known of.
+
+        >>> import thalweg as tw
+        >>> print(tw.gradient_descent(None, learning_rate=0.1).limit(noise_covariance=0.5))
+        dθ = -∇f dt + √(2T) dW
+        T = 0.025
+
+        Reference: Li, Tai and E (2017); Mandt, Hoffman and Blei (2017), section 3.
+        """
+        from .analysis.limit import limit
+
+        return limit(self, noise_covariance, x)
+
+    def temperature(self, noise_covariance: Any = None, hessian: Any = None) -> Any:
+        r"""The temperature of this method, thermal and of gradient noise.
+
+        Without a Hessian that of its `limit`, at leading order in the step: $T + bhC/2$ or $T + hC/2\lambda$. With
+        one the effective temperature at its own step, from the exact stationary covariance of the position,
+
+        $$\Theta = H^{1/2}\,\Sigma\,H^{1/2}$$
+
+        which is $T\cdot 1$ exactly where the law of the position is $e^{-f/T}$. In an eigenvector of H it is the
+        mean of $2f$ in that direction, and tends to the temperature of the limit there as the step goes to 0; off
+        the diagonal that holds where the noise commutes with H.
+
+        Arguments:
+            noise_covariance: C, of the gradient noise of one step, as in `limit`.
+            hessian: H, a curvature or a symmetric positive definite array (d, d).
+
+        Returns:
+            a number, or an array (d, d) where the noise or the Hessian is one.
+
+        Raises:
+            InputError: the method has no noise, or with a Hessian no stationary law.
+
+        >>> import thalweg as tw
+        >>> sgd = tw.gradient_descent(None, learning_rate=0.1)
+        >>> round(sgd.temperature(0.5), 9), round(sgd.temperature(0.5, hessian=4.0), 9)  # a C/2, over 1 - a l/2
+        (0.025, 0.03125)
+        """
+        from .analysis.temperature import temperature
+
+        return temperature(self, noise_covariance, hessian)
 
     def silent(self, position: Vector) -> Draws:
         """The draws of a step whose noise is zero: by them two runs with the same noise differ."""
