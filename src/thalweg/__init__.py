@@ -30,6 +30,7 @@ _HOMES = {
         "Ralston",
         "RungeKutta",
         "Splitting",
+        "StochasticHeun",
         "Tsit5",
     ),
     "_conventions": ("Hyperparameters", "Physical"),

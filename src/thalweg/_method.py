@@ -159,6 +159,13 @@ class Method(eqx.Module):
         uniforms = (jnp.zeros(()),) * self.scheme.uniforms(self.dynamics)
         return Draws(noise=(zeros_like(position),) * self.normals, uniforms=uniforms)
 
+    def linearised(self) -> "Method":
+        """The method as the linear probe takes it, without what is not linear on any function."""
+        dynamics, scheme = self.dynamics.linearised(), self.scheme.linearised()
+        if dynamics is self.dynamics and scheme is self.scheme:
+            return self
+        return Method(dynamics, scheme, self.step_size)
+
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
         return eqx.tree_at(lambda m: m.dynamics.objective, self, objective, is_leaf=lambda leaf: leaf is None)
@@ -297,6 +304,10 @@ class _Counting(AbstractObjective):
     def gradient(self, x: Vector, batch: Batch = None) -> Vector:
         self.counter.append(1)
         return super().gradient(x, batch)
+
+    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Float[Array, ""], Vector]:
+        self.counter.append(1)
+        return super().value_and_gradient(x, batch)
 
     def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
         self.counter.append(2)

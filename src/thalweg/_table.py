@@ -31,6 +31,7 @@ from .schemes import (
     Midpoint,
     Ralston,
     Splitting,
+    StochasticHeun,
     Tsit5,
 )
 
@@ -294,6 +295,7 @@ _ROWS = (
     Row("high_resolution_strong_rk4", _motion(HighResolutionFlow, RK4()), _HIGH_STRONG, "shi2022"),
     Row("sgld", sgld, _HEAT, "welling2011", ("euler_maruyama", "langevin")),
     Row("leimkuhler_matthews", _diffusion(LeimkuhlerMatthews()), _HEAT, "leimkuhler2013"),
+    Row("stochastic_heun", _diffusion(StochasticHeun()), _HEAT, "kloeden1992"),
     Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama()), _BATH, "kloeden1992"),
     Row("baoab", _motion(UnderdampedLangevin, Splitting("BAOAB")), _BATH, "leimkuhler2013", ("underdamped_langevin",)),
     Row("aboba", _motion(UnderdampedLangevin, Splitting("ABOBA")), _BATH, "leimkuhler2013"),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from .._errors import InputError, check_choice
@@ -123,16 +124,20 @@ def _derivatives(method: Method, hessian: Array, of: str) -> Any:
     method = method.with_objective(_Noisy(hessian))
     d = hessian.shape[0]
     rest = method.init(jnp.zeros(d))
-    names = [name for name in ("position", "buffer", "memory") if getattr(rest, name) is not None]
+    names = ("position", "buffer", "memory", "auxiliary")
+
+    def parts(state: State) -> dict[str, Any]:
+        return {name: getattr(state, name) for name in names}
+
+    z, cut = ravel_pytree(parts(rest))
 
     def state_of(z: Array) -> State:
-        return dataclasses.replace(rest, **dict(zip(names, jnp.split(z, len(names)), strict=True)))
+        return dataclasses.replace(rest, **cut(z))
 
     def step(z: Array, normals: Array, xi: Array) -> Array:
         draws = Draws(xi, tuple(normals.reshape(-1, d)) if method.normals else ())
-        after = method.step(state_of(z), draws)
-        return jnp.concatenate([getattr(after, name) for name in names])
+        return ravel_pytree(parts(method.step(state_of(z), draws)))[0]
 
-    z, normals, xi = jnp.zeros(len(names) * d), jnp.zeros(method.normals * d), jnp.zeros(d)
+    normals, xi = jnp.zeros(method.normals * d), jnp.zeros(d)
     matrices = jax.jacfwd(step, argnums=(0, 1, 2))(z, normals, xi)
     return (*matrices, jax.jacfwd(lambda z: getattr(state_of(z), of))(z))

@@ -17,3 +17,4 @@ from .runge_kutta import Ralston as Ralston
 from .runge_kutta import RungeKutta as RungeKutta
 from .runge_kutta import Tsit5 as Tsit5
 from .splitting import Splitting as Splitting
+from .stochastic_heun import StochasticHeun as StochasticHeun
