@@ -28,6 +28,7 @@ from .schemes import (
     Leapfrog,
     LeimkuhlerMatthews,
     Lookahead,
+    MetropolisAdjustedLangevin,
     Midpoint,
     Ralston,
     Splitting,
@@ -164,6 +165,26 @@ def sgld(objective: Any, learning_rate: ArrayLike | Schedule, temperature: Array
     return _diffusion(EulerMaruyama())(objective, learning_rate, temperature)
 
 
+def mala(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike = 1.0) -> Method:
+    r"""The Metropolis-adjusted Langevin algorithm: the steps of `sgld`, accepted or rejected so that the law is exact.
+
+    Arguments:
+        objective: $f$, the potential, a `tw.Objective` or a function; none that draws mini-batches.
+        learning_rate: $\alpha > 0$, or a schedule of the integer step.
+        temperature: $T > 0$, in units of f; 1 where f is a negative log density.
+
+    Raises:
+        InputError: a number is out of its range, or the objective draws mini-batches.
+
+    >>> import thalweg as tw
+    >>> float(tw.analysis.stationary_covariance(tw.mala(None, learning_rate=0.5), 4.0))  # T/l
+    0.25
+
+    Reference: Roberts and Tweedie (1996), section 1.4.
+    """
+    return _diffusion(MetropolisAdjustedLangevin())(objective, learning_rate, temperature)
+
+
 def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike, momentum: ArrayLike) -> Method:
     if callable(learning_rate) or callable(momentum):
         raise InputError(
@@ -220,6 +241,8 @@ class Row:
     @property
     def stability(self) -> str:
         """The largest stable step at curvature 1 and the row's other hyperparameters, from the probe."""
+        if self.scheme.exact_law:
+            return "any step: what goes too far is rejected"
         knob, limit = stable_limit(self.method, 1.0)
         others = ", ".join(f"{name}={value:g}" for name, value in self.defaults.items() if name != knob)
         return f"{knob} < {limit:.6g}" + (f" at {others}" if others else "")
@@ -294,6 +317,7 @@ _ROWS = (
     Row("high_resolution_rk4", _motion(HighResolutionFlow, RK4()), _HIGH, "shi2022"),
     Row("high_resolution_strong_rk4", _motion(HighResolutionFlow, RK4()), _HIGH_STRONG, "shi2022"),
     Row("sgld", sgld, _HEAT, "welling2011", ("euler_maruyama", "langevin")),
+    Row("mala", mala, _HEAT, "roberts1996", ("metropolis_langevin",)),
     Row("leimkuhler_matthews", _diffusion(LeimkuhlerMatthews()), _HEAT, "leimkuhler2013"),
     Row("stochastic_heun", _diffusion(StochasticHeun()), _HEAT, "kloeden1992"),
     Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama()), _BATH, "kloeden1992"),

@@ -47,7 +47,9 @@ def stationary_covariance(
     of a step, as one mini-batch does.
 
     Arguments:
-        method: any method with constant hyperparameters; its objective is not used.
+        method: any method with constant hyperparameters; its objective is not used. One that accepts or rejects its
+            steps is not linear, so that it has no such matrices; it keeps $e^{-f/T}$ exactly, and what it settles to
+            is $TH^{-1}$.
         hessian: H, a curvature or a symmetric array (d, d).
         noise_covariance: C, of the gradient noise of one step (of a batch of B: that of a sample over B), a number
             (times the identity) or an array (d, d); None for exact gradients.
@@ -57,8 +59,8 @@ def stationary_covariance(
         $\Sigma$, (d, d), or a number where the Hessian is one.
 
     Raises:
-        InputError: there is no noise, or no stationary law: the step is beyond its stability limit, or a direction
-            has no curvature.
+        InputError: the method is linear on no function, there is no noise, or no stationary law: the step is beyond its
+            stability limit, or a direction has no curvature.
 
     >>> import thalweg as tw
     >>> sgd = tw.gradient_descent(None, learning_rate=0.1)
@@ -80,6 +82,9 @@ def stationary_covariance(
     if not method.normals and not noise.any():
         raise InputError("without noise a method settles to a point; give a noise_covariance")
     square = hessian if hessian.ndim else hessian[None, None]
+    if method.scheme.exact_law:
+        return _exact(method, square, noise, hessian.ndim)
+    _check_linear(method)
     matrix, normal, gradient, seen = (np.asarray(part) for part in _linear(method, square, of))
     radius = np.abs(np.linalg.eigvals(matrix)).max()
     if not radius < 1.0 - _MARGIN:
@@ -92,6 +97,23 @@ def stationary_covariance(
     covariance = seen @ found @ seen.T
     covariance = 0.5 * (covariance + covariance.T)
     return covariance if hessian.ndim else float(covariance[0, 0])
+
+
+def _exact(method: Method, hessian: np.ndarray, noise: np.ndarray, ndim: int) -> np.ndarray | float:
+    if noise.any():
+        raise InputError(f"{type(method.scheme).__name__} needs the exact energy; it takes no noise_covariance")
+    if not np.linalg.eigvalsh(hessian)[0] > 0.0:
+        raise InputError("there is no stationary law: the Hessian is not positive definite")
+    covariance = float(method.dynamics.temperature) * np.linalg.inv(hessian)  # pyright: ignore
+    return covariance if ndim else float(covariance[0, 0])
+
+
+def _check_linear(method: Method) -> None:
+    for part in (method.dynamics, method.scheme):
+        if part.linearised() is not part:
+            raise InputError(
+                f"{type(part).__name__} is linear on no function, so that no Lyapunov equation holds; run many chains"
+            )
 
 
 def _symmetric(name: str, value: Any, d: int | None) -> np.ndarray:

@@ -72,6 +72,15 @@ class AbstractDynamics(eqx.Module):
         """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""
         return self
 
+    def energy_and_force(self, position: Vector) -> tuple[Float[Array, ""], Vector]:
+        r"""$(f, -\nabla f)$ in one evaluation."""
+        energy, gradient = self._objective().value_and_gradient(position)
+        return energy, combine((-1.0, gradient))
+
+    def energy(self, position: Vector) -> Float[Array, ""]:
+        """$f$."""
+        return self._objective().value(position)
+
     def _objective(self) -> AbstractObjective:
         if self.objective is None:
             raise InputError("this method was built without an objective; give one to run it, tw.momentum(f, ...)")

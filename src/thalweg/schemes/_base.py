@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
@@ -23,7 +24,7 @@ class Draws(eqx.Module):
 
     batch: Batch = None
     noise: tuple[Vector, ...] = ()
-    uniforms: tuple[Float[Array, ""], ...] = ()
+    uniforms: tuple[Float[Array, "..."], ...] = ()
 
 
 class Clock(eqx.Module):
@@ -135,6 +136,17 @@ class AbstractScheme(eqx.Module):
     def exact_law(self) -> bool:
         r"""Whether a step of any size leaves $e^{-f/T}$ as it is, on every function."""
         return False
+
+    def energy(self, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
+        """$f$ at the position, without an evaluation where the scheme keeps it."""
+        return dynamics.energy(state.position)
+
+    def taken_over(self, state: State, other: State, scale: ArrayLike) -> State:
+        """A state where another one is: its position and what belongs to it, its velocities times `scale`."""
+        scaled = jax.tree.map(lambda leaf: combine((scale, leaf)), (other.buffer, other.auxiliary))
+        return dataclasses.replace(
+            state, position=other.position, buffer=scaled[0], memory=other.memory, auxiliary=scaled[1]
+        )
 
     def linearised(self) -> "AbstractScheme":
         """The scheme as the linear probe takes it: itself, unless a part of it is not linear on any function."""
