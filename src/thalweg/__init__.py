@@ -29,6 +29,7 @@ _HOMES = {
         "Midpoint",
         "RK4",
         "Ralston",
+        "ReplicaExchange",
         "RungeKutta",
         "Splitting",
         "StochasticHeun",

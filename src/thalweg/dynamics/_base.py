@@ -149,10 +149,22 @@ class AbstractDamped(AbstractSecondOrder):
 class AbstractNoisy(eqx.Module):
     """The part of a law that draws.
 
-    `normals` is how many standard normals of the position's shape it takes for a step, or for a letter O.
+    `normals` is how many standard normals of the position's shape it takes for a step, or for a letter O. `canonical`
+    says whether at a constant temperature the law settles to $e^{-f/T}$, its other variables having Gaussians about
+    zero whose spread goes as the root of T.
     """
 
     normals: eqx.AbstractClassVar[int]
+    canonical: ClassVar[bool] = True
+
+    def heated(self, factor: ArrayLike) -> Any:
+        """The same law at another temperature, that of this one times a factor."""
+        own: Any = self.temperature  # pyright: ignore[reportAttributeAccessIssue]
+
+        def hotter(time: Time) -> ArrayLike:
+            return factor * jnp.asarray(at_time(own, time))
+
+        return eqx.tree_at(lambda law: law.temperature, self, hotter if callable(own) else hotter(None))
 
 
 class AbstractAdditive(AbstractNoisy):

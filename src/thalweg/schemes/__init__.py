@@ -9,6 +9,7 @@ from .leapfrog import Leapfrog as Leapfrog
 from .leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews
 from .lookahead import Lookahead as Lookahead
 from .metropolis import MetropolisAdjustedLangevin as MetropolisAdjustedLangevin
+from .replica_exchange import ReplicaExchange as ReplicaExchange
 from .runge_kutta import RK4 as RK4
 from .runge_kutta import ButcherTableau as ButcherTableau
 from .runge_kutta import Euler as Euler
