@@ -12,6 +12,7 @@ from ._method import Method, Schedule, check_pair
 from ._probe import stable_limit
 from .dynamics import (
     AbstractDynamics,
+    ColouredLangevin,
     GradientFlow,
     HeavyBall,
     HighResolutionFlow,
@@ -293,6 +294,7 @@ _HIGH = {"step_size": 0.1, "step": 0.01}
 _HIGH_STRONG = {"step_size": 0.1, "step": 0.01, "strong_convexity": 1.0}
 
 _HEAT = {"learning_rate": 0.1, "temperature": 1.0}
+_COLOURED = {"step_size": 0.1, "temperature": 1.0, "correlation_time": 1.0}
 _BATH = {"step_size": 0.1, "friction": 1.0, "temperature": 1.0}
 
 _ROWS = (
@@ -322,6 +324,7 @@ _ROWS = (
     Row("replica_exchange", _diffusion(ReplicaExchange(MetropolisAdjustedLangevin())), _HEAT, "swendsen1986"),
     Row("leimkuhler_matthews", _diffusion(LeimkuhlerMatthews()), _HEAT, "leimkuhler2013"),
     Row("stochastic_heun", _diffusion(StochasticHeun()), _HEAT, "kloeden1992"),
+    Row("coloured_langevin", _motion(ColouredLangevin, StochasticHeun()), _COLOURED, "hanggi1995"),
     Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama()), _BATH, "kloeden1992"),
     Row("baoab", _motion(UnderdampedLangevin, Splitting("BAOAB")), _BATH, "leimkuhler2013", ("underdamped_langevin",)),
     Row("aboba", _motion(UnderdampedLangevin, Splitting("ABOBA")), _BATH, "leimkuhler2013"),

@@ -18,7 +18,7 @@ ROWS = [pytest.param(row, id=row.name) for row in NOISY]
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 CHAINS = 20_000
 # A row of each kind of state, where what is asked depends on no more.
-FAMILIES = ("sgld", "leimkuhler_matthews", "baoab")
+FAMILIES = ("sgld", "leimkuhler_matthews", "coloured_langevin", "baoab")
 
 
 def bowl(x):
@@ -67,9 +67,11 @@ def test_a_wrong_law_is_told_apart(key):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_small_steps_sample_the_continuous_law(row):
-    """The covariance is T/H to the order of the method, or exactly."""
+    """The covariance is that of the law (T/H, for white noise) to the order of the method, or exactly."""
     name = next(iter(row.defaults))
     exact = 0.6 * np.linalg.inv(HESSIAN)
+    if isinstance(row.dynamics, tw.ColouredLangevin):
+        exact = exact @ np.linalg.inv(np.eye(2) + float(row.dynamics.correlation_time) * HESSIAN)
     errors = []
     for h in (0.02, 0.01):
         found = stationary_covariance(row.build(None, **{name: h, "temperature": 0.6}), HESSIAN)
