@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ._method import Method
-from ._objective import AbstractObjective, Batch
+from ._objective import Batch
 from .dynamics import AbstractDamped
 from .schemes import Draws, State
 
@@ -17,6 +17,7 @@ from .schemes import Draws, State
 _BLOCK = 16384
 # Draws that are one row of sums, at least: the host adds the rows up in float64.
 _CELL = 256
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -88,7 +89,7 @@ def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
         found["potential"] = jax.vmap(objective.value)(states.position)
     if isinstance(law, AbstractDamped):
         own, common = _parted(states)
-        speed = jax.vmap(lambda state: _joined(state, common).velocity)(own)
+        speed: Any = jax.vmap(lambda state: _joined(state, common).velocity)(own)
         found["kinetic"] = 0.5 * law.mass * jnp.sum(speed * speed, axis=-1)
     return found  # pyright: ignore[reportReturnType]
 
@@ -134,9 +135,7 @@ def advance(
         gathered = jax.tree.map(lambda pair: jnp.zeros_like(pair[0, 0]), kept) if plan.cell else kept
         if plan.cell:
             gathered = {name: (zero, zero) for name, zero in gathered.items()}
-        states, gathered = jax.lax.fori_loop(
-            ends[0], ends[1], lambda g, c: drawn(g, c, noise, u), (states, gathered)
-        )
+        states, gathered = jax.lax.fori_loop(ends[0], ends[1], lambda g, c: drawn(g, c, noise, u), (states, gathered))
         if plan.cell:
             row = u * plan.group // plan.cell - first_row
             gathered = {name: kept[name].at[row].add(jnp.stack(gathered[name])) for name in kept}
@@ -148,16 +147,12 @@ def advance(
     return jax.lax.fori_loop(low // plan.group, -(-high // plan.group), unit, (states, kept))
 
 
-def _block(
-    method: Method, key: Any, position: PyTree, block: Array, begin: Array, count: int, chains: int
-) -> Draws:
+def _block(method: Method, key: Any, position: PyTree, block: Array, begin: Array, count: int, chains: int) -> Draws:
     """What some steps draw, all chains together: arrays (steps, chains, ...)."""
     batch: Batch = None
     objective = method.objective
-    if isinstance(objective, AbstractObjective) and objective.stochastic:
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(chains))
-        of_chains = jax.vmap(method.draw_batch, (0, None))
-        batch = jax.vmap(lambda i: of_chains(keys, i))(begin + jnp.arange(count))
+    if objective is not None and objective.stochastic:
+        batch = jax.vmap(lambda i: method.draw_batch(key, i, chains))(begin + jnp.arange(count))
     if not method.noisy:
         return Draws(batch)
     like = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), position)

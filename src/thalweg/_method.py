@@ -126,26 +126,40 @@ class Method(eqx.Module):
         """Whether a step draws anything, hence needs a key."""
         return self.noisy or (self.objective is not None and self.objective.stochastic)
 
-    def draw(self, key: Key[Array, ""] | None, position: Vector = None, step: ArrayLike | None = None) -> Draws:
+    def draw(
+        self,
+        key: Key[Array, ""] | None,
+        position: Vector = None,
+        step: ArrayLike | None = None,
+        chains: int | None = None,
+    ) -> Draws:
         """Everything random in one step.
 
         Arguments:
             key: of the run; of the step, where no step is given.
             position: a tree of the shapes and dtypes that the normals are to have.
             step: which one.
+            chains: where `position` is that of so many chains, by a leading axis, what is drawn has that axis too:
+                every chain has its own noise and its own mini-batch.
         """
-        batch = self.draw_batch(key, step)
+        batch = self.draw_batch(key, step, chains)
         if not self.noisy:
             return Draws(batch)
         assert key is not None
-        return self.draw_noise(key if step is None else jax.random.fold_in(key, step), position, batch=batch)
+        key = key if step is None else jax.random.fold_in(key, step)
+        return self.draw_noise(key, position, () if chains is None else (chains,), batch)
 
-    def draw_batch(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
-        """The mini-batch of one step, by the key of the run."""
-        if self.objective is None or not self.objective.stochastic:
+    def draw_batch(self, key: Key[Array, ""] | None, step: ArrayLike | None = None, chains: int | None = None) -> Batch:
+        """The mini-batch of one step, or one of every chain, by the key of the run."""
+        objective = self.objective
+        if objective is None or not objective.stochastic:
             return None
         assert key is not None
-        return self.objective.draw(jax.random.fold_in(key, _BATCHES) if self.noisy else key, step)
+        key = jax.random.fold_in(key, _BATCHES) if self.noisy else key
+        if chains is None:
+            return objective.draw(key, step)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(chains))
+        return jax.vmap(objective.draw, (0, None))(keys, step)
 
     def draw_noise(
         self, key: Key[Array, ""], position: Vector, shape: tuple[int, ...] = (), batch: Batch = None
@@ -225,6 +239,13 @@ class Method(eqx.Module):
         """The draws of a step whose noise is zero: by them two runs with the same noise differ."""
         uniforms = (jnp.zeros(()),) * self.scheme.uniforms(self.dynamics)
         return Draws(noise=(zeros_like(position),) * self.normals, uniforms=uniforms)
+
+    def linearised(self) -> "Method":
+        """The method as the linear probe takes it, without what is not linear on any function."""
+        dynamics, scheme = self.dynamics.linearised(), self.scheme.linearised()
+        if dynamics is self.dynamics and scheme is self.scheme:
+            return self
+        return Method(dynamics, scheme, self.step_size)
 
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
@@ -364,6 +385,10 @@ class _Counting(AbstractObjective):
     def gradient(self, x: Vector, batch: Batch = None) -> Vector:
         self.counter.append(1)
         return super().gradient(x, batch)
+
+    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Float[Array, ""], Vector]:
+        self.counter.append(1)
+        return super().value_and_gradient(x, batch)
 
     def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
         self.counter.append(2)

@@ -144,7 +144,9 @@ def _check(
         if scheme is not None:
             raise InputError("a tw.Method has its scheme; give scheme with a law of motion only")
         if not method.stochastic:
-            raise InputError("this method draws nothing, so it samples nothing; use tw.run, or a law with a temperature")
+            raise InputError(
+                "this method draws nothing, so it samples nothing; use tw.run, or a law with a temperature"
+            )
     elif not isinstance(method, AbstractDynamics):
         raise InputError(
             "method must be a tw.Method such as tw.sgld(f, 0.1), or a law such as "
@@ -342,7 +344,8 @@ class _Sampling:
         assert self.directory is not None
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((self.states, self.reference))]
         extra = self.about() | {
-            "reference": sorted(self.reference), "cell": self.plan.cell, "state_leaves": len(leaves), "warnings": self.warnings,
+            "reference": sorted(self.reference), "cell": self.plan.cell, "state_leaves": len(leaves),
+            "warnings": self.warnings,
             "status": self.status if self.message else "running",
             "message": self.message or f"made {self.done} of {self.total} draws so far",
         }  # fmt: skip

@@ -188,4 +188,3 @@ def _moments(sums: Sums, cut: Callable, reference: dict[str, np.ndarray]) -> dic
         trees = {name: values for name, (values, _) in stats.items()}
         found["energies"] = _dataset(trees, ("statistic",), "statistics", {"statistic": names})
     return found
-

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from .._errors import InputError, check_choice
@@ -46,7 +47,9 @@ def stationary_covariance(
     of a step, as one mini-batch does.
 
     Arguments:
-        method: any method with constant hyperparameters; its objective is not used.
+        method: any method with constant hyperparameters; its objective is not used. One that accepts or rejects its
+            steps is not linear, so that it has no such matrices; it keeps $e^{-f/T}$ exactly, and what it settles to
+            is $TH^{-1}$.
         hessian: H, a curvature or a symmetric array (d, d).
         noise_covariance: C, of the gradient noise of one step (of a batch of B: that of a sample over B), a number
             (times the identity) or an array (d, d); None for exact gradients.
@@ -57,8 +60,8 @@ def stationary_covariance(
         $\Sigma$, (d, d), or a number where the Hessian is one.
 
     Raises:
-        InputError: there is no noise, or no stationary law: the step is beyond its stability limit, or a direction
-            has no curvature.
+        InputError: the method is linear on no function, there is no noise, or no stationary law: the step is beyond its
+            stability limit, or a direction has no curvature.
 
     >>> import thalweg as tw
     >>> sgd = tw.gradient_descent(None, learning_rate=0.1)
@@ -67,6 +70,8 @@ def stationary_covariance(
 
     Reference: Mandt, Hoffman and Blei (2017), section 3, for the limit of small steps.
     """
+    if isinstance(method, Method) and method.scheme.exact_law:
+        return _exact(method, hessian, noise_covariance, of)
     linear = linear_step(method, hessian, noise_covariance, of)
     if not linear.noisy:
         raise InputError("without noise a method settles to a point; give a noise_covariance")
@@ -80,7 +85,7 @@ def stationary_covariance(
 
 
 class LinearStep(NamedTuple):
-    r"""One step on a quadratic, $z^+ = Az + 	ext{noise}$ of covariance Q.
+    r"""One step on a quadratic, $z^+ = Az + \text{noise}$ of covariance Q.
 
     Attributes:
         matrix: A, (n, n).
@@ -114,6 +119,7 @@ def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str) ->
         raise InputError("an exact law needs constant hyperparameters: no schedule, no law that changes in time")
     if of == "velocity" and method.dynamics.order == 1:
         raise InputError("a first-order law has no velocity")
+    _check_linear(method)
     hessian = symmetric("hessian", hessian, None)
     d = max(hessian.shape[0], 1) if hessian.ndim else 1
     noise = np.zeros((d, d)) if noise_covariance is None else symmetric("noise_covariance", noise_covariance, d)
@@ -122,6 +128,28 @@ def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str) ->
     driven = normal @ normal.T + gradient @ noise @ gradient.T
     noisy = method.normals > 0 or bool(noise.any())
     return LinearStep(matrix, driven, seen, start, noisy, not hessian.ndim)
+
+
+def _exact(method: Method, hessian: Any, noise_covariance: Any, of: str) -> np.ndarray | float:
+    check_choice("of", of, _OF)
+    hessian = symmetric("hessian", hessian, None)
+    square = hessian if hessian.ndim else hessian[None, None]
+    if noise_covariance is not None and symmetric("noise_covariance", noise_covariance, len(square)).any():
+        raise InputError(f"{type(method.scheme).__name__} needs the exact energy; it takes no noise_covariance")
+    if of == "velocity":
+        raise InputError("a first-order law has no velocity")
+    if not np.linalg.eigvalsh(square)[0] > 0.0:
+        raise InputError("there is no stationary law: the Hessian is not positive definite")
+    covariance = float(method.dynamics.temperature) * np.linalg.inv(square)  # pyright: ignore
+    return covariance if hessian.ndim else float(covariance[0, 0])
+
+
+def _check_linear(method: Method) -> None:
+    for part in (method.dynamics, method.scheme):
+        if part.linearised() is not part:
+            raise InputError(
+                f"{type(part).__name__} is linear on no function, so that no Lyapunov equation holds; run many chains"
+            )
 
 
 def symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
@@ -154,19 +182,24 @@ def _derivatives(method: Method, hessian: Array, of: str) -> Any:
     method = method.with_objective(_Noisy(hessian))
     d = hessian.shape[0]
     rest = method.init(jnp.zeros(d))
-    names = [name for name in ("position", "buffer", "memory") if getattr(rest, name) is not None]
+    names = ("position", "buffer", "memory", "auxiliary")
+
+    def parts(state: State) -> dict[str, Any]:
+        return {name: getattr(state, name) for name in names}
+
+    z, cut = ravel_pytree(parts(rest))
 
     def state_of(z: Array) -> State:
-        return dataclasses.replace(rest, **dict(zip(names, jnp.split(z, len(names)), strict=True)))
+        return dataclasses.replace(rest, **cut(z))
 
     def vector_of(state: State) -> Array:
-        return jnp.concatenate([getattr(state, name) for name in names])
+        return ravel_pytree(parts(state))[0]
 
     def step(z: Array, normals: Array, xi: Array) -> Array:
         draws = Draws(xi, tuple(normals.reshape(-1, d)) if method.normals else ())
         return vector_of(method.step(state_of(z), draws))
 
-    z, normals, xi = jnp.zeros(len(names) * d), jnp.zeros(method.normals * d), jnp.zeros(d)
+    normals, xi = jnp.zeros(method.normals * d), jnp.zeros(d)
     matrices = jax.jacfwd(step, argnums=(0, 1, 2))(z, normals, xi)
 
     def seen_of(state: State) -> Array:
