@@ -11,6 +11,7 @@ _HOMES = {
     "_objective": ("FiniteSum", "Objective"),
     "dynamics": (
         "ColouredLangevin",
+        "GeneralizedLangevin",
         "GradientFlow",
         "HeavyBall",
         "HighResolutionFlow",

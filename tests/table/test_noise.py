@@ -18,7 +18,7 @@ ROWS = [pytest.param(row, id=row.name) for row in NOISY]
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 CHAINS = 20_000
 # A row of each kind of state, where what is asked depends on no more.
-FAMILIES = ("sgld", "leimkuhler_matthews", "coloured_langevin", "baoab")
+FAMILIES = ("sgld", "leimkuhler_matthews", "coloured_langevin", "baoab", "generalized_langevin")
 
 
 def bowl(x):

@@ -154,7 +154,7 @@ class AbstractNoisy(eqx.Module):
     zero whose spread goes as the root of T.
     """
 
-    normals: eqx.AbstractClassVar[int]
+    normals: eqx.AbstractVar[int]
     canonical: ClassVar[bool] = True
 
     def heated(self, factor: ArrayLike) -> Any:

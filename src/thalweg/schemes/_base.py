@@ -185,11 +185,12 @@ def noise_count(dynamics: AbstractDynamics) -> int:
 
 
 def constants(dynamics: AbstractDynamics) -> dict[str, Any]:
-    """The constants of a law of motion by name, its objective left out."""
+    """The constants of a law of motion by name, its objective left out, and what is several numbers."""
+    found = {field.name: getattr(dynamics, field.name) for field in dataclasses.fields(dynamics)}
     return {
-        field.name: getattr(dynamics, field.name)
-        for field in dataclasses.fields(dynamics)
-        if field.name != "objective" and getattr(dynamics, field.name) is not None
+        name: value
+        for name, value in found.items()
+        if name != "objective" and value is not None and (callable(value) or jnp.ndim(value) == 0)
     }
 
 
