@@ -10,6 +10,7 @@ _HOMES = {
     "_errors": ("InputError",),
     "_objective": ("FiniteSum", "Objective"),
     "dynamics": (
+        "AdaptiveLangevin",
         "ColouredLangevin",
         "GeneralizedLangevin",
         "GradientFlow",

@@ -12,6 +12,7 @@ from ._method import Method, Schedule, check_pair
 from ._probe import stable_limit
 from .dynamics import (
     AbstractDynamics,
+    AdaptiveLangevin,
     ColouredLangevin,
     GeneralizedLangevin,
     GradientFlow,
@@ -301,6 +302,7 @@ _HIGH_STRONG = {"step_size": 0.1, "step": 0.01, "strong_convexity": 1.0}
 
 _HEAT = {"learning_rate": 0.1, "temperature": 1.0}
 _COLOURED = {"step_size": 0.1, "temperature": 1.0, "correlation_time": 1.0}
+_THERMOSTAT = {"step_size": 0.1, "temperature": 1.0, "friction": 1.0, "thermal_mass": 1.0}
 _BATH = {"step_size": 0.1, "friction": 1.0, "temperature": 1.0}
 
 _ROWS = (
@@ -334,6 +336,7 @@ _ROWS = (
     Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama()), _BATH, "kloeden1992"),
     Row("baoab", _motion(UnderdampedLangevin, Splitting("BAOAB")), _BATH, "leimkuhler2013", ("underdamped_langevin",)),
     Row("generalized_langevin", _remembering, _BATH, "ceriotti2010"),
+    Row("adaptive_langevin", _motion(AdaptiveLangevin, Splitting("BADODAB")), _THERMOSTAT, "leimkuhler2016"),
     Row("aboba", _motion(UnderdampedLangevin, Splitting("ABOBA")), _BATH, "leimkuhler2013"),
     Row("obabo", _motion(UnderdampedLangevin, Splitting("OBABO")), _BATH, "bussi2007"),
     Row("oabao", _motion(UnderdampedLangevin, Splitting("OABAO")), _BATH, "leimkuhler2015"),

@@ -124,12 +124,12 @@ class AbstractScheme(eqx.Module):
         if missing:
             raise InputError(
                 f"{type(self).__name__} acts on {' and '.join(sorted(self.requires() - {'noise'}))}, but "
-                f"{type(dynamics).__name__} has no separate {' or '.join(sorted(missing))}; use {_advice(dynamics)}"
+                f"{type(dynamics).__name__} has no separate {' or '.join(sorted(missing))}; use {advice(dynamics)}"
             )
         if "noise" in dynamics.parts and not self.normals(dynamics):
             raise InputError(
                 f"{type(dynamics).__name__} has noise, which {type(self).__name__} would leave out; "
-                f"use {_advice(dynamics)}"
+                f"use {advice(dynamics)}"
             )
 
     @property
@@ -172,11 +172,13 @@ class AbstractScheme(eqx.Module):
         return {"step_size": step_size} | constants(dynamics)
 
 
-def _advice(dynamics: AbstractDynamics) -> str:
+def advice(dynamics: AbstractDynamics) -> str:
     """A scheme that is right for a law."""
     if "noise" not in dynamics.parts:
         return "tw.RK4()"
-    return "tw.EulerMaruyama()" if dynamics.order == 1 else 'tw.Splitting("BAOAB")'
+    if dynamics.order == 1:
+        return "tw.EulerMaruyama()"
+    return 'tw.Splitting("BADODAB")' if "thermostat" in dynamics.parts else 'tw.Splitting("BAOAB")'
 
 
 def noise_count(dynamics: AbstractDynamics) -> int:
@@ -244,6 +246,7 @@ __all__ = [
     "Clock",
     "Draws",
     "State",
+    "advice",
     "constants",
     "derivative",
     "half_step_velocity",
