@@ -123,7 +123,7 @@ LAW = tw.AdaptiveLangevin(None, 1.0)
 REFUSED = {
     "no D": (
         lambda: tw.Method(LAW, tw.Splitting("BAOAB"), 0.1),
-        "AdaptiveLangevin needs the letter D for its thermostat, but the word is 'BAOAB'; use tw.Splitting(\"BADODAB\")",
+        "AdaptiveLangevin needs the letter D for its thermostat, but the word is 'BAOAB'; use",
     ),
     "D of none": (
         lambda: tw.Method(tw.UnderdampedLangevin(None, 1.0, 1.0), tw.Splitting("BADODAB"), 0.1),

@@ -293,6 +293,32 @@ def test_wrong_input_is_one_line(case, monkeypatch):
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("row", ROWS)
+def test_other_peoples_loops_refuse_noise_in_one_line(row):
+    for adapter in (
+        tw.adapters.optax.transformation,
+        tw.adapters.scipy.minimizer,
+        lambda method: tw.adapters.torch.Optimizer([], method),
+    ):
+        with pytest.raises(tw.InputError, match="draws noise"):
+            adapter(row.method)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_vmap_over_hyperparameters_is_a_loop_over_them(row, key):
+    def end(scale):
+        method = row.build(bowl, **{name: scale * value for name, value in row.defaults.items()})
+        state = method.init(jnp.ones(2))
+        for i in range(3):
+            state = method.step(state, method.draw(key, state.position, i))
+        return state.position
+
+    scales = jnp.array([0.5, 0.9])
+    together = jax.jit(jax.vmap(end))(scales)
+    for scale, ours in zip(scales, together, strict=True):
+        np.testing.assert_allclose(ours, jax.jit(end)(scale), rtol=1e-12)
+
+
 def test_hyperparameters_of_a_noisy_row_change_alone():
     method = tw.sgld(None, 0.1, 2.0).with_hyperparameters(temperature=0.5)
     assert method.hyperparameters == {"learning_rate": 0.1, "temperature": 0.5}
