@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+import thalweg as tw
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -27,5 +29,15 @@ def test_rate_drop():
     assert abs(last["square root"] - last["exact"]) < 0.1 * (last["left alone"] - last["exact"])
 
 
+def test_larger_than_memory():
+    """Each weight to six standard errors: 0.1/sqrt(51200) of the rows, and what the noise of the batches leaves."""
+    result = run("larger_than_memory", 200)
+    weights = np.linspace(-1.0, 1.0, 20)
+    noise = 0.1**2 / 256
+    left = tw.analysis.stationary_covariance(result.method, np.eye(1), noise * np.eye(1))[0, 0]
+    error = np.abs(np.asarray(result.final.position) - weights)
+    assert result.steps == 200 and error.max() < 6 * np.sqrt(left + 0.1**2 / 51_200)
+
+
 def test_every_example_is_tested():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"your_objective", "rate_drop"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"your_objective", "rate_drop", "larger_than_memory"}

@@ -1,9 +1,12 @@
 """Objectives: derivatives over pytrees, samples, known facts."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import thalweg as tw
 from thalweg._curvature import curvature_scale
@@ -88,6 +91,39 @@ def test_a_mini_batch_is_drawn_from_the_samples(replace):
     assert repeats == 0 if not replace else 60 < repeats < 140
     batch = jnp.array([1, 3, 3, 9])
     np.testing.assert_allclose(f.gradient(jnp.array(2.0), batch), 4.0)
+
+
+# Eight chi-squares at 1e-4 each: one false alarm in 1,250 seeds.
+LEVEL = 1e-4
+
+
+def drawn(count, batch, draws):
+    f = tw.FiniteSum(lambda w, s: w * s, jnp.zeros(count), batch_size=batch, replace=False)
+    rows = jax.vmap(f.draw, (None, 0))(jax.random.key(11), jnp.arange(draws))
+    assert (np.diff(np.sort(rows, axis=1)) > 0).all()
+    return np.asarray(rows)
+
+
+@pytest.mark.parametrize(("count", "batch"), [(2, 1), (4, 3), (7, 1), (6, 3)])
+def test_every_batch_without_replacement_comes_as_often(count, batch):
+    """In every order of its samples; so few that the structure of a round would show."""
+    rows = drawn(count, batch, 40_000)
+    found = np.unique(rows @ count ** np.arange(batch), return_counts=True)[1]
+    assert len(found) == math.perm(count, batch)
+    assert stats.chisquare(found).pvalue > LEVEL
+
+
+def test_every_sample_and_every_pair_is_drawn_as_often():
+    count, batch, draws = 40, 7, 60_000
+    rows = drawn(count, batch, draws)
+    # Each sample's share of the batches; the indicators of a batch have one sum, hence the correction.
+    share = batch / count
+    counts = np.bincount(rows.ravel(), minlength=count)
+    square = np.sum((counts - draws * share) ** 2) / (draws * share * (1 - share)) * (count - 1) / count
+    assert stats.chi2(count - 1).sf(square) > LEVEL
+    for i, j in ((0, 1), (0, 6), (5, 6)):
+        pairs = np.bincount(rows[:, i] * count + rows[:, j], minlength=count**2).reshape(count, count)
+        assert stats.chisquare(pairs[~np.eye(count, dtype=bool)]).pvalue > LEVEL
 
 
 def test_all_samples_without_replacement_are_the_full_gradient():

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "_errors": ("InputError",),
     "_objective": ("FiniteSum", "Objective"),
+    "_stream": ("Stream",),
     "dynamics": (
         "AdaptiveLangevin",
         "ColouredLangevin",
@@ -44,6 +45,8 @@ _HOMES = {
     "_record": ("Record", "Run"),
     "_recorder": ("Recorder",),
     "_run": ("run",),
+    "_sample": ("read_samples", "sample"),
+    "_sampling_step": ("SamplingWarning",),
     "_sweep": ("Sweep", "sweep"),
     "_compare": ("Comparison", "compare"),
     "_compare_runs": ("RunComparison", "compare_runs"),

@@ -1,5 +1,6 @@
 """A chunk of steps, compiled: what runs on the device between two looks of the host."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -63,9 +64,12 @@ def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Ar
 @eqx.filter_jit
 def advance(
     method: Method, state: State, key: Any, start: Any, segments: Any, length: Any,
-    metrics: tuple[str, ...], scalars: int, rows: int,
+    metrics: tuple[str, ...], scalars: int, rows: int, batches: Batch = None, offset: Any = 0,
 ) -> tuple[State, dict[str, Array], dict[str, Array]]:  # fmt: skip
-    """`segments` times: keep the position (if `rows`), then make `length` steps."""
+    """`segments` times: keep the position (if `rows`), then make `length` steps.
+
+    Where the mini-batches come from the host, step i takes that at `offset` + i of `batches`.
+    """
     names = (*metrics, *(() if method.autonomous else ("time",)))
 
     def values(state: State, draws: Any, objective: AbstractObjective) -> dict[str, Array]:
@@ -76,6 +80,8 @@ def advance(
         state, kept = carry
         assert method.objective is not None
         draws = method.draw(key, state.position, start + i)
+        if batches is not None:
+            draws = dataclasses.replace(draws, batch=jax.tree.map(lambda leaf: leaf[offset + i], batches))
         shared, state = Shared(method.objective, []), state.located()
         now = values(state, draws, shared)
         after = method.with_objective(shared).step(state, draws)
@@ -97,11 +103,13 @@ def advance(
 
 
 @eqx.filter_jit
-def look(method: Method, state: State, key: Any, step: Any, loss: bool) -> tuple[Array, Array | None]:
+def look(
+    method: Method, state: State, key: Any, step: Any, loss: bool, batch: Batch = None,
+) -> tuple[Array, Array | None]:  # fmt: skip
     """Whether a state is finite, and the loss there as its next step would see it."""
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.position)]))
     if not loss:
         return finite, None
     assert method.objective is not None
-    draws = method.draw(key, state.position, step)
-    return finite, method.objective.value(state.lookahead, draws.batch)
+    batch = method.draw(key, state.position, step).batch if batch is None else batch
+    return finite, method.objective.value(state.lookahead, batch)

@@ -18,6 +18,7 @@ from ._polish import polish
 from ._probe import stable_limit
 from ._record import Record, Run
 from ._run import run
+from ._stream import Stream
 from ._sweep import regime
 
 # The gradient norm at which a point counts as a minimum, for the curvature there.
@@ -197,6 +198,11 @@ def _named(methods: Any) -> dict[str, Method]:
     for name, method in methods.items():
         if not isinstance(method, Method) or method.objective is None:
             raise InputError(f"methods[{name!r}] must be a tw.Method with an objective, but is {method!r}")
+        if isinstance(method.objective, Stream):
+            raise InputError(
+                "compare needs the gradient over all of the data, which a tw.Stream does not have; use a tw.FiniteSum, "
+                "or tw.run(..., out=...) for each method and tw.compare_runs"
+            )
     objectives = {id(getattr(m.objective, "fn", m.objective)) for m in methods.values()}
     if len(objectives) > 1:
         raise InputError("methods must share one objective, or their losses do not compare")

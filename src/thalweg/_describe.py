@@ -22,6 +22,22 @@ def describe(
     """The resolved configuration of a run: what a resumed run must agree with."""
     from . import __version__
 
+    config: dict[str, Any] = {
+        "run": {"steps": steps, "version": __version__},
+        "method": describe_method(method),
+        "objective": {"name": objective_name(method.objective)},
+        "start": describe_start(x0, (x0, velocity)) | {"loss": first_loss},
+        "record": {"metrics": list(record.metrics), "positions": record.positions},
+    }
+    if key is not None:
+        config["run"]["key"] = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
+    if source is not None:
+        config["source"] = dict(source)
+    return config
+
+
+def describe_start(x0: Vector, whole: PyTree) -> dict[str, Any]:
+    """The leaves of a start, and a fingerprint of the whole of it."""
     leaves = [
         {
             "path": jax.tree_util.keystr(path, simple=True, separator="/"),
@@ -30,18 +46,7 @@ def describe(
         }
         for path, leaf in jax.tree_util.tree_flatten_with_path(x0)[0]
     ]
-    config: dict[str, Any] = {
-        "run": {"steps": steps, "version": __version__},
-        "method": describe_method(method),
-        "objective": {"name": _objective_name(method.objective)},
-        "start": {"digest": _digest((x0, velocity)), "loss": first_loss, "leaves": leaves},
-        "record": {"metrics": list(record.metrics), "positions": record.positions},
-    }
-    if key is not None:
-        config["run"]["key"] = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
-    if source is not None:
-        config["source"] = dict(source)
-    return config
+    return {"digest": _digest(whole), "leaves": leaves}
 
 
 def describe_method(method: Method) -> dict[str, Any]:
@@ -57,7 +62,7 @@ def describe_method(method: Method) -> dict[str, Any]:
 def told(run: Run) -> tuple[str, str, dict[str, Any]]:
     """(objective, method, hyperparameters) of any run, by the names its user knows them by."""
     if not run.config:
-        about, objective = describe_method(run.method), _objective_name(run.method.objective)
+        about, objective = describe_method(run.method), objective_name(run.method.objective)
         return objective, f"{about['dynamics']} {about['scheme']}", about["hyperparameters"]
     source, about = run.config.get("source", {}), run.config["method"]
     name = about["name"] if "name" in about else f"{about['dynamics']} {about['scheme']}"
@@ -65,7 +70,7 @@ def told(run: Run) -> tuple[str, str, dict[str, Any]]:
     return objective, source.get("method", name), about["hyperparameters"]
 
 
-def _objective_name(objective: Any) -> str:
+def objective_name(objective: Any) -> str:
     fn = getattr(objective, "fn", objective)
     name = getattr(fn, "__qualname__", type(fn).__qualname__)
     return f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"

@@ -144,7 +144,7 @@ class Run:
     def trace(self) -> Trace | None:
         """Positions kept, memory-mapped where they are on disk."""
         if self._trace is None and self.path is not None and not is_logged(self.config):
-            structure = _recorded_structure(self.config) if self.method is None else unraveler(self.final.position)
+            structure = recorded_structure(self.config) if self.method is None else unraveler(self.final.position)
             object.__setattr__(self, "_trace", read_trace(self.path, structure))
         return self._trace
 
@@ -238,6 +238,8 @@ def read_trace(path: Path, structure: Unravel | None) -> Trace | None:
 def load(path: Path) -> Run:
     """A run from its directory."""
     config = read_config(path)
+    if config.get("run", {}).get("sampled", False):
+        raise InputError(f"{path} holds samples, not a run; read it with tw.read_samples")
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
         raise InputError(f"{path} holds no checkpoint yet; the run was stopped before its first one")
@@ -260,7 +262,7 @@ def load(path: Path) -> Run:
     if parts["shift"].size:
         ahead = position.astype(wide) + parts["shift"].astype(wide) * buffer.astype(wide)
         lookahead = ahead.astype(position.dtype)
-    cut = _recorded_structure(config)
+    cut = recorded_structure(config)
     final = Point(
         cut(position), cut(lookahead), cut(velocity) if velocity.size else None, checkpoint["time"], checkpoint["step"]
     )
@@ -286,7 +288,7 @@ def logged_parameters(checkpoint: dict[str, Any]) -> dict[str, np.ndarray]:
     }
 
 
-def _recorded_structure(config: dict[str, Any]) -> Unravel:
+def recorded_structure(config: dict[str, Any]) -> Unravel:
     """The parameters' tree as run.toml tells it: one array, or a dictionary of arrays by path."""
     import jax
 

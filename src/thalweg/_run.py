@@ -12,17 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from ._batches import EndedError, Reader
 from ._chunk import advance, look, metric
 from ._curvature import largest_curvature
 from ._describe import describe
 from ._directory import Directory, to_lines
 from ._errors import InputError, check_choice, check_count, check_number
+from ._feed import Feed
 from ._interrupt import Interrupt
 from ._method import Method
-from ._objective import as_position, check_at_start, start_value_and_gradient
+from ._objective import AbstractObjective, as_position, check_at_start, start_value_and_gradient
 from ._probe import stable_limit
 from ._progress import Progress
 from ._record import METRICS, Point, Record, Run, Trace, as_record
+from ._stream import BatchMean, Stream
 from ._tree import Vector, inner, ravel, sharded, to_host, unraveler
 from .schemes import State
 
@@ -55,7 +58,8 @@ def run(
         method: a `tw.Method`, or what an alias such as `tw.momentum(f, 0.1, 0.9)` returns.
         x0: the start, a pytree of float arrays; its dtype is kept.
         steps: how many.
-        key: a seed or JAX key, for objectives that draw mini-batches; step k uses `fold_in(key, k)`.
+        key: a seed or JAX key, for objectives that draw mini-batches; step k uses `fold_in(key, k)`. A `tw.Stream`
+            draws none.
         record: what to keep, a `tw.Record`; a whole number keeps positions every so many steps, a
             name or several are metrics, None keeps nothing.
         out: a directory to write the run to as it goes; None keeps it in memory.
@@ -87,8 +91,14 @@ def run(
         method._check_velocity(x0, velocity)
     objective = method.objective
     assert objective is not None
+    reader = None
+    if isinstance(objective, Stream):
+        reader = objective.batches.reader().begin()
+        if not resume:
+            reader.check_from(0)
+        objective = objective.on(reader.first)
     first_loss = check_at_start(objective, x0)
-    loop = _Loop(method, x0, steps, key, record, progress, stop, velocity, first_loss)
+    loop = _Loop(method, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader)
     if out is None:
         return loop.go(None, None)
     directory = Directory(Path(out))
@@ -109,7 +119,7 @@ def _check(method: Any, steps: Any, key: Any, record: Any, out: Any, resume: boo
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
     if method.normals and key is None:
         raise InputError("this method draws noise; give a key, such as key=0")
-    if method.objective.stochastic and key is None:
+    if method.objective.stochastic and key is None and not isinstance(method.objective, Stream):
         raise InputError("this objective draws mini-batches; give a key, such as key=0")
     if resume and out is None:
         raise InputError("resume needs the directory of the run: out=...")
@@ -126,10 +136,10 @@ def _check(method: Any, steps: Any, key: Any, record: Any, out: Any, resume: boo
         raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
     if "speed" in record.metrics and method.dynamics.order == 1:
         raise InputError("metric 'speed' needs a second-order law; a first-order one has no velocity")
-    return record, None if key is None else _as_key(key)
+    return record, None if key is None else as_key(key)
 
 
-def _as_key(key: Any) -> Array:
+def as_key(key: Any) -> Array:
     if not isinstance(key, jax.Array):
         return jax.random.key(check_count("key", key, at_least=0))
     try:
@@ -147,19 +157,28 @@ class _Loop:
     def __init__(
         self, method: Method, x0: Vector, steps: int, key: Any, record: Record,
         progress: bool | None, stop: Stop | None, velocity: Vector | None, first_loss: float,
+        objective: AbstractObjective, reader: Reader | None,
     ) -> None:  # fmt: skip
         self.user_method, self.x0, self.steps, self.key, self.record = method, x0, steps, key, record
         self.progress, self.stop = progress, stop
+        # What needs no mini-batch of its own, such as a velocity that starts right, takes the first of a stream.
+        self.at_start = objective
+        self.feed: Feed | None = None
+        starting = method
+        if reader is not None:
+            self.feed = Feed(reader, steps, _CHUNK_SECONDS, method.objective.ahead)  # pyright: ignore
+            starting = method.with_objective(objective)
+            method = method.with_objective(BatchMean(method.objective.fn))  # pyright: ignore
         self.whole = sharded(x0)
         if self.whole:
             # A sharded position keeps its tree and its sharding.
             self.cut: Callable = lambda tree: tree
             self.method = method
-            self.state = method.init(x0, velocity)
+            self.state = starting.init(x0, velocity)
         else:
             self.cut = unraveler(x0)
             self.method = method.flattened(self.cut)
-            self.state = self.method.init(ravel(x0), None if velocity is None else ravel(velocity))
+            self.state = starting.flattened(self.cut).init(ravel(x0), None if velocity is None else ravel(velocity))
         self.step = 0
         self.seconds = self.compile_seconds = 0.0
         self.kept: dict[str, list[np.ndarray]] = {}
@@ -187,10 +206,14 @@ class _Loop:
             with Interrupt(interrupted), Progress(self.steps, self.progress, label) as progress:
                 if directory is not None and checkpoint is None:
                     self._checkpoint()
+                if self.feed is not None:
+                    self.feed.begin(self.step)
                 self._compile(progress)
                 self._chunks(progress, interrupted)
             self._finish()
         finally:
+            if self.feed is not None:
+                self.feed.close()
             if directory is not None:
                 directory.close()
         if self.status == "interrupted" and directory is not None:
@@ -205,14 +228,23 @@ class _Loop:
 
     def _call(self, state: State, start: int, segments: int, length: int) -> Any:
         # Of a fixed size, so that another number of steps compiles nothing anew.
-        scalars = _SCALARS if self.names or not self.method.autonomous else 0
+        scalars = self._most if self.names or not self.method.autonomous else 0
+        block = None if self.feed is None else self.feed.block
         return advance(
             self.method, state, self.key, np.int64(start), np.int64(segments), np.int64(length),
             self.names, scalars, self._rows_per_chunk,
+            None if block is None else block.arrays, np.int64(0 if block is None else start - block.start),
         )  # fmt: skip
 
-    def _look(self, state: State, step: int) -> tuple[Array, Array | None]:
-        return look(self.method, state, self.key, np.int64(step), "loss" in self.names)
+    def _look(self, state: State, step: int, batch: Any = None) -> tuple[Array, Array | None]:
+        # Who looks at the position alone has no batch of the step at hand; any will do.
+        batch = self.feed.before if batch is None and self.feed is not None else batch
+        return look(self.method, state, self.key, np.int64(step), "loss" in self.names, batch)
+
+    @property
+    def _most(self) -> int:
+        """Steps of a chunk at most, where it keeps scalars or takes batches."""
+        return _SCALARS if self.feed is None else min(_SCALARS, self.feed.capacity)
 
     @property
     def _stride(self) -> int:
@@ -224,7 +256,7 @@ class _Loop:
         if not self._stride or self.whole:
             return 0
         row_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves((self.state.position, self.state.buffer)))
-        rows = min(_POSITION_BYTES // max(row_bytes, 1), _SCALARS // self._stride)
+        rows = min(_POSITION_BYTES // max(row_bytes, 1), self._most // self._stride)
         # A power of two where fewer will do, so that another number of steps seldom compiles anew.
         rows = min(rows, 1 << (self.steps // self._stride + 1).bit_length())
         return rows if rows >= 2 else 0
@@ -234,6 +266,9 @@ class _Loop:
         saved = time.monotonic()
         begun = time.perf_counter()
         while self.step < self.steps and self.status == "finished":
+            if self.feed is not None and not self.feed.reach(self.step):
+                self._starved()
+                break
             length, segments = self._plan(rate)
             taken = length * segments
             before, started = self.state, time.perf_counter()
@@ -267,7 +302,9 @@ class _Loop:
         left = self.steps - self.step
         wanted = 64 if rate is None else max(1, int(rate * _CHUNK_SECONDS))
         if self.names or not self.method.autonomous:
-            wanted = min(wanted, _SCALARS)
+            wanted = min(wanted, self._most)
+        if self.feed is not None:
+            wanted = min(wanted, self.feed.reach(self.step))
         stride, rows = self._stride, self._rows_per_chunk
         if not stride:
             return min(wanted, left), 1
@@ -275,6 +312,22 @@ class _Loop:
         if rows == 0 or to_mark < stride or left < stride or wanted < stride:
             return min(wanted, left, to_mark), 1
         return stride, min(rows, wanted // stride, left // stride)
+
+    def _starved(self) -> None:
+        """There is no batch for this step: the run ends here, and where that is an error all before it is saved."""
+        assert self.feed is not None
+        failure = self.feed.block.failure
+        if isinstance(failure, EndedError):
+            self.status = "stopped"
+            self.message = f"stopped at step {self.step} of {self.steps}, where the batches ended"
+            return
+        if self.directory is not None:
+            self._checkpoint()
+        assert failure is not None
+        if isinstance(failure, InputError) and self.directory is not None:
+            told = f"{failure}; the {self.step} steps before it are saved in {self.directory.path}"
+            raise InputError(told) from failure.__cause__
+        raise failure
 
     def _to_columns(self, kept: dict[str, Array], taken: int) -> dict[str, np.ndarray]:
         columns = {name: np.asarray(kept[name])[:taken] for name in self.names}
@@ -287,7 +340,8 @@ class _Loop:
 
     def _judge(self, before: State, after: State, host: dict[str, np.ndarray], taken: int) -> int:
         """How many of the chunk's steps count; sets the status where the run ends."""
-        finite, loss = jax.device_get(self._look(after, self.step + taken))
+        batch = None if self.feed is None else self.feed.seen_from(self.step + taken)
+        finite, loss = jax.device_get(self._look(after, self.step + taken, batch))
         losses = None if loss is None else np.append(host["loss"], loss)
         bad = None if losses is None else self._first_bad(losses)
         if bad is None and not finite:
@@ -317,7 +371,8 @@ class _Loop:
             return losses[good : good + 2]
         assert self.method.objective is not None
         last = self._call(before, self.step, 1, good)[0]
-        return np.asarray(start_value_and_gradient(self.method.objective, last.lookahead)[0])[None]
+        batch = None if self.feed is None else self.feed.seen_from(self.step + good)
+        return np.asarray(start_value_and_gradient(self.method.objective, last.lookahead, batch)[0])[None]
 
     def _last_finite(self, before: State, taken: int) -> int:
         low, high = 0, taken
@@ -352,13 +407,13 @@ class _Loop:
         self.message = f"{what} at step {step} with {with_}{self._limit()}"
 
     def _limit(self) -> str:
-        objective = self.user_method.objective
+        objective, where = self.at_start, "" if self.feed is None else " of the first mini-batch"
         try:
             curvature = getattr(objective, "smoothness", None) or largest_curvature(objective, self.x0, 100, 1e-4)
             if not curvature > 0:
                 return "; the curvature at the start is not positive, so the linear theory gives no limit"
             knob, limit = stable_limit(self.user_method, curvature)
-            return f"; at curvature {curvature:.4g} the stability limit is {knob} {limit:.4g}"
+            return f"; at curvature {curvature:.4g}{where} the stability limit is {knob} {limit:.4g}"
         except Exception:
             # An objective without second derivatives has no limit to tell; the run is kept all the same.
             return ""
@@ -391,11 +446,13 @@ class _Loop:
         """The last row belongs to the final state."""
         objective = self.method.objective
         assert objective is not None
-        # The last row has no step of its own: its loss is on the whole of the data, its time the clock's.
+        # The last row has no step of its own: its loss is on the whole of the data (a stream has the last batch alone),
+        # its time the clock's.
         row: dict[str, Any] = {"step": np.array([self.step]), "time": np.array([self._time()])}
         value = gradient = None
         if {"loss", "gradient_norm"} & set(self.names):
-            value, gradient = start_value_and_gradient(objective, self.state.lookahead)
+            batch = None if self.feed is None else self.feed.last(self.step)
+            value, gradient = start_value_and_gradient(objective, self.state.lookahead, batch)
         for name in self.names:
             if name == "loss":
                 row[name] = np.array([float(value)])  # pyright: ignore[reportArgumentType]

@@ -14,6 +14,7 @@ from ._chunk import shared_step
 from ._errors import InputError, check_count
 from ._method import Method
 from ._objective import as_position, check_at_start
+from ._stream import Stream
 from ._tree import ravel, unraveler
 from ._width import width
 
@@ -189,6 +190,11 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
             raise InputError(f"make_method(**{setting}) raised TypeError: {error}") from error
         if not isinstance(method, Method) or method.objective is None:
             raise InputError(f"make_method must return a tw.Method with an objective, but returned {method!r}")
+        if isinstance(method.objective, Stream):
+            raise InputError(
+                "a sweep draws its mini-batches on the device, where a tw.Stream gives none; use a tw.FiniteSum, or "
+                "tw.run for one setting after the other"
+            )
     return method.objective
 
 

@@ -1,0 +1,197 @@
+"""The step of a sampler: chosen by the curvature, and what is wrong with one that was given."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._chains import Plan, advance, start_chains
+from ._curvature import curvature_scale
+from ._errors import InputError
+from ._method import Method
+from ._objective import FiniteSum
+from ._probe import largest_stable_step
+from ._tree import size
+from .analysis.noise import gradient_noise
+from .analysis.stationary import stationary_covariance
+from .dynamics import AbstractDynamics
+from .schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State
+
+# Of the limit on a Gaussian; a law with tails needs the other half.
+_FRACTION = 0.5
+_BIAS, _LARGE_BIAS = 0.02, 0.1
+# So many steps of so many chains show where the curvature is larger than at the start.
+_PILOT_STEPS, _PILOT_CHAINS, _HALVINGS = 256, 4, 12
+_NOISE_SAMPLES = 1000
+# The acceptance at which Metropolis-adjusted Langevin moves fastest in many dimensions (Roberts and Rosenthal 1998).
+_ACCEPTANCE, _FEW = 0.574, 0.1
+_ROUNDS, _GAIN = 12, 3.0
+
+
+class SamplingWarning(UserWarning):
+    """What is wrong with a set of draws, and what would mend it."""
+
+
+def warn(text: str) -> None:
+    """To the caller of `tw.sample`."""
+    warnings.warn(text, SamplingWarning, stacklevel=4)
+
+
+def choose_method(
+    method: Method | AbstractDynamics, scheme: AbstractScheme | None, cut: Callable, positions: Any, key: Any
+) -> Method:
+    """A method as it is; a law with a scheme and a step.
+
+    Arguments:
+        method: or a law.
+        scheme: for the law.
+        cut: makes a tree of a raveled position.
+        positions: of the chains, (chains, d).
+        key: of the run.
+    """
+    if isinstance(method, Method):
+        return method
+    scheme = scheme or (LeimkuhlerMatthews() if method.order == 1 else Splitting("BAOAB"))
+    found = Method(method, scheme, 1.0)
+    if not found.autonomous:
+        raise InputError("a law that changes in time needs a step: tw.Method(law, scheme, step_size)")
+    curvature = _curvature(found, cut, positions[:1])
+    if not curvature:
+        raise InputError(
+            "a step is chosen by the curvature at the start, which is zero or cannot be had; "
+            f"give one: tw.Method(law, {scheme!r}, step_size)"
+        )
+    if scheme.exact_law:
+        return _by_acceptance(found, cut, positions[:_PILOT_CHAINS], curvature, key)
+    found = found.with_step_size(_step(found, curvature))
+    for _ in range(_HALVINGS):
+        ends = np.asarray(_pilot(found.flattened(cut), positions[:_PILOT_CHAINS], key).position)
+        if np.isfinite(ends).all():
+            there = _curvature(found, cut, ends)
+            step = _step(found, max(curvature, there or 0.0))
+            return found.with_step_size(min(step, float(found.step_size)))  # pyright: ignore[reportArgumentType]
+        found = found.with_step_size(0.5 * float(found.step_size))  # pyright: ignore[reportArgumentType]
+    raise InputError(f"the chains diverge even at a step of {float(found.step_size):.3g}; begin nearer to the law")  # pyright: ignore
+
+
+def _pilot(method: Method, positions: Any, key: Any) -> State:
+    plan = Plan.of(method, len(positions), positions.shape[1], _PILOT_STEPS, False)
+    states = start_chains(method, positions)
+    reference = {"position": states.position}
+    key = jax.random.fold_in(key, 2**32 - 2)
+    return advance(method, states, key, np.int64(0), np.int64(1), reference, plan, 1, False)[0]
+
+
+def _by_acceptance(method: Method, cut: Callable, positions: Any, curvature: float, key: Any) -> Method:
+    """The step at which a method that rejects accepts as often as is best for it."""
+    # The exponent at which the acceptance does not depend on the dimension.
+    step = positions.shape[1] ** (-1 / 3) / curvature
+    accepts = getattr(method.scheme, "acceptance", None)
+    if accepts is None:
+        return method.with_step_size(step)
+    for round_ in range(_ROUNDS):
+        states = _pilot(method.with_step_size(step).flattened(cut), positions, jax.random.fold_in(key, round_))
+        found = float(np.mean(np.asarray(jax.vmap(accepts)(states))))
+        step *= float(np.exp(np.clip(_GAIN / (1 + round_ / 4) * (found - _ACCEPTANCE), -1.5, 1.5)))
+        positions = states.position
+    return method.with_step_size(step)
+
+
+def _step(method: Method, curvature: float) -> float:
+    """Half the stability limit, or less: where a Gaussian of this curvature has a variance 2 % off."""
+    limit = largest_stable_step(method, curvature)
+    if not 0 < limit < float("inf"):
+        raise InputError(
+            f"no step is suggested for {type(method.scheme).__name__}, whose stability limit is {limit}; give one: "
+            "tw.Method(law, scheme, step_size)"
+        )
+    step = _FRACTION * limit
+    while abs(_bias(method.with_step_size(step), curvature, limit)) > _BIAS and step > 1e-4 * limit:
+        step *= 0.9
+    return step
+
+
+def _bias(method: Method, curvature: float, limit: float) -> float:
+    """By how much the variance of a Gaussian is off, relative to that of a step of next to nothing."""
+    try:
+        small = stationary_covariance(method.with_step_size(1e-5 * limit), curvature)
+        return float(stationary_covariance(method, curvature) / small) - 1.0
+    except InputError:
+        # A law that is not linear has no such prediction.
+        return 0.0
+
+
+def _curvature(method: Method, cut: Callable, positions: Any) -> float | None:
+    """The largest curvature at some raveled positions."""
+    objective = method.objective
+    found = []
+    for row in positions:
+        try:
+            found.append(curvature_scale(objective, cut(jnp.asarray(row)), 100, 1e-3))
+        except Exception:
+            # An objective without second derivatives has none to tell.
+            return None
+    finite = [value for value in found if np.isfinite(value)]
+    return max(finite, default=0.0) or None
+
+
+def complaints(
+    method: Method, cut: Callable, first: Any, positions: np.ndarray, key: Any, acceptance: float | None = None
+) -> list[str]:
+    """What is wrong with the step of a method on the way of its chains: one line each, with the cause and the remedy.
+
+    Arguments:
+        method: the sampler.
+        cut: makes a tree of a raveled position.
+        first: where the first chain began.
+        positions: where the chains are now, (chains, d).
+        key: of the run.
+        acceptance: the fraction of steps that were accepted, None where none is rejected.
+    """
+    if not method.autonomous:
+        return []
+    told = []
+    rows = [row for row in positions[:_PILOT_CHAINS] if np.isfinite(np.asarray(row, float)).all()]
+    at_start = _curvature(method, lambda tree: tree, [first])
+    curvature = max(at_start or 0.0, _curvature(method, cut, rows) or 0.0)
+    step = float(method.step_size)  # pyright: ignore[reportArgumentType]
+    if acceptance is not None and acceptance < _FEW:
+        told.append(f"of the steps of {step:.4g} only {acceptance:.2%} were accepted; take a shorter step")
+    if curvature and not method.scheme.exact_law:
+        limit = largest_stable_step(method, curvature)
+        bias = _bias(method, curvature, limit) if method.normals and 0 < limit < float("inf") else 0.0
+        if step >= limit:
+            told.append(
+                f"the step {step:.4g} is beyond its stability limit {limit:.4g} at the largest curvature met, "
+                f"{curvature:.4g}; take {_step(method, curvature):.4g}"
+            )
+        elif abs(bias) > _LARGE_BIAS:
+            told.append(
+                f"at the step {step:.4g} the variance in the direction of the largest curvature, {curvature:.4g}, is "
+                f"{abs(bias):.0%} too {'large' if bias > 0 else 'small'}; at {_step(method, curvature):.4g} it is "
+                f"within {_BIAS:.0%}"
+            )
+    return told + _heat(method, first, rows, cut, key)
+
+
+def _heat(method: Method, first: Any, rows: list[np.ndarray], cut: Callable, key: Any) -> list[str]:
+    """Mini-batches add h C/2 to the temperature of a first-order law, h C/(2 friction) to that of one with friction."""
+    objective, law = method.objective, method.dynamics
+    temperature = getattr(law, "temperature", None)
+    if not isinstance(objective, FiniteSum) or not objective.stochastic or temperature is None or not rows:
+        return []
+    count = min(objective.samples, _NOISE_SAMPLES)
+    noise = gradient_noise(objective, cut(jnp.asarray(rows[0])), count, jax.random.fold_in(key, 2**32 - 3))
+    friction = float(getattr(law, "friction", 1.0))
+    if not friction:
+        return []
+    added = float(method.step_size) * noise.factor * noise.trace / (2 * size(first) * friction)  # pyright: ignore
+    if added <= _LARGE_BIAS * float(temperature):
+        return []
+    return [
+        f"the mini-batches heat the chains: their noise adds {added:.3g} to the temperature {float(temperature):.3g}; "
+        f"take a step {added / (_LARGE_BIAS * float(temperature)):.2g} times shorter, or larger batches"
+    ]
