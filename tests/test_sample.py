@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import tomllib
 
 import arviz_stats
 import jax
@@ -146,11 +147,28 @@ def test_a_start_may_be_drawn_and_be_a_tree():
         return bowl(x["w"]) + 0.5 * jnp.sum(x["b"] ** 2)
 
     start = {"w": jnp.ones(2, jnp.float32), "b": jnp.ones((2, 3), jnp.float32)}
-    tree = tw.sample(bath(f), lambda key: jax.tree.map(lambda leaf: jax.random.normal(key, (), jnp.float32) * leaf, start),
-                     draws=20, warmup=0, chains=3, **QUIET)  # fmt: skip
+
+    def drawn(key):
+        return jax.tree.map(lambda leaf: jax.random.normal(key, (), jnp.float32) * leaf, start)
+
+    tree = tw.sample(bath(f), drawn, draws=20, warmup=0, chains=3, **QUIET)
     assert tree["posterior"]["b"].dims == ("chain", "draw", "b_dim_0", "b_dim_1")
     assert tree["posterior"]["w"].dtype == np.float32
     assert len(np.unique(tree["posterior"]["w"][:, 0, 0])) == 3
+
+
+def test_a_tree_has_the_same_names_from_its_directory(tmp_path):
+    start = {"layer": [jnp.ones(2), jnp.zeros(())], "b": jnp.ones(1)}
+
+    def f(x):
+        return 0.5 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(x))
+
+    many = dict(draws=5, chains=2, **QUIET)
+    one = tw.sample(bath(f), start, **many)
+    other = tw.sample(bath(f), start, out=tmp_path / "a", source={"objective": "mine"}, **many)
+    assert set(one["posterior"].data_vars) == {"layer.0", "layer.1", "b"}
+    assert one["posterior"].to_dataset().identical(other["posterior"].to_dataset())
+    assert tomllib.loads((tmp_path / "a" / "run.toml").read_text())["source"] == {"objective": "mine"}
 
 
 @pytest.mark.parametrize("keep", ["draws", "moments"])
@@ -170,7 +188,7 @@ def test_stopped_and_resumed_it_is_as_if_never_stopped(method, keep, tmp_path, m
 
     monkeypatch.setattr(_sample, "Interrupt", Stopped)
     for _ in range(2):
-        with pytest.raises(KeyboardInterrupt, match="saved in .*, go on with resume=True"):
+        with pytest.raises(KeyboardInterrupt, match=r"saved in .*, go on with resume=True"):
             tw.sample(method, jnp.ones(2), out=tmp_path / "a", resume=True, **many)
         assert tw.read_samples(tmp_path / "a").attrs["status"] == "interrupted"
     tree = tw.sample(method, jnp.ones(2), out=tmp_path / "a", resume=True, **many)
@@ -179,7 +197,7 @@ def test_stopped_and_resumed_it_is_as_if_never_stopped(method, keep, tmp_path, m
     assert tree.attrs["gradients"] == whole.attrs["gradients"] and tree.attrs["status"] == "finished"
     read = tw.read_samples(tmp_path / "a")
     assert (read[name]["x"].values == whole[name]["x"].values).all()
-    with pytest.raises(tw.InputError, match="was run with another configuration: sample.thin was 1, is 2"):
+    with pytest.raises(tw.InputError, match=r"was run with another configuration: sample.thin was 1, is 2"):
         tw.sample(method, jnp.ones(2), out=tmp_path / "a", resume=True, thin=2, **many)
 
 
@@ -193,8 +211,12 @@ def test_more_draws_go_on_where_the_others_ended(tmp_path):
 DATA = np.random.default_rng(0).normal(size=(100, 2)) + np.array([1.0, -1.0])
 
 
+def misfit(x, sample):
+    return 0.5 * jnp.sum((x - sample) ** 2)
+
+
 def least_squares(**options):
-    return tw.FiniteSum(lambda x, s: 0.5 * jnp.sum((x - s) ** 2), DATA, **options)
+    return tw.FiniteSum(misfit, DATA, **options)
 
 
 @pytest.mark.parametrize("options", [dict(batch_size=5), dict(batch_size=20, replace=False, epochs=True)], ids=str)
@@ -235,7 +257,7 @@ def test_a_law_gets_a_step_by_its_curvature():
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        (tw.sgld(bowl, 0.9), "at the step 0.9 the variance in the direction of the largest curvature, 1.823, is 456% too"),
+        (tw.sgld(bowl, 0.9), "at the step 0.9 the variance in the direction of the largest curvature, 1.823, is 456%"),
         (tw.Method(bath(), tw.Splitting("OBABO"), 1.2), "at the step 1.2 the variance in the direction"),
         (tw.sgld(least_squares(batch_size=1), 0.05, 0.1), "the mini-batches heat the chains: their noise adds 0.02"),
     ],
@@ -266,6 +288,7 @@ def test_a_step_beyond_its_limit_is_told():
         (dict(method=bath(friction=lambda t: 1.0 + 0 * t)), "a law that changes in time needs a step"),
         (dict(method=bath(lambda x: jnp.sum(x))), "a step is chosen by the curvature at the start, which is zero"),
         (dict(scheme=tw.EulerMaruyama()), "a tw.Method has its scheme"),
+        (dict(method=tw.sgld(tw.Stream(misfit, lambda k: DATA[:5]), 0.1)), "sampling from a stream is not built: give"),
         (dict(draws=0), "draws must be a whole number of at least 1"),
         (dict(chains=0), "chains must be a whole number of at least 1"),
         (dict(warmup=-1), "warmup must be a whole number of at least 0"),
@@ -275,7 +298,7 @@ def test_a_step_beyond_its_limit_is_told():
         (dict(energies=1), "energies must be True, False or None"),
         (dict(resume=True), "resume needs the directory"),
         (dict(x0=jnp.array([jnp.nan, 1.0])), "the start must be finite"),
-        (dict(method=tw.sgld(lambda x: jnp.sum(jnp.log(x)), 0.1), x0=jnp.zeros(2)), "the objective is -inf at the start"),
+        (dict(method=tw.sgld(lambda x: jnp.sum(jnp.log(x)), 0.1)), "the objective is -inf at the start"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line_and_writes_nothing(arguments, words, tmp_path, monkeypatch):
@@ -289,10 +312,10 @@ def test_wrong_input_is_one_line_and_writes_nothing(arguments, words, tmp_path, 
 
 def test_a_directory_of_another_kind_is_told(tmp_path):
     tw.run(tw.gradient_descent(bowl, 0.1), jnp.ones(2), 3, out=tmp_path / "run")
-    with pytest.raises(tw.InputError, match="holds a run, not samples; read it with tw.Run.load"):
+    with pytest.raises(tw.InputError, match=r"holds a run, not samples; read it with tw.Run.load"):
         tw.read_samples(tmp_path / "run")
     tw.sample(BAOAB, jnp.zeros(2), draws=10, out=tmp_path / "samples", **QUIET)
-    with pytest.raises(tw.InputError, match="holds samples, not a run; read it with tw.read_samples"):
+    with pytest.raises(tw.InputError, match=r"holds samples, not a run; read it with tw.read_samples"):
         tw.Run.load(tmp_path / "samples")
 
 

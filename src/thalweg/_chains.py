@@ -18,6 +18,7 @@ _BLOCK = 16384
 # Draws that are one row of sums, at least: the host adds the rows up in float64.
 _CELL = 256
 
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """How draws are cut into blocks of steps, by what is sampled and not by how long it takes.
@@ -134,9 +135,7 @@ def advance(
         gathered = jax.tree.map(lambda pair: jnp.zeros_like(pair[0, 0]), kept) if plan.cell else kept
         if plan.cell:
             gathered = {name: (zero, zero) for name, zero in gathered.items()}
-        states, gathered = jax.lax.fori_loop(
-            ends[0], ends[1], lambda g, c: drawn(g, c, noise, u), (states, gathered)
-        )
+        states, gathered = jax.lax.fori_loop(ends[0], ends[1], lambda g, c: drawn(g, c, noise, u), (states, gathered))
         if plan.cell:
             row = u * plan.group // plan.cell - first_row
             gathered = {name: kept[name].at[row].add(jnp.stack(gathered[name])) for name in kept}
@@ -148,9 +147,7 @@ def advance(
     return jax.lax.fori_loop(low // plan.group, -(-high // plan.group), unit, (states, kept))
 
 
-def _block(
-    method: Method, key: Any, position: PyTree, block: Array, begin: Array, count: int, chains: int
-) -> Draws:
+def _block(method: Method, key: Any, position: PyTree, block: Array, begin: Array, count: int, chains: int) -> Draws:
     """What some steps draw, all chains together: arrays (steps, chains, ...)."""
     batch: Batch = None
     objective = method.objective
