@@ -89,8 +89,8 @@ def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
         found["potential"] = jax.vmap(objective.value)(states.position)
     if isinstance(law, AbstractDamped):
         own, common = _parted(states)
-        speed = jax.vmap(lambda state: _joined(state, common).velocity)(own)
-        found["kinetic"] = 0.5 * law.mass * jnp.sum(speed * speed, axis=-1)
+        energy = jax.vmap(lambda state: jnp.sum(jnp.square(_joined(state, common).velocity)))(own)
+        found["kinetic"] = 0.5 * law.mass * energy
     return found  # pyright: ignore[reportReturnType]
 
 

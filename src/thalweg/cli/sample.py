@@ -117,9 +117,9 @@ def sample(
         for name, default in _COUNTS.items()
     }
     seed = check_count("seed", options.get("seed", 0), at_least=0)
-    keep = options.get("keep", "draws")
-    check_choice("keep", keep, ("draws", "moments"))
-    picture = check_picture(options.get("plot"), keep)
+    kept = options.get("keep", "draws")
+    check_choice("keep", kept, ("draws", "moments"))
+    picture = check_picture(options.get("plot"), kept)
     f, x0 = objective_and_start(options.get("target"), options.get("start"))
     directory = Path(options.get("out") or new_directory(f"{options['target']}-{row.name}"))
     if (directory / "run.toml").exists():
@@ -129,5 +129,5 @@ def sample(
         "precision": options.get("precision", 64), "seed": seed,
     }  # fmt: skip
     source |= {"start": options["start"]} if "start" in options else {}
-    tree = draw(row, settings, f, x0, counts, keep, source, directory, progress=progress)
+    tree = draw(row, settings, f, x0, counts, kept, source, directory, progress=progress)
     return finish(directory, tree, json, picture)
