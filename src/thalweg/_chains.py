@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ._method import Method
-from ._objective import AbstractObjective, Batch
+from ._objective import Batch
 from .dynamics import AbstractDamped
 from .schemes import Draws, State
 
@@ -89,8 +89,8 @@ def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
         found["potential"] = jax.vmap(objective.value)(states.position)
     if isinstance(law, AbstractDamped):
         own, common = _parted(states)
-        energy = jax.vmap(lambda state: jnp.sum(jnp.square(_joined(state, common).velocity)))(own)
-        found["kinetic"] = 0.5 * law.mass * energy
+        speed: Any = jax.vmap(lambda state: _joined(state, common).velocity)(own)
+        found["kinetic"] = 0.5 * law.mass * jnp.sum(speed * speed, axis=-1)
     return found  # pyright: ignore[reportReturnType]
 
 
@@ -151,10 +151,8 @@ def _block(method: Method, key: Any, position: PyTree, block: Array, begin: Arra
     """What some steps draw, all chains together: arrays (steps, chains, ...)."""
     batch: Batch = None
     objective = method.objective
-    if isinstance(objective, AbstractObjective) and objective.stochastic:
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(chains))
-        of_chains = jax.vmap(method.draw_batch, (0, None))
-        batch = jax.vmap(lambda i: of_chains(keys, i))(begin + jnp.arange(count))
+    if objective is not None and objective.stochastic:
+        batch = jax.vmap(lambda i: method.draw_batch(key, i, chains))(begin + jnp.arange(count))
     if not method.noisy:
         return Draws(batch)
     like = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), position)

@@ -49,7 +49,7 @@ def measured_limit(method: Method, minimiser: Vector, direction: Vector, curvatu
     """
     if callable(method.step_size) or method.objective is None:
         return None
-    method = method.with_objective(full_gradient(method.objective))
+    method = method.linearised().with_objective(full_gradient(method.objective))
     minimiser = as_position(minimiser)
     flat = method.flattened(unraveler(minimiser))
     x, v = ravel(minimiser), ravel(direction)

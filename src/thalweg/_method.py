@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -16,6 +16,9 @@ from ._objective import AbstractObjective, Batch, Flattened, Quadratic
 from ._tree import Vector, scalar, zeros_like
 from .dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
 from .schemes import AbstractScheme, Clock, Draws, State
+
+if TYPE_CHECKING:
+    from .analysis import Limit
 
 Schedule = Callable[[ArrayLike], ArrayLike]
 
@@ -123,26 +126,40 @@ class Method(eqx.Module):
         """Whether a step draws anything, hence needs a key."""
         return self.noisy or (self.objective is not None and self.objective.stochastic)
 
-    def draw(self, key: Key[Array, ""] | None, position: Vector = None, step: ArrayLike | None = None) -> Draws:
+    def draw(
+        self,
+        key: Key[Array, ""] | None,
+        position: Vector = None,
+        step: ArrayLike | None = None,
+        chains: int | None = None,
+    ) -> Draws:
         """Everything random in one step.
 
         Arguments:
             key: of the run; of the step, where no step is given.
             position: a tree of the shapes and dtypes that the normals are to have.
             step: which one.
+            chains: where `position` is that of so many chains, by a leading axis, what is drawn has that axis too:
+                every chain has its own noise and its own mini-batch.
         """
-        batch = self.draw_batch(key, step)
+        batch = self.draw_batch(key, step, chains)
         if not self.noisy:
             return Draws(batch)
         assert key is not None
-        return self.draw_noise(key if step is None else jax.random.fold_in(key, step), position, batch=batch)
+        key = key if step is None else jax.random.fold_in(key, step)
+        return self.draw_noise(key, position, () if chains is None else (chains,), batch)
 
-    def draw_batch(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
-        """The mini-batch of one step, by the key of the run."""
-        if self.objective is None or not self.objective.stochastic:
+    def draw_batch(self, key: Key[Array, ""] | None, step: ArrayLike | None = None, chains: int | None = None) -> Batch:
+        """The mini-batch of one step, or one of every chain, by the key of the run."""
+        objective = self.objective
+        if objective is None or not objective.stochastic:
             return None
         assert key is not None
-        return self.objective.draw(jax.random.fold_in(key, _BATCHES) if self.noisy else key, step)
+        key = jax.random.fold_in(key, _BATCHES) if self.noisy else key
+        if chains is None:
+            return objective.draw(key, step)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(chains))
+        return jax.vmap(objective.draw, (0, None))(keys, step)
 
     def draw_noise(
         self, key: Key[Array, ""], position: Vector, shape: tuple[int, ...] = (), batch: Batch = None
@@ -153,10 +170,82 @@ class Method(eqx.Module):
         at = range(1 + normals, 1 + normals + uniforms)
         return Draws(batch, noise, tuple(jax.random.uniform(jax.random.fold_in(key, i), shape) for i in at))
 
+    def limit(self, noise_covariance: Any = None, x: Any = None) -> "Limit":
+        r"""The stochastic differential equation that this method follows as its step goes to 0.
+
+        At fixed constants of the law. Its own noise stays; gradient noise of covariance C a step becomes noise
+        of covariance $hC$ per unit time on the force, so that
+
+        $$T = T_\text{thermal} + \frac{bhC}2\quad\text{(first order)},\qquad
+          T = T_\text{thermal} + \frac{hC}{2\lambda}\quad\text{(second order)}$$
+
+        which is $\alpha C/2$ of gradient descent with learning rate $\alpha = bh$.
+
+        Arguments:
+            noise_covariance: C, of the gradient noise of one step (of a batch of B: that of a sample over B), a
+                number (times the identity) or an array (d, d); None for exact gradients.
+            x: where to measure C instead, of a `tw.FiniteSum` with mini-batches.
+
+        Returns:
+            a `tw.analysis.Limit`: `.law`, `.temperature`, `.drift`, `.diffusion`, `.stationary_covariance`,
+            `.covariance`.
+
+        Raises:
+            InputError: the method has no noise, or its law is none that it is known of.
+
+        >>> import thalweg as tw
+        >>> print(tw.gradient_descent(None, learning_rate=0.1).limit(noise_covariance=0.5))
+        dθ = -∇f dt + √(2T) dW
+        T = 0.025
+
+        Reference: Li, Tai and E (2017); Mandt, Hoffman and Blei (2017), section 3.
+        """
+        from .analysis.limit import limit
+
+        return limit(self, noise_covariance, x)
+
+    def temperature(self, noise_covariance: Any = None, hessian: Any = None) -> Any:
+        r"""The temperature of this method, thermal and of gradient noise.
+
+        Without a Hessian that of its `limit`, at leading order in the step: $T + bhC/2$ or $T + hC/2\lambda$. With
+        one the effective temperature at its own step, from the exact stationary covariance of the position,
+
+        $$\Theta = H^{1/2}\,\Sigma\,H^{1/2}$$
+
+        which is $T\cdot 1$ exactly where the law of the position is $e^{-f/T}$. In an eigenvector of H it is the
+        mean of $2f$ in that direction, and tends to the temperature of the limit there as the step goes to 0; off
+        the diagonal that holds where the noise commutes with H.
+
+        Arguments:
+            noise_covariance: C, of the gradient noise of one step, as in `limit`.
+            hessian: H, a curvature or a symmetric positive definite array (d, d).
+
+        Returns:
+            a number, or an array (d, d) where the noise or the Hessian is one.
+
+        Raises:
+            InputError: the method has no noise, or with a Hessian no stationary law.
+
+        >>> import thalweg as tw
+        >>> sgd = tw.gradient_descent(None, learning_rate=0.1)
+        >>> round(sgd.temperature(0.5), 9), round(sgd.temperature(0.5, hessian=4.0), 9)  # a C/2, over 1 - a l/2
+        (0.025, 0.03125)
+        """
+        from .analysis.temperature import temperature
+
+        return temperature(self, noise_covariance, hessian)
+
     def silent(self, position: Vector) -> Draws:
         """The draws of a step whose noise is zero: by them two runs with the same noise differ."""
         uniforms = (jnp.zeros(()),) * self.scheme.uniforms(self.dynamics)
         return Draws(noise=(zeros_like(position),) * self.normals, uniforms=uniforms)
+
+    def linearised(self) -> "Method":
+        """The method as the linear probe takes it, without what is not linear on any function."""
+        dynamics, scheme = self.dynamics.linearised(), self.scheme.linearised()
+        if dynamics is self.dynamics and scheme is self.scheme:
+            return self
+        return Method(dynamics, scheme, self.step_size)
 
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
@@ -296,6 +385,10 @@ class _Counting(AbstractObjective):
     def gradient(self, x: Vector, batch: Batch = None) -> Vector:
         self.counter.append(1)
         return super().gradient(x, batch)
+
+    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Float[Array, ""], Vector]:
+        self.counter.append(1)
+        return super().value_and_gradient(x, batch)
 
     def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
         self.counter.append(2)

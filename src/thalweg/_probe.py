@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from ._errors import InputError
@@ -27,7 +28,8 @@ def amplification(method: Method, curvature: Curvature, time: ArrayLike | None =
 
     $$\begin{pmatrix}\theta^+\\ \eta^+\end{pmatrix} = A\begin{pmatrix}\theta\\ \eta\end{pmatrix}$$
 
-    where $\eta$ is the velocity, absent for first-order laws. Computed in float64.
+    where $\eta$ is the velocity, absent for first-order laws, and after it what else the law has (a coloured noise).
+    Computed in float64. The friction that a thermostat adapts is held where it starts.
 
     Arguments:
         method: any method; its objective is not used.
@@ -35,7 +37,10 @@ def amplification(method: Method, curvature: Curvature, time: ArrayLike | None =
         time: when to freeze a time-dependent law; its late-time limit if None.
 
     Returns:
-        array (n, n), or (k, n, n) for k curvatures; n is 1 or 2, times d for a Hessian.
+        array (n, n), or (k, n, n) for k curvatures; n is the number of the law's variables, times d for a Hessian.
+
+    Raises:
+        InputError: the curvature is no number, list or square matrix, or the method accepts or rejects its steps.
 
     >>> import thalweg as tw
     >>> tw.analysis.amplification(tw.gradient_descent(None, 0.5), 3.0).tolist()
@@ -46,8 +51,13 @@ def amplification(method: Method, curvature: Curvature, time: ArrayLike | None =
         raise InputError(f"curvature must be a number, a list or a square Hessian, but has shape {curvature.shape}")
     if not np.all(np.isfinite(curvature)):
         raise InputError("curvature must be finite")
+    if method.scheme.exact_law:
+        raise InputError(
+            f"a step of {type(method.scheme).__name__} is accepted or rejected, so that no matrix makes it; "
+            "tw.EulerMaruyama() makes the step that it proposes"
+        )
     with jax.enable_x64(True):
-        wide = in_float64(method)
+        wide = in_float64(method).linearised()
         time = wide.dynamics.late_time if time is None else scalar(time)
         step = _first_step(wide)
         if curvature.ndim == 1:
@@ -91,12 +101,15 @@ def largest_stable_step(method: Method, curvature: Curvature, time: ArrayLike | 
         time: as in `amplification`.
 
     Returns:
-        h, 0 where no step is stable, infinity where all are.
+        h, 0 where no step is stable, infinity where all are, as for a method that rejects what goes too far.
 
     >>> import thalweg as tw
     >>> round(tw.analysis.largest_stable_step(tw.gradient_descent(None, 1.0), 4.0), 12)
     0.5
     """
+    method = method.linearised()
+    if method.scheme.exact_law:
+        return float("inf")
     scale = 1.0 / np.max(np.abs(_spectrum(curvature)), initial=1e-300)
     if method.dynamics.order == 2:
         scale = np.sqrt(scale)
@@ -124,6 +137,7 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
     >>> round(tw.analysis.largest_stable_learning_rate(tw.momentum(None, 0.1, 0.5), 4.0), 12)
     0.75
     """
+    method = method.linearised()
     spectrum = _spectrum(curvature)
 
     def radius(rates: np.ndarray) -> np.ndarray:
@@ -132,6 +146,8 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
         return np.abs(np.linalg.eigvals(np.asarray(matrices))).max(axis=(-1, 0))
 
     method.with_learning_rate(1.0)
+    if method.scheme.exact_law:
+        return float("inf")
     return _boundary(radius, 1.0 / np.max(np.abs(spectrum), initial=1e-300))
 
 
@@ -165,15 +181,17 @@ def _step_matrix(method: Method, hessian: Array, step: Array, time: Array) -> Ar
     second = method.dynamics.order == 2
     clock = None if probed.autonomous else Clock(time, jnp.zeros(()), jnp.zeros((), int), step)
     rest = method.scheme.init(probed.dynamics, zero, step, zero if second else None, clock)
+    start, cut = ravel_pytree((zero, zero if second else None, rest.auxiliary))
 
     def map_(phase: Array) -> Array:
-        position, velocity = phase[:d], phase[d:] if second else None
+        position, velocity, auxiliary = cut(phase)
         # What a scheme remembers belongs to where it is; its noise is left out.
         memory = method.scheme.init(probed.dynamics, position, step, velocity, clock).memory
-        after = probed.step(dataclasses.replace(rest.at(position, velocity), memory=memory), probed.silent(zero))
-        return jnp.concatenate([after.position, after.velocity]) if second else after.position  # pyright: ignore
+        before = dataclasses.replace(rest.at(position, velocity), memory=memory, auxiliary=auxiliary)
+        after = probed.step(before, probed.silent(zero))
+        return ravel_pytree((after.position, after.velocity if second else None, after.auxiliary))[0]
 
-    return jax.jacfwd(map_)(jnp.zeros(2 * d if second else d, float))
+    return jax.jacfwd(map_)(start)
 
 
 @eqx.filter_jit

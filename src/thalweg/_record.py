@@ -108,6 +108,8 @@ class Run:
         seconds: wall time of the steps, compilation apart.
         compile_seconds: wall time of compilation.
         path: the run directory, None for a run in memory.
+        state: the last state as the loop has it, in one vector; a scheme that counts reads from it
+            (`method.scheme.acceptance(run.state)`). None for a run read from disk.
     """
 
     method: Any
@@ -118,6 +120,7 @@ class Run:
     seconds: float
     compile_seconds: float
     path: Path | None = None
+    state: Any = dataclasses.field(default=None, repr=False)
     config: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     _metrics: dict[str, np.ndarray] | None = dataclasses.field(default=None, repr=False)
     _trace: Trace | None = dataclasses.field(default=None, repr=False)

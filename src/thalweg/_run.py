@@ -511,7 +511,7 @@ class _Loop:
             self._time(), self.step,
         )  # fmt: skip
         common: dict[str, Any] = dict(
-            method=self.user_method, final=final, status=self.status, message=self.message,
+            method=self.user_method, final=final, state=state, status=self.status, message=self.message,
             gradients=self.gradients, seconds=self.seconds, compile_seconds=self.compile_seconds,
         )  # fmt: skip
         if self.directory is not None:

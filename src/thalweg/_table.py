@@ -12,6 +12,7 @@ from ._method import Method, Schedule, check_pair
 from ._probe import stable_limit
 from .dynamics import (
     AbstractDynamics,
+    ColouredLangevin,
     GradientFlow,
     HeavyBall,
     HighResolutionFlow,
@@ -28,9 +29,12 @@ from .schemes import (
     Leapfrog,
     LeimkuhlerMatthews,
     Lookahead,
+    MetropolisAdjustedLangevin,
     Midpoint,
     Ralston,
+    ReplicaExchange,
     Splitting,
+    StochasticHeun,
     Tsit5,
 )
 
@@ -163,6 +167,26 @@ def sgld(objective: Any, learning_rate: ArrayLike | Schedule, temperature: Array
     return _diffusion(EulerMaruyama())(objective, learning_rate, temperature)
 
 
+def mala(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike = 1.0) -> Method:
+    r"""The Metropolis-adjusted Langevin algorithm: the steps of `sgld`, accepted or rejected so that the law is exact.
+
+    Arguments:
+        objective: $f$, the potential, a `tw.Objective` or a function; none that draws mini-batches.
+        learning_rate: $\alpha > 0$, or a schedule of the integer step.
+        temperature: $T > 0$, in units of f; 1 where f is a negative log density.
+
+    Raises:
+        InputError: a number is out of its range, or the objective draws mini-batches.
+
+    >>> import thalweg as tw
+    >>> float(tw.analysis.stationary_covariance(tw.mala(None, learning_rate=0.5), 4.0))  # T/l
+    0.25
+
+    Reference: Roberts and Tweedie (1996), section 1.4.
+    """
+    return _diffusion(MetropolisAdjustedLangevin())(objective, learning_rate, temperature)
+
+
 def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike, momentum: ArrayLike) -> Method:
     if callable(learning_rate) or callable(momentum):
         raise InputError(
@@ -219,6 +243,8 @@ class Row:
     @property
     def stability(self) -> str:
         """The largest stable step at curvature 1 and the row's other hyperparameters, from the probe."""
+        if self.scheme.exact_law:
+            return "any step: what goes too far is rejected"
         knob, limit = stable_limit(self.method, 1.0)
         others = ", ".join(f"{name}={value:g}" for name, value in self.defaults.items() if name != knob)
         return f"{knob} < {limit:.6g}" + (f" at {others}" if others else "")
@@ -268,6 +294,7 @@ _HIGH = {"step_size": 0.1, "step": 0.01}
 _HIGH_STRONG = {"step_size": 0.1, "step": 0.01, "strong_convexity": 1.0}
 
 _HEAT = {"learning_rate": 0.1, "temperature": 1.0}
+_COLOURED = {"step_size": 0.1, "temperature": 1.0, "correlation_time": 1.0}
 _BATH = {"step_size": 0.1, "friction": 1.0, "temperature": 1.0}
 
 _ROWS = (
@@ -293,7 +320,11 @@ _ROWS = (
     Row("high_resolution_rk4", _motion(HighResolutionFlow, RK4()), _HIGH, "shi2022"),
     Row("high_resolution_strong_rk4", _motion(HighResolutionFlow, RK4()), _HIGH_STRONG, "shi2022"),
     Row("sgld", sgld, _HEAT, "welling2011", ("euler_maruyama", "langevin")),
+    Row("mala", mala, _HEAT, "roberts1996", ("metropolis_langevin",)),
+    Row("replica_exchange", _diffusion(ReplicaExchange(MetropolisAdjustedLangevin())), _HEAT, "swendsen1986"),
     Row("leimkuhler_matthews", _diffusion(LeimkuhlerMatthews()), _HEAT, "leimkuhler2013"),
+    Row("stochastic_heun", _diffusion(StochasticHeun()), _HEAT, "kloeden1992"),
+    Row("coloured_langevin", _motion(ColouredLangevin, StochasticHeun()), _COLOURED, "hanggi1995"),
     Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama()), _BATH, "kloeden1992"),
     Row("baoab", _motion(UnderdampedLangevin, Splitting("BAOAB")), _BATH, "leimkuhler2013", ("underdamped_langevin",)),
     Row("aboba", _motion(UnderdampedLangevin, Splitting("ABOBA")), _BATH, "leimkuhler2013"),

@@ -18,7 +18,7 @@ ROWS = [pytest.param(row, id=row.name) for row in NOISY]
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 CHAINS = 20_000
 # A row of each kind of state, where what is asked depends on no more.
-FAMILIES = ("sgld", "leimkuhler_matthews", "baoab")
+FAMILIES = ("sgld", "leimkuhler_matthews", "coloured_langevin", "baoab")
 
 
 def bowl(x):
@@ -30,9 +30,9 @@ def settled(method, key, steps):
     """Many chains after many steps, all from the origin."""
 
     def step(i, state):
-        return method.step(state, method.draw(jax.random.fold_in(key, i), state.position))
+        return jax.vmap(method.step)(state, method.draw(jax.random.fold_in(key, i), state.position, chains=CHAINS))
 
-    return jax.lax.fori_loop(0, steps, step, method.init(jnp.zeros((CHAINS, 2))))
+    return jax.lax.fori_loop(0, steps, step, jax.vmap(method.init)(jnp.zeros((CHAINS, 2))))
 
 
 def assert_covariance(samples, expected, deviations=5.0):
@@ -49,6 +49,8 @@ def test_running_settles_to_the_law_that_is_predicted(row, key):
     """At a step so large that the continuous law is far away."""
     name = next(iter(row.defaults))
     limit = largest_stable_step(row.method, HESSIAN)
+    # A method that rejects has no limit; at this step it rejects a third of what it proposes.
+    limit = 2.0 if row.scheme.exact_law else limit
     method = row.build(bowl, **{name: 0.5 * limit, "temperature": 0.6})
     state = settled(method, key, 200)
     parts = ["position"] + (["velocity"] if method.dynamics.order == 2 else [])
@@ -65,9 +67,11 @@ def test_a_wrong_law_is_told_apart(key):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_small_steps_sample_the_continuous_law(row):
-    """The covariance is T/H to the order of the method, or exactly."""
+    """The covariance is that of the law (T/H, for white noise) to the order of the method, or exactly."""
     name = next(iter(row.defaults))
     exact = 0.6 * np.linalg.inv(HESSIAN)
+    if isinstance(row.dynamics, tw.ColouredLangevin):
+        exact = exact @ np.linalg.inv(np.eye(2) + float(row.dynamics.correlation_time) * HESSIAN)
     errors = []
     for h in (0.02, 0.01):
         found = stationary_covariance(row.build(None, **{name: h, "temperature": 0.6}), HESSIAN)
@@ -139,6 +143,11 @@ def test_a_change_of_hyperparameters_compiles_nothing(row):
 
 @pytest.mark.parametrize("row", ROWS)
 def test_the_stability_a_row_prints_is_where_it_turns(row):
+    if row.scheme.exact_law:
+        assert row.stability == "any step: what goes too far is rejected"
+        assert np.isinf(largest_stable_step(row.method, 1.0))
+        assert stationary_covariance(row.build(None, learning_rate=100.0), 1.0) == 1.0
+        return
     knob, limit = row.as_dict()["stability"].split(" at ")[0].split(" < ")
     for factor, stable in ((0.999, True), (1.001, False)):
         method = row.build(None, **{knob: float(limit) * factor})

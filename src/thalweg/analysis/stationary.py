@@ -1,13 +1,14 @@
 """The stationary law of a method on a quadratic, exact at any step size."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from .._errors import InputError, check_choice
@@ -17,7 +18,7 @@ from .._probe import in_float64
 from .._tree import Vector
 from ..schemes import Draws, State
 
-_OF = ("position", "velocity", "lookahead")
+_OF = ("position", "velocity", "phase", "lookahead")
 # A method whose slowest mode is nearer to 1 than this has no stationary law that float64 can tell.
 _MARGIN = 1e-12
 
@@ -46,18 +47,21 @@ def stationary_covariance(
     of a step, as one mini-batch does.
 
     Arguments:
-        method: any method with constant hyperparameters; its objective is not used.
+        method: any method with constant hyperparameters; its objective is not used. One that accepts or rejects its
+            steps is not linear, so that it has no such matrices; it keeps $e^{-f/T}$ exactly, and what it settles to
+            is $TH^{-1}$.
         hessian: H, a curvature or a symmetric array (d, d).
         noise_covariance: C, of the gradient noise of one step (of a batch of B: that of a sample over B), a number
             (times the identity) or an array (d, d); None for exact gradients.
-        of: "position", "velocity" (of a second-order law), or "lookahead", where the gradient is taken.
+        of: "position", "velocity" (of a second-order law), "phase" for both, (2d, 2d), or "lookahead", where the
+            gradient is taken.
 
     Returns:
         $\Sigma$, (d, d), or a number where the Hessian is one.
 
     Raises:
-        InputError: there is no noise, or no stationary law: the step is beyond its stability limit, or a direction
-            has no curvature.
+        InputError: the method is linear on no function, there is no noise, or no stationary law: the step is beyond its
+            stability limit, or a direction has no curvature.
 
     >>> import thalweg as tw
     >>> sgd = tw.gradient_descent(None, learning_rate=0.1)
@@ -66,34 +70,89 @@ def stationary_covariance(
 
     Reference: Mandt, Hoffman and Blei (2017), section 3, for the limit of small steps.
     """
-    check_choice("of", of, _OF)
-    if not isinstance(method, Method):
-        raise InputError(f"method must be a tw.Method, but is {method!r}")
-    if not method.autonomous:
-        raise InputError("a stationary law needs constant hyperparameters: no schedule, no law that changes in time")
-    if of == "velocity" and method.dynamics.order == 1:
-        raise InputError("a first-order law has no velocity")
-    hessian = _symmetric("hessian", hessian, None)
-    d = max(hessian.shape[0], 1) if hessian.ndim else 1
-    noise = np.zeros((d, d)) if noise_covariance is None else _symmetric("noise_covariance", noise_covariance, d)
-    if not method.normals and not noise.any():
+    if isinstance(method, Method) and method.scheme.exact_law:
+        return _exact(method, hessian, noise_covariance, of)
+    linear = linear_step(method, hessian, noise_covariance, of)
+    if not linear.noisy:
         raise InputError("without noise a method settles to a point; give a noise_covariance")
-    square = hessian if hessian.ndim else hessian[None, None]
-    matrix, normal, gradient, seen = (np.asarray(part) for part in _linear(method, square, of))
-    radius = np.abs(np.linalg.eigvals(matrix)).max()
+    radius = np.abs(np.linalg.eigvals(linear.matrix)).max()
     if not radius < 1.0 - _MARGIN:
         raise InputError(
             f"there is no stationary law: the method multiplies a deviation by {radius:.6g} a step; "
             "take a smaller step, and a Hessian that is positive definite"
         )
+    return linear.covariance(scipy.linalg.solve_discrete_lyapunov(linear.matrix, linear.driven))
+
+
+class LinearStep(NamedTuple):
+    r"""One step on a quadratic, $z^+ = Az + \text{noise}$ of covariance Q.
+
+    Attributes:
+        matrix: A, (n, n).
+        driven: Q, (n, n).
+        seen: what is asked for as a function of the state, (d, n).
+        start: the state at the start as a function of the position, (n, d).
+        noisy: whether there is any noise.
+        scalar: whether the Hessian is a number.
+    """
+
+    matrix: np.ndarray
+    driven: np.ndarray
+    seen: np.ndarray
+    start: np.ndarray
+    noisy: bool
+    scalar: bool
+
+    def covariance(self, of_state: np.ndarray) -> np.ndarray | float:
+        """What is seen of a covariance of the state."""
+        covariance = self.seen @ of_state @ self.seen.T
+        covariance = 0.5 * (covariance + covariance.T)
+        return float(covariance[0, 0]) if self.scalar and covariance.size == 1 else covariance
+
+
+def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str) -> LinearStep:
+    """The matrices of a step, all that is asked checked; arguments as in `stationary_covariance`."""
+    check_choice("of", of, _OF)
+    if not isinstance(method, Method):
+        raise InputError(f"method must be a tw.Method, but is {method!r}")
+    if not method.autonomous:
+        raise InputError("an exact law needs constant hyperparameters: no schedule, no law that changes in time")
+    if of == "velocity" and method.dynamics.order == 1:
+        raise InputError("a first-order law has no velocity")
+    _check_linear(method)
+    hessian = symmetric("hessian", hessian, None)
+    d = max(hessian.shape[0], 1) if hessian.ndim else 1
+    noise = np.zeros((d, d)) if noise_covariance is None else symmetric("noise_covariance", noise_covariance, d)
+    square = hessian if hessian.ndim else hessian[None, None]
+    matrix, normal, gradient, seen, start = (np.asarray(part) for part in _linear(method, square, of))
     driven = normal @ normal.T + gradient @ noise @ gradient.T
-    found = scipy.linalg.solve_discrete_lyapunov(matrix, driven)
-    covariance = seen @ found @ seen.T
-    covariance = 0.5 * (covariance + covariance.T)
+    noisy = method.normals > 0 or bool(noise.any())
+    return LinearStep(matrix, driven, seen, start, noisy, not hessian.ndim)
+
+
+def _exact(method: Method, hessian: Any, noise_covariance: Any, of: str) -> np.ndarray | float:
+    check_choice("of", of, _OF)
+    hessian = symmetric("hessian", hessian, None)
+    square = hessian if hessian.ndim else hessian[None, None]
+    if noise_covariance is not None and symmetric("noise_covariance", noise_covariance, len(square)).any():
+        raise InputError(f"{type(method.scheme).__name__} needs the exact energy; it takes no noise_covariance")
+    if of == "velocity":
+        raise InputError("a first-order law has no velocity")
+    if not np.linalg.eigvalsh(square)[0] > 0.0:
+        raise InputError("there is no stationary law: the Hessian is not positive definite")
+    covariance = float(method.dynamics.temperature) * np.linalg.inv(square)  # pyright: ignore
     return covariance if hessian.ndim else float(covariance[0, 0])
 
 
-def _symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
+def _check_linear(method: Method) -> None:
+    for part in (method.dynamics, method.scheme):
+        if part.linearised() is not part:
+            raise InputError(
+                f"{type(part).__name__} is linear on no function, so that no Lyapunov equation holds; run many chains"
+            )
+
+
+def symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
@@ -113,7 +172,7 @@ def _symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
 
 
 def _linear(method: Method, hessian: np.ndarray, of: str) -> Any:
-    """(A, N, G, S): how a step acts on state, normals and gradient noise, and what is seen of the state."""
+    """(A, N, G, S, J): how a step acts on state, normals and gradient noise; what is seen of the state; its start."""
     with jax.enable_x64(True):
         return jax.device_get(_derivatives(in_float64(method), jnp.asarray(hessian), of))
 
@@ -123,16 +182,30 @@ def _derivatives(method: Method, hessian: Array, of: str) -> Any:
     method = method.with_objective(_Noisy(hessian))
     d = hessian.shape[0]
     rest = method.init(jnp.zeros(d))
-    names = [name for name in ("position", "buffer", "memory") if getattr(rest, name) is not None]
+    names = ("position", "buffer", "memory", "auxiliary")
+
+    def parts(state: State) -> dict[str, Any]:
+        return {name: getattr(state, name) for name in names}
+
+    z, cut = ravel_pytree(parts(rest))
 
     def state_of(z: Array) -> State:
-        return dataclasses.replace(rest, **dict(zip(names, jnp.split(z, len(names)), strict=True)))
+        return dataclasses.replace(rest, **cut(z))
+
+    def vector_of(state: State) -> Array:
+        return ravel_pytree(parts(state))[0]
 
     def step(z: Array, normals: Array, xi: Array) -> Array:
         draws = Draws(xi, tuple(normals.reshape(-1, d)) if method.normals else ())
-        after = method.step(state_of(z), draws)
-        return jnp.concatenate([getattr(after, name) for name in names])
+        return vector_of(method.step(state_of(z), draws))
 
-    z, normals, xi = jnp.zeros(len(names) * d), jnp.zeros(method.normals * d), jnp.zeros(d)
+    normals, xi = jnp.zeros(method.normals * d), jnp.zeros(d)
     matrices = jax.jacfwd(step, argnums=(0, 1, 2))(z, normals, xi)
-    return (*matrices, jax.jacfwd(lambda z: getattr(state_of(z), of))(z))
+
+    def seen_of(state: State) -> Array:
+        if of != "phase" or state.velocity is None:
+            return getattr(state, "position" if of == "phase" else of)
+        return jnp.concatenate([state.position, state.velocity])
+
+    seen = jax.jacfwd(lambda z: seen_of(state_of(z)))(z)
+    return (*matrices, seen, jax.jacfwd(lambda x: vector_of(method.init(x)))(jnp.zeros(d)))

@@ -1,9 +1,13 @@
 """Laws of motion in continuous time, one per file."""
 
+from ._base import AbstractAdditive as AbstractAdditive
 from ._base import AbstractDamped as AbstractDamped
 from ._base import AbstractDynamics as AbstractDynamics
 from ._base import AbstractFirstOrder as AbstractFirstOrder
+from ._base import AbstractNoisy as AbstractNoisy
 from ._base import AbstractSecondOrder as AbstractSecondOrder
+from ._base import AbstractWhite as AbstractWhite
+from .coloured_langevin import ColouredLangevin as ColouredLangevin
 from .gradient_flow import GradientFlow as GradientFlow
 from .heavy_ball import HeavyBall as HeavyBall
 from .high_resolution import HighResolutionFlow as HighResolutionFlow

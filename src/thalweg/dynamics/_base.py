@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_number
 from .._objective import AbstractObjective, Batch
@@ -14,6 +14,8 @@ from .._tree import Vector, combine, scalar, zeros_like
 
 Time = Float[Array, ""] | None
 Coefficient = Float[Array, ""] | Callable[[Float[Array, ""]], ArrayLike]
+# What `combine` adds up: coefficients and what they scale.
+Terms = tuple[tuple[ArrayLike, Vector], ...]
 
 
 def coefficient(value: Any) -> Any:
@@ -60,6 +62,24 @@ class AbstractDynamics(eqx.Module):
     def late_time(self) -> Float[Array, ""]:
         """The time at which the linear probe freezes the coefficients."""
         return self.start_time
+
+    def initial_auxiliary(self, position: Vector) -> PyTree:
+        """The law's variables besides position and velocity at the start; None where it has none."""
+        del position
+        return None
+
+    def linearised(self) -> "AbstractDynamics":
+        """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""
+        return self
+
+    def energy_and_force(self, position: Vector) -> tuple[Float[Array, ""], Vector]:
+        r"""$(f, -\nabla f)$ in one evaluation."""
+        energy, gradient = self._objective().value_and_gradient(position)
+        return energy, combine((-1.0, gradient))
+
+    def energy(self, position: Vector) -> Float[Array, ""]:
+        """$f$."""
+        return self._objective().value(position)
 
     def _objective(self) -> AbstractObjective:
         if self.objective is None:
@@ -116,3 +136,58 @@ class AbstractDamped(AbstractSecondOrder):
     @abc.abstractmethod
     def friction_at(self, time: Time) -> ArrayLike:
         r"""$\lambda(t)$, finite at every time from `start_time` on."""
+
+    def thermal(
+        self, time: Time, duration: ArrayLike, velocity: Vector, auxiliary: PyTree, normals: tuple[Vector, ...]
+    ) -> tuple[Vector, PyTree]:
+        r"""Friction and noise alone, for a while, exactly: the velocity and the auxiliary variables after it."""
+        del normals
+        rate = jnp.asarray(self.friction_at(time)) / self.mass
+        return combine((jnp.exp(-rate * duration), velocity)), auxiliary
+
+
+class AbstractNoisy(eqx.Module):
+    """The part of a law that draws.
+
+    `normals` is how many standard normals of the position's shape it takes for a step, or for a letter O. `canonical`
+    says whether at a constant temperature the law settles to $e^{-f/T}$, its other variables having Gaussians about
+    zero whose spread goes as the root of T.
+    """
+
+    normals: eqx.AbstractClassVar[int]
+    canonical: ClassVar[bool] = True
+
+    def heated(self, factor: ArrayLike) -> Any:
+        """The same law at another temperature, that of this one times a factor."""
+        own: Any = self.temperature  # pyright: ignore[reportAttributeAccessIssue]
+
+        def hotter(time: Time) -> ArrayLike:
+            return factor * jnp.asarray(at_time(own, time))
+
+        return eqx.tree_at(lambda law: law.temperature, self, hotter if callable(own) else hotter(None))
+
+
+class AbstractAdditive(AbstractNoisy):
+    """Noise that does not depend on where the motion is, so that it can be added to any step."""
+
+    @abc.abstractmethod
+    def increment(
+        self, time: Time, duration: ArrayLike, auxiliary: PyTree, normals: tuple[Vector, ...]
+    ) -> tuple[Terms, PyTree]:
+        """What the noise adds up to over a while, as terms of a sum, and the auxiliary variables after it."""
+
+
+class AbstractWhite(AbstractAdditive):
+    r"""White noise, $\mathtt{diffusion}(t)\,dW$."""
+
+    normals: ClassVar[int] = 1
+
+    @abc.abstractmethod
+    def diffusion(self, time: Time) -> Float[Array, ""]:
+        """The strength of the noise."""
+
+    def increment(
+        self, time: Time, duration: ArrayLike, auxiliary: PyTree, normals: tuple[Vector, ...]
+    ) -> tuple[Terms, PyTree]:
+        (normal,) = normals
+        return ((jnp.sqrt(jnp.asarray(duration)) * self.diffusion(time), normal),), auxiliary

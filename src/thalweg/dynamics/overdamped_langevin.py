@@ -8,10 +8,10 @@ from jaxtyping import Array, Float
 
 from .._objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine
-from ._base import AbstractFirstOrder, Coefficient, Time, at_time, check_coefficient, coefficient
+from ._base import AbstractFirstOrder, AbstractWhite, Coefficient, Time, at_time, check_coefficient, coefficient
 
 
-class OverdampedLangevin(AbstractFirstOrder):
+class OverdampedLangevin(AbstractFirstOrder, AbstractWhite):
     r"""Gradient flow with thermal noise.
 
     $$d\theta = -\nabla f(\theta)\,dt + \sqrt{2T}\,dW$$
@@ -35,7 +35,7 @@ class OverdampedLangevin(AbstractFirstOrder):
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     temperature: Coefficient = eqx.field(converter=coefficient)
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity", "noise"})
+    parts: ClassVar[frozenset[str]] = frozenset({"velocity", "noise", "additive noise", "white noise"})
 
     def __check_init__(self) -> None:
         check_coefficient("temperature", self.temperature, at_least=0.0)

@@ -4,15 +4,15 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import check_number
 from .._objective import AbstractObjective, as_objective
-from .._tree import scalar
-from ._base import AbstractDamped, Coefficient, Time, at_time, check_coefficient, coefficient
+from .._tree import Vector, combine, scalar
+from ._base import AbstractDamped, AbstractWhite, Coefficient, Time, at_time, check_coefficient, coefficient
 
 
-class UnderdampedLangevin(AbstractDamped):
+class UnderdampedLangevin(AbstractDamped, AbstractWhite):
     r"""The heavy ball with friction and the thermal noise that balances it.
 
     $$d\theta = \eta\,dt,\qquad m\,d\eta = -(\nabla f(\theta) + \lambda\eta)\,dt + \sqrt{2\lambda T}\,dW$$
@@ -41,7 +41,9 @@ class UnderdampedLangevin(AbstractDamped):
     friction: Coefficient = eqx.field(converter=coefficient)
     temperature: Coefficient = eqx.field(converter=coefficient)
     mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction", "noise"})
+    parts: ClassVar[frozenset[str]] = frozenset(
+        {"acceleration", "force", "friction", "noise", "additive noise", "white noise"}
+    )
 
     def __check_init__(self) -> None:
         check_coefficient("friction", self.friction, above=0.0)
@@ -61,3 +63,11 @@ class UnderdampedLangevin(AbstractDamped):
     def diffusion(self, time: Time) -> Float[Array, ""]:
         r"""$\sqrt{2\lambda T}/m$, the strength of the noise on the velocity."""
         return jnp.sqrt(2.0 * jnp.asarray(self.friction_at(time)) * self.temperature_at(time)) / self.mass
+
+    def thermal(
+        self, time: Time, duration: ArrayLike, velocity: Vector, auxiliary: PyTree, normals: tuple[Vector, ...]
+    ) -> tuple[Vector, PyTree]:
+        rate = jnp.asarray(self.friction_at(time)) / self.mass
+        spread = jnp.sqrt(self.temperature_at(time) / self.mass * -jnp.expm1(-2.0 * rate * duration))
+        (normal,) = normals
+        return combine((jnp.exp(-rate * duration), velocity), (spread, normal)), auxiliary

@@ -8,6 +8,8 @@ from .euler_maruyama import EulerMaruyama as EulerMaruyama
 from .leapfrog import Leapfrog as Leapfrog
 from .leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews
 from .lookahead import Lookahead as Lookahead
+from .metropolis import MetropolisAdjustedLangevin as MetropolisAdjustedLangevin
+from .replica_exchange import ReplicaExchange as ReplicaExchange
 from .runge_kutta import RK4 as RK4
 from .runge_kutta import ButcherTableau as ButcherTableau
 from .runge_kutta import Euler as Euler
@@ -17,3 +19,4 @@ from .runge_kutta import Ralston as Ralston
 from .runge_kutta import RungeKutta as RungeKutta
 from .runge_kutta import Tsit5 as Tsit5
 from .splitting import Splitting as Splitting
+from .stochastic_heun import StochasticHeun as StochasticHeun

@@ -5,13 +5,14 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from .._errors import InputError
 from .._objective import Batch
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder
+from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractNoisy, AbstractSecondOrder
 
 
 class Draws(eqx.Module):
@@ -23,7 +24,7 @@ class Draws(eqx.Module):
 
     batch: Batch = None
     noise: tuple[Vector, ...] = ()
-    uniforms: tuple[Float[Array, ""], ...] = ()
+    uniforms: tuple[Float[Array, "..."], ...] = ()
 
 
 class Clock(eqx.Module):
@@ -50,7 +51,8 @@ class State(eqx.Module):
     `position` is $\theta$. `buffer` is the velocity in units of `unit` (1 where it is None), None for
     first-order laws. `shift` is how many buffers ahead a look-ahead method takes its gradient.
     `clock` is None where neither the law nor the step size depends on time. `memory` is what a scheme keeps
-    of its last step besides (a force, a noise), None for most. `ahead` is filled by `located`, within a step.
+    of its last step besides (a force, a noise), None for most; `auxiliary` are the variables that a law has besides
+    position and velocity (a coloured noise), None for most. `ahead` is filled by `located`, within a step.
     """
 
     position: Vector
@@ -58,7 +60,8 @@ class State(eqx.Module):
     unit: Float[Array, ""] | None = None
     shift: Float[Array, ""] | None = None
     clock: Clock | None = None
-    memory: Vector | None = None
+    memory: PyTree = None
+    auxiliary: PyTree = None
     ahead: Vector | None = None
 
     @property
@@ -120,14 +123,34 @@ class AbstractScheme(eqx.Module):
             )
         if missing:
             raise InputError(
-                f"{type(self).__name__} acts on {' and '.join(sorted(self.requires()))}, but "
-                f"{type(dynamics).__name__} has no separate {' or '.join(sorted(missing))}; use tw.RK4()"
+                f"{type(self).__name__} acts on {' and '.join(sorted(self.requires() - {'noise'}))}, but "
+                f"{type(dynamics).__name__} has no separate {' or '.join(sorted(missing))}; use {_advice(dynamics)}"
             )
         if "noise" in dynamics.parts and not self.normals(dynamics):
-            other = "tw.EulerMaruyama()" if dynamics.order == 1 else 'tw.Splitting("BAOAB")'
             raise InputError(
-                f"{type(dynamics).__name__} has noise, which {type(self).__name__} would leave out; use {other}"
+                f"{type(dynamics).__name__} has noise, which {type(self).__name__} would leave out; "
+                f"use {_advice(dynamics)}"
             )
+
+    @property
+    def exact_law(self) -> bool:
+        r"""Whether a step of any size leaves $e^{-f/T}$ as it is, on every function."""
+        return False
+
+    def energy(self, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
+        """$f$ at the position, without an evaluation where the scheme keeps it."""
+        return dynamics.energy(state.position)
+
+    def taken_over(self, state: State, other: State, scale: ArrayLike) -> State:
+        """A state where another one is: its position and what belongs to it, its velocities times `scale`."""
+        scaled = jax.tree.map(lambda leaf: combine((scale, leaf)), (other.buffer, other.auxiliary))
+        return dataclasses.replace(
+            state, position=other.position, buffer=scaled[0], memory=other.memory, auxiliary=scaled[1]
+        )
+
+    def linearised(self) -> "AbstractScheme":
+        """The scheme as the linear probe takes it: itself, unless a part of it is not linear on any function."""
+        return self
 
     @abc.abstractmethod
     def init(
@@ -149,6 +172,18 @@ class AbstractScheme(eqx.Module):
         return {"step_size": step_size} | constants(dynamics)
 
 
+def _advice(dynamics: AbstractDynamics) -> str:
+    """A scheme that is right for a law."""
+    if "noise" not in dynamics.parts:
+        return "tw.RK4()"
+    return "tw.EulerMaruyama()" if dynamics.order == 1 else 'tw.Splitting("BAOAB")'
+
+
+def noise_count(dynamics: AbstractDynamics) -> int:
+    """How many normals a law takes at a time."""
+    return dynamics.normals if isinstance(dynamics, AbstractNoisy) else 0
+
+
 def constants(dynamics: AbstractDynamics) -> dict[str, Any]:
     """The constants of a law of motion by name, its objective left out."""
     return {
@@ -166,9 +201,23 @@ def start_velocity(dynamics: AbstractDynamics, position: Vector, velocity: Vecto
 
 def plain_start(dynamics: AbstractDynamics, position: Vector, velocity: Vector | None, clock: Clock | None) -> State:
     """The position, with a velocity beside it where the law has one."""
+    auxiliary = dynamics.initial_auxiliary(position)
     if isinstance(dynamics, AbstractFirstOrder):
-        return State(position, clock=clock)
-    return State(position, start_velocity(dynamics, position, velocity), clock=clock)
+        return State(position, clock=clock, auxiliary=auxiliary)
+    return State(position, start_velocity(dynamics, position, velocity), clock=clock, auxiliary=auxiliary)
+
+
+def phase(state: State) -> tuple[Vector, ...]:
+    """The position, and the velocity where there is one."""
+    return (state.position,) if state.velocity is None else (state.position, state.velocity)
+
+
+def derivative(dynamics: AbstractDynamics, time: Any, y: tuple[Vector, ...], batch: Batch) -> tuple[Vector, ...]:
+    """The rate of change of a `phase`, its noise left out."""
+    if isinstance(dynamics, AbstractFirstOrder):
+        return (dynamics.velocity(time, y[0], batch),)
+    assert isinstance(dynamics, AbstractSecondOrder)
+    return (y[1], dynamics.acceleration(time, y[0], y[1], batch))
 
 
 def half_step_velocity(
@@ -195,7 +244,10 @@ __all__ = [
     "Draws",
     "State",
     "constants",
+    "derivative",
     "half_step_velocity",
+    "noise_count",
+    "phase",
     "plain_start",
     "start_velocity",
 ]

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, OverdampedLangevin
-from ._base import AbstractScheme, Clock, Draws, State, plain_start
+from ..dynamics import AbstractAdditive, AbstractDynamics, OverdampedLangevin
+from ._base import AbstractScheme, Clock, Draws, State, derivative, noise_count, phase, plain_start
 
 
 class EulerMaruyama(AbstractScheme):
@@ -29,11 +29,10 @@ class EulerMaruyama(AbstractScheme):
         return 1
 
     def requires(self) -> frozenset[str]:
-        return frozenset({"noise"})
+        return frozenset({"noise", "additive noise"})
 
     def normals(self, dynamics: AbstractDynamics) -> int:
-        del dynamics
-        return 1
+        return noise_count(dynamics)
 
     def init(
         self,
@@ -47,17 +46,13 @@ class EulerMaruyama(AbstractScheme):
         return plain_start(dynamics, position, velocity, clock)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
-        h = jnp.asarray(step_size)
-        (normal,) = draws.noise
-        kick = jnp.sqrt(h) * dynamics.diffusion(state.time)  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(dynamics, AbstractAdditive)
+        h, y = jnp.asarray(step_size), phase(state)
+        noise, auxiliary = dynamics.increment(state.time, h, state.auxiliary, draws.noise)
+        rates = derivative(dynamics, state.time, y, draws.batch)
+        moved = [combine((1, y[i]), (h, rates[i]), *(noise if i == len(y) - 1 else ())) for i in range(len(y))]
         clock = None if state.clock is None else state.clock.tick(h)
-        if isinstance(dynamics, AbstractFirstOrder):
-            drift = dynamics.velocity(state.time, state.position, draws.batch)
-            return State(combine((1, state.position), (h, drift), (kick, normal)), clock=clock)
-        assert isinstance(dynamics, AbstractSecondOrder)
-        acceleration = dynamics.acceleration(state.time, state.position, state.velocity, draws.batch)
-        velocity = combine((1, state.velocity), (h, acceleration), (kick, normal))
-        return State(combine((1, state.position), (h, state.velocity)), velocity, clock=clock)
+        return State(*moved, clock=clock, auxiliary=auxiliary)
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)

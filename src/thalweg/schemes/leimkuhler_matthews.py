@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine, zeros_like
-from ..dynamics import AbstractDynamics, AbstractFirstOrder
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite
 from ._base import AbstractScheme, Clock, Draws, State
 from .euler_maruyama import langevin_hyperparameters
 
@@ -30,7 +30,7 @@ class LeimkuhlerMatthews(AbstractScheme):
         return 2
 
     def requires(self) -> frozenset[str]:
-        return frozenset({"noise", "velocity"})
+        return frozenset({"noise", "velocity", "white noise"})
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         del dynamics
@@ -48,10 +48,10 @@ class LeimkuhlerMatthews(AbstractScheme):
         return State(position, clock=clock, memory=zeros_like(position))
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
-        assert isinstance(dynamics, AbstractFirstOrder)
+        assert isinstance(dynamics, AbstractFirstOrder) and isinstance(dynamics, AbstractWhite)
         h = jnp.asarray(step_size)
         (normal,) = draws.noise
-        half = 0.5 * jnp.sqrt(h) * dynamics.diffusion(state.time)  # pyright: ignore[reportAttributeAccessIssue]
+        half = 0.5 * jnp.sqrt(h) * dynamics.diffusion(state.time)
         drift = dynamics.velocity(state.time, state.position, draws.batch)
         clock = None if state.clock is None else state.clock.tick(h)
         # The half that is kept has the strength of its own step.

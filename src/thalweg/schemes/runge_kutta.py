@@ -10,8 +10,8 @@ from jaxtyping import ArrayLike
 
 from .._errors import InputError
 from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder
-from ._base import AbstractScheme, Clock, Draws, State, plain_start
+from ..dynamics import AbstractDynamics
+from ._base import AbstractScheme, Clock, Draws, State, derivative, phase, plain_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,12 +96,12 @@ class RungeKutta(AbstractScheme):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
-        y = (state.position,) if state.velocity is None else (state.position, state.velocity)
+        y = phase(state)
         stages: list[Any] = []
         for row, c in zip(self.tableau.a, self.tableau.c, strict=True):
             known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
             time = None if state.time is None else state.time + c * h
-            stages.append(_field(dynamics, time, combine((1, y), *known) if known else y, draws))
+            stages.append(derivative(dynamics, time, combine((1, y), *known) if known else y, draws.batch))
         moves = [(h * b, k) for b, k in zip(self.tableau.b, stages, strict=True) if b != 0.0]
         end = combine((1, y), *moves)
         clock = None if state.clock is None else state.clock.tick(h)
@@ -113,13 +113,6 @@ class RungeKutta(AbstractScheme):
         if isinstance(dynamics, GradientFlow) and not callable(dynamics.rate):
             return {"learning_rate": step_size * dynamics.rate}
         return super().hyperparameters(dynamics, step_size)
-
-
-def _field(dynamics: AbstractDynamics, time: Any, y: tuple[Vector, ...], draws: Draws) -> tuple[Vector, ...]:
-    if isinstance(dynamics, AbstractFirstOrder):
-        return (dynamics.velocity(time, y[0], draws.batch),)
-    assert isinstance(dynamics, AbstractSecondOrder)
-    return (y[1], dynamics.acceleration(time, y[0], y[1], draws.batch))
 
 
 EULER = ButcherTableau("Euler", ((),), (1.0,), 1, "euler1768")

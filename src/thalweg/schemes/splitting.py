@@ -1,7 +1,5 @@
 """Splittings of Langevin dynamics: a word over drift, kick and friction with noise."""
 
-from typing import Any
-
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import ArrayLike
@@ -9,7 +7,7 @@ from jaxtyping import ArrayLike
 from .._errors import InputError
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics
-from ._base import AbstractScheme, Clock, Draws, State, start_velocity
+from ._base import AbstractScheme, Clock, Draws, State, noise_count, start_velocity
 
 
 class Splitting(AbstractScheme):
@@ -60,7 +58,7 @@ class Splitting(AbstractScheme):
         return frozenset({"force", "friction"})
 
     def normals(self, dynamics: AbstractDynamics) -> int:
-        return self.word.count("O") if "noise" in dynamics.parts else 0
+        return self.word.count("O") * noise_count(dynamics)
 
     @property
     def _carries(self) -> bool:
@@ -78,7 +76,8 @@ class Splitting(AbstractScheme):
         del step_size
         assert isinstance(dynamics, AbstractDamped)
         force = dynamics.force(dynamics.start_time, position) if self._carries else None
-        return State(position, start_velocity(dynamics, position, velocity), clock=clock, memory=force)
+        start, auxiliary = start_velocity(dynamics, position, velocity), dynamics.initial_auxiliary(position)
+        return State(position, start, clock=clock, memory=force, auxiliary=auxiliary)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractDamped)
@@ -86,7 +85,7 @@ class Splitting(AbstractScheme):
         # Coefficients that change with time are those of the middle of the step.
         time = None if state.time is None else state.time + 0.5 * h
         position, velocity, force = state.position, state.velocity, state.memory
-        normals = list(draws.noise)
+        normals, count, auxiliary = draws.noise, noise_count(dynamics), state.auxiliary
         for letter in self.word:
             part = h / self.word.count(letter)
             if letter == "A":
@@ -95,12 +94,7 @@ class Splitting(AbstractScheme):
                 force = dynamics.force(time, position, draws.batch) if force is None else force
                 velocity = combine((1, velocity), (part / mass, force))
             else:
-                rate = jnp.asarray(dynamics.friction_at(time)) / mass
-                terms: list[Any] = [(jnp.exp(-rate * part), velocity)]
-                if normals:
-                    temperature = dynamics.temperature_at(time)  # pyright: ignore[reportAttributeAccessIssue]
-                    spread = jnp.sqrt(temperature / mass * -jnp.expm1(-2.0 * rate * part))
-                    terms.append((spread, normals.pop()))
-                velocity = combine(*terms)
+                own, normals = normals[len(normals) - count :], normals[: len(normals) - count]
+                velocity, auxiliary = dynamics.thermal(time, part, velocity, auxiliary, own)
         clock = None if state.clock is None else state.clock.tick(h)
-        return State(position, velocity, clock=clock, memory=force if self._carries else None)
+        return State(position, velocity, clock=clock, memory=force if self._carries else None, auxiliary=auxiliary)

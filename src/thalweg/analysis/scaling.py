@@ -1,0 +1,138 @@
+"""What follows a change of the batch size: the scaling rules of SGD, momentum and Adam."""
+
+import dataclasses
+
+from .._conventions import Hyperparameters
+from .._errors import InputError, check_choice, check_number
+
+_SGD = ("linear", "law")
+_ADAM = ("square root", "linear")
+
+
+def scale_sgd(hyperparameters: Hyperparameters, batch_size: float | int, rule: str = "linear") -> Hyperparameters:
+    r"""SGD or momentum at another batch size, $\kappa$ times as large, at the same temperature.
+
+    - "linear": $\alpha' = \kappa\alpha$ at the same momentum. It keeps $T = \alpha C/2B(1-\beta)$, hence the
+      overdamped limit; with momentum the friction and the inertia of the motion change.
+    - "law": friction and temperature are both kept, so that the whole motion is, at steps $h' = \kappa h$:
+      `Hyperparameters.retune`. Near $\beta = 1$ that is $\alpha' \approx \kappa^2\alpha$ and
+      $1-\beta' \approx \kappa(1-\beta)$. Without momentum it is the linear rule.
+
+    Both hold at leading order in the step, which grows with $\kappa$.
+
+    Arguments:
+        hyperparameters: the optimizer as it is, with its batch size.
+        batch_size: the new one.
+        rule: "linear" or "law".
+
+    Returns:
+        the `Hyperparameters` at the new batch size.
+
+    Raises:
+        InputError: there is no batch size to begin with, or the law asks for a negative momentum.
+
+    >>> import thalweg as tw
+    >>> now = tw.Hyperparameters(0.1, 0.9, batch_size=64)
+    >>> tw.analysis.scale_sgd(now, 128).learning_rate
+    0.2
+    >>> after = tw.analysis.scale_sgd(now, 128, rule="law")
+    >>> round(after.learning_rate, 4), round(after.momentum, 4)  # about 4 times, and 1 - 2 * 0.1
+    (0.381, 0.8095)
+
+    Reference: Goyal et al. (2017) for the linear rule.
+    """
+    check_choice("rule", rule, _SGD)
+    if not isinstance(hyperparameters, Hyperparameters):
+        raise InputError(f"hyperparameters must be tw.Hyperparameters, but is {hyperparameters!r}")
+    kappa = _ratio(hyperparameters.batch_size, batch_size, "Hyperparameters")
+    if rule == "law":
+        return hyperparameters.retune(batch_size=batch_size)
+    return dataclasses.replace(
+        hyperparameters, learning_rate=kappa * hyperparameters.learning_rate, batch_size=batch_size
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AdamHyperparameters:
+    r"""The numbers of Adam, $\theta^+ = \theta - \alpha\,\hat m/(\sqrt{\hat v} + \epsilon)$.
+
+    Arguments:
+        learning_rate: $\alpha > 0$.
+        beta1: of the average m of gradients, $0 \le \beta_1 < 1$.
+        beta2: of the average v of their squares, likewise.
+        epsilon: $\epsilon \ge 0$, in units of the gradient.
+        batch_size: samples a step.
+
+    Raises:
+        InputError: a number is out of its range.
+    """
+
+    learning_rate: float | int = 1e-3
+    beta1: float | int = 0.9
+    beta2: float | int = 0.999
+    epsilon: float | int = 1e-8
+    batch_size: float | int | None = dataclasses.field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_number("learning_rate", self.learning_rate, above=0.0)
+        check_number("beta1", self.beta1, at_least=0.0, below=1.0)
+        check_number("beta2", self.beta2, at_least=0.0, below=1.0)
+        check_number("epsilon", self.epsilon, at_least=0.0)
+        if self.batch_size is not None:
+            check_number("batch_size", self.batch_size, above=0.0)
+
+
+def scale_adam(adam: AdamHyperparameters, batch_size: float | int, rule: str = "square root") -> AdamHyperparameters:
+    r"""Adam at another batch size, $\kappa$ times as large, following the same stochastic differential equation.
+
+    $$\alpha' = \sqrt\kappa\,\alpha,\qquad 1-\beta_i' = \kappa(1-\beta_i),\qquad \epsilon' = \epsilon/\sqrt\kappa$$
+
+    Where noise outweighs the gradient, $\sqrt v$ is the noise of a batch, $\sqrt{C/B}$: a step of Adam is one of SGD
+    with the learning rate $\alpha\sqrt{B/C}$, whose temperature is $\tfrac12\alpha\sqrt{C/B}$. In one step of the new
+    batch pass $\kappa$ of the old, in which the averages forget as much. It holds at leading order in
+    $\kappa(1-\beta_i)$, and not where the gradient outweighs its noise.
+
+    Arguments:
+        adam: as it is, with its batch size.
+        batch_size: the new one.
+        rule: "square root", or "linear" for $\alpha' = \kappa\alpha$ and no other change, which is SGD's and heats
+            Adam up by $\sqrt\kappa$.
+
+    Returns:
+        the `AdamHyperparameters` at the new batch size.
+
+    Raises:
+        InputError: there is no batch size to begin with, or an average would have to forget more than all.
+
+    >>> import thalweg as tw
+    >>> now = tw.analysis.AdamHyperparameters(1e-3, 0.9, 0.999, batch_size=256)
+    >>> after = tw.analysis.scale_adam(now, 1024)
+    >>> after.learning_rate, round(after.beta1, 9), round(after.beta2, 9), after.epsilon
+    (0.002, 0.6, 0.996, 5e-09)
+
+    Reference: Malladi et al. (2022).
+    """
+    check_choice("rule", rule, _ADAM)
+    if not isinstance(adam, AdamHyperparameters):
+        raise InputError(f"adam must be tw.analysis.AdamHyperparameters, but is {adam!r}")
+    kappa = _ratio(adam.batch_size, batch_size, "AdamHyperparameters")
+    if rule == "linear":
+        return dataclasses.replace(adam, learning_rate=kappa * adam.learning_rate, batch_size=batch_size)
+    betas = {}
+    for name in ("beta1", "beta2"):
+        beta = float(getattr(adam, name))
+        betas[name] = 1.0 - kappa * (1.0 - beta)
+        if betas[name] < 0.0:
+            raise InputError(
+                f"{name} {beta:g} at {kappa:g} times the batch would have to be {betas[name]:.4g}, less than 0; "
+                f"the batch can grow {1.0 / (1.0 - beta):.4g} times at most"
+            )
+    root = kappa**0.5
+    return AdamHyperparameters(root * adam.learning_rate, **betas, epsilon=adam.epsilon / root, batch_size=batch_size)
+
+
+def _ratio(now: float | int | None, batch_size: float | int, of: str) -> float:
+    if now is None:
+        raise InputError(f"a new batch_size needs the one that it replaces: {of}(..., batch_size=)")
+    check_number("batch_size", batch_size, above=0.0)
+    return float(batch_size) / float(now)

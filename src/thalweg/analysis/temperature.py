@@ -1,0 +1,22 @@
+"""The temperature of a method, in the limit of small steps and at its own step."""
+
+from typing import Any
+
+import numpy as np
+
+from .._method import Method
+from .limit import limit
+from .stationary import stationary_covariance
+
+
+def temperature(method: Method, noise_covariance: Any = None, hessian: Any = None) -> Any:
+    """The temperature of a method: see `Method.temperature`."""
+    if hessian is None:
+        return limit(method, noise_covariance).temperature
+    covariance = stationary_covariance(method, hessian, noise_covariance)
+    if isinstance(covariance, float):
+        return float(np.asarray(hessian, dtype=float)) * covariance
+    values, vectors = np.linalg.eigh(np.asarray(hessian, dtype=float))
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    found = root @ covariance @ root
+    return 0.5 * (found + found.T)

@@ -1,0 +1,166 @@
+"""The Metropolis-adjusted Langevin algorithm: steps that are accepted or rejected, so that the law is exact."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from .._errors import InputError, check_number
+from .._tree import Vector, combine
+from ..dynamics import AbstractDynamics, OverdampedLangevin
+from ._base import AbstractScheme, Clock, Draws, State
+from .euler_maruyama import langevin_hyperparameters
+
+
+class Point(eqx.Module):
+    """A point with its energy and force."""
+
+    position: Vector
+    energy: Float[Array, ""]
+    force: Vector
+
+
+class Visit(eqx.Module):
+    """What a step leaves to the next: energy and force here, and how many steps were accepted, of how many."""
+
+    energy: Float[Array, ""]
+    force: Vector
+    accepted: Int[Array, ""]
+    steps: Int[Array, ""]
+
+
+class MetropolisAdjustedLangevin(AbstractScheme):
+    r"""Euler-Maruyama as a proposal, accepted or rejected so that $e^{-f/T}$ is kept exactly at every step size.
+
+    $$\theta' = \theta - h\nabla f(\theta) + \sqrt{2Th}\,R,\qquad
+      \theta^+ = \theta' \text{ with probability } \min(1, e^a),\ \text{else } \theta$$
+
+    $$-Ta = f(\theta') - f(\theta) + \tfrac12(F + F')\cdot\bigl(\theta' - \theta + \tfrac h2(F' - F)\bigr),\qquad
+      F = -\nabla f(\theta),\ F' = -\nabla f(\theta')$$
+
+    A proposal whose energy is not finite is rejected. Energy and force are kept, so that a step takes one gradient.
+    `acceptance` reads from a state how many steps were accepted.
+
+    Raises:
+        InputError: with the law, where it is not overdamped, its temperature is zero or changes, or its objective draws
+            mini-batches.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> method = tw.mala(lambda x: 0.5 * jnp.sum(x**2), learning_rate=0.5)
+    >>> run = tw.run(method, jnp.zeros(3), 1000, key=0)
+    >>> method.gradients_per_step, bool(0.8 < method.scheme.acceptance(run.state) < 1.0)
+    (1, True)
+
+    Reference: Roberts and Tweedie (1996), section 1.4.
+    """
+
+    @property
+    def order(self) -> int:
+        return 1
+
+    @property
+    def exact_law(self) -> bool:
+        return True
+
+    def requires(self) -> frozenset[str]:
+        return frozenset({"noise", "velocity", "white noise"})
+
+    def normals(self, dynamics: AbstractDynamics) -> int:
+        del dynamics
+        return 1
+
+    def uniforms(self, dynamics: AbstractDynamics) -> int:
+        del dynamics
+        return 1
+
+    def check(self, dynamics: AbstractDynamics) -> None:
+        super().check(dynamics)
+        if not isinstance(dynamics, OverdampedLangevin):
+            raise InputError(f"{type(self).__name__} makes steps of tw.OverdampedLangevin, not of {dynamics!r}")
+        if callable(dynamics.temperature):
+            raise InputError(
+                f"{type(self).__name__} keeps the law of one temperature; give a number, or use tw.EulerMaruyama()"
+            )
+        check_number("temperature", dynamics.temperature, above=0.0)
+        _check_exact(self, dynamics)
+
+    def init(
+        self,
+        dynamics: AbstractDynamics,
+        position: Vector,
+        step_size: ArrayLike,
+        velocity: Vector | None = None,
+        clock: Clock | None = None,
+    ) -> State:
+        del step_size, velocity
+        # The objective may have been changed since the method was made.
+        _check_exact(self, dynamics)
+        here, none = _point(dynamics, position), jnp.zeros((), int)
+        return State(position, clock=clock, memory=Visit(here.energy, here.force, none, none))
+
+    def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
+        assert isinstance(dynamics, OverdampedLangevin)
+        h, visit = jnp.asarray(step_size), state.memory
+        (uniform,) = draws.uniforms
+        here = Point(state.position, visit.energy, visit.force)
+        noise, _ = dynamics.increment(state.time, h, None, draws.noise)
+        there = _point(dynamics, combine((1, here.position), (h, here.force), *noise))
+        log_ratio = self.log_acceptance(dynamics, h, here, there)
+        # Compared with NaN everything is false, so that what is not finite is rejected.
+        accepted = (uniform < jnp.exp(log_ratio)) & jnp.isfinite(there.energy) & jnp.isfinite(log_ratio)
+        after = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), there, here)
+        memory = Visit(after.energy, after.force, visit.accepted + accepted, visit.steps + 1)
+        clock = None if state.clock is None else state.clock.tick(h)
+        return State(after.position, clock=clock, memory=memory)
+
+    def log_acceptance(
+        self, dynamics: OverdampedLangevin, step_size: ArrayLike, here: Point, there: Point
+    ) -> Float[Array, ""]:
+        r"""$a$, the logarithm of $e^{-f'/T}q(\theta'\to\theta)$ over $e^{-f/T}q(\theta\to\theta')$."""
+        # The squares of the two Gaussians, each of the order of the dimension, are subtracted by hand: left is the
+        # error of the trapezoidal rule for the work of the force, which vanishes with the step, and that of the energy.
+        moved = combine((1, there.position), (-1, here.position))
+        change = combine((1, there.force), (-1, here.force))
+        work = _inner(combine((1, here.force), (1, there.force)), combine((1, moved), (0.5 * step_size, change)))
+        return -(there.energy - here.energy + 0.5 * work) / jnp.asarray(dynamics.temperature)
+
+    def acceptance(self, state: State) -> Float[Array, "..."]:
+        """The fraction of steps that were accepted since the start, NaN before the first; of `run.state`, say."""
+        return state.memory.accepted / state.memory.steps
+
+    def energy(self, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
+        del dynamics
+        return state.memory.energy
+
+    def taken_over(self, state: State, other: State, scale: ArrayLike) -> State:
+        # The counts belong to a temperature, energy and force to a position.
+        memory = dataclasses.replace(state.memory, energy=other.memory.energy, force=other.memory.force)
+        return dataclasses.replace(super().taken_over(state, other, scale), memory=memory)
+
+    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
+        return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+
+
+def _check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics) -> None:
+    if dynamics.objective is not None and dynamics.objective.stochastic:
+        raise InputError(
+            f"{type(scheme).__name__} needs the exact energy, but the objective draws mini-batches; "
+            "leave out its batch_size, or use tw.sgld"
+        )
+
+
+def _point(dynamics: AbstractDynamics, position: Vector) -> Point:
+    energy, force = dynamics.energy_and_force(position)
+    # A difference of energies is taken, of which low precision would leave nothing.
+    wide = jnp.promote_types(energy.dtype, jnp.float32)
+    return Point(position, jax.lax.convert_element_type(energy, wide), force)
+
+
+def _inner(x: Vector, y: Vector) -> Float[Array, ""]:
+    def product(a: Array, b: Array) -> Array:
+        wide = jnp.promote_types(a.dtype, jnp.float32)
+        return jnp.sum(a.astype(wide) * b.astype(wide))
+
+    return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(product, x, y))))

@@ -1,0 +1,67 @@
+"""The stochastic Heun method: a predictor and a corrector with the same noise."""
+
+import jax.numpy as jnp
+from jaxtyping import ArrayLike
+
+from .._tree import Vector, combine
+from ..dynamics import AbstractAdditive, AbstractDynamics
+from ._base import AbstractScheme, Clock, Draws, State, derivative, noise_count, phase, plain_start
+from .euler_maruyama import langevin_hyperparameters
+
+
+class StochasticHeun(AbstractScheme):
+    r"""Heun's method with the noise of the step in both of its gradients.
+
+    $$\tilde\theta = \theta - h\nabla f(\theta) + \sqrt{2Th}\,R,\qquad
+      \theta^+ = \theta - \tfrac h2\bigl(\nabla f(\theta) + \nabla f(\tilde\theta)\bigr) + \sqrt{2Th}\,R$$
+
+    and likewise on an underdamped law, whose noise moves the velocity. The noise is additive, so that it is of weak
+    order 2. A temperature that changes is that of the middle of the step.
+
+    >>> import thalweg as tw
+    >>> method = tw.Method(tw.OverdampedLangevin(None, temperature=1.0), tw.StochasticHeun(), 0.5)
+    >>> method.gradients_per_step, round(float(tw.analysis.stationary_covariance(method, 1.0)), 6)
+    (2, 0.923077)
+
+    Reference: Kloeden and Platen (1992), section 15.1.
+    """
+
+    @property
+    def order(self) -> int:
+        return 2
+
+    def requires(self) -> frozenset[str]:
+        return frozenset({"noise", "additive noise"})
+
+    def normals(self, dynamics: AbstractDynamics) -> int:
+        return noise_count(dynamics)
+
+    def init(
+        self,
+        dynamics: AbstractDynamics,
+        position: Vector,
+        step_size: ArrayLike,
+        velocity: Vector | None = None,
+        clock: Clock | None = None,
+    ) -> State:
+        del step_size
+        return plain_start(dynamics, position, velocity, clock)
+
+    def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
+        assert isinstance(dynamics, AbstractAdditive)
+        h, y = jnp.asarray(step_size), phase(state)
+        middle, end = (None, None) if state.time is None else (state.time + 0.5 * h, state.time + h)
+        noise, auxiliary = dynamics.increment(middle, h, state.auxiliary, draws.noise)
+
+        def moved(*rates: tuple[ArrayLike, tuple[Vector, ...]]) -> tuple[Vector, ...]:
+            drifts = [[(1, y[i]), *((h * weight, rate[i]) for weight, rate in rates)] for i in range(len(y))]
+            drifts[-1].extend(noise)
+            return tuple(combine(*drift) for drift in drifts)
+
+        first = derivative(dynamics, state.time, y, draws.batch)
+        second = derivative(dynamics, end, moved((1.0, first)), draws.batch)
+        clock = None if state.clock is None else state.clock.tick(h)
+        return State(*moved((0.5, first), (0.5, second)), clock=clock, auxiliary=auxiliary)
+
+    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
+        return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
