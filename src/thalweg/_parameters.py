@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from jaxtyping import PyTree
 
 from .problems._moments import Moments
 
-# Vehtari et al. (2021), section 4: beyond these the errors told are not to be trusted.
+# Vehtari et al. (2021): beyond these the errors told are not to be trusted.
 R_HAT, EFFECTIVE = 1.01, 400.0
 
 
@@ -24,6 +25,17 @@ def draws(tree: Any) -> dict[str, np.ndarray]:
     }
 
 
+def parts(tree: PyTree, axes: int) -> dict[str, np.ndarray]:
+    """Each parameter of a tree whose leaves have some axes before their own."""
+    from jax.tree_util import keystr, tree_leaves_with_path
+
+    return {
+        label: np.asarray(leaf)[..., *index]
+        for path, leaf in tree_leaves_with_path(tree)
+        for label, index in _labels(keystr(path, simple=True, separator=".") or "x", np.shape(leaf)[axes:])
+    }
+
+
 def temperature(tree: Any) -> float | None:
     """The temperature of the method that drew; None where its law has none, or one that changes."""
     found = json.loads(tree.attrs["hyperparameters"]).get("temperature")
@@ -32,17 +44,9 @@ def temperature(tree: Any) -> float | None:
 
 def known(moments: Moments) -> dict[str, tuple[float, float, float]]:
     """The exact mean, the exact standard deviation and the standard error of that mean, of each parameter."""
-    from jax.tree_util import keystr, tree_leaves, tree_leaves_with_path
-
-    means, variances = tree_leaves_with_path(moments.mean), tree_leaves(moments.variance)
-    errors = [None] * len(means) if moments.mean_error is None else tree_leaves(moments.mean_error)
-    found = {}
-    for (path, mean), variance, error in zip(means, variances, errors, strict=True):
-        name = keystr(path, simple=True, separator=".") or "x"
-        for label, index in _labels(name, np.shape(mean)):
-            told = (mean[index], np.sqrt(variance[index]), 0.0 if error is None else error[index])
-            found[label] = tuple(float(value) for value in told)
-    return found
+    means, variances = parts(moments.mean, 0), parts(moments.variance, 0)
+    errors = dict.fromkeys(means, 0.0) if moments.mean_error is None else parts(moments.mean_error, 0)
+    return {name: (float(means[name]), math.sqrt(variances[name]), float(errors[name])) for name in means}
 
 
 def rows(tree: Any, moments: Moments | None = None) -> list[dict[str, Any]]:

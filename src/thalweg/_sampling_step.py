@@ -100,7 +100,8 @@ def _bias(method: Method, curvature: float, limit: float) -> float:
     """By how much the variance of a Gaussian is off, relative to that of a step of next to nothing."""
     try:
         small = stationary_covariance(method.with_step_size(1e-5 * limit), curvature)
-        return float(stationary_covariance(method, curvature) / small) - 1.0
+        # Without a temperature there is no variance to be off.
+        return float(stationary_covariance(method, curvature) / small) - 1.0 if small else 0.0
     except InputError:
         # A law that is not linear has no such prediction.
         return 0.0

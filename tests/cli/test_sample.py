@@ -74,8 +74,11 @@ def test_a_given_step_is_taken_and_a_warning_is_one_line(thalweg):
 
 
 def test_another_temperature_has_other_moments(thalweg):
-    rows = thalweg("sample", "gaussian", "--temperature", 0.5, *FEW, "--json").rows
-    assert all(row["exact_sd"] is None and row["z"] is None for row in rows)
+    """And so has a law that does not settle to exp(-f/T)."""
+    coloured = ("-m", "coloured_langevin", "--step-size", 0.1)
+    for settings in (("--temperature", 0.5, "--step-size", 0.3), coloured):
+        rows = thalweg("sample", "double-well", *settings, *FEW, "--json").rows
+        assert all(row["exact_sd"] is None and row["z"] is None for row in rows)
 
 
 @pytest.mark.parametrize("keep", ["draws", "moments"])
@@ -105,6 +108,12 @@ def test_resumed_it_is_as_if_never_stopped(keep, step, thalweg, monkeypatch):
     else:
         assert "keeps the moments of 40000 draws" in thalweg("resume", "here", "--draws", 50_000, status=2).err
         assert whole[0]["ess_tail"] is None and whole[0]["ess"] > 100
+
+
+def test_a_picture(thalweg):
+    outcome = thalweg("sample", "double-well", "--step-size", 0.5, *FEW, "--plot", "chains.png", "--out", "here")
+    assert "picture: chains.png\nsamples: here\n" in outcome.err
+    assert Path("chains.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_many_parameters_are_cut_short(thalweg, place):
@@ -184,6 +193,8 @@ def test_a_config_file(thalweg, place):
         (("-m", "baob"), "method 'baob' is unknown; did you mean 'baoab'?"),
         (("-m", "sgld", "--friction", 1), "sgld has no hyperparameter 'friction'; choose one of: learning_rate"),
         (("--friction", -1), "friction must be greater than 0"),
+        (("--temperature", 0), "temperature must be greater than 0"),
+        (("-m", "mala"), "mala needs a learning_rate: no step is suggested for MetropolisAdjustedLangevin, whose"),
         (("--draws", 0), "draws must be a whole number of at least 1"),
         (("--warmup", -1), "warmup must be a whole number of at least 0"),
         (("--keep", "all"), "keep 'all' is unknown"),

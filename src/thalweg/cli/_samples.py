@@ -33,15 +33,24 @@ def draw(
     """The draws of a row; its step is chosen where it is not given."""
     import thalweg as tw
 
+    from .._errors import InputError
+
     built = row.build(f, **settings)
-    given = next(iter(row.defaults)) in settings
+    knob = next(iter(row.defaults))
+    given = knob in settings
     with warnings.catch_warnings():
         # They are printed from the tree.
         warnings.simplefilter("ignore", tw.SamplingWarning)
-        return tw.sample(
-            built if given else built.dynamics, x0, **counts, key=source["seed"], keep=keep,
-            scheme=None if given else row.scheme, out=out, resume=resume, progress=progress, source=source,
-        )  # fmt: skip
+        try:
+            return tw.sample(
+                built if given else built.dynamics, x0, **counts, key=source["seed"], keep=keep,
+                scheme=None if given else row.scheme, out=out, resume=resume, progress=progress, source=source,
+            )  # fmt: skip
+        except InputError as error:
+            why, told, _ = str(error).partition("; give one: tw.Method(")
+            if not told:
+                raise
+            raise InputError(f"{row.name} needs a {knob}: {why}") from None
 
 
 def finish(directory: Path, tree: Any, json: bool, picture: Path | None = None) -> int:
@@ -133,9 +142,11 @@ def _problem(config: Mapping[str, Any]) -> Any:
     """The problem of ours that was sampled, with moments at the temperature that it was sampled at."""
     from .. import problems
     from .._errors import InputError
+    from .._table import find_row
 
-    name = config.get("source", {}).get("objective")
-    if name not in problems.names():
+    source = config.get("source", {})
+    name = source.get("objective")
+    if name not in problems.names() or not getattr(find_row(source["method"]).dynamics, "canonical", False):
         return None
     try:
         found = problems.get(name)

@@ -104,7 +104,7 @@ def sample(
     options |= {name: value for name, value in given.items() if value is not None}
     set_precision(options.get("precision", 64))
 
-    from .._errors import InputError, check_choice, check_count
+    from .._errors import InputError, check_choice, check_count, check_number
     from ._samples import check_picture, draw, finish, noisy_row
 
     name, settings = parse_method(options.get("method", "baoab"))
@@ -112,6 +112,7 @@ def sample(
     settings |= parse_pairs("set", options.get("set"))
     settings |= {knob: parse_number(knob, options[knob]) for knob in _KNOBS if knob in options}
     row.build(None, **settings)
+    check_number("temperature", settings.get("temperature", 1.0), above=0.0)
     counts = {
         name: check_count(name, options.get(name, default), at_least=int(name != "warmup"))
         for name, default in _COUNTS.items()
