@@ -31,6 +31,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import thalweg as tw
 from thalweg import _run
 
@@ -57,6 +58,13 @@ def one(p, row):
     return jnp.log1p(jnp.exp(-(row @ vector(p)))) + 0.5e-2 * jnp.sum(vector(p) ** 2)
 
 
+ROWS = np.asarray(MATRIX)
+
+
+def batches(step):
+    return ROWS[np.random.default_rng(step).integers(0, 200, 32)]
+
+
 def schedule(k):
     return 0.1 / (1.0 + 1e-4 * k)
 
@@ -65,6 +73,7 @@ METHODS = {{
     "momentum": tw.momentum(smooth, 0.01, 1.0),
     "mini-batches": tw.nesterov(tw.FiniteSum(one, MATRIX, batch_size=32), 0.05, 0.9),
     "flow": tw.Method(tw.NesterovFlow(smooth), tw.Lookahead(0.5), schedule),
+    "stream": tw.nesterov(tw.Stream(one, batches), 0.05, 0.9),
 }}
 
 
@@ -202,6 +211,7 @@ def kill_and_resume(workshop, kind, kills, seed):
         pytest.param("momentum", 5, marks=pytest.mark.slow),
         ("mini-batches", 2),
         pytest.param("flow", 3, marks=pytest.mark.slow),
+        pytest.param("stream", 4, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_ends_as_one_never_killed(workshop, kind, seed):

@@ -208,6 +208,14 @@ def test_more_draws_go_on_where_the_others_ended(tmp_path):
     assert (more["posterior"]["x"].values == tw.sample(BAOAB, jnp.ones(2), draws=777, **few)["posterior"]["x"]).all()
 
 
+def test_a_method_that_rejects_gets_a_step_by_its_acceptance():
+    law = tw.OverdampedLangevin(lambda x: jnp.sum(0.25 * x**4 + 0.5 * x**2), temperature=1.0)
+    tree = tw.sample(law, jnp.zeros(20), draws=2000, scheme=tw.MetropolisAdjustedLangevin(), progress=False)
+    assert 0.5 < tree.attrs["acceptance"] < 0.65
+    with pytest.warns(tw.SamplingWarning, match="of the steps of 3 only 0.* were accepted; take a shorter step"):
+        tw.sample(tw.mala(law.objective, 3.0), jnp.zeros(20), draws=100, **QUIET)
+
+
 DATA = np.random.default_rng(0).normal(size=(100, 2)) + np.array([1.0, -1.0])
 
 

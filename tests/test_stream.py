@@ -340,3 +340,23 @@ def test_an_endless_generator_serves_a_run():
         tw.run(METHODS["nesterov"](tw.Stream(one, endless())), X0, STEPS),
         tw.run(METHODS["nesterov"](stream("epochs")), X0, STEPS),
     )
+
+
+@jax.custom_jvp
+def broken(y, bad):
+    return 0.0 * bad
+
+
+@broken.defjvp
+def _(primals, tangents):
+    return 0.0 * primals[1], jnp.where(primals[1] > 0, jnp.nan, 1.0) * tangents[0]
+
+
+@pytest.mark.parametrize("record", ["loss", None])
+@pytest.mark.parametrize("at", [0, 20, 49])
+def test_a_slope_that_is_not_finite_where_the_loss_is(at, record):
+    """The step is found by making steps again, each from its own batch."""
+    f = tw.Stream(lambda x, s: 0.5 * (x[0] - 1.0) ** 2 + broken(x[1], s), lambda k: np.full(4, float(k == at + 1)))
+    run = tw.run(tw.gradient_descent(f, 0.1), jnp.ones(2), 60, record=record)
+    assert (run.status, run.steps) == ("not finite", at + 1)
+    np.testing.assert_allclose(run.final.position, [1.0, 1.0 - 0.1 * (at + 1)], atol=1e-14)

@@ -86,7 +86,8 @@ def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
     objective, law = method.objective, method.dynamics
     assert objective is not None
     if not objective.stochastic:
-        found["potential"] = jax.vmap(objective.value)(states.position)
+        own, common = _parted(states)
+        found["potential"] = jax.vmap(lambda state: method.scheme.energy(law, _joined(state, common)))(own)
     if isinstance(law, AbstractDamped):
         own, common = _parted(states)
         speed: Any = jax.vmap(lambda state: _joined(state, common).velocity)(own)

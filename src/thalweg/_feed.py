@@ -12,7 +12,7 @@ from jaxtyping import Array, PyTree
 from ._batches import EndedError, Reader
 from ._errors import InputError
 
-# A block is one argument of a compiled chunk; twice as much was no faster.
+# A block is one argument of a compiled chunk. With batches of 1 MB, blocks of 8 MB were slower, of 128 MB no faster.
 _BLOCK_BYTES = 32 * 2**20
 _BLOCK_STEPS = 16384
 

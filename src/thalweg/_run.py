@@ -223,8 +223,7 @@ class _Loop:
     def _compile(self, progress: Progress) -> None:
         progress.announce("compiling")
         begun = time.perf_counter()
-        batch = None if self.feed is None else self.feed.before
-        jax.block_until_ready((self._call(self.state, 0, 0, 0), self._look(self.state, 0, batch)))
+        jax.block_until_ready((self._call(self.state, 0, 0, 0), self._look(self.state, 0)))
         self.compile_seconds += time.perf_counter() - begun
 
     def _call(self, state: State, start: int, segments: int, length: int) -> Any:
@@ -238,6 +237,8 @@ class _Loop:
         )  # fmt: skip
 
     def _look(self, state: State, step: int, batch: Any = None) -> tuple[Array, Array | None]:
+        # Who looks at the position alone has no batch of the step at hand; any will do.
+        batch = self.feed.before if batch is None and self.feed is not None else batch
         return look(self.method, state, self.key, np.int64(step), "loss" in self.names, batch)
 
     @property

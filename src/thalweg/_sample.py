@@ -190,7 +190,7 @@ class _Sampling:
         loss = check_at_start(method.objective, self.first)
         self.cut = unraveler(self.first)
         positions = jax.vmap(ravel)(starts)
-        self.user_method = choose_method(method, scheme, self.cut, positions, thin, key)
+        self.user_method = choose_method(method, scheme, self.cut, positions, key)
         self.method = self.user_method.flattened(self.cut)
         self.plan = Plan.of(self.method, chains, positions.shape[1], thin, self.moments)
         self.states = start_chains(self.method, positions)
@@ -332,7 +332,8 @@ class _Sampling:
         return False
 
     def _complaints(self) -> list[str]:
-        return complaints(self.user_method, self.cut, self.first, np.asarray(self.states.position), self.key)
+        positions, accepted = np.asarray(self.states.position), self.about().get("acceptance")
+        return complaints(self.user_method, self.cut, self.first, positions, self.key, accepted)
 
     def _keep(self, host: dict[str, np.ndarray], low: int, high: int) -> None:
         if high <= self.warmup:

@@ -19,7 +19,7 @@ from ._tree import size
 from .analysis.noise import gradient_noise
 from .analysis.stationary import stationary_covariance
 from .dynamics import AbstractDynamics
-from .schemes import AbstractScheme, LeimkuhlerMatthews, Splitting
+from .schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State
 
 # Of the limit on a Gaussian; a law with tails needs the other half.
 _FRACTION = 0.5
@@ -27,6 +27,9 @@ _BIAS, _LARGE_BIAS = 0.02, 0.1
 # So many steps of so many chains show where the curvature is larger than at the start.
 _PILOT_STEPS, _PILOT_CHAINS, _HALVINGS = 256, 4, 12
 _NOISE_SAMPLES = 1000
+# The acceptance at which Metropolis-adjusted Langevin moves fastest in many dimensions (Roberts and Rosenthal 1998).
+_ACCEPTANCE, _FEW = 0.574, 0.1
+_ROUNDS, _GAIN = 12, 3.0
 
 
 class SamplingWarning(UserWarning):
@@ -39,7 +42,7 @@ def warn(text: str) -> None:
 
 
 def choose_method(
-    method: Method | AbstractDynamics, scheme: AbstractScheme | None, cut: Callable, positions: Any, thin: int, key: Any
+    method: Method | AbstractDynamics, scheme: AbstractScheme | None, cut: Callable, positions: Any, key: Any
 ) -> Method:
     """A method as it is; a law with a scheme and a step.
 
@@ -48,7 +51,6 @@ def choose_method(
         scheme: for the law.
         cut: makes a tree of a raveled position.
         positions: of the chains, (chains, d).
-        thin: steps a draw.
         key: of the run.
     """
     if isinstance(method, Method):
@@ -63,10 +65,11 @@ def choose_method(
             "a step is chosen by the curvature at the start, which is zero or cannot be had; "
             f"give one: tw.Method(law, {scheme!r}, step_size)"
         )
+    if scheme.exact_law:
+        return _by_acceptance(found, cut, positions[:_PILOT_CHAINS], curvature, key)
     found = found.with_step_size(_step(found, curvature))
-    del thin
     for _ in range(_HALVINGS):
-        ends = _pilot(found.flattened(cut), positions[:_PILOT_CHAINS], key)
+        ends = np.asarray(_pilot(found.flattened(cut), positions[:_PILOT_CHAINS], key).position)
         if np.isfinite(ends).all():
             there = _curvature(found, cut, ends)
             step = _step(found, max(curvature, there or 0.0))
@@ -75,12 +78,27 @@ def choose_method(
     raise InputError(f"the chains diverge even at a step of {float(found.step_size):.3g}; begin nearer to the law")  # pyright: ignore
 
 
-def _pilot(method: Method, positions: Any, key: Any) -> np.ndarray:
+def _pilot(method: Method, positions: Any, key: Any) -> State:
     plan = Plan.of(method, len(positions), positions.shape[1], _PILOT_STEPS, False)
     states = start_chains(method, positions)
     reference = {"position": states.position}
     key = jax.random.fold_in(key, 2**32 - 2)
-    return np.asarray(advance(method, states, key, np.int64(0), np.int64(1), reference, plan, 1, False)[0].position)
+    return advance(method, states, key, np.int64(0), np.int64(1), reference, plan, 1, False)[0]
+
+
+def _by_acceptance(method: Method, cut: Callable, positions: Any, curvature: float, key: Any) -> Method:
+    """The step at which a method that rejects accepts as often as is best for it."""
+    # The exponent at which the acceptance does not depend on the dimension.
+    step = positions.shape[1] ** (-1 / 3) / curvature
+    accepts = getattr(method.scheme, "acceptance", None)
+    if accepts is None:
+        return method.with_step_size(step)
+    for round_ in range(_ROUNDS):
+        states = _pilot(method.with_step_size(step).flattened(cut), positions, jax.random.fold_in(key, round_))
+        found = float(np.mean(np.asarray(jax.vmap(accepts)(states))))
+        step *= float(np.exp(np.clip(_GAIN / (1 + round_ / 4) * (found - _ACCEPTANCE), -1.5, 1.5)))
+        positions = states.position
+    return method.with_step_size(step)
 
 
 def _step(method: Method, curvature: float) -> float:
@@ -125,7 +143,9 @@ def _curvature(method: Method, cut: Callable, positions: Any) -> float | None:
     return max(finite, default=0.0) or None
 
 
-def complaints(method: Method, cut: Callable, first: Any, positions: np.ndarray, key: Any) -> list[str]:
+def complaints(
+    method: Method, cut: Callable, first: Any, positions: np.ndarray, key: Any, acceptance: float | None = None
+) -> list[str]:
     """What is wrong with the step of a method on the way of its chains: one line each, with the cause and the remedy.
 
     Arguments:
@@ -134,6 +154,7 @@ def complaints(method: Method, cut: Callable, first: Any, positions: np.ndarray,
         first: where the first chain began.
         positions: where the chains are now, (chains, d).
         key: of the run.
+        acceptance: the fraction of steps that were accepted, None where none is rejected.
     """
     if not method.autonomous:
         return []
@@ -142,7 +163,9 @@ def complaints(method: Method, cut: Callable, first: Any, positions: np.ndarray,
     at_start = _curvature(method, lambda tree: tree, [first])
     curvature = max(at_start or 0.0, _curvature(method, cut, rows) or 0.0)
     step = float(method.step_size)  # pyright: ignore[reportArgumentType]
-    if curvature:
+    if acceptance is not None and acceptance < _FEW:
+        told.append(f"of the steps of {step:.4g} only {acceptance:.2%} were accepted; take a shorter step")
+    if curvature and not method.scheme.exact_law:
         limit = largest_stable_step(method, curvature)
         bias = _bias(method, curvature, limit) if method.normals and 0 < limit < float("inf") else 0.0
         if step >= limit:

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-_PARTS = ("optax", "scipy", "torch")
+_PARTS = ("blackjax", "optax", "scipy", "torch")
 
 
 def __getattr__(name: str) -> Any:
