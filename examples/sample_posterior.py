@@ -16,7 +16,7 @@ jax.config.update("jax_enable_x64", True)
 def main(draws: int = 5000) -> tuple[Any, tw.problems.Problem]:
     """The draws, and the problem they are of."""
     problem = tw.problems.get("logistic-posterior")
-    # From the mode: the step is chosen by the curvature from the start on, and where all weights are zero it is largest.
+    # From the mode: the step is chosen by the curvature from the start on, and at zero weights it is largest.
     start = problem.solved().objective.minimiser
     # A temperature of 1 samples exp(-f).
     law = tw.UnderdampedLangevin(problem.objective, friction=2.0, temperature=1.0)

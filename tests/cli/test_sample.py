@@ -194,7 +194,6 @@ def test_a_config_file(thalweg, place):
         (("-m", "sgld", "--friction", 1), "sgld has no hyperparameter 'friction'; choose one of: learning_rate"),
         (("--friction", -1), "friction must be greater than 0"),
         (("--temperature", 0), "temperature must be greater than 0"),
-        (("-m", "mala"), "mala needs a learning_rate: no step is suggested for MetropolisAdjustedLangevin, whose"),
         (("--draws", 0), "draws must be a whole number of at least 1"),
         (("--warmup", -1), "warmup must be a whole number of at least 0"),
         (("--keep", "all"), "keep 'all' is unknown"),
@@ -209,6 +208,13 @@ def test_wrong_input_is_one_line_and_writes_nothing(arguments, words, thalweg, p
     outcome = thalweg("sample", "gaussian", *arguments, status=2)
     assert outcome.out == "" and outcome.err.startswith(f"error: {words}") and outcome.err.count("\n") == 1
     assert list(place.iterdir()) == []
+
+
+def test_a_step_that_cannot_be_chosen_is_asked_for(thalweg, place):
+    (place.parent / "modules" / "plane.py").write_text("def f(x):\n    return x.sum()\n")
+    outcome = thalweg("sample", "plane:f", "--start", "1.0,2.0", "-m", "sgld", status=2)
+    assert outcome.err.startswith("error: sgld needs a learning_rate: a step is chosen by the curvature at the start")
+    assert outcome.err.count("\n") == 1 and not (place / "runs").exists()
 
 
 def test_a_target_is_needed(thalweg):
