@@ -1,7 +1,7 @@
 """Euler-Maruyama on overdamped Langevin dynamics beside diffrax: one chain, its last position.
 
-The peer draws by its virtual Brownian tree (a path that can be asked anywhere) and by its unsafe path (a normal a step).
-What they draw differs, so the answers are compared by the tests of each, not here.
+The peer draws by its virtual Brownian tree (a path known anywhere) and by its unsafe path (a normal a step).
+What they draw differs; that ours is right is tested.
 """
 
 from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 Gradients of the worst parameter's effective sample (ArviZ's, of the draws in bulk), after a warmup that is not counted.
 Ours moves without a mass matrix, as does MCLMC here; NUTS adapts one. Ours is BAOAB at the step that `tw.sample`
-chooses, with the friction 1/s of the largest standard deviation s in a first set of draws. There is no bound: this tells
+chooses, with the friction 1/s of the largest standard deviation s in a first set of draws. No bound: this tells
 how it is.
 """
 

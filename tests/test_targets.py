@@ -7,7 +7,6 @@ seeds; they are fixed.
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,7 +26,7 @@ def moved(method, start, key, steps):
 
 
 def scores(problem, method, steps, key):
-    """(means, variances) of a million chains in standard errors, those of the law being known; and how far they went."""
+    """(means, variances) of a million chains in standard errors from those of the law; and how far they went."""
     parts = []
     for i in range(CHAINS // PART):
         begin, go = jax.random.split(jax.random.fold_in(key, i))

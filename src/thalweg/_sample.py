@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ._objective import as_position, check_at_start
 from ._progress import Progress
 from ._run import as_key
 from ._sampling_step import choose_method, complaints, warn
+from ._stream import Stream
 from ._sums import Sums
 from ._tree import ravel, unraveler
 from .dynamics import AbstractDynamics
@@ -51,6 +52,7 @@ def sample(
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> Any:
     r"""Draw from the law to which a method settles: several chains side by side.
 
@@ -77,6 +79,7 @@ def sample(
         resume: go on from the last checkpoint in `out` (from the start, if there is none yet), to the same draws, bit
             for bit, as if it had never been stopped.
         progress: True or False; None shows it where it takes longer than a second.
+        source: what `thalweg resume` needs to rebuild the method, kept in run.toml.
 
     Returns:
         an `xarray.DataTree` as ArviZ takes it: `posterior` (chain, draw, ...); `sample_stats` with `energy`,
@@ -105,7 +108,7 @@ def sample(
     loop = _Sampling(
         _check(method, scheme, keep, energies, diagnostics, resume, out), x0,
         check_count("draws", draws), check_count("chains", chains), check_count("warmup", warmup, at_least=0),
-        check_count("thin", thin), as_key(key), keep, energies, scheme, progress,
+        check_count("thin", thin), as_key(key), keep, energies, scheme, progress, source,
     )  # fmt: skip
     directory, checkpoint = None, None
     if out is not None:
@@ -158,6 +161,10 @@ def _check(
         raise InputError(f"{type(method).__name__} has no noise to sample with; use a law with a temperature")
     if method.objective is None:
         raise InputError("this method was built without an objective; give one to sample, such as tw.sgld(f, 0.1)")
+    if isinstance(method.objective, Stream):
+        raise InputError(
+            "sampling from a stream is not built: give a tw.FiniteSum, or make one path of it with tw.run(method, ...)"
+        )
     check_choice("keep", keep, ("draws", "moments"))
     for name, value in (("energies", energies), ("diagnostics", diagnostics)):
         if value is not None and not isinstance(value, bool):
@@ -173,6 +180,7 @@ class _Sampling:
     def __init__(
         self, method: Method | AbstractDynamics, x0: Any, draws: int, chains: int, warmup: int, thin: int, key: Any,
         keep: str, energies: bool | None, scheme: AbstractScheme | None, progress: bool | None,
+        source: Mapping[str, Any] | None,
     ) -> None:  # fmt: skip
         self.draws, self.warmup, self.key, self.show = draws, warmup, key, progress
         self.total = warmup + draws
@@ -196,7 +204,7 @@ class _Sampling:
         self.seconds = self.compile_seconds = 0.0
         self.status, self.message = "finished", ""
         self.warnings: list[str] = []
-        self.config = self._config(starts, loss, keep)
+        self.config = self._config(starts, loss, keep) | ({} if source is None else {"source": dict(source)})
 
     def _zeros(self) -> dict[str, Any]:
         shapes = jax.eval_shape(lambda s: values(self.method, s, self.energies), self.states)
@@ -290,7 +298,8 @@ class _Sampling:
                 self.status = "interrupted"
                 self.message = f"interrupted after {self.done} of {self.total} draws, {self.warmup} of them warmup"
                 if self.directory is not None:
-                    self.message += f"; saved in {self.directory.path}, go on with resume=True"
+                    way = f": thalweg resume {self.directory.path}" if "source" in self.config else " resume=True"
+                    self.message += f"; saved in {self.directory.path}, go on with{way}"
         self.seconds += time.perf_counter() - begun
 
     def _end(self, low: int, rate: float | None) -> int:
