@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from .._errors import InputError, check_choice
@@ -238,7 +239,8 @@ def limit(method: Method, noise_covariance: Any = None, x: Any = None) -> Limit:
     law = method.dynamics
     if not method.autonomous:
         raise InputError("a limit needs constant hyperparameters: no schedule, no law that changes in time")
-    second = isinstance(law, AbstractDamped)
+    # A memory or a thermostat makes another limit.
+    second = isinstance(law, AbstractDamped) and law.initial_auxiliary(jnp.zeros(())) is None
     if not second and not isinstance(law, GradientFlow | OverdampedLangevin):
         raise InputError(
             "a limit is known of GradientFlow, OverdampedLangevin, HeavyBall and UnderdampedLangevin, "
