@@ -39,5 +39,22 @@ def test_larger_than_memory():
     assert result.steps == 200 and error.max() < 6 * np.sqrt(left + 0.1**2 / 51_200)
 
 
+def test_sample_posterior():
+    """Means and standard deviations to the errors of the draws and of the reference run."""
+    tree, problem = run("sample_posterior", 3000)
+    told, moments = tree["diagnostics"], problem.moments
+    assert (told["weights"].sel(statistic="ess_bulk") > 200).all()
+    for name in ("bias", "weights"):
+        mean, sd, error, spread = (
+            told[name].sel(statistic=s).values for s in ("mean", "sd", "mcse_mean", "mcse_sd")
+        )  # fmt: skip
+        assert (np.abs(mean - moments.mean[name]) < 5 * np.hypot(error, moments.mean_error[name])).all()
+        exact = np.sqrt(moments.variance[name])
+        known = moments.variance_error[name] / (2 * exact)
+        assert (np.abs(sd - exact) < 5 * np.hypot(spread, known) + 0.02 * exact).all()
+
+
 def test_every_example_is_tested():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"your_objective", "rate_drop", "larger_than_memory"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {
+        "your_objective", "rate_drop", "larger_than_memory", "sample_posterior",
+    }  # fmt: skip

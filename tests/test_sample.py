@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import tomllib
 
 import arviz_stats
 import jax
@@ -156,6 +157,20 @@ def test_a_start_may_be_drawn_and_be_a_tree():
     assert len(np.unique(tree["posterior"]["w"][:, 0, 0])) == 3
 
 
+def test_a_tree_has_the_same_names_from_its_directory(tmp_path):
+    start = {"layer": [jnp.ones(2), jnp.zeros(())], "b": jnp.ones(1)}
+
+    def f(x):
+        return 0.5 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(x))
+
+    many = dict(draws=5, chains=2, **QUIET)
+    one = tw.sample(bath(f), start, **many)
+    other = tw.sample(bath(f), start, out=tmp_path / "a", source={"objective": "mine"}, **many)
+    assert set(one["posterior"].data_vars) == {"layer.0", "layer.1", "b"}
+    assert one["posterior"].to_dataset().identical(other["posterior"].to_dataset())
+    assert tomllib.loads((tmp_path / "a" / "run.toml").read_text())["source"] == {"objective": "mine"}
+
+
 @pytest.mark.parametrize("keep", ["draws", "moments"])
 @pytest.mark.parametrize("method", [BAOAB, tw.sgld(bowl, 0.05)], ids=["baoab", "sgld"])
 def test_stopped_and_resumed_it_is_as_if_never_stopped(method, keep, tmp_path, monkeypatch):
@@ -204,8 +219,12 @@ def test_a_method_that_rejects_gets_a_step_by_its_acceptance():
 DATA = np.random.default_rng(0).normal(size=(100, 2)) + np.array([1.0, -1.0])
 
 
+def misfit(x, sample):
+    return 0.5 * jnp.sum((x - sample) ** 2)
+
+
 def least_squares(**options):
-    return tw.FiniteSum(lambda x, s: 0.5 * jnp.sum((x - s) ** 2), DATA, **options)
+    return tw.FiniteSum(misfit, DATA, **options)
 
 
 @pytest.mark.parametrize("options", [dict(batch_size=5), dict(batch_size=20, replace=False, epochs=True)], ids=str)
@@ -277,6 +296,7 @@ def test_a_step_beyond_its_limit_is_told():
         (dict(method=bath(friction=lambda t: 1.0 + 0 * t)), "a law that changes in time needs a step"),
         (dict(method=bath(lambda x: jnp.sum(x))), "a step is chosen by the curvature at the start, which is zero"),
         (dict(scheme=tw.EulerMaruyama()), "a tw.Method has its scheme"),
+        (dict(method=tw.sgld(tw.Stream(misfit, lambda k: DATA[:5]), 0.1)), "sampling from a stream is not built: give"),
         (dict(draws=0), "draws must be a whole number of at least 1"),
         (dict(chains=0), "chains must be a whole number of at least 1"),
         (dict(warmup=-1), "warmup must be a whole number of at least 0"),

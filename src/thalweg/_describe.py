@@ -64,9 +64,14 @@ def told(run: Run) -> tuple[str, str, dict[str, Any]]:
     if not run.config:
         about, objective = describe_method(run.method), objective_name(run.method.objective)
         return objective, f"{about['dynamics']} {about['scheme']}", about["hyperparameters"]
-    source, about = run.config.get("source", {}), run.config["method"]
+    return told_config(run.config)
+
+
+def told_config(config: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """The same of what run.toml keeps."""
+    source, about = config.get("source", {}), config["method"]
     name = about["name"] if "name" in about else f"{about['dynamics']} {about['scheme']}"
-    objective = source.get("objective", run.config["objective"]["name"])
+    objective = source.get("objective", config["objective"]["name"])
     return objective, source.get("method", name), about["hyperparameters"]
 
 

@@ -238,7 +238,7 @@ def read_trace(path: Path, structure: Unravel | None) -> Trace | None:
 def load(path: Path) -> Run:
     """A run from its directory."""
     config = read_config(path)
-    if config.get("run", {}).get("sampled", False):
+    if is_sampled(config):
         raise InputError(f"{path} holds samples, not a run; read it with tw.read_samples")
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
@@ -278,6 +278,11 @@ def _run(final: Point, about: dict[str, Any], path: Path, config: dict[str, Any]
 def is_logged(config: dict[str, Any]) -> bool:
     """Whether a configuration is of a run that `tw.Recorder` logged from another loop."""
     return config.get("run", {}).get("recorded", False)
+
+
+def is_sampled(config: dict[str, Any]) -> bool:
+    """Whether a configuration is of draws of `tw.sample`."""
+    return config.get("run", {}).get("sampled", False)
 
 
 def logged_parameters(checkpoint: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ._objective import as_position, check_at_start
 from ._progress import Progress
 from ._run import as_key
 from ._sampling_step import choose_method, complaints, warn
+from ._stream import Stream
 from ._sums import Sums
 from ._tree import ravel, unraveler
 from .dynamics import AbstractDynamics
@@ -28,6 +29,8 @@ from .schemes import AbstractScheme, State
 
 _CHUNK_SECONDS = 0.5
 _ROW_BYTES = 32 * 2**20
+# Where the curvature is looked at, to judge the step.
+_POINTS = 32
 # Rows of sums that a chunk makes at most.
 _SUMS = 64
 _STARTS = 2**32 - 1
@@ -49,6 +52,7 @@ def sample(
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> Any:
     r"""Draw from the law to which a method settles: several chains side by side.
 
@@ -75,6 +79,7 @@ def sample(
         resume: go on from the last checkpoint in `out` (from the start, if there is none yet), to the same draws, bit
             for bit, as if it had never been stopped.
         progress: True or False; None shows it where it takes longer than a second.
+        source: what `thalweg resume` needs to rebuild the method, kept in run.toml.
 
     Returns:
         an `xarray.DataTree` as ArviZ takes it: `posterior` (chain, draw, ...); `sample_stats` with `energy`,
@@ -103,7 +108,7 @@ def sample(
     loop = _Sampling(
         _check(method, scheme, keep, energies, diagnostics, resume, out), x0,
         check_count("draws", draws), check_count("chains", chains), check_count("warmup", warmup, at_least=0),
-        check_count("thin", thin), as_key(key), keep, energies, scheme, progress,
+        check_count("thin", thin), as_key(key), keep, energies, scheme, progress, source,
     )  # fmt: skip
     directory, checkpoint = None, None
     if out is not None:
@@ -156,6 +161,10 @@ def _check(
         raise InputError(f"{type(method).__name__} has no noise to sample with; use a law with a temperature")
     if method.objective is None:
         raise InputError("this method was built without an objective; give one to sample, such as tw.sgld(f, 0.1)")
+    if isinstance(method.objective, Stream):
+        raise InputError(
+            "sampling from a stream is not built: give a tw.FiniteSum, or make one path of it with tw.run(method, ...)"
+        )
     check_choice("keep", keep, ("draws", "moments"))
     for name, value in (("energies", energies), ("diagnostics", diagnostics)):
         if value is not None and not isinstance(value, bool):
@@ -171,6 +180,7 @@ class _Sampling:
     def __init__(
         self, method: Method | AbstractDynamics, x0: Any, draws: int, chains: int, warmup: int, thin: int, key: Any,
         keep: str, energies: bool | None, scheme: AbstractScheme | None, progress: bool | None,
+        source: Mapping[str, Any] | None,
     ) -> None:  # fmt: skip
         self.draws, self.warmup, self.key, self.show = draws, warmup, key, progress
         self.total = warmup + draws
@@ -189,11 +199,12 @@ class _Sampling:
         self.reference = self._zeros() if warmup else values(self.method, self.states, self.energies)
         self.done = 0
         self.kept: dict[str, list[np.ndarray]] = {}
+        self.latest: np.ndarray | None = None
         self.sums = Sums(self.total, warmup, self.plan.cell) if self.moments else None
         self.seconds = self.compile_seconds = 0.0
         self.status, self.message = "finished", ""
         self.warnings: list[str] = []
-        self.config = self._config(starts, loss, keep)
+        self.config = self._config(starts, loss, keep) | ({} if source is None else {"source": dict(source)})
 
     def _zeros(self) -> dict[str, Any]:
         shapes = jax.eval_shape(lambda s: values(self.method, s, self.energies), self.states)
@@ -287,7 +298,8 @@ class _Sampling:
                 self.status = "interrupted"
                 self.message = f"interrupted after {self.done} of {self.total} draws, {self.warmup} of them warmup"
                 if self.directory is not None:
-                    self.message += f"; saved in {self.directory.path}, go on with resume=True"
+                    way = f": thalweg resume {self.directory.path}" if "source" in self.config else " resume=True"
+                    self.message += f"; saved in {self.directory.path}, go on with{way}"
         self.seconds += time.perf_counter() - begun
 
     def _end(self, low: int, rate: float | None) -> int:
@@ -323,8 +335,16 @@ class _Sampling:
         return False
 
     def _complaints(self) -> list[str]:
-        positions, accepted = np.asarray(self.states.position), self.about().get("acceptance")
+        positions, accepted = self._visited(), self.about().get("acceptance")
         return complaints(self.user_method, self.cut, self.first, positions, self.key, accepted)
+
+    def _visited(self) -> np.ndarray:
+        """Some of where the chains have been."""
+        now = np.asarray(self.states.position)[:_POINTS]
+        if self.latest is None:
+            return now
+        every = max(1, len(self.latest) // _POINTS)
+        return np.concatenate([now, self.latest[::every][:_POINTS]])
 
     def _keep(self, host: dict[str, np.ndarray], low: int, high: int) -> None:
         if high <= self.warmup:
@@ -334,6 +354,7 @@ class _Sampling:
             self.sums.add({name: rows[:count] for name, rows in host.items()}, low, high)
             return
         host = {name: rows[max(self.warmup - low, 0) : high - low] for name, rows in host.items()}
+        self.latest = host["position"].reshape(-1, host["position"].shape[-1])
         if self.directory is not None:
             self.directory.append(None, host)
             return

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ._errors import InputError
-from ._record import read_config, recorded_structure
+from ._record import is_sampled, read_config, recorded_structure
 from ._storage import read_checkpoint
 from ._sums import Sums, summed
 
@@ -59,14 +59,16 @@ def build(
         groups |= {"posterior": posterior} | ({"sample_stats": stats} if stats else {})
         many = kept["position"].shape[-1] > _PARAMETERS
         if (not many if diagnostics is None else diagnostics) and len(kept["position"]) >= _FEWEST:
-            groups["diagnostics"] = _diagnose(posterior, stats)
+            # What diverged has squares beyond the largest number.
+            with np.errstate(all="ignore"):
+                groups["diagnostics"] = _diagnose(posterior, stats)
     return xarray.DataTree.from_dict(groups)
 
 
 def read(path: Path, diagnostics: bool | None) -> Any:
     """The tree of a directory."""
     config = read_config(path)
-    if not config.get("run", {}).get("sampled", False):
+    if not is_sampled(config):
         raise InputError(f"{path} holds a run, not samples; read it with tw.Run.load")
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
@@ -107,7 +109,8 @@ def _dataset(tree: Any, dims: tuple[str, ...], what: str, coordinates: dict[str,
         if array.dtype.kind == "V":
             # NumPy's own functions, and ArviZ, know no bfloat16.
             array = array.astype(np.float32)
-        name = jax.tree_util.keystr(path, simple=True, separator=".") or "x"
+        # On disk the path of a leaf is one word; with its slashes it would be a group of netCDF.
+        name = jax.tree_util.keystr(path, simple=True, separator=".").replace("/", ".") or "x"
         axes = tuple(f"{name}_dim_{i}" for i in range(array.ndim - len(dims)))
         variables[name] = ((*dims, *axes), array, {"long_name": f"{name}, {what}"})
         sizes |= dict(zip((*dims, *axes), array.shape, strict=True))

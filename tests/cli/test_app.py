@@ -11,7 +11,7 @@ import pytest
 import thalweg as tw
 from thalweg.cli import _app
 
-COMMANDS = ("compare", "run", "resume", "list", "show", "export", "table", "translate", "verify", "claims")
+COMMANDS = ("compare", "run", "sample", "resume", "list", "show", "export", "table", "translate", "verify", "claims")
 HELP = """
 import sys
 from thalweg.cli._app import _status

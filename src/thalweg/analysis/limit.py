@@ -240,8 +240,9 @@ def limit(method: Method, noise_covariance: Any = None, x: Any = None) -> Limit:
     if not method.autonomous:
         raise InputError("a limit needs constant hyperparameters: no schedule, no law that changes in time")
     # A memory or a thermostat makes another limit.
-    second = isinstance(law, AbstractDamped) and law.initial_auxiliary(jnp.zeros(())) is None
-    if not second and not isinstance(law, GradientFlow | OverdampedLangevin):
+    own = law.initial_auxiliary(jnp.zeros(())) is not None
+    second = isinstance(law, AbstractDamped)
+    if own or (not second and not isinstance(law, GradientFlow | OverdampedLangevin)):
         raise InputError(
             "a limit is known of GradientFlow, OverdampedLangevin, HeavyBall and UnderdampedLangevin, "
             f"but the law is {type(law).__name__}"

@@ -8,7 +8,7 @@ from cyclopts import App, CycloptsError
 
 from .. import __version__
 from .._errors import InputError
-from . import claims, compare, records, run, table, translate, verify
+from . import claims, compare, records, run, sample, table, translate, verify
 
 app = App(
     name="thalweg",
@@ -19,6 +19,7 @@ app = App(
 )
 app.command(compare.compare)
 app.command(run.run)
+app.command(sample.sample)
 app.command(records.resume)
 app.command(records.list_runs, name="list")
 app.command(records.show)

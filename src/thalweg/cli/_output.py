@@ -29,7 +29,8 @@ def show(table: Any) -> None:
 
 
 def say(message: str) -> None:
-    """A line on stderr."""
+    """A line on stderr, after what stdout has."""
+    sys.stdout.flush()
     print(message, file=sys.stderr, flush=True)
 
 

@@ -139,6 +139,21 @@ def parse_number(what: str, value: Any) -> float:
         raise InputError(f"{what} must be a number, but is {value!r}") from None
 
 
+def parse_pairs(option: str, items: Any) -> dict[str, float]:
+    """NAME=VALUE, several times, or a table of a config file."""
+    if not items:
+        return {}
+    if isinstance(items, dict):
+        return {name: parse_number(f"{option} {name}", value) for name, value in items.items()}
+    pairs = {}
+    for item in [items] if isinstance(items, str) else items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"--{option} {item!r} must be written NAME=VALUE")
+        pairs[name.strip().replace("-", "_")] = parse_number(f"--{option} {name.strip()}", value)
+    return pairs
+
+
 def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> dict[str, float]:
     """All of a row's numbers. A step that is not given is half its stability limit at the start's curvature.
 

@@ -1,7 +1,9 @@
-"""thalweg resume, list, show, export: what is done with runs on disk."""
+"""thalweg resume, list, show, export: what is done with runs and samples on disk."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from ._output import print_json, print_table, say
 from ._spec import Whole, check_format, objective_and_start, set_precision
@@ -9,7 +11,13 @@ from ._spec import Whole, check_format, objective_and_start, set_precision
 _ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
 
 
-def resume(directory: Path, *, steps: Whole = None, progress: bool | None = None, json: bool = False) -> int:
+def resume(
+    directory: Path,
+    *,
+    steps: Annotated[Whole, Parameter(name=["--steps", "--draws"])] = None,
+    progress: bool | None = None,
+    json: bool = False,
+) -> int:
     """Go on with a run that was stopped; the result is the one an uninterrupted run would have had.
 
     Parameters
@@ -17,18 +25,22 @@ def resume(directory: Path, *, steps: Whole = None, progress: bool | None = None
     directory
         The run directory.
     steps
-        Go on to this many steps in all [as it was begun].
+        Go on to this many steps, or draws of samples, in all [as it was begun].
     progress
         Show progress [where it takes longer than a second].
     json
         Print a list of one object.
     """
     from .._errors import InputError
-    from .._record import is_logged, read_config
+    from .._record import is_logged, is_sampled, read_config
     from .._table import find_row
     from .run import finish
 
     config = read_config(directory)
+    if is_sampled(config):
+        from . import _samples
+
+        return _samples.resume(directory, config, steps, progress, json)
     if is_logged(config):
         raise InputError(
             f"{directory} was recorded from another loop; go on there with tw.Recorder({str(directory)!r}, ..., "
@@ -69,14 +81,13 @@ def list_runs(root: Path = Path("runs"), *, json: bool = False) -> None:
         Print a list of objects.
     """
     from .._errors import InputError
-    from .._record import Run
 
     if not root.is_dir():
         raise InputError(f"{root} is not a directory; give the one that holds the runs")
     rows = []
     for file in sorted(root.rglob("run.toml")):
         try:
-            rows.append(summary(Run.load(file.parent)))
+            rows.append(_summary(file.parent))
         except (InputError, OSError, ValueError, KeyError) as error:
             rows.append({"path": str(file.parent), "status": f"unreadable: {error}"})
     if json:
@@ -88,8 +99,19 @@ def list_runs(root: Path = Path("runs"), *, json: bool = False) -> None:
         say(f"no runs below {root}; make one with: thalweg run rosenbrock")
 
 
+def _summary(directory: Path) -> dict[str, Any]:
+    from .._record import Run, is_sampled, read_config
+
+    config = read_config(directory)
+    if not is_sampled(config):
+        return summary(Run.load(directory))
+    from . import _samples
+
+    return _samples.summary(directory, config)
+
+
 def show(directory: Path, *, json: bool = False) -> None:
-    """Show one run: its configuration, how it ended, its metrics.
+    """Show one run: its configuration, how it ended, its metrics. Of samples, how each parameter was drawn.
 
     Parameters
     ----------
@@ -98,8 +120,15 @@ def show(directory: Path, *, json: bool = False) -> None:
     json
         Print a list of one object.
     """
-    from .._record import Run
+    from .._record import Run, is_sampled, read_config
 
+    if is_sampled(read_config(directory)):
+        import thalweg as tw
+
+        from . import _samples
+
+        _samples.finish(directory, tw.read_samples(directory), json)
+        return
     result = Run.load(directory)
     row = summary(result) | {"config": result.config}
     if json:
@@ -117,6 +146,8 @@ def show(directory: Path, *, json: bool = False) -> None:
 def export(directory: Path, out: Path, *, format: str | None = None) -> None:
     """Write a run's metrics as csv or json, metrics and positions as npz, or all of it as netCDF or Zarr.
 
+    Draws are written as csv or npz, what ArviZ reads as netCDF or Zarr.
+
     Parameters
     ----------
     directory
@@ -127,7 +158,7 @@ def export(directory: Path, out: Path, *, format: str | None = None) -> None:
         csv, json, npz, netcdf (ending nc) or zarr [by the file's ending].
     """
     from .._errors import InputError
-    from .._record import Run
+    from .._record import Run, is_sampled, read_config
     from .._storage import write_atomically
 
     ending = out.suffix.lstrip(".")
@@ -137,6 +168,12 @@ def export(directory: Path, out: Path, *, format: str | None = None) -> None:
         raise InputError(f"{out} exists; choose another file")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is not a directory")
+    if is_sampled(read_config(directory)):
+        from . import _samples
+
+        _samples.export(directory, out, chosen)
+        say(f"wrote {out}")
+        return
     result = Run.load(directory)
     if chosen in ("netcdf", "zarr"):
         from .._dataset import write_dataset

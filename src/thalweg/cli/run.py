@@ -15,6 +15,7 @@ from ._spec import (
     objective_and_start,
     parse_method,
     parse_number,
+    parse_pairs,
     read_config,
     set_precision,
 )
@@ -108,14 +109,14 @@ def run(
 
     name, settings = parse_method(options.get("method", "momentum"))
     row = find_row(name)
-    settings |= _pairs("set", options.get("set"))
+    settings |= parse_pairs("set", options.get("set"))
     settings |= {knob: parse_number(knob, options[knob]) for knob in _KNOBS if knob in options}
     row.build(None, **settings)
     count = check_count("steps", options.get("steps", 1000))
     seed = check_count("seed", options.get("seed", 0), at_least=0)
     metrics = options.get("record", "loss")
     keep = tw.Record((metrics,) if isinstance(metrics, str) else tuple(metrics), options.get("positions", 0))
-    until = _pairs("stop", options.get("stop")) or None
+    until = parse_pairs("stop", options.get("stop")) or None
     f, x0 = objective_and_start(options.get("objective"), options.get("start"))
     settings = complete(name, settings, f, x0)
     directory = Path(options.get("out") or new_directory(f"{options['objective']}-{row.name}"))
@@ -147,20 +148,3 @@ def finish(result: Any, json: bool) -> int:
         for name, value in row.items():
             print(f"{name:15} {value}")
     return 0 if result.status in ("finished", "stopped") else 1
-
-
-def _pairs(option: str, items: Any) -> dict[str, float]:
-    """NAME=VALUE, several times, or a table of a config file."""
-    from .._errors import InputError
-
-    if not items:
-        return {}
-    if isinstance(items, dict):
-        return {name: parse_number(f"{option} {name}", value) for name, value in items.items()}
-    pairs = {}
-    for item in [items] if isinstance(items, str) else items:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise InputError(f"--{option} {item!r} must be written NAME=VALUE")
-        pairs[name.strip().replace("-", "_")] = parse_number(f"--{option} {name.strip()}", value)
-    return pairs

@@ -5,6 +5,7 @@ from typing import Any
 
 # Each public name and its one home; loaded on first use, so that importing this costs nothing.
 _HOMES = {
+    "_chains": ("chains",),
     "_loss": ("curves", "loss", "losses"),
     "_paths": ("paths",),
     "_stability": ("stability_map",),
