@@ -19,7 +19,7 @@ from ._tree import size
 from .analysis.noise import gradient_noise
 from .analysis.stationary import stationary_covariance
 from .dynamics import AbstractDynamics
-from .schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State
+from .schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State, StochasticHeun
 
 # Of the limit on a Gaussian; a law with tails needs the other half.
 _FRACTION = 0.5
@@ -55,7 +55,7 @@ def choose_method(
     """
     if isinstance(method, Method):
         return method
-    scheme = scheme or (LeimkuhlerMatthews() if method.order == 1 else Splitting("BAOAB"))
+    scheme = scheme or _default_scheme(method)
     found = Method(method, scheme, 1.0)
     if not found.autonomous:
         raise InputError("a law that changes in time needs a step: tw.Method(law, scheme, step_size)")
@@ -81,6 +81,12 @@ def choose_method(
         if rounds == _PILOTS:
             return found
     raise InputError(f"the chains diverge even at a step of {float(found.step_size):.3g}; begin nearer to the law")  # pyright: ignore
+
+
+def _default_scheme(law: AbstractDynamics) -> AbstractScheme:
+    if law.order == 1:
+        return LeimkuhlerMatthews() if "white noise" in law.parts else StochasticHeun()
+    return Splitting("BADODAB" if "thermostat" in law.parts else "BAOAB")
 
 
 def _pilot(method: Method, positions: Any, key: Any) -> tuple[State, np.ndarray]:
@@ -199,6 +205,9 @@ def _heat(method: Method, first: Any, rows: list[np.ndarray], cut: Callable, key
     objective, law = method.objective, method.dynamics
     temperature = getattr(law, "temperature", None)
     if not isinstance(objective, FiniteSum) or not objective.stochastic or temperature is None or not rows:
+        return []
+    if "thermostat" in law.parts:
+        # It finds the friction that balances them.
         return []
     count = min(objective.samples, _NOISE_SAMPLES)
     noise = gradient_noise(objective, cut(jnp.asarray(rows[0])), count, jax.random.fold_in(key, 2**32 - 3))

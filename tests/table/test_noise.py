@@ -11,12 +11,25 @@ import pytest
 
 import thalweg as tw
 from tests.table.test_steps import Compilations
-from thalweg.analysis import largest_stable_step, spectral_radius, stationary_covariance
+from thalweg.analysis import (
+    largest_stable_step,
+    modified_equation,
+    spectral_radius,
+    stationary_covariance,
+    transient_covariance,
+)
 
 NOISY = [row for row in tw.table() if row.method.normals]
 ROWS = [pytest.param(row, id=row.name) for row in NOISY]
-# A thermostat is linear on no function, so that its law is not predicted by a Lyapunov equation.
-LINEAR = [row for row in ROWS if row.values[0].dynamics.linearised() is row.values[0].dynamics]
+
+
+def is_linear(law):
+    """A thermostat is linear on no function, so that its law is not predicted by a Lyapunov equation."""
+    return law.linearised() is law
+
+
+LINEAR = [row for row in ROWS if is_linear(row.values[0].dynamics)]
+assert [row.id for row in ROWS if row not in LINEAR] == ["adaptive_langevin"]
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 CHAINS = 20_000
 # A row of each kind of state, where what is asked depends on no more.
@@ -153,7 +166,7 @@ def test_the_stability_a_row_prints_is_where_it_turns(row):
     knob, limit = row.as_dict()["stability"].split(" at ")[0].split(" < ")
     for factor, stable in ((0.999, True), (1.001, False)):
         method = row.build(None, **{knob: float(limit) * factor})
-        if method.dynamics.linearised() is not method.dynamics:
+        if not is_linear(method.dynamics):
             radius = spectral_radius(method, 1.0)
             assert radius <= 1 + 1e-9 if stable else radius > 1 + 1e-6
         elif stable:
@@ -291,6 +304,29 @@ def test_wrong_input_is_one_line(case, monkeypatch):
     with pytest.raises(tw.InputError) as caught:
         attempt()
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_is_linear_on_no_function_has_no_exact_law_after_n_steps(row):
+    for analysis in (
+        lambda method: transient_covariance(method, HESSIAN, 3),
+        lambda method: modified_equation(method, HESSIAN),
+    ):
+        if row.scheme.exact_law or not is_linear(row.dynamics):
+            with pytest.raises(tw.InputError, match="is linear on no function"):
+                analysis(row.method)
+    if row.build(bowl).init(jnp.zeros(2)).auxiliary is not None:
+        with pytest.raises(tw.InputError, match="a limit is known of"):
+            row.build(bowl).limit()
+
+
+@pytest.mark.parametrize("law", [
+    tw.ColouredLangevin(bowl, 0.6, 0.5), tw.GeneralizedLangevin(bowl, 0.5, 0.6, (1.0,), (1.0,)),
+    tw.AdaptiveLangevin(bowl, 0.6),
+])  # fmt: skip
+def test_every_law_has_a_scheme_to_sample_with(law):
+    samples = tw.sample(law, jnp.zeros(2), draws=20, warmup=5, diagnostics=False, progress=False)
+    assert np.isfinite(samples["posterior"].to_dataset().to_dataarray()).all()
 
 
 @pytest.mark.parametrize("row", ROWS)

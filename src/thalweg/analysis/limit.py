@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from .._errors import InputError, check_choice
@@ -238,8 +239,10 @@ def limit(method: Method, noise_covariance: Any = None, x: Any = None) -> Limit:
     law = method.dynamics
     if not method.autonomous:
         raise InputError("a limit needs constant hyperparameters: no schedule, no law that changes in time")
+    # A memory or a thermostat makes another limit.
+    own = law.initial_auxiliary(jnp.zeros(())) is not None
     second = isinstance(law, AbstractDamped)
-    if not second and not isinstance(law, GradientFlow | OverdampedLangevin):
+    if own or (not second and not isinstance(law, GradientFlow | OverdampedLangevin)):
         raise InputError(
             "a limit is known of GradientFlow, OverdampedLangevin, HeavyBall and UnderdampedLangevin, "
             f"but the law is {type(law).__name__}"

@@ -146,7 +146,7 @@ def _exact(method: Method, hessian: Any, noise_covariance: Any, of: str) -> np.n
 
 def _check_linear(method: Method) -> None:
     for part in (method.dynamics, method.scheme):
-        if part.linearised() is not part:
+        if part.linearised() is not part or getattr(part, "exact_law", False):
             raise InputError(
                 f"{type(part).__name__} is linear on no function, so that no Lyapunov equation holds; run many chains"
             )
