@@ -11,7 +11,7 @@ from pathlib import Path
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("EQX_ON_ERROR", "nan")
 
-from benchmarks._harness import Result, duration, machine
+from benchmarks._harness import Result, amount, machine
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def main() -> int:
 def line(result: Result) -> str:
     verdict = "held" if result.held else "NOT HELD"
     return (
-        f"  {result.case:44} ours {duration(result.ours):>9}  peer {duration(result.peer):>9}  "
+        f"  {result.case:44} ours {amount(result.ours, result.unit):>9}  peer {amount(result.peer, result.unit):>9}  "
         f"ratio {result.ratio:8.3f}  bound {result.bound:<6g} {verdict}"
     )
 
@@ -56,7 +56,7 @@ def write(sections: list[tuple[str, str, list[Result]]]) -> None:
         lines.append("|---|---|---|---|---|---|---|")
         for r in rows:
             lines.append(
-                f"| {r.case} | {duration(r.ours)} | {duration(r.peer)} | {r.ratio:.3f} | {r.bound:g}"
+                f"| {r.case} | {amount(r.ours, r.unit)} | {amount(r.peer, r.unit)} | {r.ratio:.3f} | {r.bound:g}"
                 f"{'' if r.held else ' (not held)'} | {r.repeats} | {r.difference:.1e} |"
             )
         kept[name] = "\n".join(lines)

@@ -14,7 +14,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One comparison: seconds of ours and the peer's (medians), their ratio, and the bound on it."""
+    """One comparison: seconds (or another unit) of ours and the peer's (medians), their ratio, and the bound on it."""
 
     case: str
     ours: float
@@ -22,6 +22,7 @@ class Result:
     bound: float
     repeats: int
     difference: float
+    unit: str = "s"
 
     @property
     def ratio(self) -> float:
@@ -65,6 +66,11 @@ def machine() -> str:
 
     packages = ", ".join(f"{name} {version(name)}" for name in ("jax", "optax", "diffrax", "torch", "numpy"))
     return f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {packages}"
+
+
+def amount(value: float, unit: str) -> str:
+    """A number with its unit, seconds in the one that reads best."""
+    return duration(value) if unit == "s" else f"{value:.3g} {unit}"
 
 
 def duration(seconds: float) -> str:

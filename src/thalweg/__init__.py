@@ -11,7 +11,9 @@ _HOMES = {
     "_objective": ("FiniteSum", "Objective"),
     "_stream": ("Stream",),
     "dynamics": (
+        "AdaptiveLangevin",
         "ColouredLangevin",
+        "GeneralizedLangevin",
         "GradientFlow",
         "HeavyBall",
         "HighResolutionFlow",

@@ -118,7 +118,8 @@ def advance(
             )
             states = steps(states, first + whole, begin + whole * plan.block, rest) if rest else states
         else:
-            states = _scan(method, states, jax.tree.map(lambda leaf: leaf[g], noise))
+            at = 0 if plan.group == 1 else g
+            states = _scan(method, states, jax.tree.map(lambda leaf: leaf[at], noise))
         now = values(method, states, energies)
         if not plan.cell:
             at = unit * plan.group + g - first_row
@@ -132,11 +133,17 @@ def advance(
         if plan.thin <= plan.block:
             flat = _block(method, key, position, u, u * plan.block, plan.block, plan.chains)
             noise = jax.tree.map(lambda leaf: leaf.reshape(plan.group, plan.thin, *leaf.shape[1:]), flat)
-        ends = jnp.clip(jnp.stack([low, high]) - u * plan.group, 0, plan.group)
         gathered = jax.tree.map(lambda pair: jnp.zeros_like(pair[0, 0]), kept) if plan.cell else kept
         if plan.cell:
             gathered = {name: (zero, zero) for name, zero in gathered.items()}
-        states, gathered = jax.lax.fori_loop(ends[0], ends[1], lambda g, c: drawn(g, c, noise, u), (states, gathered))
+        if plan.group == 1:
+            # A unit that is one draw is always whole; without a loop of its own its normals need not be stored.
+            states, gathered = drawn(jnp.zeros((), int), (states, gathered), noise, u)
+        else:
+            ends = jnp.clip(jnp.stack([low, high]) - u * plan.group, 0, plan.group)
+            states, gathered = jax.lax.fori_loop(
+                ends[0], ends[1], lambda g, c: drawn(g, c, noise, u), (states, gathered)
+            )
         if plan.cell:
             row = u * plan.group // plan.cell - first_row
             gathered = {name: kept[name].at[row].add(jnp.stack(gathered[name])) for name in kept}

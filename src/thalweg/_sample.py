@@ -29,6 +29,8 @@ from .schemes import AbstractScheme, State
 
 _CHUNK_SECONDS = 0.5
 _ROW_BYTES = 32 * 2**20
+# Where the curvature is looked at, to judge the step.
+_POINTS = 32
 # Rows of sums that a chunk makes at most.
 _SUMS = 64
 _STARTS = 2**32 - 1
@@ -197,6 +199,7 @@ class _Sampling:
         self.reference = self._zeros() if warmup else values(self.method, self.states, self.energies)
         self.done = 0
         self.kept: dict[str, list[np.ndarray]] = {}
+        self.latest: np.ndarray | None = None
         self.sums = Sums(self.total, warmup, self.plan.cell) if self.moments else None
         self.seconds = self.compile_seconds = 0.0
         self.status, self.message = "finished", ""
@@ -332,8 +335,16 @@ class _Sampling:
         return False
 
     def _complaints(self) -> list[str]:
-        positions, accepted = np.asarray(self.states.position), self.about().get("acceptance")
+        positions, accepted = self._visited(), self.about().get("acceptance")
         return complaints(self.user_method, self.cut, self.first, positions, self.key, accepted)
+
+    def _visited(self) -> np.ndarray:
+        """Some of where the chains have been."""
+        now = np.asarray(self.states.position)[:_POINTS]
+        if self.latest is None:
+            return now
+        every = max(1, len(self.latest) // _POINTS)
+        return np.concatenate([now, self.latest[::every][:_POINTS]])
 
     def _keep(self, host: dict[str, np.ndarray], low: int, high: int) -> None:
         if high <= self.warmup:
@@ -343,6 +354,7 @@ class _Sampling:
             self.sums.add({name: rows[:count] for name, rows in host.items()}, low, high)
             return
         host = {name: rows[max(self.warmup - low, 0) : high - low] for name, rows in host.items()}
+        self.latest = host["position"].reshape(-1, host["position"].shape[-1])
         if self.directory is not None:
             self.directory.append(None, host)
             return

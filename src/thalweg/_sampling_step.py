@@ -24,8 +24,8 @@ from .schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State
 # Of the limit on a Gaussian; a law with tails needs the other half.
 _FRACTION = 0.5
 _BIAS, _LARGE_BIAS = 0.02, 0.1
-# So many steps of so many chains show where the curvature is larger than at the start.
-_PILOT_STEPS, _PILOT_CHAINS, _HALVINGS = 256, 4, 12
+# The curvature is looked at where so many chains come by, at so many points of each, so many steps apart.
+_PILOT_CHAINS, _POINTS, _PILOT_STEPS, _PILOTS, _HALVINGS = 4, 16, 16, 3, 12
 _NOISE_SAMPLES = 1000
 # The acceptance at which Metropolis-adjusted Langevin moves fastest in many dimensions (Roberts and Rosenthal 1998).
 _ACCEPTANCE, _FEW = 0.574, 0.1
@@ -68,22 +68,30 @@ def choose_method(
     if scheme.exact_law:
         return _by_acceptance(found, cut, positions[:_PILOT_CHAINS], curvature, key)
     found = found.with_step_size(_step(found, curvature))
+    ends, rounds = positions[:_PILOT_CHAINS], 0
     for _ in range(_HALVINGS):
-        ends = np.asarray(_pilot(found.flattened(cut), positions[:_PILOT_CHAINS], key).position)
-        if np.isfinite(ends).all():
-            there = _curvature(found, cut, ends)
-            step = _step(found, max(curvature, there or 0.0))
-            return found.with_step_size(min(step, float(found.step_size)))  # pyright: ignore[reportArgumentType]
-        found = found.with_step_size(0.5 * float(found.step_size))  # pyright: ignore[reportArgumentType]
+        states, passed = _pilot(found.flattened(cut), ends, jax.random.fold_in(key, rounds))
+        if not np.isfinite(passed).all():
+            found = found.with_step_size(0.5 * float(found.step_size))  # pyright: ignore[reportArgumentType]
+            continue
+        # The farther the chains have gone, the better is it known where they go.
+        ends, rounds = states.position, rounds + 1
+        curvature = max(curvature, _curvature(found, cut, passed) or 0.0)
+        found = found.with_step_size(min(_step(found, curvature), float(found.step_size)))  # pyright: ignore
+        if rounds == _PILOTS:
+            return found
     raise InputError(f"the chains diverge even at a step of {float(found.step_size):.3g}; begin nearer to the law")  # pyright: ignore
 
 
-def _pilot(method: Method, positions: Any, key: Any) -> State:
+def _pilot(method: Method, positions: Any, key: Any) -> tuple[State, np.ndarray]:
+    """Some chains after some steps, and where they came by."""
     plan = Plan.of(method, len(positions), positions.shape[1], _PILOT_STEPS, False)
     states = start_chains(method, positions)
     reference = {"position": states.position}
     key = jax.random.fold_in(key, 2**32 - 2)
-    return advance(method, states, key, np.int64(0), np.int64(1), reference, plan, 1, False)[0]
+    states, kept = advance(method, states, key, np.int64(0), np.int64(_POINTS), reference, plan, _POINTS, False)
+    passed = np.asarray(kept["position"])
+    return states, passed.reshape(-1, passed.shape[-1])
 
 
 def _by_acceptance(method: Method, cut: Callable, positions: Any, curvature: float, key: Any) -> Method:
@@ -94,7 +102,7 @@ def _by_acceptance(method: Method, cut: Callable, positions: Any, curvature: flo
     if accepts is None:
         return method.with_step_size(step)
     for round_ in range(_ROUNDS):
-        states = _pilot(method.with_step_size(step).flattened(cut), positions, jax.random.fold_in(key, round_))
+        states, _ = _pilot(method.with_step_size(step).flattened(cut), positions, jax.random.fold_in(key, round_))
         found = float(np.mean(np.asarray(jax.vmap(accepts)(states))))
         step *= float(np.exp(np.clip(_GAIN / (1 + round_ / 4) * (found - _ACCEPTANCE), -1.5, 1.5)))
         positions = states.position
@@ -116,14 +124,18 @@ def _step(method: Method, curvature: float) -> float:
 
 
 def _bias(method: Method, curvature: float, limit: float) -> float:
-    """By how much the variance of a Gaussian is off, relative to that of a step of next to nothing."""
+    """By how much the variance of a Gaussian is off, relative to that of the law without steps."""
+    law = method.dynamics
     try:
         with warnings.catch_warnings():
             # Velocities and positions of a stiff spring are of other sizes, which the solver takes for a bad condition.
             warnings.simplefilter("ignore", LinAlgWarning)
-            small = stationary_covariance(method.with_step_size(1e-5 * limit), curvature)
-            # Without a temperature there is no variance to be off.
-            return float(stationary_covariance(method, curvature) / small) - 1.0 if small else 0.0
+            found = float(stationary_covariance(method, curvature))
+            if getattr(law, "canonical", False):
+                # Without a temperature there is no variance to be off.
+                temperature = float(law.temperature)  # pyright: ignore[reportAttributeAccessIssue]
+                return found * curvature / temperature - 1.0 if temperature else 0.0
+            return found / float(stationary_covariance(method.with_step_size(1e-3 * limit), curvature)) - 1.0
     except InputError:
         # A law that is not linear has no such prediction.
         return 0.0
@@ -152,14 +164,14 @@ def complaints(
         method: the sampler.
         cut: makes a tree of a raveled position.
         first: where the first chain began.
-        positions: where the chains are now, (chains, d).
+        positions: some of where the chains have been, (n, d).
         key: of the run.
         acceptance: the fraction of steps that were accepted, None where none is rejected.
     """
     if not method.autonomous:
         return []
     told = []
-    rows = [row for row in positions[:_PILOT_CHAINS] if np.isfinite(np.asarray(row, float)).all()]
+    rows = [row for row in positions if np.isfinite(np.asarray(row, float)).all()]
     at_start = _curvature(method, lambda tree: tree, [first])
     curvature = max(at_start or 0.0, _curvature(method, cut, rows) or 0.0)
     step = float(method.step_size)  # pyright: ignore[reportArgumentType]

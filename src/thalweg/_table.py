@@ -12,7 +12,9 @@ from ._method import Method, Schedule, check_pair
 from ._probe import stable_limit
 from .dynamics import (
     AbstractDynamics,
+    AdaptiveLangevin,
     ColouredLangevin,
+    GeneralizedLangevin,
     GradientFlow,
     HeavyBall,
     HighResolutionFlow,
@@ -286,6 +288,11 @@ def _motion(law: Callable[..., AbstractDynamics], scheme: AbstractScheme) -> Cal
     return lambda objective, step_size, **constants: Method(law(objective, **constants), scheme, step_size)
 
 
+def _remembering(objective: Any, step_size: ArrayLike | Schedule, **constants: Any) -> Method:
+    law = GeneralizedLangevin(objective, **constants, memory_times=(1.0,), memory_frictions=(1.0,))
+    return Method(law, Splitting("BAOAB"), step_size)
+
+
 _RATE = {"learning_rate": 0.1}
 _PAIR = {"learning_rate": 0.1, "momentum": 0.9}
 _BALL = {"step_size": 0.1, "friction": 1.0}
@@ -295,6 +302,7 @@ _HIGH_STRONG = {"step_size": 0.1, "step": 0.01, "strong_convexity": 1.0}
 
 _HEAT = {"learning_rate": 0.1, "temperature": 1.0}
 _COLOURED = {"step_size": 0.1, "temperature": 1.0, "correlation_time": 1.0}
+_THERMOSTAT = {"step_size": 0.1, "temperature": 1.0, "friction": 1.0, "thermal_mass": 1.0}
 _BATH = {"step_size": 0.1, "friction": 1.0, "temperature": 1.0}
 
 _ROWS = (
@@ -327,6 +335,8 @@ _ROWS = (
     Row("coloured_langevin", _motion(ColouredLangevin, StochasticHeun()), _COLOURED, "hanggi1995"),
     Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama()), _BATH, "kloeden1992"),
     Row("baoab", _motion(UnderdampedLangevin, Splitting("BAOAB")), _BATH, "leimkuhler2013", ("underdamped_langevin",)),
+    Row("generalized_langevin", _remembering, _BATH, "ceriotti2010"),
+    Row("adaptive_langevin", _motion(AdaptiveLangevin, Splitting("BADODAB")), _THERMOSTAT, "leimkuhler2016"),
     Row("aboba", _motion(UnderdampedLangevin, Splitting("ABOBA")), _BATH, "leimkuhler2013"),
     Row("obabo", _motion(UnderdampedLangevin, Splitting("OBABO")), _BATH, "bussi2007"),
     Row("oabao", _motion(UnderdampedLangevin, Splitting("OABAO")), _BATH, "leimkuhler2015"),

@@ -11,14 +11,16 @@ import pytest
 
 import thalweg as tw
 from tests.table.test_steps import Compilations
-from thalweg.analysis import largest_stable_step, stationary_covariance
+from thalweg.analysis import largest_stable_step, spectral_radius, stationary_covariance
 
 NOISY = [row for row in tw.table() if row.method.normals]
 ROWS = [pytest.param(row, id=row.name) for row in NOISY]
+# A thermostat is linear on no function, so that its law is not predicted by a Lyapunov equation.
+LINEAR = [row for row in ROWS if row.values[0].dynamics.linearised() is row.values[0].dynamics]
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 CHAINS = 20_000
 # A row of each kind of state, where what is asked depends on no more.
-FAMILIES = ("sgld", "leimkuhler_matthews", "coloured_langevin", "baoab")
+FAMILIES = ("sgld", "leimkuhler_matthews", "coloured_langevin", "baoab", "generalized_langevin", "adaptive_langevin")
 
 
 def bowl(x):
@@ -44,7 +46,7 @@ def assert_covariance(samples, expected, deviations=5.0):
     assert (np.abs(found - expected) < deviations * error).all(), (found, expected, error)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", LINEAR)
 def test_running_settles_to_the_law_that_is_predicted(row, key):
     """At a step so large that the continuous law is far away."""
     name = next(iter(row.defaults))
@@ -65,7 +67,7 @@ def test_a_wrong_law_is_told_apart(key):
         assert_covariance(samples, 0.6 * np.linalg.inv(HESSIAN))
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", LINEAR)
 def test_small_steps_sample_the_continuous_law(row):
     """The covariance is that of the law (T/H, for white noise) to the order of the method, or exactly."""
     name = next(iter(row.defaults))
@@ -151,7 +153,10 @@ def test_the_stability_a_row_prints_is_where_it_turns(row):
     knob, limit = row.as_dict()["stability"].split(" at ")[0].split(" < ")
     for factor, stable in ((0.999, True), (1.001, False)):
         method = row.build(None, **{knob: float(limit) * factor})
-        if stable:
+        if method.dynamics.linearised() is not method.dynamics:
+            radius = spectral_radius(method, 1.0)
+            assert radius <= 1 + 1e-9 if stable else radius > 1 + 1e-6
+        elif stable:
             assert np.isfinite(stationary_covariance(method, 1.0))
         else:
             with pytest.raises(tw.InputError, match="there is no stationary law: the method multiplies a deviation"):
@@ -286,6 +291,32 @@ def test_wrong_input_is_one_line(case, monkeypatch):
     with pytest.raises(tw.InputError) as caught:
         attempt()
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_other_peoples_loops_refuse_noise_in_one_line(row):
+    for adapter in (
+        tw.adapters.optax.transformation,
+        tw.adapters.scipy.minimizer,
+        lambda method: tw.adapters.torch.Optimizer([], method),
+    ):
+        with pytest.raises(tw.InputError, match="draws noise"):
+            adapter(row.method)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_vmap_over_hyperparameters_is_a_loop_over_them(row, key):
+    def end(scale):
+        method = row.build(bowl, **{name: scale * value for name, value in row.defaults.items()})
+        state = method.init(jnp.ones(2))
+        for i in range(3):
+            state = method.step(state, method.draw(key, state.position, i))
+        return state.position
+
+    scales = jnp.array([0.5, 0.9])
+    together = jax.jit(jax.vmap(end))(scales)
+    for scale, ours in zip(scales, together, strict=True):
+        np.testing.assert_allclose(ours, jax.jit(end)(scale), rtol=1e-12)
 
 
 def test_hyperparameters_of_a_noisy_row_change_alone():

@@ -7,7 +7,9 @@ from ._base import AbstractFirstOrder as AbstractFirstOrder
 from ._base import AbstractNoisy as AbstractNoisy
 from ._base import AbstractSecondOrder as AbstractSecondOrder
 from ._base import AbstractWhite as AbstractWhite
+from .adaptive_langevin import AdaptiveLangevin as AdaptiveLangevin
 from .coloured_langevin import ColouredLangevin as ColouredLangevin
+from .generalized_langevin import GeneralizedLangevin as GeneralizedLangevin
 from .gradient_flow import GradientFlow as GradientFlow
 from .heavy_ball import HeavyBall as HeavyBall
 from .high_resolution import HighResolutionFlow as HighResolutionFlow

@@ -145,6 +145,11 @@ class AbstractDamped(AbstractSecondOrder):
         rate = jnp.asarray(self.friction_at(time)) / self.mass
         return combine((jnp.exp(-rate * duration), velocity)), auxiliary
 
+    def thermostat(self, time: Time, duration: ArrayLike, velocity: Vector, auxiliary: PyTree) -> PyTree:
+        """The auxiliary variables after a thermostat alone has looked at the velocity for a while."""
+        del time, duration, velocity
+        return auxiliary
+
 
 class AbstractNoisy(eqx.Module):
     """The part of a law that draws.
@@ -154,7 +159,7 @@ class AbstractNoisy(eqx.Module):
     zero whose spread goes as the root of T.
     """
 
-    normals: eqx.AbstractClassVar[int]
+    normals: eqx.AbstractVar[int]
     canonical: ClassVar[bool] = True
 
     def heated(self, factor: ArrayLike) -> Any:

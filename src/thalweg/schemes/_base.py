@@ -124,12 +124,12 @@ class AbstractScheme(eqx.Module):
         if missing:
             raise InputError(
                 f"{type(self).__name__} acts on {' and '.join(sorted(self.requires() - {'noise'}))}, but "
-                f"{type(dynamics).__name__} has no separate {' or '.join(sorted(missing))}; use {_advice(dynamics)}"
+                f"{type(dynamics).__name__} has no separate {' or '.join(sorted(missing))}; use {advice(dynamics)}"
             )
         if "noise" in dynamics.parts and not self.normals(dynamics):
             raise InputError(
                 f"{type(dynamics).__name__} has noise, which {type(self).__name__} would leave out; "
-                f"use {_advice(dynamics)}"
+                f"use {advice(dynamics)}"
             )
 
     @property
@@ -172,11 +172,13 @@ class AbstractScheme(eqx.Module):
         return {"step_size": step_size} | constants(dynamics)
 
 
-def _advice(dynamics: AbstractDynamics) -> str:
+def advice(dynamics: AbstractDynamics) -> str:
     """A scheme that is right for a law."""
     if "noise" not in dynamics.parts:
         return "tw.RK4()"
-    return "tw.EulerMaruyama()" if dynamics.order == 1 else 'tw.Splitting("BAOAB")'
+    if dynamics.order == 1:
+        return "tw.EulerMaruyama()"
+    return 'tw.Splitting("BADODAB")' if "thermostat" in dynamics.parts else 'tw.Splitting("BAOAB")'
 
 
 def noise_count(dynamics: AbstractDynamics) -> int:
@@ -185,11 +187,12 @@ def noise_count(dynamics: AbstractDynamics) -> int:
 
 
 def constants(dynamics: AbstractDynamics) -> dict[str, Any]:
-    """The constants of a law of motion by name, its objective left out."""
+    """The constants of a law of motion by name, its objective left out, and what is several numbers."""
+    found = {field.name: getattr(dynamics, field.name) for field in dataclasses.fields(dynamics)}
     return {
-        field.name: getattr(dynamics, field.name)
-        for field in dataclasses.fields(dynamics)
-        if field.name != "objective" and getattr(dynamics, field.name) is not None
+        name: value
+        for name, value in found.items()
+        if name != "objective" and value is not None and (callable(value) or jnp.ndim(value) == 0)
     }
 
 
@@ -243,6 +246,7 @@ __all__ = [
     "Clock",
     "Draws",
     "State",
+    "advice",
     "constants",
     "derivative",
     "half_step_velocity",

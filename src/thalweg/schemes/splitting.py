@@ -7,7 +7,7 @@ from jaxtyping import ArrayLike
 from .._errors import InputError
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics
-from ._base import AbstractScheme, Clock, Draws, State, noise_count, start_velocity
+from ._base import AbstractScheme, Clock, Draws, State, advice, noise_count, start_velocity
 
 
 class Splitting(AbstractScheme):
@@ -17,12 +17,14 @@ class Splitting(AbstractScheme):
       \text{B: } \eta \leftarrow \eta - \tfrac{\tau}{m}\nabla f(\theta),\quad
       \text{O: } \eta \leftarrow e^{-\lambda\tau/m}\eta + \sqrt{\tfrac Tm(1 - e^{-2\lambda\tau/m})}\,R$$
 
-    where $\tau$ is the step size over the number of times that the letter stands in the word. A gradient that the
+    where $\tau$ is the step size over the number of times that the letter stands in the word; what O does is the law's
+    own (`thermal`), here that of `tw.UnderdampedLangevin`. A gradient that the
     position still has is not taken again: BAOAB, ABOBA, OBABO and BAOA cost one a step. A word that reads the same
     from behind is of order 2. BAOAB samples the positions of a Gaussian exactly, at every step size.
 
     Arguments:
-        word: letters A, B and O, such as "BAOAB"; each at least once.
+        word: letters A, B and O, such as "BAOAB"; each at least once. The letter D is what a thermostat does, see
+            `tw.AdaptiveLangevin`.
 
     Raises:
         InputError: the word has another letter, or lacks one.
@@ -39,11 +41,21 @@ class Splitting(AbstractScheme):
     word: str = eqx.field(default="BAOAB", static=True)
 
     def __check_init__(self) -> None:
-        if not isinstance(self.word, str) or not self.word or set(self.word) - set("ABO"):
-            raise InputError(f"word must be made of the letters A, B and O, such as 'BAOAB', but is {self.word!r}")
+        if not isinstance(self.word, str) or not self.word or set(self.word) - set("ABOD"):
+            raise InputError(
+                "word must be made of the letters A, B and O (and D for a thermostat), such as 'BAOAB', "
+                f"but is {self.word!r}"
+            )
         missing = sorted(set("ABO") - set(self.word))
         if missing:
             raise InputError(f"word {self.word!r} must have each of A, B and O, but lacks {' and '.join(missing)}")
+
+    def check(self, dynamics: AbstractDynamics) -> None:
+        super().check(dynamics)
+        thermostat = "thermostat" in dynamics.parts
+        if thermostat != ("D" in self.word):
+            what = "needs the letter D for its thermostat" if thermostat else "has no thermostat for the letter D"
+            raise InputError(f"{type(dynamics).__name__} {what}, but the word is {self.word!r}; use {advice(dynamics)}")
 
     @property
     def name(self) -> str:
@@ -63,7 +75,7 @@ class Splitting(AbstractScheme):
     @property
     def _carries(self) -> bool:
         """Whether the force at the end of a step is the first one of the next."""
-        return self.word.strip("O")[0] == "B" and self.word.strip("O")[-1] == "B"
+        return self.word.strip("OD")[0] == "B" and self.word.strip("OD")[-1] == "B"
 
     def init(
         self,
@@ -93,6 +105,8 @@ class Splitting(AbstractScheme):
             elif letter == "B":
                 force = dynamics.force(time, position, draws.batch) if force is None else force
                 velocity = combine((1, velocity), (part / mass, force))
+            elif letter == "D":
+                auxiliary = dynamics.thermostat(time, part, velocity, auxiliary)
             else:
                 own, normals = normals[len(normals) - count :], normals[: len(normals) - count]
                 velocity, auxiliary = dynamics.thermal(time, part, velocity, auxiliary, own)
