@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import thalweg as tw
 
@@ -39,6 +40,7 @@ def test_larger_than_memory():
     assert result.steps == 200 and error.max() < 6 * np.sqrt(left + 0.1**2 / 51_200)
 
 
+@pytest.mark.slow
 def test_sample_posterior():
     """Means and standard deviations to the errors of the draws and of the reference run."""
     tree, problem = run("sample_posterior", 3000)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import sys
 import tomllib
 
 import arviz_stats
@@ -316,6 +317,24 @@ def test_wrong_input_is_one_line_and_writes_nothing(arguments, words, tmp_path, 
     with pytest.raises(tw.InputError, match=words):
         tw.sample(**given)
     assert not (tmp_path / "a").exists()
+
+
+def test_without_arviz_it_is_one_line_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "arviz_stats", None)
+    with pytest.raises(
+        tw.InputError, match=r"sampling needs arviz-stats; install it with pip install 'thalweg\[sample\]'"
+    ):
+        tw.sample(BAOAB, jnp.zeros(2), draws=10, out=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_choice_of_a_step_warns_of_nothing():
+    """A stiff spring, whose equations are ill scaled; and a cold law, which has no variance to compare."""
+    stiff = bath(lambda x: 950.0 * jnp.sum(x**2), friction=2.0, temperature=1.0)
+    step = json.loads(tw.sample(stiff, jnp.zeros(1), draws=4, **QUIET).attrs["hyperparameters"])["step_size"]
+    assert step == pytest.approx(0.5 * 2.0 / np.sqrt(1900.0), rel=1e-3)
+    cold = tw.sample(tw.sgld(bowl, 0.1, 0.0), jnp.ones(2), draws=4, warmup=0, **QUIET)
+    np.testing.assert_allclose(cold["posterior"]["x"][0, 0], 1.0 - 0.1 * HESSIAN.sum(axis=0), rtol=1e-12)
 
 
 def test_a_directory_of_another_kind_is_told(tmp_path):
