@@ -13,7 +13,7 @@ import thalweg as tw
 jax.config.update("jax_enable_x64", True)
 
 
-def main(draws: int = 5000) -> tuple[Any, tw.problems.Problem]:
+def main(draws: int = 20_000) -> tuple[Any, tw.problems.Problem]:
     """The draws, and the problem they are of."""
     problem = tw.problems.get("logistic-posterior")
     # From the mode: the step is chosen by the curvature from the start on, and at zero weights it is largest.

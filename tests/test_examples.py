@@ -43,9 +43,9 @@ def test_larger_than_memory():
 @pytest.mark.slow
 def test_sample_posterior():
     """Means and standard deviations to the errors of the draws and of the reference run."""
-    tree, problem = run("sample_posterior", 3000)
+    tree, problem = run("sample_posterior", 10_000)
     told, moments = tree["diagnostics"], problem.moments
-    assert (told["weights"].sel(statistic="ess_bulk") > 200).all()
+    assert (told["weights"].sel(statistic="ess_bulk") > 300).all()
     for name in ("bias", "weights"):
         mean, sd, error, spread = (
             told[name].sel(statistic=s).values for s in ("mean", "sd", "mcse_mean", "mcse_sd")
