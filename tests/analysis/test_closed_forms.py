@@ -1,7 +1,7 @@
 """The stationary law of every sampler on a quadratic, from its own step, beside what a pencil gives.
 
-With a friction, a mass and a temperature other than 1, in three dimensions with rotated axes. On an axis of curvature l,
-with a = h^2 l/(4 m):
+With a friction, a mass and a temperature other than 1, in three dimensions with rotated axes. On an axis of curvature
+l, with a = h^2 l/(4 m):
 
 - Velocity Verlet BAB keeps m v^2 + l (1 - a) x^2, and O keeps v of variance T/m: OBABO has x of variance T/(l (1 - a)).
 - Position Verlet ABA keeps l x^2 + m (1 - a) v^2: OABAO has x of variance T (1 - a)/l.
