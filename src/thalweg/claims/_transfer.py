@@ -1,7 +1,6 @@
 """What a method's own noisy steps do to functions of the state in the two wells: its law, and how it changes sides."""
 
 import dataclasses
-from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,17 +18,6 @@ REACH = 2.4
 EVEN, ODD = 0, 1
 _NODES = 6
 _ROUNDS = 30
-
-
-class Transfer(NamedTuple):
-    r"""$(Pg)(z) = \mathbb{E}\,g(z^+)$ on polynomials of one parity, for a well that is its own mirror image.
-
-    In $T_i(x/\mathtt{REACH})\,\mathrm{He}_j(\zeta/\mathtt{width})$ with $i + j$ even or odd, collocated; the mean over
-    the normals of a step by Gauss-Hermite quadrature.
-    """
-
-    matrix: np.ndarray
-    degrees: np.ndarray
 
 
 def _functions(x: np.ndarray, y: np.ndarray, degrees: np.ndarray) -> np.ndarray:
@@ -54,8 +42,18 @@ def _stepped(
     return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(x, y, normals)
 
 
-def transfer(method: Method, parity: int, degree: int = 40, modes: int = 1) -> Transfer:
-    """The operator of one step; a law with coloured noise has `modes` polynomials in it."""
+def transfer(method: Method, parity: int, degree: int = 40, modes: int = 1) -> np.ndarray:
+    r"""$(Pg)(z) = \mathbb{E}\,g(z^+)$ on polynomials of one parity, for a well that is its own mirror image.
+
+    In $T_i(x/\mathtt{REACH})\,\mathrm{He}_j(\zeta/\mathtt{width})$ with $i + j$ even or odd, collocated; the mean over
+    the normals of a step by Gauss-Hermite quadrature.
+
+    Arguments:
+        method: overdamped or coloured Langevin dynamics in the two wells.
+        parity: EVEN or ODD.
+        degree: how many polynomials in x, an even number.
+        modes: how many in the noise, where it is coloured.
+    """
     law = method.dynamics
     width = float(law.temperature / law.correlation_time) ** 0.5 if isinstance(law, ColouredLangevin) else 1.0  # pyright: ignore
     i, j = np.divmod(np.arange(degree * modes), modes)
@@ -70,24 +68,21 @@ def transfer(method: Method, parity: int, degree: int = 40, modes: int = 1) -> T
     after = _stepped(method, jnp.asarray(x), jnp.asarray(y), width, jnp.asarray(draws))
     mean = sum(p * _functions(np.asarray(after[0])[:, k], np.asarray(after[1])[:, k], degrees)
                for k, p in enumerate(chance))  # fmt: skip
-    return Transfer(np.linalg.solve(_functions(x, y, degrees), mean), degrees)
+    return np.linalg.solve(_functions(x, y, degrees), mean)
 
 
 def second_moment(method: Method) -> float:
     r"""$\langle x^2\rangle$ of the stationary law: $\pi P = \pi$, and $x^2 = \tfrac12\mathtt{REACH}^2(T_0 + T_2)$."""
-    even = transfer(method, EVEN)
-    # The first coefficient of the law is that of 1, whose mean is 1.
-    law = np.linalg.lstsq((even.matrix.T - np.eye(len(even.matrix)))[:, 1:], _first(even.matrix), rcond=None)[0]
+    matrix = transfer(method, EVEN)
+    still = matrix.T - np.eye(len(matrix))
+    # The first number of the law is the mean of 1, which is 1.
+    law = np.linalg.lstsq(still[:, 1:], -still[:, 0], rcond=None)[0]
     return float(0.5 * REACH**2 * (1.0 + law[0]))
-
-
-def _first(matrix: np.ndarray) -> np.ndarray:
-    return np.eye(len(matrix))[0] - matrix.T[:, 0]
 
 
 def residence_time(method: Method, degree: int = 40, modes: int = 1) -> float:
     r"""The mean time on one side: $2/\lambda$ with the slowest rate $\lambda$ at which an odd function is forgotten."""
-    matrix = transfer(method, ODD, degree, modes).matrix
+    matrix = transfer(method, ODD, degree, modes)
     slowest = least_eigenvalue(np.eye(len(matrix)) - matrix)
     return float(-2.0 * float(method.step_size) / np.log1p(-slowest))  # pyright: ignore[reportArgumentType]
 

@@ -36,13 +36,13 @@ def batch_growth() -> Outcome:
     apart = found.where_it_breaks(CURVATURES)[-1].difference
     drawn = found.where_it_breaks(CURVATURES[:1], samples=SAMPLES, replace=False)[-1].difference
     product = RATE * np.asarray(CURVATURES)
-    steps = [(1.0 - product / FALL / 2.0) / (1.0 - product / 2.0)]
+    steps = (1.0 - product / FALL / 2.0) / (1.0 - product / 2.0)
     left = (SAMPLES - FALL * BATCH) / (SAMPLES - BATCH)
-    expected = [1.0, 200, *steps[0].tolist(), float(steps[0][0] * left)]
+    expected = [1.0, 200.0, *steps.tolist(), float(steps[0] * left)]
     gradients = found.after.gradients / found.before.gradients
-    measured = [gradients, found.after.steps, *(1.0 + apart).tolist(), float(1.0 + drawn[0])]
+    measured = [gradients, float(found.after.steps), *(1.0 + apart).tolist(), float(1.0 + drawn[0])]
     words = (
-        f"{{:.5f}} of the gradients in {{}} steps for {found.before.steps}; variance ratio "
+        f"{{:.5f}} of the gradients in {{:.0f}} steps for {found.before.steps}; variance ratio "
         + ", ".join(f"{{:.5f}} at αℓ = {value:g}" for value in product)
         + f", {{:.5f}} with {FALL * BATCH:g} of {SAMPLES} drawn without replacement"
     )
