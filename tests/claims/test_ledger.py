@@ -87,8 +87,8 @@ def test_check_keeps_the_order_asked_for():
     [
         ("exponential-decoy", "did you mean 'exponential-decay'?"),
         ("nesterov_order", "did you mean 'nesterov-order'?"),
-        ("zzz", "choose one of: barrier-"),
-        ("", "choose one of: barrier-"),
+        ("zzz", "choose one of: adam-"),
+        ("", "choose one of: adam-"),
     ],
 )
 def test_an_unknown_claim_is_refused_before_any_experiment(name, hint, monkeypatch):

@@ -12,16 +12,22 @@ import thalweg as tw
 from thalweg import claims
 from thalweg.claims import (
     barrier,
+    batches,
+    escape,
     flow,
     hyperparameters,
+    kramers,
     momentum,
     nesterov,
     nesterov_flow,
     rates,
+    robustness,
     runge_kutta,
     saddle,
     settings,
     stability,
+    stationary,
+    temperature,
     viscous,
 )
 
@@ -63,6 +69,19 @@ THEORY = {
     "barrier-critical-friction": HOLDS,
     "random-settings-diverge": FAILS,
     "random-settings-converge": CORRECTED,
+    "white-noise-law": FAILS,
+    "kramers-law": HOLDS,
+    "kramers-without-friction": FAILS,
+    "sgd-temperature": CORRECTED,
+    "momentum-temperature": CORRECTED,
+    "noise-narrows": HOLDS,
+    "batch-growth-is-rate-decay": CORRECTED,
+    "linear-scaling-rule": CORRECTED,
+    "adam-square-root-rule": HOLDS,
+    "nesterov-quieter": CORRECTED,
+    "nesterov-quieter-as-stored": CORRECTED,
+    "noise-crosses-barriers": HOLDS,
+    "coloured-noise-crosses-as-well": FAILS,
 }
 SLOW = {"random-settings-converge"}
 
@@ -123,7 +142,37 @@ def unweighted(f, start, weight, steps):
     return viscous_as_it_is(f, start, 0 * weight, steps)
 
 
+def twice_as_strong(objective, temperature):
+    return tw.OverdampedLangevin(objective, 2 * temperature)
+
+
+def hotter(objective, friction, temperature):
+    return tw.UnderdampedLangevin(objective, friction, 1.1 * temperature)
+
+
+def with_friction(objective, friction):
+    return tw.HeavyBall(objective, 1.0)
+
+
+def white(objective, temperature, correlation_time):
+    """All but white: the noise is forgotten a thousand times as fast."""
+    return tw.ColouredLangevin(objective, temperature, correlation_time / 1000)
+
+
+def half_the_batch(hyperparameters, batch_size):
+    return tw.analysis.scale_sgd(hyperparameters, 0.5 * batch_size)
+
+
+def other_rule(adam, batch_size, rule):
+    return tw.analysis.scale_adam(adam, batch_size, "linear" if rule == "square root" else "square root")
+
+
+def falling_further(hyperparameters, schedule, steps):
+    return tw.analysis.equivalent_batch_schedule(hyperparameters, lambda n: schedule(n) ** 2, steps)
+
+
 viscous_as_it_is = viscous.viscous
+averages_as_they_are = stationary.averages
 
 # The claim, where its experiment finds a method, what it finds there instead, and the verdict then.
 OTHERWISE = [
@@ -159,6 +208,22 @@ OTHERWISE = [
     ("saddles-are-escaped", saddle, "saddle", lambda x: 0.5 * jnp.sum(x * x), FAILS),
     ("barrier-without-noise", barrier, "STEPS", 10, FAILS),
     ("barrier-critical-friction", barrier, "Leapfrog", ahead, FAILS),
+    ("white-noise-law", stationary, "averages", lambda temperature: averages_as_they_are(temperature / 2), HOLDS),
+    ("kramers-law", kramers, "UnderdampedLangevin", hotter, FAILS),
+    ("kramers-without-friction", kramers, "HeavyBall", with_friction, HOLDS),
+    ("sgd-temperature", temperature, "gradient_descent", tw.momentum, FAILS),
+    ("sgd-temperature", temperature, "PRODUCTS", (1e-5, 1e-4, 1e-3), HOLDS),
+    ("momentum-temperature", temperature, "momentum", tw.nesterov, FAILS),
+    ("momentum-temperature", temperature, "PRODUCTS", (1e-5, 1e-4, 1e-3), HOLDS),
+    ("noise-narrows", temperature, "momentum", tw.nesterov, FAILS),
+    ("batch-growth-is-rate-decay", batches, "equivalent_batch_schedule", falling_further, FAILS),
+    ("linear-scaling-rule", batches, "scale_sgd", half_the_batch, FAILS),
+    ("linear-scaling-rule", batches, "SCALED", (1e-5, 1e-4, 1e-3), HOLDS),
+    ("adam-square-root-rule", batches, "scale_adam", other_rule, FAILS),
+    ("nesterov-quieter", robustness, "nesterov", tw.midpoint_momentum, HOLDS),
+    ("nesterov-quieter-as-stored", robustness, "nesterov", tw.midpoint_momentum, FAILS),
+    ("noise-crosses-barriers", escape, "OverdampedLangevin", twice_as_strong, FAILS),
+    ("coloured-noise-crosses-as-well", escape, "ColouredLangevin", white, HOLDS),
 ]
 
 

@@ -10,6 +10,7 @@ from .._errors import check_choice
 _TOPICS = (
     "flow", "runge_kutta", "momentum", "hyperparameters", "stability", "rates", "nesterov", "nesterov_flow",
     "viscous", "saddle", "barrier", "settings",
+    "stationary", "kramers", "temperature", "batches", "robustness", "escape",
 )  # fmt: skip
 
 ARTICLE_FLOW = "article: gradient flow"

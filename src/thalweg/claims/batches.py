@@ -1,0 +1,127 @@
+"""A larger batch instead of a smaller rate, and a rate that follows the batch."""
+
+import numpy as np
+
+from .._conventions import Hyperparameters
+from .._table import gradient_descent
+from ..analysis import (
+    AdamHyperparameters,
+    equivalent_batch_schedule,
+    scale_adam,
+    scale_sgd,
+    stationary_covariance,
+)
+from ._experiment import close, shown
+from ._ledger import Correction, Outcome, claim
+
+RATE, BATCH, FALL, SAMPLES = 1.0, 64, 10.0, 1000
+CURVATURES = (0.01, 0.1, 1.0)
+GROWTH, SCALED = 8.0, (0.001, 0.1, 0.2)
+ADAM_GROWTH, CHAINS, STEPS, SLOPE = 4.0, 4000, 1500, 0.01
+
+
+@claim(
+    "batch-growth-is-rate-decay",
+    "smith2018",
+    "A batch that grows does the same as a learning rate that falls, with the same gradients in fewer steps.",
+)
+def batch_growth() -> Outcome:
+    r"""One temperature, but a variance of $(T/\ell)/(1 - \alpha\ell/2)$, in which the batch keeps $\alpha$.
+
+    The variance after the batch has grown over that after the rate has fallen; drawn without replacement a batch of B
+    out of N has $(N - B)/(N - 1)$ of its noise.
+    """
+    now = Hyperparameters(RATE, batch_size=BATCH)
+    found = equivalent_batch_schedule(now, lambda n: RATE if n < 100 else RATE / FALL, 1100)
+    apart = found.where_it_breaks(CURVATURES)[-1].difference
+    drawn = found.where_it_breaks(CURVATURES[:1], samples=SAMPLES, replace=False)[-1].difference
+    product = RATE * np.asarray(CURVATURES)
+    steps = (1.0 - product / FALL / 2.0) / (1.0 - product / 2.0)
+    left = (SAMPLES - FALL * BATCH) / (SAMPLES - BATCH)
+    expected = [1.0, 200.0, *steps.tolist(), float(steps[0] * left)]
+    gradients = found.after.gradients / found.before.gradients
+    measured = [gradients, float(found.after.steps), *(1.0 + apart).tolist(), float(1.0 + drawn[0])]
+    words = (
+        f"{{:.5f}} of the gradients in {{:.0f}} steps for {found.before.steps}; variance ratio "
+        + ", ".join(f"{{:.5f}} at αℓ = {value:g}" for value in product)
+        + f", {{:.5f}} with {FALL * BATCH:g} of {SAMPLES} drawn without replacement"
+    )
+    return Outcome(
+        *shown(words, expected, measured),
+        holds=close(measured[2:], [1.0] * 4, 0.05),
+        correction=Correction(
+            "As long as αℓ is small and the batch much smaller than the data: the smaller rate also comes closer to "
+            f"its limit, so that after a tenfold change at αℓ = {product[-1]:g} the variance with the large batch is "
+            f"{measured[4]:.3g} times as large; and close to the whole data a batch without replacement loses its "
+            "noise.",
+            holds=close(measured, expected, 1e-4),
+        ),
+    )
+
+
+@claim(
+    "linear-scaling-rule",
+    "goyal2017",
+    "When the batch grows κ times, SGD with a learning rate κ times as large does the same.",
+)
+def linear_scaling() -> Outcome:
+    r"""The variance after over before, $(1 - \alpha\ell/2)/(1 - \kappa\alpha\ell/2)$, for $\kappa\alpha\ell < 2$."""
+    measured = []
+    for rate in SCALED:
+        now = Hyperparameters(rate, batch_size=BATCH)
+        after = scale_sgd(now, GROWTH * BATCH)
+        variances = [
+            float(stationary_covariance(gradient_descent(None, h.learning_rate), 1.0, 1.0 / h.batch_size))  # pyright: ignore
+            for h in (now, after)
+        ]
+        measured.append(variances[1] / variances[0])
+    expected = [(1.0 - rate / 2.0) / (1.0 - GROWTH * rate / 2.0) for rate in SCALED]
+    words = f"κ = {GROWTH:g}: variance ratio " + ", ".join(f"{{:.5f}} at αℓ = {rate:g}" for rate in SCALED)
+    return Outcome(
+        *shown(words, expected, measured),
+        holds=close(measured, [1.0] * 3, 0.05),
+        correction=Correction(
+            "As long as the new learning rate is small too: the variance is (1 - αℓ/2)/(1 - καℓ/2) times what it "
+            "was, and at καℓ = 2 the steps are unstable.",
+            holds=close(measured, expected, 1e-5),
+        ),
+    )
+
+
+def spread(adam: AdamHyperparameters) -> float:
+    """The mean square of many chains of Adam on a bowl whose noise, 1 in a sample, outweighs its slope."""
+    assert adam.batch_size is not None
+    draw = np.random.default_rng(0)
+    x, m = np.zeros(CHAINS), np.zeros(CHAINS)
+    v = np.full(CHAINS, 1.0 / adam.batch_size)
+    squares = []
+    for step in range(STEPS):
+        slope = SLOPE * x + draw.standard_normal(CHAINS) / adam.batch_size**0.5
+        m = adam.beta1 * m + (1.0 - adam.beta1) * slope
+        v = adam.beta2 * v + (1.0 - adam.beta2) * slope * slope
+        x = x - adam.learning_rate * m / (np.sqrt(v) + adam.epsilon)
+        if step >= STEPS // 3:
+            squares.append(np.mean(x * x))
+    return float(np.mean(squares))
+
+
+@claim(
+    "adam-square-root-rule",
+    "malladi2022",
+    "When the batch grows κ times, Adam does the same with a learning rate √κ times as large, not κ times.",
+)
+def adam_rule() -> Outcome:
+    r"""The noise of $m/\sqrt v$ does not know the batch, so that the temperature is $\tfrac12\alpha\sqrt{C/B}$.
+
+    From many chains, whose mean square has a standard error of about a hundredth.
+    """
+    now = AdamHyperparameters(0.05, 0.9, 0.999, 1e-8, batch_size=16)
+    before, temperature = spread(now), 0.5 * now.learning_rate / 16**0.5
+    measured = [before / (temperature / SLOPE)]
+    measured += [spread(scale_adam(now, ADAM_GROWTH * 16, rule)) / before for rule in ("square root", "linear")]
+    expected = [1.0, 1.0, ADAM_GROWTH**0.5]
+    return Outcome(
+        *shown(f"mean square {{:.1f}} of T/ℓ; at κ = {ADAM_GROWTH:g} {{:.1f}} times that by √κ, {{:.1f}} by κ",
+               expected, measured),
+        holds=close(measured, expected, 0.05),
+    )  # fmt: skip
