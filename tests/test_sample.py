@@ -65,7 +65,7 @@ def test_the_draws_have_the_law_of_the_method_at_its_step(method):
     assert z_scores(tree, other)[1].max() > 5.0
 
 
-@pytest.mark.parametrize("thin", [1, 3, 5000], ids=lambda thin: f"thin{thin}")
+@pytest.mark.parametrize("thin", [1, 3, 1200], ids=lambda thin: f"thin{thin}")
 def test_a_draw_is_so_many_steps(thin, monkeypatch):
     """Step by step, with the same normals, the draws are the same."""
     monkeypatch.setattr("thalweg._chains._BLOCK", 2048)
@@ -173,7 +173,9 @@ def test_a_tree_has_the_same_names_from_its_directory(tmp_path):
 
 
 @pytest.mark.parametrize("keep", ["draws", "moments"])
-@pytest.mark.parametrize("method", [BAOAB, tw.sgld(bowl, 0.05)], ids=["baoab", "sgld"])
+@pytest.mark.parametrize(
+    "method", [BAOAB, pytest.param(tw.sgld(bowl, 0.05), marks=pytest.mark.slow)], ids=["baoab", "sgld"]
+)
 def test_stopped_and_resumed_it_is_as_if_never_stopped(method, keep, tmp_path, monkeypatch):
     monkeypatch.setattr("thalweg._chains._BLOCK", 64)
     many = dict(draws=3000, warmup=500, chains=2, key=4, keep=keep, progress=False)
@@ -209,6 +211,7 @@ def test_more_draws_go_on_where_the_others_ended(tmp_path):
     assert (more["posterior"]["x"].values == tw.sample(BAOAB, jnp.ones(2), draws=777, **few)["posterior"]["x"]).all()
 
 
+@pytest.mark.slow
 def test_a_method_that_rejects_gets_a_step_by_its_acceptance():
     law = tw.OverdampedLangevin(lambda x: jnp.sum(0.25 * x**4 + 0.5 * x**2), temperature=1.0)
     tree = tw.sample(law, jnp.zeros(20), draws=2000, scheme=tw.MetropolisAdjustedLangevin(), progress=False)
@@ -228,7 +231,11 @@ def least_squares(**options):
     return tw.FiniteSum(misfit, DATA, **options)
 
 
-@pytest.mark.parametrize("options", [dict(batch_size=5), dict(batch_size=20, replace=False, epochs=True)], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [dict(batch_size=5), pytest.param(dict(batch_size=20, replace=False, epochs=True), marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_every_chain_has_its_own_mini_batches(options):
     """Without a temperature what the chains differ by is what they drew."""
     method = tw.momentum(least_squares(**options), 0.2, 0.5)
@@ -328,6 +335,7 @@ def test_without_arviz_it_is_one_line_and_writes_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_the_choice_of_a_step_warns_of_nothing():
     """A stiff spring, whose equations are ill scaled; and a cold law, which has no variance to compare."""
     stiff = bath(lambda x: 950.0 * jnp.sum(x**2), friction=2.0, temperature=1.0)

@@ -320,6 +320,7 @@ def test_what_is_linear_on_no_function_has_no_exact_law_after_n_steps(row):
             row.build(bowl).limit()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [
     tw.ColouredLangevin(bowl, 0.6, 0.5), tw.GeneralizedLangevin(bowl, 0.5, 0.6, (1.0,), (1.0,)),
     tw.AdaptiveLangevin(bowl, 0.6),
