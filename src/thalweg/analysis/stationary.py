@@ -184,13 +184,14 @@ def _derivatives(method: Method, hessian: Array, of: str) -> Any:
     rest = method.init(jnp.zeros(d))
     names = ("position", "buffer", "memory", "auxiliary")
 
-    def parts(state: State) -> dict[str, Any]:
-        return {name: getattr(state, name) for name in names}
+    # A tuple keeps its order, by which the first numbers are the position and the velocity.
+    def parts(state: State) -> tuple[Any, ...]:
+        return tuple(getattr(state, name) for name in names)
 
     z, cut = ravel_pytree(parts(rest))
 
     def state_of(z: Array) -> State:
-        return dataclasses.replace(rest, **cut(z))
+        return dataclasses.replace(rest, **dict(zip(names, cut(z), strict=True)))
 
     def vector_of(state: State) -> Array:
         return ravel_pytree(parts(state))[0]
