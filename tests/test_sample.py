@@ -143,6 +143,7 @@ def test_chains_differ_and_a_key_is_a_run():
     assert not np.isclose(one[0], one[1]).any()
 
 
+@pytest.mark.slow
 def test_a_start_may_be_drawn_and_be_a_tree():
     def f(x):
         return bowl(x["w"]) + 0.5 * jnp.sum(x["b"] ** 2)
@@ -158,6 +159,7 @@ def test_a_start_may_be_drawn_and_be_a_tree():
     assert len(np.unique(tree["posterior"]["w"][:, 0, 0])) == 3
 
 
+@pytest.mark.slow
 def test_a_tree_has_the_same_names_from_its_directory(tmp_path):
     start = {"layer": [jnp.ones(2), jnp.zeros(())], "b": jnp.ones(1)}
 

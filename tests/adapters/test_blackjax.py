@@ -19,7 +19,13 @@ def logdensity(x):
 ROWS = [row for row in tw.table() if row.method.normals]
 
 
-@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
+# A row of each kind of state; the others among the slow tests.
+FEW = ("sgld", "mala", "baoab")
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=row.name, marks=[] if row.name in FEW else pytest.mark.slow) for row in ROWS]
+)
 def test_scanned_it_makes_the_steps_of_the_method(row, key):
     method = row.build(potential(logdensity))
     algorithm = sampling_algorithm(method)

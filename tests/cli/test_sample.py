@@ -114,6 +114,7 @@ def test_a_picture(thalweg):
     assert Path("chains.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_many_parameters_are_cut_short(thalweg, place):
     (place.parent / "modules" / "wide.py").write_text(
         "import jax.numpy as jnp\nx0 = jnp.zeros((5, 5))\ndef f(x):\n    return 0.5 * jnp.sum(x**2)\n"
@@ -145,6 +146,7 @@ def samples(thalweg):
     return tw.read_samples("here")
 
 
+@pytest.mark.slow
 def test_export(thalweg, samples):
     assert thalweg("export", "here", "out.csv").err == "wrote out.csv\n"
     with open("out.csv", newline="") as file:
@@ -174,6 +176,7 @@ def test_moments_are_exported_where_they_can_be(thalweg):
         assert opened["diagnostics"]["x"].dims == ("statistic", "x_dim_0")
 
 
+@pytest.mark.slow
 def test_a_config_file(thalweg, place):
     (place / "mine.toml").write_text('target = "valleys:bowl"\nstart = "1.0,-2.0"\ndraws = 30\nfriction = 3\n')
     rows = thalweg("sample", "--config", "mine.toml", "--draws", 40, "--precision", 32, "--out", "here", "--json").rows

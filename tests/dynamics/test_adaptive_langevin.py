@@ -80,6 +80,7 @@ def test_its_law_and_that_of_its_friction(key):
     assert not within(spread, T / Q, slack=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("power", "variance"), [(2, 1.0), (4, QUARTIC)])
 def test_gradients_of_unknown_noise_heat_only_a_friction_that_is_fixed(power, variance, key):
     sigma, h, d = 5.0, 0.05, 10

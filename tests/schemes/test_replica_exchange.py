@@ -50,6 +50,7 @@ def deviations(share):
     return abs(share - weight) / np.sqrt(weight * (1 - weight) / CHAINS)
 
 
+@pytest.mark.slow
 def test_it_finds_the_weights_of_two_wells_and_a_cold_chain_does_not(key):
     assert 0.2 < right_weight() < 0.35
     mala = tw.MetropolisAdjustedLangevin()
@@ -57,6 +58,7 @@ def test_it_finds_the_weights_of_two_wells_and_a_cold_chain_does_not(key):
     assert share_on_the_right(mala, key) < 0.02
 
 
+@pytest.mark.slow
 def test_a_wrong_sign_is_told_apart(key, monkeypatch):
     monkeypatch.setattr(replica_exchange, "log_exchange", lambda a, b, f, g: -log_exchange(a, b, f, g))
     scheme = tw.ReplicaExchange(tw.MetropolisAdjustedLangevin(), (1.0, 2.5, 6.0), every=5)

@@ -33,6 +33,7 @@ def test_both_gradients_see_the_same_noise():
     assert after == pytest.approx((1 - z + z**2 / 2) * x + (1 - z / 2) * s * normal, rel=1e-14)
 
 
+@pytest.mark.slow
 def test_an_annealed_variance_is_followed_to_second_order():
     """v' = -2 v + 2 T(t), exact by quadrature, against the recursion that the step makes of it."""
 

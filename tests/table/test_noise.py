@@ -21,6 +21,9 @@ from thalweg.analysis import (
 
 NOISY = [row for row in tw.table() if row.method.normals]
 ROWS = [pytest.param(row, id=row.name) for row in NOISY]
+# Words of one law and one class: what depends on no word is asked of BAOAB, of the others among the slow tests.
+_WORDS = ("aboba", "obabo", "oabao", "baoa")
+KINDS = [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * (row.name in _WORDS)) for row in NOISY]
 
 
 def is_linear(law):
@@ -135,7 +138,7 @@ def test_each_normal_is_drawn_for_one_use(row, key):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=lambda dtype: dtype.__name__)
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", KINDS)
 def test_a_step_keeps_its_dtypes(row, dtype):
     start = {"w": jnp.ones((2, 3), dtype), "b": jnp.zeros(2, dtype)}
     method = row.build(lambda x: jnp.sum(x["w"] ** 2) + jnp.sum(x["b"] ** 2))
@@ -148,7 +151,7 @@ def test_a_step_keeps_its_dtypes(row, dtype):
     assert first == second
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", KINDS)
 def test_a_change_of_hyperparameters_compiles_nothing(row):
     tw.run(row.build(bowl), jnp.ones(2), 20, key=0)
     with Compilations() as seen:
@@ -341,7 +344,7 @@ def test_other_peoples_loops_refuse_noise_in_one_line(row):
             adapter(row.method)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", KINDS)
 def test_vmap_over_hyperparameters_is_a_loop_over_them(row, key):
     def end(scale):
         method = row.build(bowl, **{name: scale * value for name, value in row.defaults.items()})
