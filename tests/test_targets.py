@@ -63,7 +63,7 @@ def test_a_target_is_kept(name, key):
     means, variances, correlation = scores(problem, make(problem), steps, key)
     assert np.abs(means[:looked]).max() < 5.0 and np.abs(variances[:looked]).max() < 5.0
     # They have gone somewhere: in the mixture and between the wells not from one to the other.
-    assert min(correlation) < 0.9
+    assert min(correlation) < 0.95
 
 
 @pytest.mark.slow
@@ -71,4 +71,4 @@ def test_a_wrong_law_is_told_apart(key):
     """Without the rejections, at the same step."""
     problem = tw.problems.get("banana")
     means, variances, _ = scores(problem, tw.sgld(problem.objective, 0.15, problem.moments.temperature), 60, key)
-    assert max(np.abs(means).max(), np.abs(variances).max()) > 20.0
+    assert max(np.abs(means).max(), np.abs(variances).max()) > 8.0
