@@ -17,6 +17,7 @@ import thalweg as tw
 from thalweg import _sample
 from thalweg._chains import Plan, _block, advance, start_chains, step_chains
 from thalweg._interrupt import Interrupt
+from thalweg._method import BATCHES, JUDGED, PILOT, STARTS
 
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 QUIET = dict(progress=False, diagnostics=False)
@@ -141,6 +142,21 @@ def test_chains_differ_and_a_key_is_a_run():
     one, again, other = (tw.sample(BAOAB, jnp.ones(2), key=key, **many)["posterior"]["x"].values for key in (1, 1, 2))
     assert (one == again).all() and not np.isclose(one, other).any()
     assert not np.isclose(one[0], one[1]).any()
+
+
+def test_no_key_has_two_uses():
+    """Starts, mini-batches and normals of every chain come from keys that are all different."""
+    seen, method = [], tw.sgld(least_squares(batch_size=5), 0.01)
+    fold_in = jax.random.fold_in
+    key, chains = jax.random.key(3), 4
+    tw.sample(
+        method, lambda start: seen.append(start) or jnp.zeros(2), draws=1, warmup=0, chains=chains, key=key, **QUIET
+    )
+    batches = fold_in(key, BATCHES)
+    seen += [fold_in(batches, chain) for chain in range(chains)] + [fold_in(key, block) for block in range(chains)]
+    seen += [fold_in(key, stream) for stream in (BATCHES, STARTS, PILOT, JUDGED)]
+    words = [tuple(np.asarray(jax.random.key_data(one)).tolist()) for one in seen]
+    assert len(words) == 4 * chains and len(set(words)) == len(words)
 
 
 @pytest.mark.slow
@@ -314,7 +330,9 @@ def test_a_step_beyond_its_limit_is_told():
         (dict(key="a"), "key must be"),
         (dict(keep="all"), "keep 'all' is unknown"),
         (dict(energies=1), "energies must be True, False or None"),
-        (dict(resume=True), "resume needs the directory"),
+        (dict(resume=True), "resume needs the directory of the run"),
+        (dict(out=3), "out must be the path of a directory, but is 3"),
+        (dict(x0=lambda key: jnp.zeros(1 + int(9 * jax.random.uniform(key)))), "x0 must draw starts of the same"),
         (dict(x0=jnp.array([jnp.nan, 1.0])), "the start must be finite"),
         (dict(method=tw.sgld(lambda x: jnp.sum(jnp.log(x)), 0.1), x0=jnp.zeros(2)), "is -inf at the start"),
     ],

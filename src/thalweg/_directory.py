@@ -181,6 +181,14 @@ class Directory:
                     self._error = error
 
 
+def check_out(out: Any, resume: bool) -> None:
+    """Refuse what is no path, and to go on without one."""
+    if resume and out is None:
+        raise InputError("resume needs the directory of the run: out=...")
+    if out is not None and not isinstance(out, str | os.PathLike):
+        raise InputError(f"out must be the path of a directory, but is {out!r}")
+
+
 def to_lines(columns: dict[str, np.ndarray]) -> str:
     """Rows of metrics as lines of JSON; what is not finite is null."""
     pattern = "{" + ", ".join(f"{json.dumps(name).replace('%', '%%')}: %s" for name in columns) + "}\n"

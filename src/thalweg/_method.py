@@ -28,8 +28,8 @@ def _step_size(value: Any) -> Any:
 
 
 _PAIR = ("learning_rate", "momentum")
-# Mini-batches have a stream of their own beside the noise's, whose numbers are steps.
-_BATCHES = 2**32 - 1
+# What a run draws besides the noise of its steps, whose numbers count from 0, has a stream of its own each.
+BATCHES, STARTS, PILOT, JUDGED = (2**32 - i for i in range(1, 5))
 
 
 def check_pair(**values: Any) -> bool:
@@ -155,7 +155,7 @@ class Method(eqx.Module):
         if objective is None or not objective.stochastic:
             return None
         assert key is not None
-        key = jax.random.fold_in(key, _BATCHES) if self.noisy else key
+        key = jax.random.fold_in(key, BATCHES) if self.noisy else key
         if chains is None:
             return objective.draw(key, step)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(chains))

@@ -80,7 +80,7 @@ class AbstractObjective(eqx.Module):
         return False
 
 
-def _check_facts(objective: AbstractObjective) -> None:
+def check_facts(objective: AbstractObjective) -> None:
     for name in ("minimum", "smoothness", "strong_convexity"):
         fact = getattr(objective, name)
         if fact is not None:
@@ -119,7 +119,7 @@ class Objective(AbstractObjective):
     def __check_init__(self) -> None:
         if not callable(self.fn):
             raise InputError(f"an objective must be a function of the parameters, but is {self.fn!r}")
-        _check_facts(self)
+        check_facts(self)
 
     def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
         del batch
@@ -185,7 +185,7 @@ class FiniteSum(AbstractObjective):
             raise InputError(f"epochs must be True or False, but is {self.epochs!r}")
         if self.epochs and (self.replace or self.batch_size is None):
             raise InputError("epochs need a batch_size and replace=False: every sample once an epoch")
-        _check_facts(self)
+        check_facts(self)
 
     @property
     def samples(self) -> int:

@@ -1,6 +1,5 @@
 """The one loop: compiled chunks of steps, and the host between them."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from ._batches import EndedError, Reader
 from ._chunk import advance, look, metric
 from ._curvature import largest_curvature
 from ._describe import describe
-from ._directory import Directory, to_lines
+from ._directory import Directory, check_out, to_lines
 from ._errors import InputError, check_choice, check_count, check_number
 from ._feed import Feed
 from ._interrupt import Interrupt
@@ -121,10 +120,7 @@ def _check(method: Any, steps: Any, key: Any, record: Any, out: Any, resume: boo
         raise InputError("this method draws noise; give a key, such as key=0")
     if method.objective.stochastic and key is None and not isinstance(method.objective, Stream):
         raise InputError("this objective draws mini-batches; give a key, such as key=0")
-    if resume and out is None:
-        raise InputError("resume needs the directory of the run: out=...")
-    if out is not None and not isinstance(out, str | os.PathLike):
-        raise InputError(f"out must be the path of a directory, but is {out!r}")
+    check_out(out, resume)
     record = as_record(record)
     if isinstance(stop, Mapping):
         for name, value in stop.items():

@@ -13,10 +13,10 @@ from jaxtyping import PyTree
 
 from ._chains import Plan, advance, start_chains, values
 from ._describe import describe_method, describe_start, objective_name
-from ._directory import Directory
+from ._directory import Directory, check_out
 from ._errors import InputError, check_choice, check_count
 from ._interrupt import Interrupt
-from ._method import Method
+from ._method import STARTS, Method
 from ._objective import as_position, check_at_start
 from ._progress import Progress
 from ._run import as_key
@@ -33,7 +33,6 @@ _ROW_BYTES = 32 * 2**20
 _POINTS = 32
 # Rows of sums that a chunk makes at most.
 _SUMS = 64
-_STARTS = 2**32 - 1
 
 
 def sample(
@@ -169,8 +168,7 @@ def _check(
     for name, value in (("energies", energies), ("diagnostics", diagnostics)):
         if value is not None and not isinstance(value, bool):
             raise InputError(f"{name} must be True, False or None, but is {value!r}")
-    if resume and out is None:
-        raise InputError("resume needs the directory of the samples: out=...")
+    check_out(out, resume)
     return method
 
 
@@ -410,8 +408,11 @@ class _Sampling:
 
 def _starts(x0: Any, key: Any, chains: int) -> PyTree:
     if callable(x0):
-        keys = jax.random.split(jax.random.fold_in(key, _STARTS), chains)
+        keys = jax.random.split(jax.random.fold_in(key, STARTS), chains)
         each = [as_position(x0(one)) for one in keys]
+        first, *others = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(start)] for start in each]
+        if any(other != first for other in others):
+            raise InputError("x0 must draw starts of the same shapes and dtypes for every key")
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     x0 = as_position(x0)
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (chains, *leaf.shape)), x0)

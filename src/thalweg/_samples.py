@@ -17,7 +17,6 @@ from ._sums import Sums, summed
 _PARAMETERS = 500
 # The effective sample size takes four draws, the tails of two chains some more.
 _FEWEST = 4
-STATISTICS = ("mean", "sd", "mcse_mean", "mcse_sd", "ess_bulk", "ess_tail", "r_hat")
 
 
 def require() -> Any:

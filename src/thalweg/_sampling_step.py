@@ -12,7 +12,7 @@ from scipy.linalg import LinAlgWarning
 from ._chains import Plan, advance, start_chains
 from ._curvature import curvature_scale
 from ._errors import InputError
-from ._method import Method
+from ._method import JUDGED, PILOT, Method
 from ._objective import FiniteSum
 from ._probe import largest_stable_step
 from ._tree import size
@@ -94,7 +94,7 @@ def _pilot(method: Method, positions: Any, key: Any) -> tuple[State, np.ndarray]
     plan = Plan.of(method, len(positions), positions.shape[1], _PILOT_STEPS, False)
     states = start_chains(method, positions)
     reference = {"position": states.position}
-    key = jax.random.fold_in(key, 2**32 - 2)
+    key = jax.random.fold_in(key, PILOT)
     states, kept = advance(method, states, key, np.int64(0), np.int64(_POINTS), reference, plan, _POINTS, False)
     passed = np.asarray(kept["position"])
     return states, passed.reshape(-1, passed.shape[-1])
@@ -197,27 +197,25 @@ def complaints(
                 f"{abs(bias):.0%} too {'large' if bias > 0 else 'small'}; at {_step(method, curvature):.4g} it is "
                 f"within {_BIAS:.0%}"
             )
-    return told + _heat(method, first, rows, cut, key)
+    return told + _heat(method, rows, cut, key)
 
 
-def _heat(method: Method, first: Any, rows: list[np.ndarray], cut: Callable, key: Any) -> list[str]:
-    """Mini-batches add h C/2 to the temperature of a first-order law, h C/(2 friction) to that of one with friction."""
-    objective, law = method.objective, method.dynamics
-    temperature = getattr(law, "temperature", None)
-    if not isinstance(objective, FiniteSum) or not objective.stochastic or temperature is None or not rows:
+def _heat(method: Method, rows: list[np.ndarray], cut: Callable, key: Any) -> list[str]:
+    """Whether mini-batches add much to the temperature, as the limit of the method has it."""
+    objective = method.objective
+    if not isinstance(objective, FiniteSum) or not objective.stochastic or not method.normals or not rows:
         return []
-    if "thermostat" in law.parts:
-        # It finds the friction that balances them.
+    count, x = min(objective.samples, _NOISE_SAMPLES), cut(jnp.asarray(rows[0]))
+    noise = gradient_noise(objective, x, count, jax.random.fold_in(key, JUDGED))
+    try:
+        cold, warm = (float(method.temperature(share * noise.factor * noise.trace / size(x))) for share in (0.0, 1.0))
+    except InputError:
+        # A law without such a limit: of a memory, or of a friction that balances what mini-batches add.
         return []
-    count = min(objective.samples, _NOISE_SAMPLES)
-    noise = gradient_noise(objective, cut(jnp.asarray(rows[0])), count, jax.random.fold_in(key, 2**32 - 3))
-    friction = float(getattr(law, "friction", 1.0))
-    if not friction:
-        return []
-    added = float(method.step_size) * noise.factor * noise.trace / (2 * size(first) * friction)  # pyright: ignore
-    if added <= _LARGE_BIAS * float(temperature):
+    added = warm - cold
+    if added <= _LARGE_BIAS * cold or not cold:
         return []
     return [
-        f"the mini-batches heat the chains: their noise adds {added:.3g} to the temperature {float(temperature):.3g}; "
-        f"take a step {added / (_LARGE_BIAS * float(temperature)):.2g} times shorter, or larger batches"
+        f"the mini-batches heat the chains: their noise adds {added:.3g} to the temperature {cold:.3g}; "
+        f"take a step {added / (_LARGE_BIAS * cold):.2g} times shorter, or larger batches"
     ]

@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from ._batches import EndedError, Source
 from ._errors import InputError, check_count
-from ._objective import AbstractObjective, Batch, FiniteSum, _check_facts
+from ._objective import AbstractObjective, Batch, FiniteSum, check_facts
 from ._tree import Vector
 
 
@@ -24,8 +24,9 @@ class Stream(AbstractObjective):
     tens of megabytes of them are held at a time, so that neither the data nor the number of steps need fit in memory.
 
     The loss and the gradient that a run records before step k are those on batch k; those at its end are on the batch
-    of its last step, since there is no other. A stream has no gradient over all of its data: what needs one
-    (`tw.compare`, `tw.analysis.convergence_order`) refuses it, and so does `tw.sweep`.
+    of its last step, since there is no other. A start that takes a gradient takes it on the first batch. A stream has
+    no gradient over all of its data: what needs one (`tw.compare`, `tw.analysis.convergence_order`) refuses it, and so
+    does `tw.sweep`.
 
     Arguments:
         fn: `fn(x, sample)`, the loss of one sample, a real scalar.
@@ -85,7 +86,7 @@ class Stream(AbstractObjective):
         self.minimum, self.minimiser = minimum, minimiser
         self.smoothness, self.strong_convexity = smoothness, strong_convexity
         self.ahead = ahead
-        _check_facts(self)
+        check_facts(self)
 
     @property
     def stochastic(self) -> bool:

@@ -152,7 +152,6 @@ class AbstractScheme(eqx.Module):
         """The scheme as the linear probe takes it: itself, unless a part of it is not linear on any function."""
         return self
 
-    @abc.abstractmethod
     def init(
         self,
         dynamics: AbstractDynamics,
@@ -161,7 +160,12 @@ class AbstractScheme(eqx.Module):
         velocity: Vector | None = None,
         clock: Clock | None = None,
     ) -> State:
-        """The state at the start."""
+        """The state at the start: the position, a velocity and what else the law has, unless the scheme keeps more."""
+        del step_size
+        auxiliary = dynamics.initial_auxiliary(position)
+        if isinstance(dynamics, AbstractFirstOrder):
+            return State(position, clock=clock, auxiliary=auxiliary)
+        return State(position, start_velocity(dynamics, position, velocity), clock=clock, auxiliary=auxiliary)
 
     @abc.abstractmethod
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
@@ -200,14 +204,6 @@ def start_velocity(dynamics: AbstractDynamics, position: Vector, velocity: Vecto
     """The user's starting velocity, or the law's own."""
     assert isinstance(dynamics, AbstractSecondOrder)
     return dynamics.initial_velocity(position) if velocity is None else velocity
-
-
-def plain_start(dynamics: AbstractDynamics, position: Vector, velocity: Vector | None, clock: Clock | None) -> State:
-    """The position, with a velocity beside it where the law has one."""
-    auxiliary = dynamics.initial_auxiliary(position)
-    if isinstance(dynamics, AbstractFirstOrder):
-        return State(position, clock=clock, auxiliary=auxiliary)
-    return State(position, start_velocity(dynamics, position, velocity), clock=clock, auxiliary=auxiliary)
 
 
 def phase(state: State) -> tuple[Vector, ...]:
@@ -252,6 +248,5 @@ __all__ = [
     "half_step_velocity",
     "noise_count",
     "phase",
-    "plain_start",
     "start_velocity",
 ]

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
-from .._tree import Vector, combine
+from .._tree import combine
 from ..dynamics import AbstractAdditive, AbstractDynamics, OverdampedLangevin
-from ._base import AbstractScheme, Clock, Draws, State, derivative, noise_count, phase, plain_start
+from ._base import AbstractScheme, Draws, State, derivative, noise_count, phase
 
 
 class EulerMaruyama(AbstractScheme):
@@ -33,17 +33,6 @@ class EulerMaruyama(AbstractScheme):
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         return noise_count(dynamics)
-
-    def init(
-        self,
-        dynamics: AbstractDynamics,
-        position: Vector,
-        step_size: ArrayLike,
-        velocity: Vector | None = None,
-        clock: Clock | None = None,
-    ) -> State:
-        del step_size
-        return plain_start(dynamics, position, velocity, clock)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractAdditive)

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from .._errors import InputError
-from .._tree import Vector, combine
+from .._tree import combine
 from ..dynamics import AbstractDynamics
-from ._base import AbstractScheme, Clock, Draws, State, derivative, phase, plain_start
+from ._base import AbstractScheme, Draws, State, derivative, phase
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,17 +82,6 @@ class RungeKutta(AbstractScheme):
     def name(self) -> str:
         """The tableau's name."""
         return self.tableau.name
-
-    def init(
-        self,
-        dynamics: AbstractDynamics,
-        position: Vector,
-        step_size: ArrayLike,
-        velocity: Vector | None = None,
-        clock: Clock | None = None,
-    ) -> State:
-        del step_size
-        return plain_start(dynamics, position, velocity, clock)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
