@@ -11,7 +11,7 @@ import pytest
 
 import thalweg as tw
 from thalweg import _feed, _run
-from thalweg._method import _BATCHES
+from thalweg._method import BATCHES
 
 SCALES = jnp.array([1.0, 2.0, 5.0])
 # Lopsided, so that another batch or another order shows.
@@ -72,7 +72,7 @@ def alike(a, b):
 )
 def test_a_stream_goes_the_way_of_the_sum_whose_batches_it_gives(name, kind, key):
     method = METHODS[name]
-    batches = drawn(jax.random.fold_in(key, _BATCHES) if name == "sgld" else key)
+    batches = drawn(jax.random.fold_in(key, BATCHES) if name == "sgld" else key)
     given = {"function": batches.__getitem__, "list": batches, "generator": iter(batches)}[kind]
     record = ("loss", "gradient_norm")
     expected = tw.run(method(SUM), X0, STEPS, key=key, record=record)

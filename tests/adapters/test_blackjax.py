@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from tests.rows import few
 from thalweg.adapters.blackjax import potential, sampling_algorithm
 
 VARIANCES = np.array([1.0, 0.25])
@@ -19,13 +20,7 @@ def logdensity(x):
 ROWS = [row for row in tw.table() if row.method.normals]
 
 
-# A row of each kind of state; the others among the slow tests.
-FEW = ("sgld", "mala", "baoab")
-
-
-@pytest.mark.parametrize(
-    "row", [pytest.param(row, id=row.name, marks=[] if row.name in FEW else pytest.mark.slow) for row in ROWS]
-)
+@pytest.mark.parametrize("row", few(ROWS, "sgld", "mala", "baoab"))
 def test_scanned_it_makes_the_steps_of_the_method(row, key):
     method = row.build(potential(logdensity))
     algorithm = sampling_algorithm(method)

@@ -52,6 +52,7 @@ def _mean(method, noise, steps):
     return jax.lax.scan(one, start, jnp.arange(steps))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [0.1, 0.4])
 def test_chains_in_coloured_noise_change_sides_as_slowly(tau, key):
     temperature, h, chains = 0.2, 0.04, 40000

@@ -227,6 +227,7 @@ OTHERWISE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "topic", "what", "instead", "verdict"), OTHERWISE, ids=[f"{case[0]}-{case[4][0]}" for case in OTHERWISE]
 )

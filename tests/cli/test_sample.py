@@ -124,6 +124,7 @@ def test_many_parameters_are_cut_short(thalweg, place):
     assert outcome.err.startswith("and 5 parameters more; --json prints all\n")
 
 
+@pytest.mark.slow
 def test_chains_that_diverge_are_status_1(thalweg):
     outcome = thalweg(*BOWL, "--step-size", 0.7, "--draws", 4000, "--warmup", 0, status=1)
     assert [line.split()[0] for line in outcome.out.splitlines()[3:5]] == ["x[0]", "x[1]"]
@@ -166,6 +167,7 @@ def test_export(thalweg, samples):
     assert "format 'json' is unknown; choose one of: csv, netcdf" in thalweg("export", "here", "a.json", status=2).err
 
 
+@pytest.mark.slow
 def test_moments_are_exported_where_they_can_be(thalweg):
     thalweg("sample", "valleys:bowl", "--start", "valleys:x0", *FEW, "--keep", "moments", "--out", "here")
     outcome = thalweg("export", "here", "out.csv", status=2)

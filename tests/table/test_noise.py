@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from tests.rows import few
 from tests.table.test_steps import Compilations
 from thalweg.analysis import (
     largest_stable_step,
@@ -22,8 +23,7 @@ from thalweg.analysis import (
 NOISY = [row for row in tw.table() if row.method.normals]
 ROWS = [pytest.param(row, id=row.name) for row in NOISY]
 # Words of one law and one class: what depends on no word is asked of BAOAB, of the others among the slow tests.
-_WORDS = ("aboba", "obabo", "oabao", "baoa")
-KINDS = [pytest.param(row, id=row.name, marks=[pytest.mark.slow] * (row.name in _WORDS)) for row in NOISY]
+KINDS = few(NOISY, *(row.name for row in NOISY if row.name not in ("aboba", "obabo", "oabao", "baoa")))
 
 
 def is_linear(law):
@@ -31,8 +31,8 @@ def is_linear(law):
     return law.linearised() is law
 
 
-LINEAR = [row for row in ROWS if is_linear(row.values[0].dynamics)]
-assert [row.id for row in ROWS if row not in LINEAR] == ["adaptive_langevin"]
+LINEAR = [row for row in KINDS if is_linear(row.values[0].dynamics)]
+assert [row.id for row in KINDS if row not in LINEAR] == ["adaptive_langevin"]
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 CHAINS = 20_000
 # A row of each kind of state, where what is asked depends on no more.
@@ -220,7 +220,7 @@ def test_annealing_follows_the_variance_of_every_step(key):
     assert_covariance(samples, variance * np.eye(2))
 
 
-@pytest.mark.parametrize("alpha", [0.1, 0.9])
+@pytest.mark.parametrize("alpha", [pytest.param(0.1, marks=pytest.mark.slow), 0.9])
 @pytest.mark.parametrize("kind", ["descent", "momentum", "nesterov"])
 def test_mini_batches_settle_to_the_law_that_is_predicted(kind, alpha, key):
     """The gradient noise of a mean is that of the samples over the batch, whatever the parameters are."""
@@ -344,7 +344,7 @@ def test_other_peoples_loops_refuse_noise_in_one_line(row):
             adapter(row.method)
 
 
-@pytest.mark.parametrize("row", KINDS)
+@pytest.mark.parametrize("row", few(NOISY, "sgld", "mala", "baoab", "coloured_langevin"))
 def test_vmap_over_hyperparameters_is_a_loop_over_them(row, key):
     def end(scale):
         method = row.build(bowl, **{name: scale * value for name, value in row.defaults.items()})
