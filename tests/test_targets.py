@@ -1,8 +1,6 @@
 """A million independent chains that begin in the law of a target, or soon are there, are in it still.
 
-False alarms: 5 standard errors are exceeded with probability 5.7e-7, in 16 comparisons here 9e-6; the other Monte Carlo
-checks of the suite are at 6 standard errors (2e-9 each, some hundreds of them). Together below 1e-5, for one choice of
-seeds; they are fixed.
+False alarms, were the seeds others: 5 standard errors are exceeded with probability 5.7e-7, in 16 comparisons here 9e-6.
 """
 
 import equinox as eqx
@@ -48,10 +46,10 @@ def underdamped(problem, step):
 
 
 CASES = {
-    "banana": (lambda p: tw.mala(p.objective, 0.15, p.moments.temperature), 60, 2),
+    "banana": (lambda p: tw.mala(p.objective, 0.3, p.moments.temperature), 60, 2),
     "gaussian-mixture": (lambda p: tw.mala(p.objective, 0.5, p.moments.temperature), 40, 2),
     "double-well": (lambda p: underdamped(p, 0.05), 600, 2),
-    "funnel": (lambda p: tw.mala(p.objective, 0.05, p.moments.temperature), 60, 2),
+    "funnel": (lambda p: tw.mala(p.objective, 0.05, p.moments.temperature), 150, 2),
 }
 
 
@@ -63,12 +61,12 @@ def test_a_target_is_kept(name, key):
     means, variances, correlation = scores(problem, make(problem), steps, key)
     assert np.abs(means[:looked]).max() < 5.0 and np.abs(variances[:looked]).max() < 5.0
     # They have gone somewhere: in the mixture and between the wells not from one to the other.
-    assert min(correlation) < 0.95
+    assert min(correlation) < 0.9
 
 
 @pytest.mark.slow
 def test_a_wrong_law_is_told_apart(key):
     """Without the rejections, at the same step."""
     problem = tw.problems.get("banana")
-    means, variances, _ = scores(problem, tw.sgld(problem.objective, 0.15, problem.moments.temperature), 60, key)
-    assert max(np.abs(means).max(), np.abs(variances).max()) > 8.0
+    means, variances, _ = scores(problem, tw.sgld(problem.objective, 0.3, problem.moments.temperature), 60, key)
+    assert max(np.abs(means).max(), np.abs(variances).max()) > 20.0
