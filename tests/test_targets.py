@@ -1,6 +1,6 @@
 """A million independent chains that begin in the law of a target, or soon are there, are in it still.
 
-False alarms, were the seeds others: 5 standard errors are exceeded with probability 5.7e-7, in 16 comparisons here 9e-6.
+False alarms, were the seeds others: 5 standard errors are exceeded with probability 5.7e-7, here in 16 places 9e-6.
 """
 
 import equinox as eqx
