@@ -285,7 +285,7 @@ def test_resume_of_a_finished_run_changes_nothing(path, tmp_path):
     assert same_record(whole, path)
 
 
-@pytest.mark.parametrize("steps", [100, 98, 64, 1, 0])
+@pytest.mark.parametrize("steps", [100, *(pytest.param(n, marks=pytest.mark.slow) for n in (98, 64)), 1, 0])
 @pytest.mark.parametrize("kind", ["nesterov", "flow", "mini-batches"])
 def test_more_steps_extend_a_run(kind, steps, path, tmp_path):
     data = jnp.arange(12.0).reshape(4, 3)

@@ -65,7 +65,7 @@ def test_the_defect_of_half_step_velocities_is_second_order(law, name):
     assert slope(law, STAGGERED[name]) == pytest.approx(2.0, abs=0.05)
 
 
-@pytest.mark.parametrize("name", ["Euler", "RK4"])
+@pytest.mark.parametrize("name", ["Euler", pytest.param("RK4", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("law", LAWS)
 def test_the_defect_of_runge_kutta_has_the_order_of_the_scheme(law, name):
     scheme = RUNGE_KUTTA[name]

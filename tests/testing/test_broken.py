@@ -50,7 +50,14 @@ PASTED = [
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # keras asks NumPy for copies
-@pytest.mark.parametrize(("case", "check"), PASTED)
+@pytest.mark.parametrize(
+    ("case", "check"),
+    # One example of each check, the others among the slow tests.
+    [
+        pytest.param(case, check, marks=pytest.mark.slow if check in {c for _, c in PASTED[:i]} else [])
+        for i, (case, check) in enumerate(PASTED)
+    ],
+)
 def test_the_example_shows_it_when_pasted(case, check, report_of):
     example = report_of(case)[check].example
     names = dict(
