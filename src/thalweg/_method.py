@@ -337,6 +337,11 @@ class Method(eqx.Module):
         """Gradients the start takes (one for a half-step velocity that starts right)."""
         return self._counts()[0]
 
+    def gradients_after(self, state: State, steps: int) -> int:
+        """Gradients taken up to a state so many steps from the start, the start's own among them."""
+        spent = self.scheme.spent(state)
+        return self.gradients_at_start + steps * self.gradients_per_step if spent is None else int(spent)
+
     def _counts(self) -> tuple[int, int]:
         bare = self.with_objective(None)
         leaves, structure = jax.tree.flatten(bare)

@@ -189,7 +189,7 @@ class _Loop:
 
     @property
     def gradients(self) -> int:
-        return self.user_method.gradients_at_start + self.step * self.user_method.gradients_per_step
+        return self.user_method.gradients_after(self.state, self.step)
 
     def go(self, directory: Directory | None, checkpoint: dict[str, Any] | None) -> Run:
         """Run to the end, or to what ends it first."""

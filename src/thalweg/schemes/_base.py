@@ -137,6 +137,10 @@ class AbstractScheme(eqx.Module):
         r"""Whether a step of any size leaves $e^{-f/T}$ as it is, on every function."""
         return False
 
+    def spent(self, state: State) -> Int[Array, ""] | None:
+        """Gradients since the start, by a scheme whose steps differ in how many they take; None where all are alike."""
+        del state
+
     def energy(self, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
         """$f$ at the position, without an evaluation where the scheme keeps it."""
         return dynamics.energy(state.position)
