@@ -400,7 +400,7 @@ CLI = {
     "method": ("run rosenbrock -m momentun", "method 'momentun' is unknown; did you mean 'momentum'?"),
     "method to compare": (
         "compare rosenbrock -m adamw",
-        "method 'adamw' is unknown; choose one of: aboba, adaptive_langevin, baoa",
+        "method 'adamw' is unknown; choose one of: aboba, adaptive_langevin, auto",
     ),
     "method without a value": ("run rosenbrock -m momentum:0.1", "write momentum:name=value,name=value"),
     "hyperparameter": (

@@ -83,6 +83,10 @@ def advance(
         if batches is not None:
             draws = dataclasses.replace(draws, batch=jax.tree.map(lambda leaf: leaf[offset + i], batches))
         shared, state = Shared(method.objective, []), state.located()
+        known = method.scheme.known(state)
+        if known is not None:
+            # What the scheme keeps of the point is not evaluated again for its metrics.
+            shared.seen.append((state.lookahead, draws.batch, *known))
         now = values(state, draws, shared)
         after = method.with_objective(shared).step(state, draws)
         return after, {name: kept[name].at[i].set(jnp.asarray(now[name], kept[name].dtype)) for name in names}

@@ -164,7 +164,8 @@ def compare(
     keep = Record(("loss", "gradient_norm"), positions)
     runs: dict[str, list[Run]] = {}
     for name, method in named.items():
-        steps = max(1, (max_steps - method.gradients_at_start) // method.gradients_per_step)
+        each = 1 if method.scheme.controlled else method.gradients_per_step
+        steps = max(1, (max_steps - method.gradients_at_start) // each)
         folder = None if out is None else Path(out) / name
         runs[name] = [
             run(
@@ -228,7 +229,7 @@ def _entry(
     steps, reached = zip(*(_steps_to(run, method, tolerance) for run in runs), strict=True)
     median = int(np.median(steps))
     knob = predicted = measured = None
-    if not callable(method.step_size) and curvature > 0:
+    if not callable(method.step_size) and curvature > 0 and not method.scheme.controlled:
         knob, predicted = stable_limit(method, curvature)
         measured = measured_limit(method, minimiser, direction, curvature) if limits else None
     total = max(runs[0].steps, 1)
@@ -236,7 +237,7 @@ def _entry(
         method=name,
         hyperparameters=method.hyperparameters,
         reached=all(reached),
-        gradients=method.gradients_at_start + median * method.gradients_per_step,
+        gradients=_gradients(runs[0], method, median),
         steps=median,
         seconds=float(np.median([r.seconds for r in runs])) * median / total,
         loss=float(np.median([r.metrics["loss"][-1] for r in runs])),
@@ -245,6 +246,13 @@ def _entry(
         measured_limit=measured,
         limit_of=knob or "",
     )
+
+
+def _gradients(run: Run, method: Method, steps: int) -> int:
+    """Gradients of so many steps; where they differ in how many they take, in proportion."""
+    if not method.scheme.controlled:
+        return method.gradients_at_start + steps * method.gradients_per_step
+    return round(run.gradients * steps / max(run.steps, 1))
 
 
 def _steps_to(run: Run, method: Method, tolerance: float) -> tuple[int, bool]:

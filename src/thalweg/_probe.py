@@ -51,6 +51,8 @@ def amplification(method: Method, curvature: Curvature, time: ArrayLike | None =
         raise InputError(f"curvature must be a number, a list or a square Hessian, but has shape {curvature.shape}")
     if not np.all(np.isfinite(curvature)):
         raise InputError("curvature must be finite")
+    if method.scheme.controlled:
+        raise InputError(f"{type(method.scheme).__name__} sets the length of a step by f, so that no matrix makes it")
     if method.scheme.exact_law:
         raise InputError(
             f"a step of {type(method.scheme).__name__} is accepted or rejected, so that no matrix makes it; "
@@ -108,7 +110,7 @@ def largest_stable_step(method: Method, curvature: Curvature, time: ArrayLike | 
     0.5
     """
     method = method.linearised()
-    if method.scheme.exact_law:
+    if method.scheme.exact_law or method.scheme.controlled:
         return float("inf")
     scale = 1.0 / np.max(np.abs(_spectrum(curvature)), initial=1e-300)
     if method.dynamics.order == 2:

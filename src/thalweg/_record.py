@@ -99,8 +99,9 @@ class Run:
     Attributes:
         method: the method that ran, None for a run read from disk.
         final: the last finite `Point`.
-        status: "finished", "stopped", "interrupted", "diverged" or "not finite"; "running" for a run read
-            from disk that is still going, or was killed.
+        status: "finished", "stopped", "interrupted", "diverged" or "not finite"; of a method that ends by itself
+            also "converged", "budget spent", "unbounded" or "stalled"; "running" for a run read from disk that is
+            still going, or was killed.
         message: what happened, in a line.
         metrics: arrays by name; row k belongs to the state before step k, the last row to `final`.
         trace: a `Trace`, None if no positions were kept.

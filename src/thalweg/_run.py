@@ -336,6 +336,11 @@ class _Loop:
 
     def _judge(self, before: State, after: State, host: dict[str, np.ndarray], taken: int) -> int:
         """How many of the chunk's steps count; sets the status where the run ends."""
+        end = self.method.scheme.outcome(after)
+        if end is not None:
+            # What has ended stays where it is, so that no later row could say otherwise.
+            host = {name: column[: end.steps - self.step] for name, column in host.items()}
+            taken = end.steps - self.step
         batch = None if self.feed is None else self.feed.seen_from(self.step + taken)
         finite, loss = jax.device_get(self._look(after, self.step + taken, batch))
         losses = None if loss is None else np.append(host["loss"], loss)
@@ -352,6 +357,9 @@ class _Loop:
             good = max(bad - 1, 0)
             self._diverged(self._losses_around(before, losses, good), self.step + bad)
             return good
+        if end is not None:
+            self.status, self.message = end.status, end.message
+            return taken
         if losses is not None:
             self.newest_loss = float(losses[-2])
         return taken

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxtyping import ArrayLike
 
-from ._errors import InputError, check_number, suggest
+from ._errors import InputError, check_count, check_number, suggest
 from ._hyperparameters import physical_constants
 from ._method import Method, Schedule, check_pair
 from ._probe import stable_limit
@@ -33,6 +33,7 @@ from .schemes import (
     Lookahead,
     MetropolisAdjustedLangevin,
     Midpoint,
+    PseudoTransient,
     Ralston,
     ReplicaExchange,
     Splitting,
@@ -344,6 +345,18 @@ _ROWS = (
 )
 
 
+def _auto(objective: Any, tolerance: float | int, max_gradients: float | int) -> Method:
+    check_number("tolerance", tolerance, at_least=0.0)
+    # The command line has no other numbers than floats.
+    most = int(max_gradients) if float(max_gradients).is_integer() else max_gradients
+    scheme = PseudoTransient(tolerance=tolerance, max_gradients=check_count("max_gradients", most))
+    return Method(GradientFlow(objective), scheme, 1.0)
+
+
+# No row of the table: it ends by itself, and of a step that f itself sets there is no order and no limit to tell.
+AUTO = Row("auto", _auto, {"tolerance": 1e-6, "max_gradients": 10_000}, "kelley1998", ("minimize",))
+
+
 def table() -> tuple[Row, ...]:
     """Every method: name, aliases, dynamics, scheme, order, gradients per step, stability, reference.
 
@@ -357,7 +370,7 @@ def table() -> tuple[Row, ...]:
 
 def find_row(name: str) -> Row:
     """The row of a name or alias; a near miss is suggested."""
-    names = {alias: row for row in _ROWS for alias in (row.name, *row.aliases)}
+    names = {alias: row for row in (*_ROWS, AUTO) for alias in (row.name, *row.aliases)}
     if name not in names:
         raise InputError(f"method {name!r} is unknown{suggest(name, names)}")
     return names[name]

@@ -204,3 +204,12 @@ def test_ctrl_c_while_a_step_is_tried_stops(thalweg, place, monkeypatch):
     monkeypatch.setattr("thalweg._run.run", interrupted)
     assert thalweg("run", "saddle", "--steps", 10, status=130).err == "interrupted\n"
     assert (len(tried), list(place.iterdir())) == (1, [])
+
+
+def test_auto_ends_by_itself_and_is_resumed(thalweg):
+    (row,) = thalweg("run", "rosenbrock", "--method", "auto", "--set", "tolerance=1e-8", "--json", "--out", "run").rows
+    assert (row["method"], row["status"]) == ("auto", "converged") and row["loss"] < 1e-15
+    (again,) = thalweg("resume", "run", "--json").rows
+    assert again["status"] == "converged" and again["gradients"] == row["gradients"]
+    outcome = thalweg("run", "rosenbrock", "--method", "auto", "--set", "tolerance=-1", status=2)
+    assert "tolerance must be at least 0" in outcome.err

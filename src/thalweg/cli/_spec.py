@@ -168,7 +168,7 @@ def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> 
     row = find_row(name)
     knob = next(iter(row.defaults))
     settings = row.defaults | dict(given)
-    if knob in given:
+    if knob in given or knob not in ("learning_rate", "step_size"):
         return settings
     trial = row.build(None, **settings)
     check_at_start(objective, x0)

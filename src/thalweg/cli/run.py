@@ -57,7 +57,8 @@ def run(
     objective
         A problem of ours (digits, breast-cancer, rosenbrock, ...) or module:function.
     method
-        A row of `thalweg table`, also NAME:learning_rate=0.1,momentum=0.9 [momentum].
+        A row of `thalweg table`, also NAME:learning_rate=0.1,momentum=0.9 [momentum]; auto needs no tuning and ends
+        where the gradient is within --set tolerance=1e-6.
     learning_rate
         For methods that have one [half the stability limit at the start's curvature, less where that diverges].
     momentum
@@ -71,7 +72,7 @@ def run(
     set
         Any other hyperparameter, NAME=VALUE; repeat it.
     steps
-        How many [1000].
+        How many [1000; for auto as many as it may take].
     start
         module:x0 or numbers such as 1.0,2.0; ours have their own.
     seed
@@ -112,7 +113,9 @@ def run(
     settings |= parse_pairs("set", options.get("set"))
     settings |= {knob: parse_number(knob, options[knob]) for knob in _KNOBS if knob in options}
     row.build(None, **settings)
-    count = check_count("steps", options.get("steps", 1000))
+    # What ends by itself has its gradients to spend.
+    most = int((row.defaults | settings).get("max_gradients", 1000))
+    count = check_count("steps", options.get("steps", most))
     seed = check_count("seed", options.get("seed", 0), at_least=0)
     metrics = options.get("record", "loss")
     keep = tw.Record((metrics,) if isinstance(metrics, str) else tuple(metrics), options.get("positions", 0))
@@ -147,4 +150,4 @@ def finish(result: Any, json: bool) -> int:
     else:
         for name, value in row.items():
             print(f"{name:15} {value}")
-    return 0 if result.status in ("finished", "stopped") else 1
+    return 0 if result.status in ("finished", "stopped", "converged") else 1

@@ -3,12 +3,14 @@
 from ._base import AbstractScheme as AbstractScheme
 from ._base import Clock as Clock
 from ._base import Draws as Draws
+from ._base import Outcome as Outcome
 from ._base import State as State
 from .euler_maruyama import EulerMaruyama as EulerMaruyama
 from .leapfrog import Leapfrog as Leapfrog
 from .leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews
 from .lookahead import Lookahead as Lookahead
 from .metropolis import MetropolisAdjustedLangevin as MetropolisAdjustedLangevin
+from .pseudo_transient import PseudoTransient as PseudoTransient
 from .replica_exchange import ReplicaExchange as ReplicaExchange
 from .runge_kutta import RK4 as RK4
 from .runge_kutta import ButcherTableau as ButcherTableau

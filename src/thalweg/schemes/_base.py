@@ -91,6 +91,15 @@ class State(eqx.Module):
         return None if self.clock is None else self.clock.time
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a motion that ends by itself ended: after so many steps; `status` and `message` as a run has them."""
+
+    status: str
+    message: str
+    steps: int
+
+
 class AbstractScheme(eqx.Module):
     """Cuts time into steps. A step is a deterministic function of its arguments."""
 
@@ -141,6 +150,19 @@ class AbstractScheme(eqx.Module):
         """Gradients since the start, by a scheme whose steps differ in how many they take; None where all are alike."""
         del state
 
+    def known(self, state: State) -> tuple[Float[Array, ""], Vector] | None:
+        """$f$ and its gradient at the look-ahead point, where the scheme keeps them; None where it does not."""
+        del state
+
+    def outcome(self, state: State) -> Outcome | None:
+        """How the motion ended; None while it goes on, and for schemes that go on for ever."""
+        del state
+
+    @property
+    def controlled(self) -> bool:
+        """Whether f itself sets the length of a step, so that no linear map makes it and there is no limit to it."""
+        return False
+
     def energy(self, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
         """$f$ at the position, without an evaluation where the scheme keeps it."""
         return dynamics.energy(state.position)
@@ -178,6 +200,15 @@ class AbstractScheme(eqx.Module):
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         """The step as the numbers a user tunes: the step size and the law's own constants."""
         return {"step_size": step_size} | constants(dynamics)
+
+
+def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str) -> None:
+    """Refuse an objective that draws mini-batches."""
+    if dynamics.objective is not None and dynamics.objective.stochastic:
+        raise InputError(
+            f"{type(scheme).__name__} needs the exact energy, but the objective draws mini-batches; "
+            f"leave out its batch_size, or use {instead}"
+        )
 
 
 def advice(dynamics: AbstractDynamics) -> str:
@@ -245,8 +276,10 @@ __all__ = [
     "AbstractSecondOrder",
     "Clock",
     "Draws",
+    "Outcome",
     "State",
     "advice",
+    "check_exact",
     "constants",
     "derivative",
     "half_step_velocity",

@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from .._errors import InputError, check_number
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, OverdampedLangevin
-from ._base import AbstractScheme, Clock, Draws, State
+from ._base import AbstractScheme, Clock, Draws, State, check_exact
 from .euler_maruyama import langevin_hyperparameters
 
 
@@ -84,7 +84,7 @@ class MetropolisAdjustedLangevin(AbstractScheme):
                 f"{type(self).__name__} keeps the law of one temperature; give a number, or use tw.EulerMaruyama()"
             )
         check_number("temperature", dynamics.temperature, above=0.0)
-        _check_exact(self, dynamics)
+        check_exact(self, dynamics, "tw.sgld")
 
     def init(
         self,
@@ -96,7 +96,7 @@ class MetropolisAdjustedLangevin(AbstractScheme):
     ) -> State:
         del step_size, velocity
         # The objective may have been changed since the method was made.
-        _check_exact(self, dynamics)
+        check_exact(self, dynamics, "tw.sgld")
         here, none = _point(dynamics, position), jnp.zeros((), int)
         return State(position, clock=clock, memory=Visit(here.energy, here.force, none, none))
 
@@ -141,14 +141,6 @@ class MetropolisAdjustedLangevin(AbstractScheme):
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
-
-
-def _check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics) -> None:
-    if dynamics.objective is not None and dynamics.objective.stochastic:
-        raise InputError(
-            f"{type(scheme).__name__} needs the exact energy, but the objective draws mini-batches; "
-            "leave out its batch_size, or use tw.sgld"
-        )
 
 
 def _point(dynamics: AbstractDynamics, position: Vector) -> Point:

@@ -1,0 +1,61 @@
+"""A minimum without a parameter to tune."""
+
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import PyTree
+
+from ._errors import InputError, check_count
+from ._objective import as_objective
+from ._record import Record, Run
+from ._run import run
+from ._table import AUTO
+
+
+def minimize(
+    objective: Any,
+    x0: PyTree,
+    tolerance: float | int = 1e-6,
+    max_gradients: int = 10_000,
+    record: Record | int | str | tuple[str, ...] | None = Record(),  # noqa: B008
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: bool | None = None,
+) -> Run:
+    r"""Go down to a point where $\|\nabla f\| \le$ `tolerance`, from any start, with nothing to set.
+
+    Gradient flow by `tw.PseudoTransient`: linearly implicit steps, the curvature from a memory of the gradients met,
+    the time step set by how f falls. One gradient a step. Where the gradient is within the tolerance a few products
+    of the Hessian look for negative curvature, so that a saddle or a maximum is left; they cost at most 60 gradients
+    at the start, and 6 or a tenth of what was spent later.
+
+    Arguments:
+        objective: $f$, a `tw.Objective` or a function, smooth, of gradients that JAX finds; none that draws
+            mini-batches.
+        x0: the start, a pytree of float arrays; its dtype is kept.
+        tolerance: of the Euclidean norm of the gradient, in units of f over x.
+        max_gradients: gradient evaluations at most; a product of the Hessian counts as two.
+        record, out, resume, progress: as in `tw.run`.
+
+    Returns:
+        a `Run`. Its `status` is one of: "converged"; "budget spent"; "unbounded", where f falls and falls;
+        "stalled", with the reason in `message`; "not finite", where the gradient is not at the start; "interrupted".
+        `.gradients` are those spent, products of the Hessian as two.
+
+    Raises:
+        InputError: an argument is out of its range, f is not finite at the start, or it draws mini-batches.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> result = tw.minimize(lambda x: jnp.sum((x**2 - 1.0)**2), jnp.array([0.0, 3.0]))  # the first is on a saddle
+    >>> result.status, abs(result.final.position).round(6).tolist()
+    ('converged', [1.0, 1.0])
+
+    Reference: as for `tw.PseudoTransient`.
+    """
+    found = as_objective(objective)
+    if found is None:
+        raise InputError("minimize needs an objective, a function of x0 that returns a number")
+    check_count("max_gradients", max_gradients)
+    method = AUTO.build(found, tolerance=tolerance, max_gradients=max_gradients)
+    # A step takes a gradient at least, so that the budget ends the run.
+    return run(method, x0, max_gradients, record=record, out=out, resume=resume, progress=progress)
