@@ -10,7 +10,6 @@ and those that want to see something wrong told apart, which is the power of a t
 
 import re
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -62,7 +61,7 @@ def scores(samples, expected):
 
 
 def variance_score(found, expected, error):
-    """The same for a variance whose error is known otherwise; the cube root of one is all but normal (Wilson, Hilferty)."""
+    """The same for a variance whose error is known otherwise; by Wilson and Hilferty its cube root is all but normal."""
     return 3 * (np.cbrt(found / expected) - 1) / (error / found)
 
 
