@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.chance import Chance
+
 # A job in the background of a shell inherits SIGINT ignored; the tests of Ctrl-C and their children need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -39,6 +41,29 @@ def pytest_addoption(parser):
 
 def pytest_report_header(config):
     return f"thalweg: float64, jaxtyping with beartype, --seed {config.getoption('--seed')}"
+
+
+TESTS_OF_CHANCE = pytest.StashKey()
+
+
+# Before any are deselected: the slow ones count.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    config.stash[TESTS_OF_CHANCE] = [item for item in items if "chance" in getattr(item, "fixturenames", ())]
+
+
+@pytest.fixture
+def tests_of_chance(request) -> list:
+    """Every collected test that could fail by chance; see tests/chance.py."""
+    return request.config.stash[TESTS_OF_CHANCE]
+
+
+@pytest.fixture
+def chance():
+    """The share of the false alarms that one test may have; see tests/chance.py."""
+    share = Chance()
+    yield share
+    assert share.spent > 0, "a share is taken and not used"
 
 
 @pytest.fixture

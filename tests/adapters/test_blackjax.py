@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from tests.chance import scores
 from tests.rows import few
 from thalweg.adapters.blackjax import potential, sampling_algorithm
 
@@ -47,7 +48,7 @@ def test_whether_a_step_was_accepted(key):
     assert (moved == accepted).all() and 20 < accepted.sum() < 200
 
 
-def test_the_law_is_that_of_the_density(key):
+def test_the_law_is_that_of_the_density(key, chance):
     algorithm = sampling_algorithm(tw.mala(potential(logdensity), 0.3))
 
     def chain(k):
@@ -56,9 +57,8 @@ def test_the_law_is_that_of_the_density(key):
         return state.position
 
     drawn = jax.vmap(chain)(jax.random.split(key, 5000))
-    error = np.sqrt(2.0 / 5000) * VARIANCES
-    assert (np.abs(np.var(drawn["a"], axis=0) - VARIANCES) < 5 * error).all()
-    assert abs(np.mean(drawn["b"]) - 1.0) < 5 / np.sqrt(5000)
+    assert np.abs(scores(drawn["a"] ** 2, VARIANCES)).max() < chance.z(2, checks=2)
+    assert abs(scores(drawn["b"], 1.0)) < chance.z(checks=2)
 
 
 @pytest.mark.parametrize(

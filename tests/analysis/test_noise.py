@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from tests.chance import scores
+from tests.table.test_noise import assert_covariance
 from thalweg.analysis import gradient_noise
 
 RNG = np.random.default_rng(0)
@@ -39,7 +41,7 @@ def test_over_all_samples_it_is_exact():
 
 
 @pytest.mark.parametrize(("replace", "batch"), [(True, 5), (False, 5), (False, 39)])
-def test_mini_batches_that_are_drawn_have_that_covariance(replace, batch, key):
+def test_mini_batches_that_are_drawn_have_that_covariance(replace, batch, key, chance):
     f, draws = objective(batch_size=batch, replace=replace), 40_000
 
     def gradient(key):
@@ -47,11 +49,8 @@ def test_mini_batches_that_are_drawn_have_that_covariance(replace, batch, key):
         return jnp.concatenate([jnp.ravel(drawn["b"]), drawn["w"]])
 
     many = np.asarray(jax.jit(jax.vmap(gradient))(jax.random.split(key, draws)))
-    expected = gradient_noise(f, X).of_a_step
-    variance = np.diag(expected)
-    error = np.sqrt((np.outer(variance, variance) + expected**2) / draws)
-    # Gradients of batches are not normal, so that the error of a covariance is only about this.
-    assert (np.abs(np.cov(many.T) - expected) < 7 * error).all()
+    exact = gradient_noise(f, X)
+    assert_covariance(many - exact.mean, exact.of_a_step, chance)
 
 
 def test_the_full_gradient_has_no_noise():
@@ -59,12 +58,13 @@ def test_the_full_gradient_has_no_noise():
     assert not gradient_noise(objective(batch_size=40, replace=False), X).of_a_step.any()
 
 
-def test_an_estimate_is_unbiased_and_knows_its_error():
+def test_an_estimate_is_unbiased_and_knows_its_error(chance):
     exact = gradient_noise(objective(batch_size=5), X)
     found = [gradient_noise(objective(batch_size=5), X, samples=15, key=seed) for seed in range(200)]
     covariances = np.array([one.covariance for one in found])
     spread = covariances.std(axis=0, ddof=1)
-    assert (np.abs(covariances.mean(0) - exact.covariance) < 5 * spread / np.sqrt(200)).all()
+    i, j = np.triu_indices(4)
+    assert np.abs(scores(covariances[:, i, j], exact.covariance[i, j])).max() < chance.z(len(i), checks=2)
     told = np.sqrt(np.mean([one.covariance_error**2 for one in found], axis=0))
     np.testing.assert_allclose(told, spread, rtol=0.3)
     traces = np.array([one.trace for one in found])
@@ -80,7 +80,7 @@ def test_many_parameters_keep_the_trace():
         _ = found.of_a_step
 
 
-def test_it_leads_to_the_law_of_sgd(key):
+def test_it_leads_to_the_law_of_sgd(key, chance):
     """Least squares whose noise is the same everywhere: a shift of each sample."""
     samples = RNG.normal(size=(30, 2)) * [1.0, 2.0]
     f = tw.FiniteSum(lambda x, s: 0.5 * jnp.sum(jnp.array([1.0, 3.0]) * (x - s) ** 2), samples, batch_size=3,
@@ -97,9 +97,7 @@ def test_it_leads_to_the_law_of_sgd(key):
 
         return jax.lax.fori_loop(0, 50, step, method.init(jnp.asarray(samples.mean(0)))).position
 
-    found = np.cov(np.asarray(end(jax.random.split(key, 2500))).T)
-    error = np.sqrt((np.outer(np.diag(law), np.diag(law)) + law**2) / 2500)
-    assert (np.abs(found - law) < 5 * error).all()
+    assert_covariance(np.asarray(end(jax.random.split(key, 2500))) - samples.mean(0), law, chance)
 
 
 def test_wrong_input_is_one_line(monkeypatch):

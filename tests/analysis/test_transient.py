@@ -49,7 +49,7 @@ def test_in_the_end_it_is_the_stationary_law(row):
         np.testing.assert_allclose(found, [exact, exact], rtol=1e-10)
 
 
-def test_a_run_spreads_as_predicted(key):
+def test_a_run_spreads_as_predicted(key, chance):
     """BAOAB keeps a force, and leapfrog starts half a step back: both know the start."""
     many, spread = 20_000, np.array([[1.0, -0.6], [-0.6, 0.8]])
 
@@ -66,7 +66,7 @@ def test_a_run_spreads_as_predicted(key):
             state = method.step(state, draws)
         for of in ("position", "velocity"):
             predicted = transient_covariance(method, HESSIAN, 5, start=spread, of=of)
-            assert_covariance(np.asarray(getattr(state, of)), predicted)
+            assert_covariance(np.asarray(getattr(state, of)), predicted, chance, checks=4)
 
 
 def test_a_direction_without_curvature_is_a_walk():

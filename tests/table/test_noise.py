@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from scipy import stats
 
 import thalweg as tw
+from tests.chance import scores
 from tests.rows import few
 from tests.table.test_steps import Compilations
 from thalweg.analysis import (
@@ -53,17 +55,15 @@ def settled(method, key, steps):
     return jax.lax.fori_loop(0, steps, step, jax.vmap(method.init)(jnp.zeros((CHAINS, 2))))
 
 
-def assert_covariance(samples, expected, deviations=5.0):
-    """Independent, centred samples have this covariance, to so many standard errors of each entry."""
-    n = len(samples)
-    found = samples.T @ samples / n
-    variance = np.diag(expected)
-    error = np.sqrt((np.outer(variance, variance) + expected**2) / n)
-    assert (np.abs(found - expected) < deviations * error).all(), (found, expected, error)
+def assert_covariance(samples, expected, chance, checks=1):
+    """Independent, centred samples have this covariance, in one of so many checks of a test; of each pair an entry."""
+    i, j = np.triu_indices(samples.shape[1])
+    z = scores(samples[:, i] * samples[:, j], expected[i, j])
+    assert np.abs(z).max() < chance.z(len(z), checks), (z, expected)
 
 
 @pytest.mark.parametrize("row", LINEAR)
-def test_running_settles_to_the_law_that_is_predicted(row, key):
+def test_running_settles_to_the_law_that_is_predicted(row, key, chance):
     """At a step so large that the continuous law is far away."""
     name = next(iter(row.defaults))
     limit = largest_stable_step(row.method, HESSIAN)
@@ -73,14 +73,15 @@ def test_running_settles_to_the_law_that_is_predicted(row, key):
     state = settled(method, key, 200)
     parts = ["position"] + (["velocity"] if method.dynamics.order == 2 else [])
     for part in parts:
-        assert_covariance(np.asarray(getattr(state, part)), stationary_covariance(method, HESSIAN, of=part))
+        expected = stationary_covariance(method, HESSIAN, of=part)
+        assert_covariance(np.asarray(getattr(state, part)), expected, chance, len(parts))
 
 
-def test_a_wrong_law_is_told_apart(key):
+def test_a_wrong_law_is_told_apart(key, chance):
     method = tw.sgld(bowl, 0.5, 0.6)
     samples = np.asarray(settled(method, key, 200).position)
     with pytest.raises(AssertionError):
-        assert_covariance(samples, 0.6 * np.linalg.inv(HESSIAN))
+        assert_covariance(samples, 0.6 * np.linalg.inv(HESSIAN), chance)
 
 
 @pytest.mark.parametrize("row", LINEAR)
@@ -126,15 +127,19 @@ def test_a_run_resumed_is_one_never_stopped(row, tmp_path):
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_each_normal_is_drawn_for_one_use(row, key):
+def test_each_normal_is_drawn_for_one_use(row, key, chance):
     """No two of a step's normals, of its leaves, of its steps or of its mini-batch are the same numbers."""
     position = {"a": jnp.zeros(500), "b": jnp.zeros(500)}
     drawn = [leaf for k in range(3) for leaf in jax.tree.leaves(
         row.method.draw(jax.random.fold_in(key, k), position).noise)]  # fmt: skip
     assert len(drawn) == 3 * 2 * row.method.normals
-    table = np.corrcoef(np.array(drawn)) - np.eye(len(drawn))
-    assert np.abs(table).max() < 0.25
-    assert abs(np.mean(drawn)) < 0.1 and abs(np.std(drawn) - 1.0) < 0.1
+    drawn = np.array(drawn)
+    pairs = np.corrcoef(drawn)[np.triu_indices(len(drawn), 1)]
+    # Fisher's transformation makes a correlation of normals normal.
+    assert np.abs(np.arctanh(pairs)).max() < chance.z(len(pairs), checks=3) / np.sqrt(drawn.shape[1] - 3)
+    assert abs(np.mean(drawn)) < chance.z(checks=3) / np.sqrt(drawn.size)
+    square = stats.chi2(drawn.size)
+    assert 2 * min(square.cdf(np.sum(drawn**2)), square.sf(np.sum(drawn**2))) > chance.level(checks=3)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=lambda dtype: dtype.__name__)
@@ -205,7 +210,7 @@ def test_a_gradient_that_is_known_is_not_taken_again(word, gradients):
     assert method.gradients_per_step == gradients
 
 
-def test_annealing_follows_the_variance_of_every_step(key):
+def test_annealing_follows_the_variance_of_every_step(key, chance):
     """The variance of Euler-Maruyama on a bowl of curvature 1: v' = (1 - h)^2 v + 2 T(t) h."""
     h, steps = 0.3, 12
 
@@ -217,12 +222,12 @@ def test_annealing_follows_the_variance_of_every_step(key):
     variance = 0.0
     for k in range(steps):
         variance = (1 - h) ** 2 * variance + 2 * temperature(k * h) * h
-    assert_covariance(samples, variance * np.eye(2))
+    assert_covariance(samples, variance * np.eye(2), chance)
 
 
 @pytest.mark.parametrize("alpha", [pytest.param(0.1, marks=pytest.mark.slow), 0.9])
 @pytest.mark.parametrize("kind", ["descent", "momentum", "nesterov"])
-def test_mini_batches_settle_to_the_law_that_is_predicted(kind, alpha, key):
+def test_mini_batches_settle_to_the_law_that_is_predicted(kind, alpha, key, chance):
     """The gradient noise of a mean is that of the samples over the batch, whatever the parameters are."""
     samples, batch, beta = np.random.default_rng(1).normal(size=(50, 2)), 5, 0.6
     f = tw.FiniteSum(lambda x, s: 0.5 * (x - s) @ HESSIAN @ (x - s), samples, batch_size=batch)
@@ -242,7 +247,7 @@ def test_mini_batches_settle_to_the_law_that_is_predicted(kind, alpha, key):
 
         return jax.lax.fori_loop(0, 300, step, method.init(jnp.asarray(samples.mean(0)))).position
 
-    assert_covariance(np.asarray(end(many)) - samples.mean(0), stationary_covariance(method, HESSIAN, noise))
+    assert_covariance(np.asarray(end(many)) - samples.mean(0), stationary_covariance(method, HESSIAN, noise), chance)
 
 
 def test_closed_forms():
