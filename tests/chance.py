@@ -61,7 +61,7 @@ def scores(samples, expected):
 
 
 def variance_score(found, expected, error):
-    """The same for a variance whose error is known otherwise; by Wilson and Hilferty its cube root is all but normal."""
+    """The same for a variance of known error; its cube root is all but normal (Wilson and Hilferty)."""
     return 3 * (np.cbrt(found / expected) - 1) / (error / found)
 
 
