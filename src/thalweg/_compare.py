@@ -161,7 +161,7 @@ def compare(
     drawing = any(method.stochastic for method in named.values())
     keys = range(seeds) if drawing else range(1)
     positions = record if isinstance(record, int) else 0 if record is None else record.positions
-    keep = Record(("loss", "gradient_norm"), positions)
+    keep = Record(("loss", "gradient_norm", "gradients"), positions)
     runs: dict[str, list[Run]] = {}
     for name, method in named.items():
         steps = max(1, (max_steps - method.gradients_at_start) // method.gradients_per_step)
@@ -170,6 +170,7 @@ def compare(
             run(
                 method, x0, steps, key=key if drawing else None, record=keep,
                 out=folder if key == 0 else None, progress=progress, source=(sources or {}).get(name),
+                stop=(lambda host: host["gradients"] >= max_steps) if method.uneven else None,
             )
             for key in keys
         ]  # fmt: skip
@@ -178,7 +179,8 @@ def compare(
     limits = limits and stationary
     criterion = "gap" if objective.minimum is not None else "gradient norm"
     entries = tuple(
-        _entry(name, named[name], found, tolerance, best, direction, curvature, limits) for name, found in runs.items()
+        _entry(name, named[name], found, tolerance, best, direction, curvature, limits, max_steps)
+        for name, found in runs.items()
     )
     first = {name: found[0] for name, found in runs.items()}
     return Comparison(entries, first, named, tolerance, criterion, max_steps, curvature, best, direction)
@@ -223,9 +225,9 @@ def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
 
 def _entry(
     name: str, method: Method, runs: list[Run], tolerance: float, minimiser: PyTree, direction: PyTree,
-    curvature: float, limits: bool,
+    curvature: float, limits: bool, budget: int,
 ) -> Entry:  # fmt: skip
-    steps, reached = zip(*(_steps_to(run, method, tolerance) for run in runs), strict=True)
+    steps, gradients, reached = zip(*(_steps_to(run, method, tolerance, budget) for run in runs), strict=True)
     median = int(np.median(steps))
     knob = predicted = measured = None
     if not callable(method.step_size) and curvature > 0:
@@ -236,7 +238,7 @@ def _entry(
         method=name,
         hyperparameters=method.hyperparameters,
         reached=all(reached),
-        gradients=method.gradients_at_start + median * method.gradients_per_step,
+        gradients=int(np.median(gradients)) if method.uneven else method.gradients_after(runs[0].state, median),
         steps=median,
         seconds=float(np.median([r.seconds for r in runs])) * median / total,
         loss=float(np.median([r.metrics["loss"][-1] for r in runs])),
@@ -247,13 +249,20 @@ def _entry(
     )
 
 
-def _steps_to(run: Run, method: Method, tolerance: float) -> tuple[int, bool]:
-    """Steps until the tolerance is met for the first time."""
+def _steps_to(run: Run, method: Method, tolerance: float, budget: int) -> tuple[int, int, bool]:
+    """Steps and gradients until the tolerance is met for the first time.
+
+    Where steps differ, a run ends with the step that goes over the budget, which counts no more.
+    """
     assert method.objective is not None
     minimum = method.objective.minimum
     values = run.metrics["gradient_norm"] if minimum is None else run.metrics["loss"] - minimum
+    gradients = run.metrics["gradients"]
     met = values <= tolerance * values[0]
-    return (int(np.argmax(met)), True) if met.any() else (run.steps, False)
+    if method.uneven:
+        met &= gradients <= budget
+    at = int(np.argmax(met)) if met.any() else run.steps
+    return at, int(gradients[at]), bool(met.any())
 
 
 def _regime(run: Run, method: Method) -> str:

@@ -328,6 +328,8 @@ class _Loop:
     def _to_columns(self, kept: dict[str, Array], taken: int) -> dict[str, np.ndarray]:
         columns = {name: np.asarray(kept[name])[:taken] for name in self.names}
         steps = np.arange(self.step, self.step + taken)
+        if "gradients" in columns and not self.user_method.uneven:
+            columns["gradients"] = np.asarray([self.user_method.gradients_after(self.state, n) for n in steps], float)
         if self.method.autonomous:
             times = float(self.method.dynamics.start_time) + float(self.method.step_size) * steps  # pyright: ignore
         else:
@@ -455,6 +457,8 @@ class _Loop:
                 self.newest_loss = float(value)  # pyright: ignore[reportArgumentType]
             elif name == "gradient_norm":
                 row[name] = np.array([float(jnp.sqrt(inner(gradient, gradient)))])
+            elif name == "gradients":
+                row[name] = np.array([float(self.gradients)])
             else:
                 row[name] = np.array([float(metric(name, self.method, objective, self.state, None))])
         rows = {}

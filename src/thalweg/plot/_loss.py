@@ -172,9 +172,11 @@ def _abscissa(run: Run, method: Any, against: str) -> "NDArray[np.float64]":
         return steps
     if against == "time":
         return np.asarray(run.metrics["time"], dtype=float)
-    if method is not None:
+    if "gradients" in run.metrics:
+        return np.asarray(run.metrics["gradients"], dtype=float)
+    if method is not None and not method.uneven:
         return method.gradients_at_start + steps * method.gradients_per_step
-    # A run read from disk knows only the total: so many a step, the rest at the start.
+    # Otherwise only the total is known: so many a step, the rest at the start.
     each, start = divmod(run.gradients, max(run.steps, 1))
     return start + steps * each
 
