@@ -161,10 +161,11 @@ def compare(
     drawing = any(method.stochastic for method in named.values())
     keys = range(seeds) if drawing else range(1)
     positions = record if isinstance(record, int) else 0 if record is None else record.positions
-    keep = Record(("loss", "gradient_norm", "gradients"), positions)
+    kept = ("loss", "gradient_norm")
     runs: dict[str, list[Run]] = {}
     for name, method in named.items():
         steps = max(1, (max_steps - method.gradients_at_start) // method.gradients_per_step)
+        keep = Record((*kept, "gradients") if method.uneven else kept, positions)
         folder = None if out is None else Path(out) / name
         runs[name] = [
             run(
@@ -238,7 +239,7 @@ def _entry(
         method=name,
         hyperparameters=method.hyperparameters,
         reached=all(reached),
-        gradients=int(np.median(gradients)) if method.uneven else method.gradients_after(runs[0].state, median),
+        gradients=int(np.median(gradients)),
         steps=median,
         seconds=float(np.median([r.seconds for r in runs])) * median / total,
         loss=float(np.median([r.metrics["loss"][-1] for r in runs])),
@@ -257,12 +258,12 @@ def _steps_to(run: Run, method: Method, tolerance: float, budget: int) -> tuple[
     assert method.objective is not None
     minimum = method.objective.minimum
     values = run.metrics["gradient_norm"] if minimum is None else run.metrics["loss"] - minimum
-    gradients = run.metrics["gradients"]
     met = values <= tolerance * values[0]
     if method.uneven:
-        met &= gradients <= budget
+        met &= run.metrics["gradients"] <= budget
     at = int(np.argmax(met)) if met.any() else run.steps
-    return at, int(gradients[at]), bool(met.any())
+    each, start = method.gradients_per_step, method.gradients_at_start
+    return at, int(run.metrics["gradients"][at]) if method.uneven else start + at * each, bool(met.any())
 
 
 def _regime(run: Run, method: Method) -> str:

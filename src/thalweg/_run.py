@@ -329,7 +329,8 @@ class _Loop:
         columns = {name: np.asarray(kept[name])[:taken] for name in self.names}
         steps = np.arange(self.step, self.step + taken)
         if "gradients" in columns and not self.user_method.uneven:
-            columns["gradients"] = np.asarray([self.user_method.gradients_after(self.state, n) for n in steps], float)
+            method = self.user_method
+            columns["gradients"] = (method.gradients_at_start + steps * method.gradients_per_step).astype(float)
         if self.method.autonomous:
             times = float(self.method.dynamics.start_time) + float(self.method.step_size) * steps  # pyright: ignore
         else:
