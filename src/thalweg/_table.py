@@ -97,7 +97,7 @@ def stabilised_descent(
     >>> f = tw.Objective(lambda x: 0.5 * jnp.sum(curvatures * x**2), smoothness=100.0, strong_convexity=1.0)
     >>> method = tw.stabilised_descent(f, stages=20)
     >>> round(float(method.step_size), 4), round(float(abs(tw.run(method, jnp.ones(3), 1).final.position[0])), 4)
-    (1.9985, 0.0366)
+    (1.9987, 0.0361)
 
     Reference: Verwer (1996).
     """
@@ -105,7 +105,7 @@ def stabilised_descent(
         learning_rate = _best_learning_rate(as_objective(objective), stages, damping)
     elif not callable(learning_rate):
         check_number("learning_rate", learning_rate, above=0.0)
-    return Method(GradientFlow(objective), RungeKuttaChebyshev(1, stages, damping), learning_rate)
+    return Method(GradientFlow(objective), RungeKuttaChebyshev(1, stages, damping=damping), learning_rate)
 
 
 def _best_learning_rate(objective: Any, stages: int | None, damping: float | None) -> float:

@@ -1,5 +1,7 @@
 """Stabilised methods: coefficients, intervals, times, order, counted gradients, and what they buy in descent."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -53,7 +55,7 @@ def derivatives(legendre, s, w0):
     return rows[1]
 
 
-def flow(scheme, h=1.0, f=None, rate=1.0):
+def flow(scheme, h: Any = 1.0, f=None, rate: Any = 1.0):
     return tw.Method(tw.GradientFlow(f, rate), scheme, h)
 
 

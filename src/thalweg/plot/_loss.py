@@ -131,7 +131,8 @@ def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None =
         gap = np.where(np.isfinite(gap) & (gap > 0), gap, np.nan)
         look = looks[name]
         handles += ax.plot(*_thinned(x, gap), color=look.color, linestyle=look.linestyle, linewidth=1.6)
-        steps, reached = _steps_to(run, comparison.methods[name], comparison.tolerance)
+        method, told = comparison.methods[name], (comparison.tolerance, comparison.budget)
+        steps, _, reached = _steps_to(run, method, *told)
         labels.append(plain(name) + _remark(run, reached))
         if reached:
             y = gap[steps] if np.isfinite(gap[steps]) else np.nan
