@@ -49,6 +49,10 @@ def metric(name: str, method: Method, objective: AbstractObjective, state: State
         return jnp.sqrt(inner(gradient, gradient))
     if name == "speed":
         return jnp.sqrt(inner(state.velocity, state.velocity))
+    if name == "gradients":
+        # Where all steps are alike the host counts them.
+        spent = method.scheme.spent(state)
+        return jnp.zeros(()) if spent is None else spent.astype(float)
     return method.step_size_at(state.clock)
 
 

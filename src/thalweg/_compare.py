@@ -161,16 +161,17 @@ def compare(
     drawing = any(method.stochastic for method in named.values())
     keys = range(seeds) if drawing else range(1)
     positions = record if isinstance(record, int) else 0 if record is None else record.positions
-    keep = Record(("loss", "gradient_norm"), positions)
+    kept = ("loss", "gradient_norm")
     runs: dict[str, list[Run]] = {}
     for name, method in named.items():
-        each = 1 if method.scheme.controlled else method.gradients_per_step
-        steps = max(1, (max_steps - method.gradients_at_start) // each)
+        steps = max(1, (max_steps - method.gradients_at_start) // max(1, method.gradients_per_step))
+        keep = Record((*kept, "gradients") if method.uneven else kept, positions)
         folder = None if out is None else Path(out) / name
         runs[name] = [
             run(
                 method, x0, steps, key=key if drawing else None, record=keep,
                 out=folder if key == 0 else None, progress=progress, source=(sources or {}).get(name),
+                stop=(lambda host: host["gradients"] >= max_steps) if method.uneven else None,
             )
             for key in keys
         ]  # fmt: skip
@@ -179,7 +180,8 @@ def compare(
     limits = limits and stationary
     criterion = "gap" if objective.minimum is not None else "gradient norm"
     entries = tuple(
-        _entry(name, named[name], found, tolerance, best, direction, curvature, limits) for name, found in runs.items()
+        _entry(name, named[name], found, tolerance, best, direction, curvature, limits, max_steps)
+        for name, found in runs.items()
     )
     first = {name: found[0] for name, found in runs.items()}
     return Comparison(entries, first, named, tolerance, criterion, max_steps, curvature, best, direction)
@@ -224,9 +226,9 @@ def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
 
 def _entry(
     name: str, method: Method, runs: list[Run], tolerance: float, minimiser: PyTree, direction: PyTree,
-    curvature: float, limits: bool,
+    curvature: float, limits: bool, budget: int,
 ) -> Entry:  # fmt: skip
-    steps, reached = zip(*(_steps_to(run, method, tolerance) for run in runs), strict=True)
+    steps, gradients, reached = zip(*(_steps_to(run, method, tolerance, budget) for run in runs), strict=True)
     median = int(np.median(steps))
     knob = predicted = measured = None
     if not callable(method.step_size) and curvature > 0 and not method.scheme.controlled:
@@ -237,7 +239,7 @@ def _entry(
         method=name,
         hyperparameters=method.hyperparameters,
         reached=all(reached),
-        gradients=_gradients(runs[0], method, median),
+        gradients=int(np.median(gradients)),
         steps=median,
         seconds=float(np.median([r.seconds for r in runs])) * median / total,
         loss=float(np.median([r.metrics["loss"][-1] for r in runs])),
@@ -248,20 +250,20 @@ def _entry(
     )
 
 
-def _gradients(run: Run, method: Method, steps: int) -> int:
-    """Gradients of so many steps; where they differ in how many they take, in proportion."""
-    if not method.scheme.controlled:
-        return method.gradients_at_start + steps * method.gradients_per_step
-    return round(run.gradients * steps / max(run.steps, 1))
+def _steps_to(run: Run, method: Method, tolerance: float, budget: int) -> tuple[int, int, bool]:
+    """Steps and gradients until the tolerance is met for the first time.
 
-
-def _steps_to(run: Run, method: Method, tolerance: float) -> tuple[int, bool]:
-    """Steps until the tolerance is met for the first time."""
+    Where steps differ, a run ends with the step that goes over the budget, which counts no more.
+    """
     assert method.objective is not None
     minimum = method.objective.minimum
     values = run.metrics["gradient_norm"] if minimum is None else run.metrics["loss"] - minimum
     met = values <= tolerance * values[0]
-    return (int(np.argmax(met)), True) if met.any() else (run.steps, False)
+    if method.uneven:
+        met &= run.metrics["gradients"] <= budget
+    at = int(np.argmax(met)) if met.any() else run.steps
+    each, start = method.gradients_per_step, method.gradients_at_start
+    return at, int(run.metrics["gradients"][at]) if method.uneven else start + at * each, bool(met.any())
 
 
 def _regime(run: Run, method: Method) -> str:

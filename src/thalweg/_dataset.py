@@ -22,6 +22,7 @@ _METRICS = {
     "update_norm": ("Euclidean norm of the update", "x"),
     "speed": ("Euclidean norm of the velocity", "x t-1"),
     "step_size": ("step size", "t"),
+    "gradients": ("gradients taken so far", "1"),
     "curvature": ("largest curvature", "f x-2"),
     "stability_margin": ("largest stable learning rate over the one in use; above 1 is stable", "1"),
     "learning_rate": ("learning rate in use", "x2 f-1"),

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
+from ._counting import Marking, counted
 from ._errors import InputError, check_number, suggest
 from ._hyperparameters import physical_constants
-from ._objective import AbstractObjective, Batch, Flattened, Quadratic
+from ._objective import AbstractObjective, Batch, Flattened
 from ._tree import Vector, scalar, zeros_like
 from .dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
 from .schemes import AbstractScheme, Clock, Draws, State
@@ -64,6 +65,12 @@ class Method(eqx.Module):
     dynamics: AbstractDynamics
     scheme: AbstractScheme
     step_size: Float[Array, ""] | Schedule = eqx.field(converter=_step_size)
+
+    def __init__(self, dynamics: AbstractDynamics, scheme: AbstractScheme, step_size: Any) -> None:
+        self.dynamics, self.step_size = dynamics, step_size
+        # What a scheme takes from the objective it keeps, so that the probe and another loop see the same method.
+        both = isinstance(scheme, AbstractScheme) and isinstance(dynamics, AbstractDynamics)
+        self.scheme = scheme.suited(dynamics) if both else scheme
 
     def __check_init__(self) -> None:
         if not isinstance(self.dynamics, AbstractDynamics):
@@ -329,13 +336,22 @@ class Method(eqx.Module):
 
     @property
     def gradients_per_step(self) -> int:
-        """Gradients in one step, counted while the step is traced (a Hessian-vector product counts 2)."""
+        """Gradients in one step, counted in the traced step, loops and all (a Hessian-vector product counts 2).
+
+        The least, where a scheme takes more in some steps than in others (`uneven`).
+        """
         return self._counts()[1]
 
     @property
     def gradients_at_start(self) -> int:
         """Gradients the start takes (one for a half-step velocity that starts right)."""
         return self._counts()[0]
+
+    @property
+    def uneven(self) -> bool:
+        """Whether steps differ in how many gradients they take, so that a run must say how many it took."""
+        counting = self.with_objective(Marking())
+        return jax.eval_shape(lambda x: self.scheme.spent(counting.init(x)), jnp.ones(1)) is not None
 
     def gradients_after(self, state: State, steps: int) -> int:
         """Gradients taken up to a state so many steps from the start, the start's own among them."""
@@ -348,12 +364,9 @@ class Method(eqx.Module):
         # What is traced depends on no array's value, so one count serves every setting of the numbers.
         known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
         if known not in _COUNTS:
-            counter: list[int] = []
-            counting = self.with_objective(_Counting(counter))
-            state = jax.eval_shape(counting.init, jnp.ones(1))
-            at_start = sum(counter)
-            jax.eval_shape(counting.step, state, self.silent(jnp.ones(1)))
-            _COUNTS[known] = (at_start, sum(counter) - at_start)
+            counting = self.with_objective(Marking())
+            at_start, state = counted(counting.init, jnp.ones(1))
+            _COUNTS[known] = (at_start, counted(counting.step, state, self.silent(jnp.ones(1)))[0])
         return _COUNTS[known]
 
     def _check_velocity(self, position: Vector, velocity: Vector) -> None:
@@ -377,25 +390,3 @@ def _normal(key: Key[Array, ""], like: Vector) -> Vector:
 
 
 _COUNTS: dict[Any, tuple[int, int]] = {}
-
-
-class _Counting(AbstractObjective):
-    """Counts gradient evaluations as they are traced."""
-
-    counter: list[int] = eqx.field(static=True)
-
-    def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
-        return Quadratic(jnp.ones(())).value(x, batch)
-
-    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
-        self.counter.append(1)
-        return super().gradient(x, batch)
-
-    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Float[Array, ""], Vector]:
-        self.counter.append(1)
-        return super().value_and_gradient(x, batch)
-
-    def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
-        self.counter.append(2)
-        gradient = super().gradient
-        return jax.jvp(lambda y: gradient(y, batch), (x,), (v,))

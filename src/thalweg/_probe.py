@@ -145,7 +145,7 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
     def radius(rates: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
             matrices = _matrices_at_rates(in_float64(method), jnp.asarray(spectrum), jnp.asarray(rates))
-        return np.abs(np.linalg.eigvals(np.asarray(matrices))).max(axis=(-1, 0))
+        return _radii(np.asarray(matrices))
 
     method.with_learning_rate(1.0)
     if method.scheme.exact_law:
@@ -217,7 +217,14 @@ def _radius_at_steps(method: Method, curvature: Curvature, steps: np.ndarray, ti
         time = wide.dynamics.late_time if time is None else scalar(time)
         hessians = jnp.asarray(_spectrum(curvature))[:, None, None]
         matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), time))
-    return np.abs(np.linalg.eigvals(matrices)).max(axis=(-1, 0))
+    return _radii(matrices)
+
+
+def _radii(matrices: np.ndarray) -> np.ndarray:
+    """The largest radius over curvatures; infinite where a polynomial of many stages overflows far beyond its limit."""
+    finite = np.all(np.isfinite(matrices), axis=(-2, -1), keepdims=True)
+    radii = np.abs(np.linalg.eigvals(np.where(finite, matrices, 0.0))).max(axis=-1)
+    return np.where(finite[..., 0, 0], radii, np.inf).max(axis=0)
 
 
 def _boundary(radius: Callable[[np.ndarray], np.ndarray], scale: float) -> float:

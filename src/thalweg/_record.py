@@ -13,7 +13,7 @@ from ._errors import InputError, check_choice, check_count, check_number
 from ._storage import RecordError, read_checkpoint
 from ._tree import Unravel, unraveler
 
-METRICS = ("loss", "gradient_norm", "speed", "step_size")
+METRICS = ("loss", "gradient_norm", "speed", "step_size", "gradients")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Record:
 
     Arguments:
         metrics: scalars kept at every step, of "loss", "gradient_norm", "speed" (the norm of the
-            velocity) and "step_size". The loss is taken where the gradient is (at the look-ahead
+            velocity), "step_size" and "gradients" (taken so far, of a method whose steps differ in how many they take
+            as of any other). The loss is taken where the gradient is (at the look-ahead
             point of a look-ahead method; on the step's mini-batch, if there is one), so it costs nothing.
         positions: keep the position (and velocity) every so many steps; 0 keeps none.
         checkpoint_seconds: the least time between two checkpoints, for runs with a directory.

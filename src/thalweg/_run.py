@@ -328,6 +328,9 @@ class _Loop:
     def _to_columns(self, kept: dict[str, Array], taken: int) -> dict[str, np.ndarray]:
         columns = {name: np.asarray(kept[name])[:taken] for name in self.names}
         steps = np.arange(self.step, self.step + taken)
+        if "gradients" in columns and not self.user_method.uneven:
+            method = self.user_method
+            columns["gradients"] = (method.gradients_at_start + steps * method.gradients_per_step).astype(float)
         if self.method.autonomous:
             times = float(self.method.dynamics.start_time) + float(self.method.step_size) * steps  # pyright: ignore
         else:
@@ -463,6 +466,8 @@ class _Loop:
                 self.newest_loss = float(value)  # pyright: ignore[reportArgumentType]
             elif name == "gradient_norm":
                 row[name] = np.array([float(jnp.sqrt(inner(gradient, gradient)))])
+            elif name == "gradients":
+                row[name] = np.array([float(self.gradients)])
             else:
                 row[name] = np.array([float(metric(name, self.method, objective, self.state, None))])
         rows = {}

@@ -9,6 +9,7 @@ from jaxtyping import ArrayLike
 from ._errors import InputError, check_count, check_number, suggest
 from ._hyperparameters import physical_constants
 from ._method import Method, Schedule, check_pair
+from ._objective import as_objective
 from ._probe import stable_limit
 from .dynamics import (
     AbstractDynamics,
@@ -36,10 +37,13 @@ from .schemes import (
     PseudoTransient,
     Ralston,
     ReplicaExchange,
+    RungeKuttaChebyshev,
+    RungeKuttaLegendre,
     Splitting,
     StochasticHeun,
     Tsit5,
 )
+from .schemes.chebyshev import best_step
 
 
 def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
@@ -64,6 +68,55 @@ def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Met
     if not callable(learning_rate):
         check_number("learning_rate", learning_rate, above=0.0)
     return Method(GradientFlow(objective), Euler(), learning_rate)
+
+
+def stabilised_descent(
+    objective: Any,
+    learning_rate: ArrayLike | Schedule | None = None,
+    stages: int | None = 10,
+    damping: float | None = None,
+) -> Method:
+    r"""Stabilised gradient descent: first-order Runge-Kutta-Chebyshev steps on gradient flow.
+
+    $$\theta^+ - \theta^\star = \frac{T_s(w_0 - w_1\alpha H)}{T_s(w_0)}\,(\theta - \theta^\star)
+      \ \text{ on a quadratic of Hessian } H$$
+
+    Arguments:
+        objective: $f$, a `tw.Objective` or a function; None for an adapter.
+        learning_rate: $\alpha > 0$, or a schedule of the integer step, stable up to about $1.93s^2/L$. None, where the
+            objective states `smoothness` L and `strong_convexity` $\mu$, is the best there is,
+            $s\tanh(s\varphi)/\sqrt{\mu L}$ with $\tanh(\varphi/2) = \sqrt{\mu/L}$, by which s gradients shrink every
+            mode by $1/\cosh(s\varphi)$: the Chebyshev iteration, begun again every s gradients.
+        stages: s, gradients a step; None as in `tw.RungeKuttaChebyshev`, and then a learning rate is needed.
+        damping: as in `tw.RungeKuttaChebyshev`.
+
+    Raises:
+        InputError: a number is out of its range, or no learning rate is given where none can be known.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> curvatures = jnp.array([1.0, 30.0, 100.0])
+    >>> f = tw.Objective(lambda x: 0.5 * jnp.sum(curvatures * x**2), smoothness=100.0, strong_convexity=1.0)
+    >>> method = tw.stabilised_descent(f, stages=20)
+    >>> round(float(method.step_size), 4), round(float(abs(tw.run(method, jnp.ones(3), 1).final.position[0])), 4)
+    (1.9987, 0.0361)
+
+    Reference: Verwer (1996).
+    """
+    if learning_rate is None:
+        learning_rate = _best_learning_rate(as_objective(objective), stages, damping)
+    elif not callable(learning_rate):
+        check_number("learning_rate", learning_rate, above=0.0)
+    return Method(GradientFlow(objective), RungeKuttaChebyshev(1, stages, damping=damping), learning_rate)
+
+
+def _best_learning_rate(objective: Any, stages: int | None, damping: float | None) -> float:
+    smoothness, convexity = getattr(objective, "smoothness", None), getattr(objective, "strong_convexity", None)
+    if stages is None or damping is not None or not smoothness or not convexity:
+        raise InputError(
+            "learning_rate must be given, unless the objective states its smoothness and its strong_convexity, the "
+            "stages are a number and the damping is None"
+        )
+    return best_step(check_count("stages", stages), convexity, smoothness)
 
 
 def momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
@@ -313,6 +366,10 @@ _ROWS = (
     Row("ralston", _descent(Ralston()), _RATE, "ralston1962"),
     Row("rk4", _descent(RK4()), _RATE, "kutta1901", ("runge_kutta",)),
     Row("tsit5", _descent(Tsit5()), _RATE, "tsitouras2011"),
+    Row("rkc", stabilised_descent, _RATE, "verwer1996", ("stabilised_descent",)),
+    Row("rkc2", _descent(RungeKuttaChebyshev(2, stages=10)), _RATE, "sommeijer1998"),
+    Row("rkl1", _descent(RungeKuttaLegendre(1, stages=9)), _RATE, "meyer2014"),
+    Row("rkl2", _descent(RungeKuttaLegendre(2, stages=9)), _RATE, "meyer2014"),
     Row("momentum", momentum, _PAIR, "polyak1964", ("heavy_ball", "sgd_momentum")),
     Row("nesterov", nesterov, _PAIR, "sutskever2013", ("nag",)),
     Row("midpoint_momentum", midpoint_momentum, _PAIR, "sutskever2013"),

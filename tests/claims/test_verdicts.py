@@ -25,6 +25,7 @@ from thalweg.claims import (
     runge_kutta,
     saddle,
     settings,
+    stabilised,
     stability,
     stationary,
     temperature,
@@ -39,6 +40,8 @@ THEORY = {
     "runge-kutta-stability": HOLDS,
     "rk4-follows-flow": HOLDS,
     "rk4-converges-faster": FAILS,
+    "stabilised-interval": HOLDS,
+    "stabilised-rate": HOLDS,
     "momentum-order": CORRECTED,
     "momentum-linear-map": CORRECTED,
     "energy-account": HOLDS,
@@ -118,6 +121,10 @@ def ahead(start="exact"):
     return tw.Lookahead(1.0, start=start)
 
 
+def as_the_flow(objective, stages):
+    return tw.stabilised_descent(objective, 1.9 * stages**2, stages, damping=0.05)
+
+
 def slower(objective, rate=1.0):
     return tw.GradientFlow(objective, 0.999)
 
@@ -180,6 +187,8 @@ OTHERWISE = [
     ("descent-identity", flow, "Tsit5", tw.Euler, FAILS),
     ("gradient-descent-is-euler", flow, "Euler", tw.Midpoint, FAILS),
     ("runge-kutta-stability", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"RK4": tw.Tsit5}, FAILS),
+    ("stabilised-interval", stabilised, "FAMILIES", stabilised.FAMILIES | {"Legendre": lambda s: tw.RK4()}, FAILS),
+    ("stabilised-rate", stabilised, "stabilised_descent", as_the_flow, FAILS),
     ("rk4-follows-flow", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"RK4": tw.Heun}, FAILS),
     ("momentum-order", momentum, "Leapfrog", ahead, FAILS),
     ("momentum-order", momentum, "Leapfrog", lambda start: tw.Leapfrog(), HOLDS),

@@ -78,7 +78,8 @@ def limit_by_running(method, knob):
     friction) an exponent below `BEAT` may be a slow beat; but above such a limit the exponent grows like a square
     root and passes `BEAT` within 1e-8 of it.
     """
-    values, noise = GRID, BEAT
+    # Stages of a stabilised method take it further than the others go.
+    values, noise = GRID * (10.0 if method.dynamics.order == 1 and method.gradients_per_step > 6 else 1.0), BEAT
     for round_ in range(ROUNDS):
         exponents = exponents_of(method, knob, values)
         first = int(np.argmax(exponents > noise))

@@ -131,7 +131,8 @@ def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None =
         gap = np.where(np.isfinite(gap) & (gap > 0), gap, np.nan)
         look = looks[name]
         handles += ax.plot(*_thinned(x, gap), color=look.color, linestyle=look.linestyle, linewidth=1.6)
-        steps, reached = _steps_to(run, comparison.methods[name], comparison.tolerance)
+        method, told = comparison.methods[name], (comparison.tolerance, comparison.budget)
+        steps, _, reached = _steps_to(run, method, *told)
         labels.append(plain(name) + _remark(run, reached))
         if reached:
             y = gap[steps] if np.isfinite(gap[steps]) else np.nan
@@ -172,9 +173,11 @@ def _abscissa(run: Run, method: Any, against: str) -> "NDArray[np.float64]":
         return steps
     if against == "time":
         return np.asarray(run.metrics["time"], dtype=float)
-    if method is not None:
+    if "gradients" in run.metrics:
+        return np.asarray(run.metrics["gradients"], dtype=float)
+    if method is not None and not method.uneven:
         return method.gradients_at_start + steps * method.gradients_per_step
-    # A run read from disk knows only the total: so many a step, the rest at the start.
+    # Otherwise only the total is known: so many a step, the rest at the start.
     each, start = divmod(run.gradients, max(run.steps, 1))
     return start + steps * each
 

@@ -5,6 +5,8 @@ from ._base import Clock as Clock
 from ._base import Draws as Draws
 from ._base import Outcome as Outcome
 from ._base import State as State
+from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev
+from .chebyshev import RungeKuttaLegendre as RungeKuttaLegendre
 from .euler_maruyama import EulerMaruyama as EulerMaruyama
 from .leapfrog import Leapfrog as Leapfrog
 from .leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews

@@ -12,7 +12,14 @@ from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 from .._errors import InputError
 from .._objective import Batch
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractNoisy, AbstractSecondOrder
+from ..dynamics import (
+    AbstractDamped,
+    AbstractDynamics,
+    AbstractFirstOrder,
+    AbstractNoisy,
+    AbstractSecondOrder,
+    GradientFlow,
+)
 
 
 class Draws(eqx.Module):
@@ -174,6 +181,11 @@ class AbstractScheme(eqx.Module):
             state, position=other.position, buffer=scaled[0], memory=other.memory, auxiliary=scaled[1]
         )
 
+    def suited(self, dynamics: AbstractDynamics) -> "AbstractScheme":
+        """The scheme with what it takes from the facts that the objective of its method states."""
+        del dynamics
+        return self
+
     def linearised(self) -> "AbstractScheme":
         """The scheme as the linear probe takes it: itself, unless a part of it is not linear on any function."""
         return self
@@ -235,6 +247,13 @@ def constants(dynamics: AbstractDynamics) -> dict[str, Any]:
     }
 
 
+def learning_rate(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
+    """The learning rate of a step on gradient flow of constant rate; empty on other laws."""
+    if isinstance(dynamics, GradientFlow) and not callable(dynamics.rate):
+        return {"learning_rate": step_size * dynamics.rate}
+    return {}
+
+
 def start_velocity(dynamics: AbstractDynamics, position: Vector, velocity: Vector | None) -> Vector:
     """The user's starting velocity, or the law's own."""
     assert isinstance(dynamics, AbstractSecondOrder)
@@ -283,6 +302,7 @@ __all__ = [
     "constants",
     "derivative",
     "half_step_velocity",
+    "learning_rate",
     "noise_count",
     "phase",
     "start_velocity",
