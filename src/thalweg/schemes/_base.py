@@ -12,7 +12,14 @@ from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 from .._errors import InputError
 from .._objective import Batch
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractNoisy, AbstractSecondOrder
+from ..dynamics import (
+    AbstractDamped,
+    AbstractDynamics,
+    AbstractFirstOrder,
+    AbstractNoisy,
+    AbstractSecondOrder,
+    GradientFlow,
+)
 
 
 class Draws(eqx.Module):
@@ -204,6 +211,13 @@ def constants(dynamics: AbstractDynamics) -> dict[str, Any]:
     }
 
 
+def flow_hyperparameters(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:
+    """The learning rate of a step along gradient flow, where its rate is constant."""
+    if isinstance(dynamics, GradientFlow) and not callable(dynamics.rate):
+        return {"learning_rate": step_size * dynamics.rate}
+    return None
+
+
 def start_velocity(dynamics: AbstractDynamics, position: Vector, velocity: Vector | None) -> Vector:
     """The user's starting velocity, or the law's own."""
     assert isinstance(dynamics, AbstractSecondOrder)
@@ -249,6 +263,7 @@ __all__ = [
     "advice",
     "constants",
     "derivative",
+    "flow_hyperparameters",
     "half_step_velocity",
     "noise_count",
     "phase",

@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike
 from .._errors import InputError
 from .._tree import combine
 from ..dynamics import AbstractDynamics
-from ._base import AbstractScheme, Draws, State, derivative, phase
+from ._base import AbstractScheme, Draws, State, derivative, flow_hyperparameters, phase
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,11 +97,7 @@ class RungeKutta(AbstractScheme):
         return State(end[0], None if state.velocity is None else end[1], clock=clock)
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        from ..dynamics import GradientFlow
-
-        if isinstance(dynamics, GradientFlow) and not callable(dynamics.rate):
-            return {"learning_rate": step_size * dynamics.rate}
-        return super().hyperparameters(dynamics, step_size)
+        return flow_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
 
 
 EULER = ButcherTableau("Euler", ((),), (1.0,), 1, "euler1768")
