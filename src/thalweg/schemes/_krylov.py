@@ -23,8 +23,18 @@ def rounding(x: Vector) -> float:
 
 
 def length(x: Vector) -> Float[Array, ""]:
-    """The Euclidean norm."""
-    return jnp.sqrt(wide_inner(x, x))
+    """The Euclidean norm, also where squares would be too small to be held."""
+    dtype = wide_dtype(x)
+    most = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)).astype(dtype) for leaf in jax.tree.leaves(x)]))
+    scale = jnp.where(most > 0.0, most, 1.0)
+    parts = [jnp.sum((leaf.astype(dtype) / scale) ** 2) for leaf in jax.tree.leaves(x)]
+    return scale * jnp.sqrt(jnp.sum(jnp.stack(parts)))
+
+
+def _unit(x: Vector, norm: Float[Array, ""]) -> Vector:
+    """x over its norm, zero where that is zero or too small to be divided by."""
+    held = norm > jnp.finfo(norm.dtype).tiny
+    return combine((jnp.where(held, 1.0 / jnp.where(held, norm, 1.0), 0.0), x))
 
 
 class Solution(NamedTuple):
@@ -71,10 +81,12 @@ def conjugate_gradients(
 
     Reference: Hestenes and Stiefel (1952); for the stop, Nocedal and Wright (2006), algorithm 7.1.
     """
-    dtype = wide_dtype(b)
+    dtype, norm = wide_dtype(b), length(b)
+    # Of a right-hand side of length 1, so that no square of a small one is lost.
+    b, goal = _unit(b, norm), tolerance / jnp.where(norm > 0.0, norm, 1.0)
 
     def unfinished(s: _Search) -> Array:
-        return (s.residual > tolerance) & (s.products < products) & ~s.curved
+        return (s.residual > goal) & (s.products < products) & ~s.curved
 
     def step(s: _Search) -> _Search:
         image = operator(s.direction)
@@ -99,7 +111,7 @@ def conjugate_gradients(
         jnp.zeros((), dtype),
     )  # fmt: skip
     end = jax.lax.while_loop(unfinished, step, start)
-    return Solution(end.x, end.residual, end.products, end.curved, end.largest)
+    return Solution(combine((norm, end.x)), norm * end.residual, end.products, end.curved, end.largest)
 
 
 class Basis(NamedTuple):
@@ -140,9 +152,6 @@ def lanczos(operator: Operator, b: Vector, size: int, finished: Callable[[Basis]
     """
     dtype, ulps = wide_dtype(b), rounding(b)
 
-    def unit(x: Vector, norm: Array) -> Vector:
-        return combine((jnp.where(norm > 0.0, 1.0 / jnp.where(norm > 0.0, norm, 1.0), 0.0), x))
-
     def projections(basis: Vector, x: Vector) -> Array:
         found = jax.tree.map(
             lambda rows, leaf: jnp.tensordot(rows.astype(dtype), leaf.astype(dtype), axes=leaf.ndim), basis, x
@@ -162,7 +171,7 @@ def lanczos(operator: Operator, b: Vector, size: int, finished: Callable[[Basis]
         norm = length(rest)
         # What rounding leaves of a vector that lies in the space is no new direction.
         norm = jnp.where(norm > ulps * size_of, norm, 0.0)
-        following = unit(rest, norm)
+        following = _unit(rest, norm)
         vectors = jax.tree.map(lambda rows, leaf: rows.at[i + 1].set(leaf, mode="drop"), basis.vectors, following)
         grown = Basis(vectors, diagonal, basis.beside.at[i].set(norm), i + 1)
         return grown, (norm == 0.0) | finished(grown)
@@ -171,7 +180,7 @@ def lanczos(operator: Operator, b: Vector, size: int, finished: Callable[[Basis]
         return (carry[0].count < size) & ~carry[1]
 
     norm = length(b)
-    first = unit(b, norm)
+    first = _unit(b, norm)
     vectors = jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape), leaf.dtype).at[0].set(leaf), first)
     none = jnp.zeros(size, dtype)
     empty = Basis(vectors, none, none, jnp.zeros((), int))
