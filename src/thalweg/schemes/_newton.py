@@ -153,26 +153,33 @@ def _as_numbers(*counts: Array) -> tuple[Array, ...]:
 
 
 def linear_move(
-    here: Vector, operator: Operator, b: Vector, tolerance: Float[Array, ""], products: int, precondition: Operator
-) -> Implicit:
-    r"""The move of a linear system $A\delta = b$, or where A is not positive definite a move downhill.
+    dynamics: AbstractDynamics, here: Vector, step: Elimination, tolerance: Float[Array, ""], products: int,
+    preconditioner: Any, batch: Batch = None,
+) -> Implicit:  # fmt: skip
+    r"""The move $(\sigma + \nabla^2 f)\,\delta = \sigma d - \nabla f$, or where that is indefinite one downhill.
 
-    Its derivatives are those of the system.
+    Its derivatives are those of the equation.
     """
+    force = slope(dynamics, batch)
+    gradient, curved = jax.linearize(force, here)
+    precondition = preconditioning(preconditioner, step.shift, here)
 
     def equation(move: Vector) -> Vector:
-        return combine((1, operator(move)), (-1, b))
+        # Only derivatives are taken of it; products are those of what has been linearised.
+        slopes, change = jax.jvp(force, (here,), (move,))
+        return combine((1, slopes), (1, change), (step.shift, combine((1, move), (-1, step.ahead))))
 
     def solve(_: Any, move: Vector) -> tuple[Vector, tuple[Array, ...]]:
         del move
+        b = combine((step.shift, step.ahead), (-1, gradient))
         goal = tolerance * length(b)
-        found = conjugate_gradients(operator, b, goal, products, precondition)
+        found = conjugate_gradients(lambda v: combine((1, curved(v)), (step.shift, v)), b, goal, products, precondition)
         return found.x, _as_numbers(found.products, ~(found.residual <= goal))
 
     move, (taken, failed) = jax.lax.custom_root(
         equation, zeros_like(here), solve, tangent_solver(here, products, precondition), has_aux=True
     )
-    return Implicit(move, jnp.zeros((), int), taken.astype(int), failed > 0)
+    return Implicit(move, jnp.ones((), int), taken.astype(int), failed > 0)
 
 
 def tangent_solver(like: Vector, products: int, precondition: Operator) -> Callable[[Operator, Vector], Vector]:

@@ -3,24 +3,14 @@
 from typing import Any, ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from .._tree import Vector, combine, scalar
+from .._tree import scalar
 from ..dynamics import AbstractDynamics
 from ._base import Draws, State
 from ._newton import linear_move
-from ._solving import (
-    AbstractSolving,
-    as_preconditioner,
-    check_solver,
-    eliminated,
-    precise,
-    preconditioning,
-    slope,
-    time_after,
-)
+from ._solving import AbstractSolving, as_preconditioner, check_solver, eliminated, precise, time_after
 from .implicit import moved
 
 
@@ -67,15 +57,9 @@ class RosenbrockEuler(AbstractSolving):
         check_solver(self.tolerance, self.preconditioner, products=self.products)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
-        h, here = jnp.asarray(step_size), state.position
-        step = eliminated(dynamics, state, time_after(state, h), h)
-        gradient, curved = jax.linearize(slope(dynamics, draws.batch), here)
-
-        def operator(v: Vector) -> Vector:
-            return combine((1, curved(v)), (step.shift, v))
-
+        h = jnp.asarray(step_size)
         found = linear_move(
-            here, operator, combine((step.shift, step.ahead), (-1, gradient)), precise(self.tolerance, here),
-            self.products, preconditioning(self.preconditioner, step.shift, here),
+            dynamics, state.position, eliminated(dynamics, state, time_after(state, h), h),
+            precise(self.tolerance, state.position), self.products, self.preconditioner, draws.batch,
         )  # fmt: skip
-        return moved(state, found._replace(gradients=found.gradients + 1), h)
+        return moved(state, found, h)
