@@ -2,17 +2,10 @@
 
 import pytest
 
-from thalweg.schemes import AbstractScheme
-
-
-def solves(row):
-    """Whether a row's steps differ in what they cost: it solves for them, and takes seconds to compile."""
-    return type(row.scheme).spent is not AbstractScheme.spent
-
 
 def quick(rows):
     """All rows; of those that solve for their steps one is quick, the others are among the slow tests."""
-    return few(rows, *(row.name for row in rows if not solves(row) or row.name == "proximal_point"))
+    return few(rows, *(row.name for row in rows if not row.scheme.varying or row.name == "proximal_point"))
 
 
 def few(rows, *names):

@@ -236,7 +236,7 @@ def _entry(
         method=name,
         hyperparameters=method.hyperparameters,
         reached=all(reached),
-        gradients=method.gradients_at_start + median * method.gradients_per_step,
+        gradients=_spent(method, runs, median),
         steps=median,
         seconds=float(np.median([r.seconds for r in runs])) * median / total,
         loss=float(np.median([r.metrics["loss"][-1] for r in runs])),
@@ -245,6 +245,13 @@ def _entry(
         measured_limit=measured,
         limit_of=knob or "",
     )
+
+
+def _spent(method: Method, runs: list[Run], steps: int) -> int:
+    """Gradients up to a step; where steps differ in what they cost, as much of the total as there are steps."""
+    if method.scheme.varying:
+        return round(float(np.median([run.gradients for run in runs])) * steps / max(runs[0].steps, 1))
+    return method.gradients_at_start + steps * method.gradients_per_step
 
 
 def _steps_to(run: Run, method: Method, tolerance: float) -> tuple[int, bool]:

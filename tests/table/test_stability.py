@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.rows import few, quick, solves
+from tests.rows import few, quick
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
 # Every tableau on gradient flow, and on other laws one that is quick to compile.
 _SLOW = ("heavy_ball_heun", "heavy_ball_ralston", "heavy_ball_tsit5", "high_resolution_strong_rk4")
-LIMITED = [row for row in tw.table() if not row.method.normals and not solves(row)]
+LIMITED = [row for row in tw.table() if not row.method.normals and not row.scheme.varying]
 PREDICTED = few(LIMITED, *(row.name for row in LIMITED if row.name not in _SLOW))
-UNLIMITED = quick([row for row in tw.table() if solves(row)])
+UNLIMITED = quick([row for row in tw.table() if row.scheme.varying])
 ROWS = [pytest.param(row, id=row.name) for row in tw.table() if not row.method.normals]
 SPECTRUM = np.array([0.35, 1.2, 2.9])
 Q = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]

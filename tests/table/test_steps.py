@@ -9,7 +9,7 @@ from jax import monitoring
 from jax.flatten_util import ravel_pytree
 
 import thalweg as tw
-from tests.rows import few, solves
+from tests.rows import few
 from thalweg.analysis import spectral_radius
 
 DETERMINISTIC = [row for row in tw.table() if not row.method.normals]
@@ -22,7 +22,7 @@ ROWS = few(
     *(
         row.name
         for row in DETERMINISTIC
-        if row.name not in _ALIKE and (not solves(row) or row.name == "proximal_point")
+        if row.name not in _ALIKE and (not row.scheme.varying or row.name == "proximal_point")
     ),
 )
 LOPSIDED = tw.problems.lopsided()

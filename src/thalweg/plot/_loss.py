@@ -172,8 +172,10 @@ def _abscissa(run: Run, method: Any, against: str) -> "NDArray[np.float64]":
         return steps
     if against == "time":
         return np.asarray(run.metrics["time"], dtype=float)
-    if method is not None:
+    if method is not None and not method.scheme.varying:
         return method.gradients_at_start + steps * method.gradients_per_step
+    if method is not None:
+        return steps * (run.gradients / max(run.steps, 1))
     # A run read from disk knows only the total: so many a step, the rest at the start.
     each, start = divmod(run.gradients, max(run.steps, 1))
     return start + steps * each

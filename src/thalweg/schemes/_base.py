@@ -148,6 +148,11 @@ class AbstractScheme(eqx.Module):
         """Gradients since the start, by a scheme whose steps differ in how many they take; None where all are alike."""
         del state
 
+    @property
+    def varying(self) -> bool:
+        """Whether its steps differ in how many gradients they take."""
+        return type(self).spent is not AbstractScheme.spent
+
     def energy(self, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
         """$f$ at the position, without an evaluation where the scheme keeps it."""
         return dynamics.energy(state.position)
