@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from tests.rows import quick
 from thalweg._limit import measured_limit
 from thalweg._probe import stable_limit
 from thalweg._sweep import regime
@@ -85,7 +86,7 @@ def test_the_gap_is_to_the_minimum_and_not_to_zero():
     assert result["gd"].steps == int(np.argmax(losses <= 1e-6 * losses[0]))
 
 
-@pytest.mark.parametrize("row", tw.table(), ids=lambda row: row.name)
+@pytest.mark.parametrize("row", quick(tw.table()))
 def test_the_measured_limit_is_within_a_hundredth_of_the_predicted(row):
     """For every row, on a quadratic, along its steepest direction."""
     method = row.build(F, **{next(iter(row.defaults)): 0.05})

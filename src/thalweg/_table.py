@@ -28,7 +28,10 @@ from .schemes import (
     AbstractScheme,
     Euler,
     EulerMaruyama,
+    ExponentialEuler,
     Heun,
+    ImplicitEuler,
+    ImplicitMidpoint,
     Leapfrog,
     LeimkuhlerMatthews,
     Lookahead,
@@ -37,6 +40,7 @@ from .schemes import (
     PseudoTransient,
     Ralston,
     ReplicaExchange,
+    RosenbrockEuler,
     RungeKuttaChebyshev,
     RungeKuttaLegendre,
     Splitting,
@@ -302,6 +306,8 @@ class Row:
         if self.scheme.exact_law:
             return "any step: what goes too far is rejected"
         knob, limit = stable_limit(self.method, 1.0)
+        if limit == float("inf"):
+            return f"any {knob}"
         others = ", ".join(f"{name}={value:g}" for name, value in self.defaults.items() if name != knob)
         return f"{knob} < {limit:.6g}" + (f" at {others}" if others else "")
 
@@ -370,6 +376,10 @@ _ROWS = (
     Row("rkc2", _descent(RungeKuttaChebyshev(2, stages=10)), _RATE, "sommeijer1998"),
     Row("rkl1", _descent(RungeKuttaLegendre(1, stages=9)), _RATE, "meyer2014"),
     Row("rkl2", _descent(RungeKuttaLegendre(2, stages=9)), _RATE, "meyer2014"),
+    Row("proximal_point", _descent(ImplicitEuler()), _RATE, "rockafellar1976", ("implicit_euler",)),
+    Row("implicit_midpoint", _descent(ImplicitMidpoint()), _RATE, "hairer1996"),
+    Row("rosenbrock_euler", _descent(RosenbrockEuler()), _RATE, "hairer1996", ("damped_newton",)),
+    Row("exponential_euler", _descent(ExponentialEuler()), _RATE, "hochbruck2010"),
     Row("momentum", momentum, _PAIR, "polyak1964", ("heavy_ball", "sgd_momentum")),
     Row("nesterov", nesterov, _PAIR, "sutskever2013", ("nag",)),
     Row("midpoint_momentum", midpoint_momentum, _PAIR, "sutskever2013"),
@@ -380,6 +390,8 @@ _ROWS = (
     Row("heavy_ball_ralston", _motion(HeavyBall, Ralston()), _BALL, "ralston1962"),
     Row("heavy_ball_rk4", _motion(HeavyBall, RK4()), _BALL, "kutta1901"),
     Row("heavy_ball_tsit5", _motion(HeavyBall, Tsit5()), _BALL, "tsitouras2011"),
+    Row("heavy_ball_implicit_midpoint", _motion(HeavyBall, ImplicitMidpoint()), _BALL, "hairer1996"),
+    Row("heavy_ball_exponential_euler", _motion(HeavyBall, ExponentialEuler()), _BALL, "hochbruck2010"),
     Row("nesterov_flow", _motion(NesterovFlow, Leapfrog()), _NESTEROV, "su2016"),
     Row("nesterov_flow_lookahead", _motion(NesterovFlow, Lookahead(1.0)), _NESTEROV, "su2016"),
     Row("nesterov_flow_rk4", _motion(NesterovFlow, RK4()), _NESTEROV, "su2016"),

@@ -47,6 +47,16 @@ def inner(x: Vector, y: Vector) -> Float[Array, ""]:
     return jnp.asarray(sum(jax.tree.leaves(products)))
 
 
+def wide_inner(x: Vector, y: Vector) -> Float[Array, ""]:
+    """`inner` of low-precision leaves in float32, where a sum of many products would lose its digits."""
+
+    def product(a: Array, b: Array) -> Array:
+        wide = jnp.promote_types(a.dtype, jnp.float32)
+        return jnp.sum(a.astype(wide) * b.astype(wide))
+
+    return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(product, x, y))))
+
+
 def zeros_like(x: Vector) -> Vector:
     """A tree of zeros of the same shapes and dtypes."""
     return jax.tree.map(jnp.zeros_like, x)

@@ -114,3 +114,8 @@ def test_a_law_with_curvature_asks_for_it():
     flow = tw.Method(tw.HighResolutionFlow(None, 0.01, strong_convexity=1.0), tw.RK4(), 0.1)
     with pytest.raises(tw.InputError, match="give minimize hessp= or hess="):
         so.minimize(fun, X0, jac=jac, method=minimizer(flow))
+
+
+def test_a_step_that_is_solved_for_is_refused():
+    with pytest.raises(tw.InputError, match="RosenbrockEuler solves for its step in compiled code"):
+        minimizer(tw.Method(tw.GradientFlow(None), tw.RosenbrockEuler(), 0.1))

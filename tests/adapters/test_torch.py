@@ -115,7 +115,12 @@ def test_a_scheduler_that_turns_the_momentum():
     agree(*paths)
 
 
-ROWS = [row for row in tw.table() if not row.method.normals]
+ROWS = [row for row in tw.table() if not row.method.normals and not row.method.uneven]
+
+
+def test_a_step_that_is_solved_for_is_refused():
+    with pytest.raises(tw.InputError, match=r"ImplicitEuler draws noise, keeps a force or solves for its step"):
+        Optimizer(start(), tw.Method(tw.GradientFlow(None), tw.ImplicitEuler(), 0.1))
 
 
 @pytest.mark.parametrize(

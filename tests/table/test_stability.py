@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.rows import few
+from tests.rows import few, quick
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
 # Every tableau on gradient flow, and on other laws one that is quick to compile.
 _SLOW = ("heavy_ball_heun", "heavy_ball_ralston", "heavy_ball_tsit5", "high_resolution_strong_rk4")
-PREDICTED = few(
-    [row for row in tw.table() if not row.method.normals],
-    *(row.name for row in tw.table() if not row.method.normals and row.name not in _SLOW),
-)
+LIMITED = [row for row in tw.table() if not row.method.normals and not row.method.uneven]
+PREDICTED = few(LIMITED, *(row.name for row in LIMITED if row.name not in _SLOW))
+UNLIMITED = quick([row for row in tw.table() if row.method.uneven])
 ROWS = [pytest.param(row, id=row.name) for row in tw.table() if not row.method.normals]
 SPECTRUM = np.array([0.35, 1.2, 2.9])
 Q = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
@@ -96,6 +95,26 @@ def limit_by_running(method, knob):
 def test_the_predicted_step_is_the_one_found_by_running(row):
     predicted = largest_stable_step(row.method, HESSIAN)
     assert limit_by_running(row.method, "step") == pytest.approx(predicted, rel=1e-6)
+
+
+@eqx.filter_jit
+def energies(method, x0, v0):
+    """The energy along a run, which the law never lets rise."""
+    second = method.dynamics.order == 2
+
+    def step(state, _):
+        kinetic = 0.5 * jnp.sum(state.velocity**2) if second else 0.0
+        return method.step(state), 0.5 * state.position @ (QUADRATIC.args @ state.position) + kinetic
+
+    return jax.lax.scan(step, method.init(x0, v0 if second else None), length=100)[1]
+
+
+@pytest.mark.parametrize("row", UNLIMITED)
+def test_what_has_no_limit_does_not_grow_at_any_step(row):
+    assert largest_stable_step(row.method, HESSIAN) == np.inf
+    for h in (1e-2, 1.0, 30.0, 1e6):
+        run = np.asarray(energies(row.method.with_step_size(h).with_objective(QUADRATIC), jnp.ones(3), -jnp.ones(3)))
+        assert run[-1] < run[0] and np.all(run[1:] <= run[:-1] * (1 + 1e-6))
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if "momentum" in row.values[0].defaults])

@@ -16,7 +16,15 @@ DETERMINISTIC = [row for row in tw.table() if not row.method.normals]
 # Other numbers in a tableau or a law that another row has.
 _ALIKE = ("midpoint", "ralston", "heavy_ball_midpoint", "heavy_ball_heun", "heavy_ball_ralston",
           "high_resolution_strong_rk4")  # fmt: skip
-ROWS = few(DETERMINISTIC, *(row.name for row in DETERMINISTIC if row.name not in _ALIKE))
+# Those that solve for their steps take seconds to compile: one of them is quick.
+ROWS = few(
+    DETERMINISTIC,
+    *(
+        row.name
+        for row in DETERMINISTIC
+        if row.name not in _ALIKE and (not row.method.uneven or row.name == "proximal_point")
+    ),
+)
 LOPSIDED = tw.problems.lopsided()
 F, START = LOPSIDED.objective, LOPSIDED.start
 COUNT = np.arange(31)
@@ -186,6 +194,11 @@ def test_the_stability_a_row_prints_is_where_it_turns(row):
     assert list(shown) == [
         "name", "aliases", "dynamics", "scheme", "order", "gradients_per_step", "stability", "reference",
     ]  # fmt: skip
+    if shown["stability"].startswith("any "):
+        knob = shown["stability"].removeprefix("any ")
+        for value in (1e-6, 1.0, 1e6):
+            assert spectral_radius(row.build(None, **{knob: value}), 1.0) <= 1 + 1e-9
+        return
     knob, limit = shown["stability"].split(" at ")[0].split(" < ")
     inside, outside = (row.build(None, **{knob: float(limit) * factor}) for factor in (0.999, 1.001))
     assert spectral_radius(inside, 1.0) <= 1 + 1e-9

@@ -18,7 +18,7 @@ from ..schemes import Clock, Draws, State
 
 
 class MotionState(NamedTuple):
-    """What the transformation keeps: the buffer, and what moves with time where the method does.
+    """What the transformation keeps: the buffer, what moves with time where the method does, what a scheme remembers.
 
     The parameters are the loop's, the unit of the buffer is the method's.
     """
@@ -26,6 +26,7 @@ class MotionState(NamedTuple):
     buffer: Vector | None
     shift: Array | None
     clock: Clock | None
+    memory: PyTree = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
             f"{type(method.dynamics).__name__} by {type(method.scheme).__name__} needs a gradient before its first "
             'step, which optax has not; use start="zero", as tw.momentum and tw.nesterov do'
         )
-    several = method.gradients_per_step > 1
+    several = method.gradients_per_step > 1 or method.uneven
 
     def init(params: PyTree) -> MotionState:
         return _kept(method.init(params))
@@ -103,7 +104,8 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
         del extra
         if several and (params is None or value_fn is None):
             raise InputError(
-                f"{type(method.scheme).__name__} takes {method.gradients_per_step} gradients a step; "
+                f"{type(method.scheme).__name__} takes "
+                f"{'several' if method.uneven else method.gradients_per_step} gradients a step; "
                 "call update(gradients, state, params, value_fn=loss)"
             )
         # With one gradient, given, a step does not depend on where it begins; from zero it is the update itself.
@@ -111,7 +113,7 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
         # The unit of the buffer and the look-ahead are those of the method as it is now.
         now = method.init(jnp.zeros(()))
         shift = now.shift if state.clock is None else state.shift
-        before = State(begin, state.buffer, now.unit, shift, state.clock)
+        before = State(begin, state.buffer, now.unit, shift, state.clock, state.memory)
         asked = _Asked(value_fn if several else None, _Known(begin, updates))
         after = method.with_objective(asked).step(before, Draws())
         moved = combine((1, after.lookahead), (-1, before.lookahead))
@@ -121,4 +123,4 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
 
 
 def _kept(state: State) -> MotionState:
-    return MotionState(state.buffer, None if state.clock is None else state.shift, state.clock)
+    return MotionState(state.buffer, None if state.clock is None else state.shift, state.clock, state.memory)

@@ -63,15 +63,15 @@ def minimizer(method: Method) -> Callable[..., OptimizeResult]:
     r"""A method as `scipy.optimize.minimize(fun, x0, jac=..., method=minimizer(method))`.
 
     Arguments:
-        method: any `tw.Method`; its objective, if it has one, is not used.
+        method: a `tw.Method` that does not solve for its step; its objective, if it has one, is not used.
 
     Returns:
         the callable. Its options are those of SciPy's own: `gtol` on the largest component of the gradient [1e-5]
         and `maxiter` in steps [200 a parameter, as BFGS has it]. `minimize(tol=)` sets `gtol`.
 
     Raises:
-        InputError: in minimize, where bounds, constraints or an unknown option are given, or the method needs
-            the curvature and has no `hessp` or `hess`.
+        InputError: the method draws noise or solves for its step; in minimize, where bounds, constraints or an unknown
+            option are given, or the method needs the curvature and has no `hessp` or `hess`.
 
     >>> import numpy as np, scipy.optimize, thalweg as tw
     >>> method = tw.adapters.scipy.minimizer(tw.momentum(None, learning_rate=0.3, momentum=0.5))
@@ -84,6 +84,11 @@ def minimizer(method: Method) -> Callable[..., OptimizeResult]:
         raise InputError(f"minimizer takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but is {method!r}")
     if method.normals:
         raise InputError(f"{type(method.dynamics).__name__} draws noise, and does not come to rest at a minimum")
+    if method.uneven:
+        raise InputError(
+            f"{type(method.scheme).__name__} solves for its step in compiled code, where functions that are not JAX's "
+            "cannot be called; use tw.run, or a method with an explicit step such as tw.Leapfrog()"
+        )
 
     def minimize(
         fun: Callable, x0: Any, args: tuple = (), jac: Callable | None = None, hess: Any = None, hessp: Any = None,

@@ -6,7 +6,9 @@ import numpy as np
 
 from .._method import Method
 from .._probe import largest_stable_learning_rate
-from .._table import midpoint_momentum, momentum, nesterov
+from .._table import gradient_descent, midpoint_momentum, momentum, nesterov
+from ..dynamics import GradientFlow
+from ..schemes import ImplicitEuler
 from ._experiment import close, modulus, path, quadratic, shown
 from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
 
@@ -92,4 +94,25 @@ def fast_modes() -> Outcome:
     return Outcome(
         *shown("|z|: " + ", ".join(f"{name} {{:.6f}}" for name in makers), expected, measured),
         holds=close(measured, expected, 1e-8) and measured[2] < measured[0],
+    )
+
+
+@claim(
+    "proximal-point-has-no-limit",
+    "rockafellar1976, for a quadratic",
+    "The proximal point method, implicit Euler on gradient flow, converges at any step; gradient descent does not.",
+)
+def proximal_point() -> Outcome:
+    r"""The factors of one step, $1/(1+h\ell)$ against $1-h\ell$, from steps of the methods."""
+    steps = (0.1, 2.1, 1e3, 1e6)
+    expected = [factor for h in steps for factor in (1.0 / (1.0 + h), 1.0 - h)]
+    flow = GradientFlow(quadratic(1.0))
+    methods = [(Method(flow, ImplicitEuler(), h), gradient_descent(quadratic(1.0), h)) for h in steps]
+    measured = [float(path(method, 1.0, 1).position[1, 0]) for pair in methods for method in pair]
+    words = "a step: " + ", ".join(f"h = {h:g} {{:.9g}} against {{:.9g}}" for h in steps)
+    implicit, explicit = np.abs(measured[::2]), np.abs(measured[1::2])
+    return Outcome(
+        *shown(words, expected, measured),
+        holds=close(measured, expected, 1e-7)
+        and bool(np.all(implicit < 1.0) and explicit[0] < 1.0 < min(explicit[1:])),
     )

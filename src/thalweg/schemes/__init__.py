@@ -8,12 +8,16 @@ from ._base import State as State
 from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev
 from .chebyshev import RungeKuttaLegendre as RungeKuttaLegendre
 from .euler_maruyama import EulerMaruyama as EulerMaruyama
+from .exponential import ExponentialEuler as ExponentialEuler
+from .implicit import ImplicitEuler as ImplicitEuler
+from .implicit import ImplicitMidpoint as ImplicitMidpoint
 from .leapfrog import Leapfrog as Leapfrog
 from .leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews
 from .lookahead import Lookahead as Lookahead
 from .metropolis import MetropolisAdjustedLangevin as MetropolisAdjustedLangevin
 from .pseudo_transient import PseudoTransient as PseudoTransient
 from .replica_exchange import ReplicaExchange as ReplicaExchange
+from .rosenbrock import RosenbrockEuler as RosenbrockEuler
 from .runge_kutta import RK4 as RK4
 from .runge_kutta import ButcherTableau as ButcherTableau
 from .runge_kutta import Euler as Euler

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_number
-from .._tree import Vector, combine
+from .._tree import Vector, combine, wide_inner
 from ..dynamics import AbstractDynamics, OverdampedLangevin
 from ._base import AbstractScheme, Clock, Draws, State, check_exact
 from .euler_maruyama import langevin_hyperparameters
@@ -123,7 +123,7 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         # error of the trapezoidal rule for the work of the force, which vanishes with the step, and that of the energy.
         moved = combine((1, there.position), (-1, here.position))
         change = combine((1, there.force), (-1, here.force))
-        work = _inner(combine((1, here.force), (1, there.force)), combine((1, moved), (0.5 * step_size, change)))
+        work = wide_inner(combine((1, here.force), (1, there.force)), combine((1, moved), (0.5 * step_size, change)))
         return -(there.energy - here.energy + 0.5 * work) / jnp.asarray(dynamics.temperature)
 
     def acceptance(self, state: State) -> Float[Array, "..."]:
@@ -148,11 +148,3 @@ def _point(dynamics: AbstractDynamics, position: Vector) -> Point:
     # A difference of energies is taken, of which low precision would leave nothing.
     wide = jnp.promote_types(energy.dtype, jnp.float32)
     return Point(position, jax.lax.convert_element_type(energy, wide), force)
-
-
-def _inner(x: Vector, y: Vector) -> Float[Array, ""]:
-    def product(a: Array, b: Array) -> Array:
-        wide = jnp.promote_types(a.dtype, jnp.float32)
-        return jnp.sum(a.astype(wide) * b.astype(wide))
-
-    return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(product, x, y))))
