@@ -110,12 +110,70 @@ def test_wrong_use_is_one_line(options, says):
         so.minimize(fun, X0, jac=jac, method=minimizer(tw.momentum(None, 0.1)), **options)
 
 
-def test_a_law_with_curvature_asks_for_it():
+def test_a_law_with_curvature_takes_differences_where_there_is_no_hessian():
     flow = tw.Method(tw.HighResolutionFlow(None, 0.01, strong_convexity=1.0), tw.RK4(), 0.1)
-    with pytest.raises(tw.InputError, match="give minimize hessp= or hess="):
-        so.minimize(fun, X0, jac=jac, method=minimizer(flow))
+    options = {"maxiter": 30, "gtol": 0.0}
+    exact = so.minimize(fun, X0, jac=jac, hess=hess, method=minimizer(flow), options=options)
+    found = so.minimize(fun, X0, jac=jac, method=minimizer(flow), options=options)
+    np.testing.assert_allclose(found.x, exact.x, rtol=0, atol=1e-6)
+    assert not np.array_equal(found.x, exact.x) and (exact.nhev, found.nhev) == (120, 0)
+    assert found.njev == exact.njev + exact.nhev
 
 
-def test_a_step_that_is_solved_for_is_refused():
-    with pytest.raises(tw.InputError, match="RosenbrockEuler solves for its step in compiled code"):
-        minimizer(tw.Method(tw.GradientFlow(None), tw.RosenbrockEuler(), 0.1))
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", [tw.RosenbrockEuler(), tw.ImplicitEuler(), tw.RungeKuttaChebyshev()], ids=repr)
+def test_steps_that_loop_inside(scheme):
+    method = tw.Method(tw.GradientFlow(None), scheme, 1.5)
+    result = so.minimize(fun, X0, jac=jac, hess=hess, method=minimizer(method), options={"maxiter": 9, "gtol": 0.0})
+    run = tw.run(method.with_objective(tw.Objective(objective)), jnp.asarray(X0), 9)
+    np.testing.assert_allclose(result.x, run.final.position, rtol=0, atol=1e-12)
+
+
+def wells(x):
+    return np.sum((x**2 - 1.0) ** 2) / 4, x * (x**2 - 1.0)
+
+
+@pytest.fixture(scope="module")
+def auto():
+    return minimizer()
+
+
+@pytest.mark.parametrize("given", ["product", "differences"])
+def test_nothing_to_set_and_no_saddle_for_an_end(auto, given):
+    given = {"hessp": lambda x, v: (3 * x**2 - 1.0) * v} if given == "product" else {}
+    result = so.minimize(wells, np.array([0.0, 0.0, 3.0]), jac=True, method=auto, options={"gtol": 1e-8}, **given)
+    assert (result.status, result.success) == (0, True) and "negative curvature" in result.message
+    np.testing.assert_allclose(np.abs(result.x), 1.0, atol=1e-8)
+    assert (result.nhev > 0) == bool(given)
+
+
+def test_one_program_for_all_functions_and_one_inside_another(auto):
+    def outer(x):
+        inner = so.minimize(lambda y: ((y - x[:1]) @ (y - x[:1]), 2 * (y - x[:1])), np.zeros(1), jac=True, method=auto)
+        assert inner.success
+        return (x - 2.0) @ (x - 2.0) + inner.fun, 2 * (x - 2.0)
+
+    result = so.minimize(outer, np.zeros(3), jac=True, method=auto)
+    assert result.success
+    np.testing.assert_allclose(result.x, 2.0, atol=1e-5)
+    result = so.minimize(so.rosen, [-1.2, 1.0, 1.0], jac=so.rosen_der, method=auto, tol=1e-6)
+    assert result.success and result.nfev <= result.nit + 2
+    assert np.linalg.norm(result.jac) <= 1e-6
+
+
+def test_how_it_ends_otherwise(auto):
+    line = so.minimize(lambda x: (np.sum(x), np.ones(3)), X0, jac=True, method=auto)
+    assert (line.status, line.success) == (3, False) and "not bounded below" in line.message
+    short = so.minimize(so.rosen, X0, jac=so.rosen_der, method=auto, options={"maxiter": 5})
+    assert (short.status, short.success, short.nit) == (1, False, 5)
+    bent = so.minimize(lambda x: (np.sum(np.abs(x)), np.sign(x)), X0, jac=True, method=auto)
+    assert (bent.status, bent.success) == (4, False) and "f is not smooth here" in bent.message
+
+
+def test_what_the_function_raises_is_what_one_gets(auto):
+    def broken(x):
+        raise ZeroDivisionError("of mine")
+
+    with pytest.raises(ZeroDivisionError, match="of mine"):
+        so.minimize(broken, X0, jac=jac, method=auto)
+    assert so.minimize(fun, X0, jac=jac, method=auto).success
