@@ -166,7 +166,7 @@ def test_how_it_ends_otherwise(auto):
     assert (line.status, line.success) == (3, False) and "not bounded below" in line.message
     short = so.minimize(so.rosen, X0, jac=so.rosen_der, method=auto, options={"maxiter": 5})
     assert (short.status, short.success, short.nit) == (1, False, 5)
-    bent = so.minimize(lambda x: (np.sum(np.abs(x)), np.sign(x)), X0, jac=True, method=auto)
+    bent = so.minimize(lambda x: (np.sum(np.abs(x - 0.3)), np.sign(x - 0.3)), X0, jac=True, method=auto)
     assert (bent.status, bent.success) == (4, False) and "f is not smooth here" in bent.message
 
 

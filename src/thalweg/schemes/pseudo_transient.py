@@ -315,12 +315,14 @@ def _tried(old: Descent, x: Array, d: Array, shift: Array, energy: Array, slope:
     anew = 0.1 * jnp.maximum(1.0, jnp.linalg.norm(x))
     radius, base = jnp.where(renew, anew, radius), jnp.where(renew, jnp.linalg.norm(old.slope) / anew, base)
     level_values = finite & (jnp.abs(fell) <= 20 * eps * digits)
-    level = accepted & level_values & (size > 0.9 * old.least)
+    # Slopes that send f up, step after step, are not its own.
+    level = accepted & (level_values | (fell <= 0)) & (size > 0.9 * old.least)
     idle = jnp.where(accepted, jnp.where(level, old.idle + 1, 0), old.idle)
+    endless = idle >= _IDLE
     return _Tried(
         accepted, pair, radius, base, jnp.where(accepted, jnp.minimum(old.least, size), old.least),
         jnp.where(renew, 0, failed), idle, renew, jnp.where(accepted, False, old.renewed | renew),
-        over & ~renew, (idle >= _IDLE) | (over & ~renew & level_values),
+        endless | (over & ~renew), level_values & (endless | (over & ~renew)),
         (energy == -jnp.inf) | (accepted & (energy <= old.floor)),
     )  # fmt: skip
 
