@@ -22,6 +22,7 @@ _HOMES = {
         "UnderdampedLangevin",
     ),
     "schemes": (
+        "AdaptiveChebyshev",
         "ButcherTableau",
         "Euler",
         "EulerMaruyama",

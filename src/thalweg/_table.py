@@ -26,6 +26,7 @@ from .dynamics import (
 from .schemes import (
     RK4,
     AbstractScheme,
+    AdaptiveChebyshev,
     Euler,
     EulerMaruyama,
     ExponentialEuler,
@@ -118,7 +119,7 @@ def _best_learning_rate(objective: Any, stages: int | None, damping: float | Non
     if stages is None or damping is not None or not smoothness or not convexity:
         raise InputError(
             "learning_rate must be given, unless the objective states its smoothness and its strong_convexity, the "
-            "stages are a number and the damping is None"
+            "stages are a number and the damping is None; tw.AdaptiveChebyshev() finds both as it goes"
         )
     return best_step(check_count("stages", stages), convexity, smoothness)
 
@@ -414,6 +415,10 @@ _ROWS = (
 )
 
 
+def _chebyshev(objective: Any) -> Method:
+    return Method(GradientFlow(objective), AdaptiveChebyshev(), 1.0)
+
+
 def _auto(objective: Any, tolerance: float | int, max_gradients: float | int) -> Method:
     check_number("tolerance", tolerance, at_least=0.0)
     # The command line has no other numbers than floats.
@@ -422,7 +427,8 @@ def _auto(objective: Any, tolerance: float | int, max_gradients: float | int) ->
     return Method(GradientFlow(objective), scheme, 1.0)
 
 
-# No row of the table: it ends by itself, and of a step that f itself sets there is no order and no limit to tell.
+# No rows of the table: of a step that f itself sets there is no order and no limit to tell.
+CHEBYSHEV = Row("adaptive_chebyshev", _chebyshev, {}, "manteuffel1978", ("chebyshev",))
 AUTO = Row("auto", _auto, {"tolerance": 1e-6, "max_gradients": 10_000}, "kelley1998", ("minimize",))
 
 
@@ -439,7 +445,7 @@ def table() -> tuple[Row, ...]:
 
 def find_row(name: str) -> Row:
     """The row of a name or alias; a near miss is suggested."""
-    names = {alias: row for row in (*_ROWS, AUTO) for alias in (row.name, *row.aliases)}
+    names = {alias: row for row in (*_ROWS, CHEBYSHEV, AUTO) for alias in (row.name, *row.aliases)}
     if name not in names:
         raise InputError(f"method {name!r} is unknown{suggest(name, names)}")
     return names[name]

@@ -213,3 +213,8 @@ def test_auto_ends_by_itself_and_is_resumed(thalweg):
     assert again["status"] == "converged" and again["gradients"] == row["gradients"]
     outcome = thalweg("run", "rosenbrock", "--method", "auto", "--set", "tolerance=-1", status=2)
     assert "tolerance must be at least 0" in outcome.err
+
+
+def test_a_method_without_a_number_to_set(thalweg, tmp_path):
+    result = thalweg("run", "rosenbrock", "--method", "chebyshev", "--steps", "30", "--out", str(tmp_path / "run"))
+    assert result.code == 0 and "adaptive_chebyshev" in result.out

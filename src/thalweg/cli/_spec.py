@@ -166,7 +166,7 @@ def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> 
     from .._table import find_row
 
     row = find_row(name)
-    knob = next(iter(row.defaults))
+    knob = next(iter(row.defaults), "")
     settings = row.defaults | dict(given)
     if knob in given or knob not in ("learning_rate", "step_size"):
         return settings

@@ -5,6 +5,7 @@ from ._base import Clock as Clock
 from ._base import Draws as Draws
 from ._base import Outcome as Outcome
 from ._base import State as State
+from .adaptive_chebyshev import AdaptiveChebyshev as AdaptiveChebyshev
 from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev
 from .chebyshev import RungeKuttaLegendre as RungeKuttaLegendre
 from .euler_maruyama import EulerMaruyama as EulerMaruyama
