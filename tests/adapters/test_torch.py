@@ -118,6 +118,24 @@ def test_a_scheduler_that_turns_the_momentum():
 ROWS = [row for row in tw.table() if not row.method.normals and not row.method.uneven]
 
 
+def test_a_loop_over_stages_is_the_same_step():
+    method = tw.Method(tw.GradientFlow(None), tw.RungeKuttaChebyshev(stages=15), 3.0)
+    x = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64, requires_grad=True)
+    optimizer = Optimizer([x], method)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = 0.5 * (x**2 * torch.tensor([0.1, 1.0, 30.0], dtype=torch.float64)).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    f = tw.Objective(lambda x: 0.5 * jnp.sum(jnp.array([0.1, 1.0, 30.0]) * x**2))
+    run = tw.run(method.with_objective(f), jnp.array([1.0, -2.0, 0.5]), 3)
+    np.testing.assert_allclose(x.detach().numpy(), run.final.position, rtol=0, atol=1e-13)
+
+
 def test_a_step_that_is_solved_for_is_refused():
     with pytest.raises(tw.InputError, match=r"ImplicitEuler draws noise, keeps a force or solves for its step"):
         Optimizer(start(), tw.Method(tw.GradientFlow(None), tw.ImplicitEuler(), 0.1))

@@ -93,7 +93,8 @@ def linear_first_step(method: Method, values: dict[str, float]) -> LinearStep:
         # The numbers are NumPy's; a law asks for arrays of JAX.
         arrays, rest = eqx.partition(method.with_hyperparameters(**values), eqx.is_inexact_array)
         method = eqx.combine(jax.tree.map(jnp.asarray, arrays), rest).with_objective(unit)
-        after = method.step(method.init(unit.basis[_PARAMETERS]))
+        with jax.disable_jit():
+            after = method.step(method.init(unit.basis[_PARAMETERS]))
         return _read(jax.device_get((unit.asks, after.lookahead, _kept(after), _ticks(after))))
 
 
@@ -135,7 +136,9 @@ def _rows(method: Method, values: dict[str, Any], clock: Any) -> Any:
             before = dataclasses.replace(before, position=position, ahead=parameters)
     else:
         before = dataclasses.replace(before, position=parameters)
-    after = method.with_objective(unit).step(before)
+    # A loop over stages is written out, so that every gradient in it is asked for.
+    with jax.disable_jit():
+        after = method.with_objective(unit).step(before)
     return unit.asks, after.lookahead, _kept(after), _ticks(after)
 
 
