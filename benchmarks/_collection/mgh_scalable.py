@@ -49,19 +49,23 @@ def _penalty_2(x):
 for _n, _first, _second in ((4, 2.24997e-5, 9.37629e-6), (10, 7.08765e-5, 2.93660e-4)):
     squares(f"penalty_1_{_n}", _count(_n), _first)(_penalty_1)
     squares(f"penalty_2_{_n}", np.full(_n, 0.5), _second)(_penalty_2)
+squares("penalty_1_1000", _count(1000), 9.68618e-3)(_penalty_1)
 
 
+@squares("variably_dimensioned_200", 1.0 - _count(200) / 200.0, 0.0)
 @squares("variably_dimensioned", 1.0 - _count(10) / 10.0, 0.0)
 def _(x):
     total = _count(x.size) @ (x - 1.0)
     return join(x - 1.0, total, total**2)
 
 
+@squares("trigonometric_100", np.full(100, 0.01), 0.0)
 @squares("trigonometric", np.full(10, 0.1), 0.0, 2.79506e-5)
 def _(x):
     return x.size - jnp.sum(jnp.cos(x)) + _count(x.size) * (1.0 - jnp.cos(x)) - jnp.sin(x)
 
 
+@squares("brown_almost_linear_200", np.full(200, 0.5), 0.0)
 @squares("brown_almost_linear", np.full(10, 0.5), 0.0, 1.0)
 def _(x):
     return join(x[:-1] + jnp.sum(x) - (x.size + 1.0), jnp.prod(x) - 1.0)
