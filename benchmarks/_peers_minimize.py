@@ -10,6 +10,7 @@ import os
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("EQX_ON_ERROR", "nan")
 
+import contextlib
 import csv
 import dataclasses
 import sys
@@ -43,7 +44,7 @@ class Outcome:
     seconds: float
 
 
-class _Done(Exception):
+class _DoneError(Exception):
     """The goal is reached or the budget spent."""
 
 
@@ -62,16 +63,14 @@ def _scipy(problem: Problem, max_gradients: int, tolerance: float, method: str, 
             goal = tolerance * max(1.0, size)
         reached = bool(size <= goal)
         if reached or count >= max_gradients:
-            raise _Done
+            raise _DoneError
         return value, slope
 
     # A peer that meets an overflow is no fault of ours.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        try:
+        with contextlib.suppress(_DoneError):
             value = optimize.minimize(counted, problem.x0, jac=True, method=method, options=options).fun
-        except _Done:
-            pass
     return Outcome(reached, count, float(value), time.perf_counter() - began)
 
 
@@ -153,21 +152,20 @@ def ratios(found: Outcomes, name: str, peer: str) -> dict[str, float]:
 
 
 def keep(found: Outcomes, file: Path = KEPT) -> None:
+    """A row a problem: the gradients of each minimiser, nothing where it fails."""
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["problem", "minimizer", "reached", "gradients", "f", "seconds"])
+        writer.writerow(["problem", *next(iter(found.values()))])
         for problem, row in found.items():
-            for name, o in row.items():
-                writer.writerow([problem, name, int(o.reached), o.gradients, f"{o.f:.8g}", f"{o.seconds:.2f}"])
+            writer.writerow([problem, *(o.gradients if o.reached else "" for o in row.values())])
 
 
-def kept(file: Path = KEPT) -> Outcomes:
-    found: Outcomes = {}
+def kept(file: Path = KEPT) -> dict[str, np.ndarray]:
+    """The gradients of each minimiser on every problem that was kept, infinite where it fails."""
     with file.open(newline="") as stream:
-        for r in csv.DictReader(stream):
-            outcome = Outcome(r["reached"] == "1", int(r["gradients"]), float(r["f"]), float(r["seconds"]))
-            found.setdefault(r["problem"], {})[r["minimizer"]] = outcome
-    return found
+        rows = list(csv.DictReader(stream))
+    names = [name for name in rows[0] if name != "problem"]
+    return {name: np.array([float(row[name] or "inf") for row in rows]) for name in names}
 
 
 def report(found: Outcomes) -> None:
@@ -186,12 +184,8 @@ def report(found: Outcomes) -> None:
             print(f"  tw.minimize fails on {problem} after {row['tw.minimize'].gradients}; solved by {others}")
     for problem, ratio in sorted(ratios(found, "tw.minimize", "L-BFGS-B").items(), key=lambda item: -item[1]):
         if ratio > 2.0:
-            a, b = row_of(found, problem)
+            a, b = found[problem]["tw.minimize"], found[problem]["L-BFGS-B"]
             print(f"  {problem:28} {a.gradients:6} to {b.gradients:6} of L-BFGS-B, {ratio:.2f}; f {a.f:.6g}, {b.f:.6g}")
-
-
-def row_of(found: Outcomes, problem: str) -> tuple[Outcome, Outcome]:
-    return found[problem]["tw.minimize"], found[problem]["L-BFGS-B"]
 
 
 if __name__ == "__main__":

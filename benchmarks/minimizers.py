@@ -1,8 +1,8 @@
 """Does tw.minimize solve as many problems as SciPy's and optimistix's quasi-Newton methods, with as few gradients?
 
-Solved is a gradient of at most 1e-5 max(1, |g0|) within 10,000 evaluations; ours counts a product of the Hessian as two.
+Solved is a gradient of at most 1e-5 max(1, |g0|) within 10,000 evaluations, a product of the Hessian counting as two.
 The problems are those of Moré, Garbow and Hillstrom, of CUTEst and of machine learning in benchmarks/_collection;
-the rows of each are in benchmarks/minimizers.csv.
+the gradients on each are in benchmarks/minimizers.csv.
 """
 
 import sys
