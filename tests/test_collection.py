@@ -77,9 +77,9 @@ def test_published_minima_are_found(name):
         found = optimize.minimize(
             lambda x: tuple(map(np.array, both(x))), problem.x0, jac=True, method=method, options=options
         )
-    # To the six digits that are printed, and to the flatness where the least is 0.
+    # To the five digits that are printed, and to the flatness where the least is 0.
     off = [abs(found.fun - least) / max(abs(least), 1e-300) for least in problem.minima]
-    assert min(off) <= 2e-5 or (0.0 in problem.minima and found.fun <= 1e-8)
+    assert min(off) <= 5e-5 or (0.0 in problem.minima and found.fun <= 1e-8)
 
 
 def test_peers_stop_at_the_goal_or_at_the_budget():
