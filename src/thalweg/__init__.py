@@ -38,6 +38,7 @@ _HOMES = {
         "RK4",
         "Ralston",
         "ReplicaExchange",
+        "Restarted",
         "RosenbrockEuler",
         "RungeKutta",
         "RungeKuttaChebyshev",

@@ -94,7 +94,8 @@ def limit_by_running(method, knob):
 @pytest.mark.parametrize("row", PREDICTED)
 def test_the_predicted_step_is_the_one_found_by_running(row):
     predicted = largest_stable_step(row.method, HESSIAN)
-    assert limit_by_running(row.method, "step") == pytest.approx(predicted, rel=1e-6)
+    # What restarts is followed between its restarts, which may save what would diverge.
+    assert limit_by_running(row.method.linearised(), "step") == pytest.approx(predicted, rel=1e-6)
 
 
 @eqx.filter_jit
