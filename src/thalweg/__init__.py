@@ -12,10 +12,12 @@ _HOMES = {
     "_stream": ("Stream",),
     "dynamics": (
         "AdaptiveLangevin",
+        "BregmanFlow",
         "ColouredLangevin",
         "GeneralizedLangevin",
         "GradientFlow",
         "HeavyBall",
+        "HessianDampedFlow",
         "HighResolutionFlow",
         "NesterovFlow",
         "OverdampedLangevin",

@@ -23,7 +23,7 @@ def restarted(objective, by="gradient", h=0.3, scheme=None, wait=1, damping=3.0)
 def written_out(by, h, steps, wait, ahead, r):
     """Nesterov's method with its rising momentum k/(k + r), which is 0 again at a restart."""
     x, v, k, before, restarts = np.asarray(START), np.zeros(3), 0, np.inf, 0
-    points, slope = [x], jax.jit(F.value_and_gradient)
+    points, slope = [x], jax.jit(lambda y: F.value_and_gradient(y))
     for _ in range(steps):
         beta = k / (k + r)
         y = x + ahead * beta * v

@@ -1,0 +1,20 @@
+"""What the laws with damping along the curvature share."""
+
+from jaxtyping import ArrayLike
+
+from .._objective import AbstractObjective, Batch
+from .._tree import Vector, combine
+
+
+def damped_by_curvature(
+    objective: AbstractObjective,
+    position: Vector,
+    velocity: Vector,
+    weight: ArrayLike,
+    friction: ArrayLike,
+    strength: ArrayLike,
+    batch: Batch = None,
+) -> Vector:
+    r"""$-w\nabla f(\theta) - \lambda\eta - \beta\nabla^2f(\theta)\,\eta$, gradient and product in one pass."""
+    gradient, curved = objective.gradient_and_curvature(position, velocity, batch)
+    return combine((-weight, gradient), (-friction, velocity), (-strength, curved))
