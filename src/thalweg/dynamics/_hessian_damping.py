@@ -1,5 +1,6 @@
 """What the laws with damping along the curvature share."""
 
+import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
 from .._objective import AbstractObjective, Batch
@@ -17,4 +18,4 @@ def damped_by_curvature(
 ) -> Vector:
     r"""$-w\nabla f(\theta) - \lambda\eta - \beta\nabla^2f(\theta)\,\eta$, gradient and product in one pass."""
     gradient, curved = objective.gradient_and_curvature(position, velocity, batch)
-    return combine((-weight, gradient), (-friction, velocity), (-strength, curved))
+    return combine(*zip(map(jnp.negative, (weight, friction, strength)), (gradient, velocity, curved), strict=True))
