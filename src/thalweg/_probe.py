@@ -80,7 +80,7 @@ def spectral_radius(method: Method, curvature: Curvature, time: ArrayLike | None
     >>> round(tw.analysis.spectral_radius(tw.momentum(None, 0.1, 0.81), 1.0), 12)  # sqrt(momentum)
     0.9
     """
-    radii = np.abs(np.linalg.eigvals(amplification(method, curvature, time))).max(axis=-1)
+    radii = _moduli(amplification(method, curvature, time))
     return float(radii) if radii.ndim == 0 else radii
 
 
@@ -221,10 +221,15 @@ def _radius_at_steps(method: Method, curvature: Curvature, steps: np.ndarray, ti
 
 
 def _radii(matrices: np.ndarray) -> np.ndarray:
-    """The largest radius over curvatures; infinite where a polynomial of many stages overflows far beyond its limit."""
+    """The largest radius over curvatures."""
+    return _moduli(matrices).max(axis=0)
+
+
+def _moduli(matrices: np.ndarray) -> np.ndarray:
+    """Radii; infinite where a polynomial of many stages overflows far beyond its limit, or a force grows for ever."""
     finite = np.all(np.isfinite(matrices), axis=(-2, -1), keepdims=True)
     radii = np.abs(np.linalg.eigvals(np.where(finite, matrices, 0.0))).max(axis=-1)
-    return np.where(finite[..., 0, 0], radii, np.inf).max(axis=0)
+    return np.where(finite[..., 0, 0], radii, np.inf)
 
 
 def _boundary(radius: Callable[[np.ndarray], np.ndarray], scale: float) -> float:

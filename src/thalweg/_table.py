@@ -14,10 +14,12 @@ from ._probe import stable_limit
 from .dynamics import (
     AbstractDynamics,
     AdaptiveLangevin,
+    BregmanFlow,
     ColouredLangevin,
     GeneralizedLangevin,
     GradientFlow,
     HeavyBall,
+    HessianDampedFlow,
     HighResolutionFlow,
     NesterovFlow,
     OverdampedLangevin,
@@ -41,6 +43,7 @@ from .schemes import (
     PseudoTransient,
     Ralston,
     ReplicaExchange,
+    Restarted,
     RosenbrockEuler,
     RungeKuttaChebyshev,
     RungeKuttaLegendre,
@@ -358,6 +361,8 @@ _RATE = {"learning_rate": 0.1}
 _PAIR = {"learning_rate": 0.1, "momentum": 0.9}
 _BALL = {"step_size": 0.1, "friction": 1.0}
 _NESTEROV = {"step_size": 0.1, "damping": 3.0}
+_BREGMAN = {"step_size": 0.1, "p": 2.0, "strength": 0.25}
+_HESSIAN = {"step_size": 0.1, "curvature_damping": 0.1, "damping": 3.0}
 _HIGH = {"step_size": 0.1, "step": 0.01}
 _HIGH_STRONG = {"step_size": 0.1, "step": 0.01, "strong_convexity": 1.0}
 
@@ -395,7 +400,11 @@ _ROWS = (
     Row("heavy_ball_exponential_euler", _motion(HeavyBall, ExponentialEuler()), _BALL, "hochbruck2010"),
     Row("nesterov_flow", _motion(NesterovFlow, Leapfrog()), _NESTEROV, "su2016"),
     Row("nesterov_flow_lookahead", _motion(NesterovFlow, Lookahead(1.0)), _NESTEROV, "su2016"),
+    Row("nesterov_restart", _motion(NesterovFlow, Restarted(by="gradient")), _NESTEROV, "odonoghue2015"),
+    Row("nesterov_restart_speed", _motion(NesterovFlow, Restarted(by="speed")), _NESTEROV, "su2016"),
     Row("nesterov_flow_rk4", _motion(NesterovFlow, RK4()), _NESTEROV, "su2016"),
+    Row("bregman_flow_rk4", _motion(BregmanFlow, RK4()), _BREGMAN, "wibisono2016"),
+    Row("hessian_damped_rk4", _motion(HessianDampedFlow, RK4()), _HESSIAN, "attouch2016"),
     Row("high_resolution_rk4", _motion(HighResolutionFlow, RK4()), _HIGH, "shi2022"),
     Row("high_resolution_strong_rk4", _motion(HighResolutionFlow, RK4()), _HIGH_STRONG, "shi2022"),
     Row("sgld", sgld, _HEAT, "welling2011", ("euler_maruyama", "langevin")),

@@ -11,6 +11,7 @@ import pytest
 import thalweg as tw
 from thalweg import claims
 from thalweg.claims import (
+    acceleration,
     barrier,
     batches,
     escape,
@@ -65,6 +66,10 @@ THEORY = {
     "nesterov-ode": HOLDS,
     "nesterov-ode-bound": HOLDS,
     "lookahead-ode": FAILS,
+    "restart-linear-rate": HOLDS,
+    "bregman-rate": HOLDS,
+    "bregman-time-dilation": HOLDS,
+    "hessian-damping-stills": HOLDS,
     "viscous-damps": CORRECTED,
     "viscous-is-nesterov": HOLDS,
     "momentum-escapes-saddles-faster": HOLDS,
@@ -179,6 +184,18 @@ def falling_further(hyperparameters, schedule, steps):
     return tw.analysis.equivalent_batch_schedule(hyperparameters, lambda n: schedule(n) ** 2, steps)
 
 
+def never_restarted(by):
+    return tw.Lookahead(start="zero")
+
+
+def in_its_own_time(objective, p):
+    return tw.NesterovFlow(objective)
+
+
+def friction_alone(objective, strength, friction):
+    return tw.HeavyBall(objective, friction)
+
+
 viscous_as_it_is = viscous.viscous
 averages_as_they_are = stationary.averages
 
@@ -213,6 +230,10 @@ OTHERWISE = [
     ("nesterov-ode", nesterov_flow, "NesterovFlow", weak, FAILS),
     ("nesterov-ode-bound", nesterov_flow, "NesterovFlow", lambda f: tw.HeavyBall(f, 0.1), FAILS),
     ("lookahead-ode", nesterov_flow, "LookaheadFlow", tw.NesterovFlow, HOLDS),
+    ("restart-linear-rate", acceleration, "Restarted", never_restarted, FAILS),
+    ("bregman-rate", acceleration, "BregmanFlow", in_its_own_time, FAILS),
+    ("bregman-time-dilation", acceleration, "BregmanFlow", in_its_own_time, FAILS),
+    ("hessian-damping-stills", acceleration, "HessianDampedFlow", friction_alone, FAILS),
     ("viscous-damps", viscous, "viscous", unweighted, FAILS),
     ("viscous-is-nesterov", viscous, "nesterov", tw.momentum, FAILS),
     ("momentum-escapes-saddles-faster", saddle, "BETA", 0.0, FAILS),

@@ -11,6 +11,8 @@ ROWS = [pytest.param(row, id=row.name) for row in tw.table()]
 
 
 def drawn(rng, name):
+    if name == "p":
+        return 2.0 + 10.0 ** rng.uniform(-5, 1)
     return 1.0 - rng.uniform() ** 3 if name == "momentum" else 10.0 ** rng.uniform(-5, 1)
 
 

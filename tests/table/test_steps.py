@@ -15,7 +15,7 @@ from thalweg.analysis import spectral_radius
 DETERMINISTIC = [row for row in tw.table() if not row.method.normals]
 # Other numbers in a tableau or a law that another row has.
 _ALIKE = ("midpoint", "ralston", "heavy_ball_midpoint", "heavy_ball_heun", "heavy_ball_ralston",
-          "high_resolution_strong_rk4")  # fmt: skip
+          "high_resolution_strong_rk4", "nesterov_restart_speed", "bregman_flow_rk4")  # fmt: skip
 # Those that solve for their steps take seconds to compile: one of them is quick.
 ROWS = few(
     DETERMINISTIC,
@@ -40,7 +40,7 @@ FAMILIES = (
 )
 MOVED = {
     "learning_rate": 0.03, "momentum": 0.7, "step_size": 0.07, "friction": 0.4, "damping": 4.0, "step": 0.02,
-    "strong_convexity": 0.6,
+    "strong_convexity": 0.6, "p": 2.5, "strength": 0.4, "curvature_damping": 0.2,
 }  # fmt: skip
 
 

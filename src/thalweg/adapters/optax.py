@@ -14,7 +14,7 @@ from .._errors import InputError
 from .._method import Method
 from .._objective import AbstractObjective, Batch
 from .._tree import Vector, combine, zeros_like
-from ..schemes import Clock, Draws, State
+from ..schemes import Clock, Draws, Restarted, State
 
 
 class MotionState(NamedTuple):
@@ -93,6 +93,8 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
             f"{type(method.dynamics).__name__} by {type(method.scheme).__name__} needs a gradient before its first "
             'step, which optax has not; use start="zero", as tw.momentum and tw.nesterov do'
         )
+    if isinstance(method.scheme, Restarted) and method.scheme.by == "function":
+        raise InputError('a restart by "function" needs the value of f, which optax has not; use by="gradient"')
     several = method.gradients_per_step > 1 or method.uneven
 
     def init(params: PyTree) -> MotionState:

@@ -85,7 +85,8 @@ class Optimizer(torch.optim.Optimizer):
         if method.normals or jax.eval_shape(lambda: _at_zero(method)).memory is not None:
             raise InputError(
                 f"{type(method.dynamics).__name__} by {getattr(method.scheme, 'name', type(method.scheme).__name__)} "
-                "draws noise, keeps a force or solves for its step, which the torch optimizer does not; use tw.run"
+                "draws noise, restarts, keeps a force or solves for its step, which the torch optimizer does not; "
+                "use tw.run"
             )
         self.method, values = in_double(method)
         self._names = {"lr" if name in _RATES else name: name for name in values}

@@ -9,7 +9,7 @@ from .._errors import check_choice
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
     "flow", "runge_kutta", "stabilised", "momentum", "hyperparameters", "stability", "rates", "nesterov",
-    "nesterov_flow", "viscous", "saddle", "barrier", "settings",
+    "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings",
     "stationary", "kramers", "temperature", "batches", "robustness", "escape",
 )  # fmt: skip
 

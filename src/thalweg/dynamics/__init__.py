@@ -8,10 +8,12 @@ from ._base import AbstractNoisy as AbstractNoisy
 from ._base import AbstractSecondOrder as AbstractSecondOrder
 from ._base import AbstractWhite as AbstractWhite
 from .adaptive_langevin import AdaptiveLangevin as AdaptiveLangevin
+from .bregman import BregmanFlow as BregmanFlow
 from .coloured_langevin import ColouredLangevin as ColouredLangevin
 from .generalized_langevin import GeneralizedLangevin as GeneralizedLangevin
 from .gradient_flow import GradientFlow as GradientFlow
 from .heavy_ball import HeavyBall as HeavyBall
+from .hessian_damped import HessianDampedFlow as HessianDampedFlow
 from .high_resolution import HighResolutionFlow as HighResolutionFlow
 from .nesterov_flow import NesterovFlow as NesterovFlow
 from .overdamped_langevin import OverdampedLangevin as OverdampedLangevin

@@ -133,6 +133,12 @@ class AbstractDamped(AbstractSecondOrder):
         friction = self.friction_at(time) / self.mass
         return combine((1.0 / self.mass, self.force(time, position, batch)), (-friction, velocity))
 
+    def rest_time(self, step_size: ArrayLike) -> Float[Array, ""]:
+        """The first time at which a step by the midpoint rule moves what is at rest: the start, unless friction there
+        is infinite."""
+        del step_size
+        return self.start_time
+
     @abc.abstractmethod
     def friction_at(self, time: Time) -> ArrayLike:
         r"""$\lambda(t)$, finite at every time from `start_time` on."""

@@ -10,6 +10,7 @@ from .._errors import check_number
 from .._objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine, scalar
 from ._base import AbstractSecondOrder, Time
+from ._hessian_damping import damped_by_curvature
 
 
 class HighResolutionFlow(AbstractSecondOrder):
@@ -81,5 +82,4 @@ class HighResolutionFlow(AbstractSecondOrder):
         else:
             friction = 2.0 * jnp.sqrt(self.strong_convexity)
             weight = 1.0 + jnp.sqrt(self.strong_convexity * self.step)
-        gradient, curved = self._objective().gradient_and_curvature(position, velocity, batch)
-        return combine((-weight, gradient), (-friction, velocity), (-root, curved))
+        return damped_by_curvature(self._objective(), position, velocity, weight, friction, root, batch)

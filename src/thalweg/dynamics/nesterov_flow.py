@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_number
 from .._objective import AbstractObjective, Batch, as_objective
@@ -66,6 +66,10 @@ class NesterovFlow(AbstractDamped):
         # Finite at t = 0: the midpoint rule then takes its own limit of infinite friction
         # (it reverses the half-step velocity), which is the right start.
         return self.damping / jnp.maximum(time, jnp.sqrt(jnp.finfo(time.dtype).tiny))
+
+    def rest_time(self, step_size: ArrayLike) -> Float[Array, ""]:
+        # Where the midpoint rule forgets the velocity: r/t = 2/h.
+        return 0.5 * self.damping * jnp.asarray(step_size)
 
     def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
         assert time is not None

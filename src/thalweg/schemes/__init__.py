@@ -18,6 +18,7 @@ from .lookahead import Lookahead as Lookahead
 from .metropolis import MetropolisAdjustedLangevin as MetropolisAdjustedLangevin
 from .pseudo_transient import PseudoTransient as PseudoTransient
 from .replica_exchange import ReplicaExchange as ReplicaExchange
+from .restarted import Restarted as Restarted
 from .rosenbrock import RosenbrockEuler as RosenbrockEuler
 from .runge_kutta import RK4 as RK4
 from .runge_kutta import ButcherTableau as ButcherTableau

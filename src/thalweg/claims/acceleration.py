@@ -1,0 +1,122 @@
+"""Acceleration beyond fixed momentum: restarts, time that is sped up, damping along the curvature."""
+
+import numpy as np
+from scipy.special import j1
+
+from .._method import Method
+from ..dynamics import BregmanFlow, HessianDampedFlow, NesterovFlow
+from ..schemes import RK4, Restarted
+from ._experiment import close, path, quadratic, shown
+from ._ledger import Outcome, claim
+from .nesterov_flow import CURVATURES, START
+
+# Where a mode of Nesterov's ODE is fastest, J2(u) = u J3(u), and what is left of it there.
+_FASTEST = 2.29991033
+_LEFT = 2.0 * j1(_FASTEST) / _FASTEST
+
+
+@claim(
+    "restart-linear-rate",
+    "su2016; odonoghue2015",
+    "Restarted where it slows down, Nesterov's method with the friction 3/t converges linearly at a rate that is "
+    "proportional to √μ, which it is not told.",
+)
+def restart() -> Outcome:
+    r"""On a mode of curvature μ, at two μ, by the points of rest.
+
+    From rest $x = 2J_1(u)/u$, $u = t\sqrt\mu$, which is fastest at $u^\star$; a restart there leaves
+    $2J_1(u^\star)/u^\star$ of it, so that the rate is $-\ln(2J_1(u^\star)/u^\star)/u^\star$ per unit of u.
+    """
+
+    def rate(curvature: float) -> float:
+        steps = int(30.0 / np.sqrt(curvature))
+        run = path(Method(NesterovFlow(quadratic(curvature)), Restarted(by="speed"), 1.0), [1.0], steps)
+        rests = np.flatnonzero(run.velocity[:, 0] == 0.0)
+        if len(rests) < 2:
+            return 0.0
+        left = np.log(run.position[rests[-1], 0] / run.position[0, 0])
+        return float(-left / (rests[-1] * np.sqrt(curvature)))
+
+    expected = [-np.log(_LEFT) / _FASTEST] * 2
+    measured = [rate(1e-6), rate(2.5e-7)]
+    words = "rate {:.4f}√μ at μ = 1e-6, {:.4f}√μ at μ = 2.5e-7"
+    return Outcome(*shown(words, expected, measured), holds=close(measured, expected, 2e-3))
+
+
+def _bregman(p: float, time: float, steps: int = 4000) -> np.ndarray:
+    return path(Method(BregmanFlow(quadratic(*CURVATURES), p), RK4(), time / steps), START, steps).position
+
+
+@claim(
+    "bregman-rate",
+    "wibisono2016",
+    "Along the Bregman flow of power p in Euclidean space f - f* ≤ |θ₀ - θ*|²/(2C t^p).",
+)
+def bregman_rate() -> Outcome:
+    """The largest part of the bound until t = 4, a mean of squares of Bessel functions, for p = 2, 3 and 4."""
+    t = np.linspace(0.0, 4.0, 4001)[1:]
+    weights = START**2 / np.sum(START**2)
+
+    def told(p: float) -> float:
+        return float(np.max(j1(np.multiply.outer(t ** (p / 2.0), np.sqrt(CURVATURES))) ** 2 @ weights))
+
+    def found(p: float) -> float:
+        loss = 0.5 * _bregman(p, 4.0)[1:] ** 2 @ CURVATURES
+        return float(np.max(loss * 0.5 * t**p) / np.sum(START**2))
+
+    powers = (2.0, 3.0, 4.0)
+    expected, measured = [told(p) for p in powers], [found(p) for p in powers]
+    words = "at most {:.4f}, {:.4f}, {:.4f} of the bound"
+    return Outcome(*shown(words, expected, measured), holds=max(measured) <= 1.0 and close(measured, expected, 1e-3))
+
+
+@claim(
+    "bregman-time-dilation",
+    "wibisono2016",
+    "The Bregman flow of power p is that of power 2 at the time t^(p/2): a faster clock on the same curve.",
+)
+def bregman_dilation() -> Outcome:
+    """Where the flows of 3 and 4 are at t = 2, and that of 2 at the time that goes with it."""
+    expected, measured = [], []
+    for p in (3.0, 4.0):
+        measured.extend(_bregman(p, 2.0)[-1])
+        expected.extend(_bregman(2.0, 2.0 ** (p / 2.0))[-1])
+    words = "p = 3 at {:.6f}, {:.6f}, {:.6f}; p = 4 at {:.6f}, {:.6f}, {:.6f}"
+    return Outcome(*shown(words, expected, measured), holds=bool(np.allclose(measured, expected, rtol=0, atol=1e-7)))
+
+
+FRICTION = 0.5
+
+
+@claim(
+    "hessian-damping-stills",
+    "alvarez2002",
+    "Damping along the curvature removes oscillations: with λβ ≥ 1 no mode of θ'' + λθ' + β∇²f θ' + ∇f = 0 oscillates, "
+    "whatever its curvature.",
+)
+def hessian_damping() -> Outcome:
+    r"""How often 20 modes of curvatures 1e-2 to 1e2 cross zero until t = 20, without β, at λβ = 0.5 and at λβ = 1.
+
+    $\ddot x + (\lambda + \beta\ell)\dot x + \ell x = 0$ from rest is
+    $e^{-at}(\cos\omega t + \tfrac a\omega\sin\omega t)$ with $2a = \lambda + \beta\ell$, $\omega^2 = \ell - a^2$,
+    which is zero at $\omega t = \pi - \arctan(\omega/a) + n\pi$; where $\ell \le a^2$ it is nowhere.
+    """
+    curvatures, time, steps = np.geomspace(1e-2, 1e2, 20), 20.0, 8000
+
+    def told(strength: float) -> int:
+        half = 0.5 * (FRICTION + strength * curvatures)
+        pace = np.sqrt(np.maximum(curvatures - half**2, 0.0))
+        # At λβ = 1 a mode may be critical, to rounding.
+        rolling = pace > 1e-6 * half
+        turns = (pace * time + np.arctan(pace / half)) / np.pi
+        return int(np.sum(np.floor(turns[rolling])))
+
+    def found(strength: float) -> int:
+        law = HessianDampedFlow(quadratic(*curvatures), strength, friction=FRICTION)
+        x = path(Method(law, RK4(), time / steps), np.ones(20), steps).position
+        return int(np.sum(x[1:] * x[:-1] < 0.0))
+
+    strengths = (0.0, 0.5 / FRICTION, 1.0 / FRICTION)
+    expected, measured = [told(b) for b in strengths], [found(b) for b in strengths]
+    words = "zeros crossed: {} without, {} at λβ = 0.5, {} at λβ = 1"
+    return Outcome(*shown(words, expected, measured), holds=measured == expected and measured[2] == 0 < measured[1])
