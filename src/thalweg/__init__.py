@@ -22,7 +22,10 @@ _HOMES = {
         "UnderdampedLangevin",
     ),
     "schemes": (
+        "Adaptive",
+        "BogackiShampine",
         "ButcherTableau",
+        "DormandPrince",
         "Euler",
         "EulerMaruyama",
         "ExponentialEuler",

@@ -26,6 +26,8 @@ from .dynamics import (
 from .schemes import (
     RK4,
     AbstractScheme,
+    BogackiShampine,
+    DormandPrince,
     Euler,
     EulerMaruyama,
     ExponentialEuler,
@@ -372,6 +374,8 @@ _ROWS = (
     Row("ralston", _descent(Ralston()), _RATE, "ralston1962"),
     Row("rk4", _descent(RK4()), _RATE, "kutta1901", ("runge_kutta",)),
     Row("tsit5", _descent(Tsit5()), _RATE, "tsitouras2011"),
+    Row("bogacki_shampine", _descent(BogackiShampine()), _RATE, "bogacki1989"),
+    Row("dormand_prince", _descent(DormandPrince()), _RATE, "dormand1980"),
     Row("rkc", stabilised_descent, _RATE, "verwer1996", ("stabilised_descent",)),
     Row("rkc2", _descent(RungeKuttaChebyshev(2, stages=10)), _RATE, "sommeijer1998"),
     Row("rkl1", _descent(RungeKuttaLegendre(1, stages=9)), _RATE, "meyer2014"),
