@@ -25,7 +25,10 @@ _HOMES = {
     ),
     "schemes": (
         "AdaptiveChebyshev",
+        "Adaptive",
+        "BogackiShampine",
         "ButcherTableau",
+        "DormandPrince",
         "Euler",
         "EulerMaruyama",
         "ExponentialEuler",

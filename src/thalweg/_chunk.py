@@ -1,6 +1,7 @@
 """A chunk of steps, compiled: what runs on the device between two looks of the host."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -53,7 +54,8 @@ def metric(name: str, method: Method, objective: AbstractObjective, state: State
         # Where all steps are alike the host counts them.
         spent = method.scheme.spent(state)
         return jnp.zeros(()) if spent is None else spent.astype(float)
-    return method.step_size_at(state.clock)
+    length = method.scheme.length(state)
+    return method.step_size_at(state.clock) if length is None else length
 
 
 def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Array, State]:
@@ -99,7 +101,7 @@ def advance(
         state, kept, positions = carry
         if rows:
             positions = {part: positions[part].at[j].set(getattr(state, part)) for part in positions}
-        state, kept = jax.lax.fori_loop(j * length, (j + 1) * length, one, (state, kept))
+        state, kept = _until_ended(method, j * length, (j + 1) * length, one, (state, kept))
         return state, kept, positions
 
     kept = {name: jnp.zeros(scalars, float) for name in names}
@@ -108,6 +110,18 @@ def advance(
         parts = {"position": state.position} | ({} if state.velocity is None else {"velocity": state.velocity})
         positions = {part: jnp.zeros((rows, *vector.shape), vector.dtype) for part, vector in parts.items()}
     return jax.lax.fori_loop(0, segments, segment, (state, kept, positions))
+
+
+def _until_ended(method: Method, first: Array, last: Array, one: Callable, carry: Any) -> Any:
+    """A loop of steps that leaves off where the motion has ended."""
+    if method.scheme.ended(carry[0]) is None:
+        return jax.lax.fori_loop(first, last, one, carry)
+
+    def going(loop: Any) -> Array:
+        i, (state, _) = loop
+        return (i < last) & jnp.logical_not(method.scheme.ended(state))
+
+    return jax.lax.while_loop(going, lambda loop: (loop[0] + 1, one(*loop)), (first, carry))[1]
 
 
 @eqx.filter_jit

@@ -79,6 +79,10 @@ class Method(eqx.Module):
             raise InputError(f"scheme must be a discretisation such as tw.Euler(), but is {self.scheme!r}")
         if not callable(self.step_size):
             check_number("step_size", self.step_size, above=0.0)
+        elif self.scheme.paced:
+            raise InputError(
+                f"{type(self.scheme).__name__} sets its steps itself after the first; step_size must be a number"
+            )
         self.scheme.check(self.dynamics)
 
     @property
@@ -88,8 +92,8 @@ class Method(eqx.Module):
 
     @property
     def autonomous(self) -> bool:
-        """Whether neither the law nor the step size depends on time."""
-        return self.dynamics.autonomous and not callable(self.step_size)
+        """Whether neither the law nor the step size depends on time, and all steps are as long."""
+        return self.dynamics.autonomous and not callable(self.step_size) and not self.scheme.paced
 
     def step_size_at(self, clock: Clock | None) -> Float[Array, ""]:
         """The step size of the next step."""

@@ -261,7 +261,7 @@ class _Loop:
         rate = None
         saved = time.monotonic()
         begun = time.perf_counter()
-        while self.step < self.steps and self.status == "finished":
+        while self.step < self.steps and not self.message:
             if self.feed is not None and not self.feed.reach(self.step):
                 self._starved()
                 break
@@ -272,7 +272,7 @@ class _Loop:
             rate = taken / max(time.perf_counter() - started, 1e-7)
             host = self._to_columns(kept, taken)
             good = self._judge(before, state, host, taken)
-            if good < taken:
+            if good < taken and not self._rests(state, good):
                 # Deterministic steps: the state at the step that ended the run is made again from the chunk's start.
                 state = jax.block_until_ready(self._call(before, self.step, 1, good))[0]
             self._keep(host, good, before, positions)
@@ -286,7 +286,7 @@ class _Loop:
                     begun = time.perf_counter()
                     self._checkpoint()
                     saved = time.monotonic()
-            if interrupted.is_set() and self.step < self.steps and self.status == "finished":
+            if interrupted.is_set() and self.step < self.steps and not self.message:
                 self.status = "interrupted"
                 self.message = f"interrupted after {self.step} of {self.steps} steps"
                 if self.directory is not None:
@@ -366,6 +366,11 @@ class _Loop:
         if losses is not None:
             self.newest_loss = float(losses[-2])
         return taken
+
+    def _rests(self, after: State, good: int) -> bool:
+        """Whether the chunk's state is that of its last step that counts, no step having been made after the end."""
+        scheme, end = self.method.scheme, self.method.scheme.outcome(after)
+        return end is not None and scheme.ended(after) is not None and self.step + good == end.steps
 
     def _first_bad(self, losses: np.ndarray) -> int | None:
         limit = self.first_loss + _DIVERGED * max(1.0, abs(self.first_loss))

@@ -5,12 +5,23 @@ import math
 
 import numpy as np
 import pytest
+from scipy.integrate import RK23, RK45
 
 import thalweg as tw
 from thalweg.schemes import ButcherTableau
-from thalweg.schemes.runge_kutta import EULER, HEUN, MIDPOINT, RALSTON, RK4_TABLEAU, TSIT5_TABLEAU
+from thalweg.schemes.runge_kutta import (
+    BOGACKI_SHAMPINE,
+    DORMAND_PRINCE,
+    EULER,
+    HEUN,
+    MIDPOINT,
+    RALSTON,
+    RK4_TABLEAU,
+    TSIT5_TABLEAU,
+)
 
-TABLEAUS = {tableau.name: tableau for tableau in (EULER, HEUN, MIDPOINT, RALSTON, RK4_TABLEAU, TSIT5_TABLEAU)}
+EMBEDDED = (HEUN, BOGACKI_SHAMPINE, DORMAND_PRINCE, TSIT5_TABLEAU)
+TABLEAUS = {tableau.name: tableau for tableau in (EULER, MIDPOINT, RALSTON, RK4_TABLEAU, *EMBEDDED)}
 
 
 def trees(order):
@@ -54,6 +65,12 @@ def residuals(tableau, order):
     return [float(b @ weights(a, tree)) - 1.0 / density(tree) for tree in trees(order)]
 
 
+def second(tableau):
+    """The embedded solution as a tableau of its own, the slope at the end of the step a stage of it."""
+    rows = tableau.a if not tableau.first_same_as_last else (*tableau.a, tableau.b)
+    return ButcherTableau(f"{tableau.name}, embedded", rows, tableau.embedded, tableau.order - 1)
+
+
 def test_there_are_as_many_trees_as_there_should_be():
     assert [len(trees(order)) for order in range(1, 7)] == [1, 1, 2, 4, 9, 20]
 
@@ -63,7 +80,9 @@ def test_every_tableau_of_the_table_is_here():
     assert used == set(TABLEAUS)
 
 
-@pytest.mark.parametrize("tableau", TABLEAUS.values(), ids=TABLEAUS)
+@pytest.mark.parametrize(
+    "tableau", [*TABLEAUS.values(), *map(second, EMBEDDED)], ids=[*TABLEAUS, *(f"{t.name}-embedded" for t in EMBEDDED)]
+)
 def test_the_conditions_hold_up_to_the_order_and_not_beyond(tableau):
     for order in range(1, tableau.order + 1):
         np.testing.assert_allclose(residuals(tableau, order), 0.0, atol=2e-14, err_msg=f"order {order}")
@@ -83,6 +102,23 @@ def test_ralston_has_the_least_error_of_its_family():
     # Ralston's bound adds the sizes of the two third-order coefficients, weighted by L and M alike.
     assert all(error(2 / 3) < error(c) for c in (0.5, 0.6, 0.65, 0.68, 0.75, 1.0))
     assert RALSTON.c == (0.0, 2 / 3)
+
+
+@pytest.mark.parametrize(("tableau", "peer"), [(BOGACKI_SHAMPINE, RK23), (DORMAND_PRINCE, RK45)])
+def test_the_pairs_are_those_of_scipy(tableau, peer):
+    for row, theirs in zip(tableau.a, peer.A, strict=True):
+        np.testing.assert_allclose(row, theirs[: len(row)], rtol=1e-15)
+    np.testing.assert_allclose(tableau.b, peer.B, rtol=1e-15)
+    np.testing.assert_allclose(np.subtract((*tableau.b, 0.0), tableau.embedded), -peer.E, rtol=0, atol=1e-16)
+
+
+@pytest.mark.parametrize(
+    ("embedded", "message"),
+    [((0.5, 0.25, 0.25, 0.0), "must have 2 weights, as b has, or one more"), ((0.5, 0.4), "embedded weights must sum")],
+)
+def test_embedded_weights_that_do_not_fit_are_refused(embedded, message):
+    with pytest.raises(tw.InputError, match=message):
+        ButcherTableau("mine", HEUN.a, HEUN.b, 2, embedded=embedded)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from ._base import Clock as Clock
 from ._base import Draws as Draws
 from ._base import Outcome as Outcome
 from ._base import State as State
+from .adaptive import Adaptive as Adaptive
 from .adaptive_chebyshev import AdaptiveChebyshev as AdaptiveChebyshev
 from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev
 from .chebyshev import RungeKuttaLegendre as RungeKuttaLegendre
@@ -21,7 +22,9 @@ from .replica_exchange import ReplicaExchange as ReplicaExchange
 from .restarted import Restarted as Restarted
 from .rosenbrock import RosenbrockEuler as RosenbrockEuler
 from .runge_kutta import RK4 as RK4
+from .runge_kutta import BogackiShampine as BogackiShampine
 from .runge_kutta import ButcherTableau as ButcherTableau
+from .runge_kutta import DormandPrince as DormandPrince
 from .runge_kutta import Euler as Euler
 from .runge_kutta import Heun as Heun
 from .runge_kutta import Midpoint as Midpoint

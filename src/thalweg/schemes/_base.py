@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
 from .._errors import InputError
 from .._objective import Batch
@@ -163,6 +163,19 @@ class AbstractScheme(eqx.Module):
 
     def outcome(self, state: State) -> Outcome | None:
         """How the motion ended; None while it goes on, and for schemes that go on for ever."""
+        del state
+
+    def ended(self, state: State) -> Bool[Array, ""] | None:
+        """Whether the motion has ended and stays where it is, so that no step is made; None where it never does."""
+        del state
+
+    @property
+    def paced(self) -> bool:
+        """Whether the scheme sets how far in time a step goes, so that its time has to be carried."""
+        return False
+
+    def length(self, state: State) -> Float[Array, ""] | None:
+        """The step in time that a paced scheme tries next; None where it is the method's."""
         del state
 
     @property

@@ -6,10 +6,11 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike
+from jaxtyping import Array, ArrayLike
 
 from .._errors import InputError
-from .._tree import combine
+from .._objective import Batch
+from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics
 from ._base import AbstractScheme, Draws, State, derivative, learning_rate, phase
 
@@ -26,6 +27,9 @@ class ButcherTableau:
         b: the weights, one for each stage.
         order: the order of convergence.
         reference: where the coefficients are from.
+        embedded: the weights of a second solution of one order less, by whose distance `tw.Adaptive` sees the error:
+            one for each stage, and one more where the slope at the end of the step, with which the next one begins,
+            takes part.
 
     Raises:
         InputError: the shapes do not fit together, or the weights do not sum to 1.
@@ -36,6 +40,7 @@ class ButcherTableau:
     b: tuple[float, ...]
     order: int
     reference: str = ""
+    embedded: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if len(self.a) != len(self.b) or any(len(row) != i for i, row in enumerate(self.a)):
@@ -45,6 +50,21 @@ class ButcherTableau:
             )
         if not np.isclose(sum(self.b), 1.0, rtol=0, atol=1e-12):
             raise InputError(f"tableau {self.name!r}: the weights b must sum to 1, but sum to {sum(self.b):g}")
+        if self.embedded is None:
+            return
+        if len(self.embedded) - len(self.b) not in (0, 1):
+            raise InputError(
+                f"tableau {self.name!r}: embedded must have {len(self.b)} weights, as b has, or one more for the "
+                f"slope at the end of the step, but has {len(self.embedded)}"
+            )
+        if not np.isclose(sum(self.embedded), 1.0, rtol=0, atol=1e-12):
+            total = sum(self.embedded)
+            raise InputError(f"tableau {self.name!r}: the embedded weights must sum to 1, but sum to {total:g}")
+
+    @property
+    def first_same_as_last(self) -> bool:
+        """Whether the error takes the slope at the end of the step, which is the first of the next one."""
+        return self.embedded is not None and len(self.embedded) > len(self.b)
 
     @property
     def c(self) -> tuple[float, ...]:
@@ -85,14 +105,7 @@ class RungeKutta(AbstractScheme):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
-        y = phase(state)
-        stages: list[Any] = []
-        for row, c in zip(self.tableau.a, self.tableau.c, strict=True):
-            known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
-            time = None if state.time is None else state.time + c * h
-            stages.append(derivative(dynamics, time, combine((1, y), *known) if known else y, draws.batch))
-        moves = [(h * b, k) for b, k in zip(self.tableau.b, stages, strict=True) if b != 0.0]
-        end = combine((1, y), *moves)
+        end, _ = advanced(self.tableau, dynamics, state.time, phase(state), h, draws.batch)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end[0], None if state.velocity is None else end[1], clock=clock)
 
@@ -100,9 +113,28 @@ class RungeKutta(AbstractScheme):
         return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
 
 
+def advanced(
+    tableau: ButcherTableau,
+    dynamics: AbstractDynamics,
+    start: Array | None,
+    y: tuple[Vector, ...],
+    h: Array,
+    batch: Batch = None,
+    first: tuple[Vector, ...] | None = None,
+) -> tuple[tuple[Vector, ...], list[Any]]:
+    """The phase after a step, and the slopes of its stages, the first of which may be known."""
+    stages: list[Any] = [] if first is None else [first]
+    for row, c in list(zip(tableau.a, tableau.c, strict=True))[len(stages) :]:
+        known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
+        time = None if start is None else start + c * h
+        stages.append(derivative(dynamics, time, combine((1, y), *known) if known else y, batch))
+    moves = [(h * b, k) for b, k in zip(tableau.b, stages, strict=True) if b != 0.0]
+    return combine((1, y), *moves), stages
+
+
 EULER = ButcherTableau("Euler", ((),), (1.0,), 1, "euler1768")
 MIDPOINT = ButcherTableau("Midpoint", ((), (0.5,)), (0.0, 1.0), 2, "runge1895")
-HEUN = ButcherTableau("Heun", ((), (1.0,)), (0.5, 0.5), 2, "heun1900")
+HEUN = ButcherTableau("Heun", ((), (1.0,)), (0.5, 0.5), 2, "heun1900", (1.0, 0.0))
 RALSTON = ButcherTableau("Ralston", ((), (2 / 3,)), (0.25, 0.75), 2, "ralston1962")
 RK4_TABLEAU = ButcherTableau(
     "RK4", ((), (0.5,), (0.0, 0.5), (0.0, 0.0, 1.0)), (1 / 6, 1 / 3, 1 / 3, 1 / 6), 4, "kutta1901"
@@ -127,6 +159,38 @@ TSIT5_TABLEAU = ButcherTableau(
     ),
     5,
     "tsitouras2011",
+    (
+        0.09468075576583945,
+        0.009183565540343254,
+        0.4877705284247616,
+        1.234297566930479,
+        -2.7077123499835256,
+        1.866628418170587,
+        1 / 66,
+    ),
+)
+BOGACKI_SHAMPINE = ButcherTableau(
+    "BogackiShampine",
+    ((), (1 / 2,), (0.0, 3 / 4)),
+    (2 / 9, 1 / 3, 4 / 9),
+    3,
+    "bogacki1989",
+    (7 / 24, 1 / 4, 1 / 3, 1 / 8),
+)
+DORMAND_PRINCE = ButcherTableau(
+    "DormandPrince",
+    (
+        (),
+        (1 / 5,),
+        (3 / 40, 9 / 40),
+        (44 / 45, -56 / 15, 32 / 9),
+        (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+        (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    ),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+    5,
+    "dormand1980",
+    (5179 / 57600, 0.0, 7571 / 16695, 393 / 640, -92097 / 339200, 187 / 2100, 1 / 40),
 )
 
 
@@ -158,3 +222,13 @@ def RK4() -> RungeKutta:
 def Tsit5() -> RungeKutta:
     """Tsitouras' method at fixed step, order 5 with six gradients a step (Tsitouras 2011, table 1)."""
     return RungeKutta(TSIT5_TABLEAU)
+
+
+def BogackiShampine() -> RungeKutta:
+    """The method of Bogacki and Shampine at fixed step, order 3 with three gradients a step (1989)."""
+    return RungeKutta(BOGACKI_SHAMPINE)
+
+
+def DormandPrince() -> RungeKutta:
+    """The method of Dormand and Prince at fixed step, order 5 with six gradients a step (1980)."""
+    return RungeKutta(DORMAND_PRINCE)
