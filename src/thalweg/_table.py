@@ -404,7 +404,7 @@ _ROWS = (
     Row("heavy_ball_exponential_euler", _motion(HeavyBall, ExponentialEuler()), _BALL, "hochbruck2010"),
     Row("nesterov_flow", _motion(NesterovFlow, Leapfrog()), _NESTEROV, "su2016"),
     Row("nesterov_flow_lookahead", _motion(NesterovFlow, Lookahead(1.0)), _NESTEROV, "su2016"),
-    Row("nesterov_restart", _motion(NesterovFlow, Restarted(by="gradient")), _NESTEROV, "odonoghue2015"),
+    Row("nesterov_restart", _motion(NesterovFlow, Restarted(by="gradient")), _NESTEROV, "donoghue2015"),
     Row("nesterov_restart_speed", _motion(NesterovFlow, Restarted(by="speed")), _NESTEROV, "su2016"),
     Row("nesterov_flow_rk4", _motion(NesterovFlow, RK4()), _NESTEROV, "su2016"),
     Row("bregman_flow_rk4", _motion(BregmanFlow, RK4()), _BREGMAN, "wibisono2016"),

@@ -17,7 +17,7 @@ _LEFT = 2.0 * j1(_FASTEST) / _FASTEST
 
 @claim(
     "restart-linear-rate",
-    "su2016; odonoghue2015",
+    "su2016; donoghue2015",
     "Restarted where it slows down, Nesterov's method with the friction 3/t converges linearly at a rate that is "
     "proportional to √μ, which it is not told.",
 )
