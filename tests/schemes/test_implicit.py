@@ -49,6 +49,7 @@ def test_the_matrices_on_the_heavy_ball(curvature, friction):
         np.testing.assert_allclose(found, closed, rtol=0, atol=1e-12, err_msg=name(scheme))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scheme",
     [
@@ -91,9 +92,10 @@ def test_the_derivative_of_a_step_is_that_of_its_equation(scheme):
 
 @pytest.mark.parametrize(
     "scheme",
-    [pytest.param(s, marks=[] if isinstance(s, tw.ImplicitMidpoint) else pytest.mark.slow) for s in SOLVING],
+    SOLVING,
     ids=name,
 )
+@pytest.mark.slow
 def test_a_rate_of_time_keeps_the_order(scheme):
     law = tw.GradientFlow(BENT.objective, rate=lambda t: 1.0 + 0.5 * jnp.sin(3.0 * t))
     found = convergence_order(tw.Method(law, scheme, 0.1), BENT.start, steps=(32, 64, 128, 256, 512))
@@ -149,6 +151,7 @@ def test_the_proximal_point_of_a_logistic_regression(tolerance):
     assert np.all(lefts > 1e-3 * tolerance**2 * slope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [tw.ImplicitEuler, *(pytest.param(m, marks=pytest.mark.slow) for m in (tw.ImplicitMidpoint, tw.RosenbrockEuler))],
@@ -196,6 +199,7 @@ def test_badly_conditioned_in_either_precision(dimension, dtype):
         assert np.max(np.abs(np.asarray(state.position, float) - 1 / (1 + h * exact))) < bound
 
 
+@pytest.mark.slow
 def test_what_is_not_solved_is_counted_and_kept():
     few, enough = tw.ImplicitEuler(iterations=1), tw.ImplicitEuler()
     for scheme, failures in ((few, 4), (enough, 0)):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from tests.rows import quick
 
-ROWS = [pytest.param(row, id=row.name) for row in tw.table()]
+ROWS = quick(tw.table())
 
 
 def drawn(rng, name):

@@ -7,14 +7,11 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.rows import few, quick
+from tests.rows import quick
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
-# Every tableau on gradient flow, and on other laws one that is quick to compile.
-_SLOW = ("heavy_ball_heun", "heavy_ball_ralston", "heavy_ball_tsit5", "high_resolution_strong_rk4",
-         "nesterov_restart", "nesterov_restart_speed", "bregman_flow_rk4", "hessian_damped_rk4")  # fmt: skip
 LIMITED = [row for row in tw.table() if not row.method.normals and not row.method.uneven]
-PREDICTED = few(LIMITED, *(row.name for row in LIMITED if row.name not in _SLOW))
+PREDICTED = quick(LIMITED)
 UNLIMITED = quick([row for row in tw.table() if row.method.uneven])
 ROWS = [pytest.param(row, id=row.name) for row in tw.table() if not row.method.normals]
 SPECTRUM = np.array([0.35, 1.2, 2.9])

@@ -9,22 +9,11 @@ from jax import monitoring
 from jax.flatten_util import ravel_pytree
 
 import thalweg as tw
-from tests.rows import few
+from tests.rows import quick
 from thalweg.analysis import spectral_radius
 
 DETERMINISTIC = [row for row in tw.table() if not row.method.normals]
-# Other numbers in a tableau or a law that another row has.
-_ALIKE = ("midpoint", "ralston", "heavy_ball_midpoint", "heavy_ball_heun", "heavy_ball_ralston",
-          "high_resolution_strong_rk4", "nesterov_restart_speed", "bregman_flow_rk4")  # fmt: skip
-# Those that solve for their steps take seconds to compile: one of them is quick.
-ROWS = few(
-    DETERMINISTIC,
-    *(
-        row.name
-        for row in DETERMINISTIC
-        if row.name not in _ALIKE and (not row.method.uneven or row.name == "proximal_point")
-    ),
-)
+ROWS = quick(DETERMINISTIC)
 LOPSIDED = tw.problems.lopsided()
 F, START = LOPSIDED.objective, LOPSIDED.start
 COUNT = np.arange(31)
