@@ -3,9 +3,14 @@
 import pytest
 
 
+# Explicit Runge-Kutta methods that differ from others by their numbers alone, which have tests of their own.
+_ALIKE = ("bogacki_shampine", "dormand_prince")
+
+
 def quick(rows):
-    """All rows; of those that solve for their steps one is quick, the others are among the slow tests."""
-    return few(rows, *(row.name for row in rows if not row.method.uneven or row.name == "proximal_point"))
+    """All rows; of those that solve for their steps, or are alike, one is quick, the others are among the slow tests."""
+    uneven = {row.name for row in rows if row.method.uneven} - {"proximal_point"}
+    return few(rows, *(row.name for row in rows if row.name not in uneven and row.name not in _ALIKE))
 
 
 def few(rows, *names):

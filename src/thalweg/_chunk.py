@@ -119,7 +119,9 @@ def _until_ended(method: Method, first: Array, last: Array, one: Callable, carry
 
     def going(loop: Any) -> Array:
         i, (state, _) = loop
-        return (i < last) & jnp.logical_not(method.scheme.ended(state))
+        ended = method.scheme.ended(state)
+        assert ended is not None
+        return (i < last) & ~ended
 
     return jax.lax.while_loop(going, lambda loop: (loop[0] + 1, one(*loop)), (first, carry))[1]
 
