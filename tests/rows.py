@@ -2,13 +2,12 @@
 
 import pytest
 
-
 # Explicit Runge-Kutta methods that differ from others by their numbers alone, which have tests of their own.
 _ALIKE = ("bogacki_shampine", "dormand_prince")
 
 
 def quick(rows):
-    """All rows; of those that solve for their steps, or are alike, one is quick, the others are among the slow tests."""
+    """All rows; of those that solve for their steps, or are alike, one is quick, the others are slow tests."""
     uneven = {row.name for row in rows if row.method.uneven} - {"proximal_point"}
     return few(rows, *(row.name for row in rows if row.name not in uneven and row.name not in _ALIKE))
 

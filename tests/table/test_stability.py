@@ -10,8 +10,8 @@ import thalweg as tw
 from tests.rows import few, quick
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
-# Every tableau on gradient flow, and on other laws one that is quick to compile.
-_SLOW = ("heavy_ball_heun", "heavy_ball_ralston", "heavy_ball_tsit5", "high_resolution_strong_rk4")
+# Most tableaus on gradient flow, and on other laws one that is quick to compile.
+_SLOW = ("heavy_ball_heun", "heavy_ball_ralston", "heavy_ball_tsit5", "high_resolution_strong_rk4", "dormand_prince")
 LIMITED = [row for row in tw.table() if not row.method.normals and not row.method.uneven]
 PREDICTED = few(LIMITED, *(row.name for row in LIMITED if row.name not in _SLOW))
 UNLIMITED = quick([row for row in tw.table() if row.method.uneven])
