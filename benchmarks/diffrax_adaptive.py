@@ -1,9 +1,10 @@
 """Is our adaptive Tsit5 faster than diffrax's, at the same tolerance?
 
-Ours is `tw.run` as a whole with record=None, which is what a user calls. The peer is diffrax.Tsit5 with a PIDController
-of the same tolerances and the same first step, the better of its checkpointed loop and its plain bounded one, compiled
-once; its last step may differ from ours, the others are the same. The answers are checked against the exact solution:
-the larger of the two errors is at most twice the other.
+Ours is a compiled loop over `method.step`, as diffeqsolve is one; and, in cases of their own, `tw.run` as a whole with
+record=None, what it checks and plans on the host included. The peer is diffrax.Tsit5 with a PIDController of the same
+tolerances and first step, the better of its checkpointed loop and its plain one. Both make the same steps and the
+errors against the exact solution are at most a factor of 2 apart. A bound below 1 can hold only where the gradients are
+cheap: they are the same number for both.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,9 +17,9 @@ import numpy as np
 import thalweg as tw
 from benchmarks._harness import Result, compare
 
-TOLERANCES = ((1e-6, 1e-9), (1e-9, 1e-12))
+RTOL, ATOL = 1e-6, 1e-9
 FIRST, MOST = 0.01, 100_000
-FRICTION = 0.5
+FRICTION, UNTIL = 0.5, 20.0
 
 
 def results() -> Iterator[Result]:
@@ -29,39 +30,49 @@ def results() -> Iterator[Result]:
         def quadratic(x: jax.Array, spectrum: jax.Array = spectrum) -> jax.Array:
             return 0.5 * jnp.sum(spectrum * x * x)
 
-        def nonlinear(x: jax.Array) -> jax.Array:
-            """x' = -sinh(x) on gradient flow."""
-            return jnp.sum(jnp.cosh(x))
+        def quartic(x: jax.Array) -> jax.Array:
+            return jnp.sum(0.5 * x * x + 0.25 * (x * x) * (x * x))
 
-        # Heavy ball with friction on cosh has no closed form; without, energy tells nothing of the phase.
-        cases = (
-            ("flow, quadratic", tw.GradientFlow(quadratic), quadratic, 20.0),
-            ("flow, cosh", tw.GradientFlow(nonlinear), nonlinear, 20.0),
-            ("heavy ball, quadratic", tw.HeavyBall(quadratic, FRICTION), quadratic, 20.0),
-            ("heavy ball, cosh", tw.HeavyBall(nonlinear, FRICTION), nonlinear, 20.0),
-        )
-        for name, law, fn, until in cases:
-            exact = _exact(name, fn, spectrum, x0, until)
-            for rtol, atol in TOLERANCES:
-                ours = _ours(law, x0, until, rtol, atol)
+        for name, law, fn in (
+            ("flow, quadratic", tw.GradientFlow(quadratic), quadratic),
+            ("flow, quartic", tw.GradientFlow(quartic), quartic),
+            ("heavy ball, quadratic", tw.HeavyBall(quadratic, FRICTION), quadratic),
+            ("heavy ball, quartic", tw.HeavyBall(quartic, FRICTION), quartic),
+        ):
+            exact = _exact(name, fn, spectrum, x0)
+            peers = [lambda solve=solve: solve(x0) for solve in _configurations(fn, law.order)]
+            for how, ours in (("loop", _loop(law, x0)), ("tw.run", _run(law, x0))):
                 best = None
-                for theirs in _configurations(fn, law.order, x0, until, rtol, atol):
-                    _same_error(f"{name}, d = {d}", ours(), theirs(), exact)
-                    case = f"{name}, d = {d}, rtol {rtol:.0e}"
-                    found = compare(case, ours, theirs, 0.3, 7, 1e3 * rtol)
+                for theirs in peers:
+                    case = f"{name}, d = {d}, {how}"
+                    _same_error(case, ours(), theirs(), exact)
+                    found = compare(case, ours, theirs, 0.3, 7, 1e-9)
                     best = found if best is None or found.ratio > best.ratio else best
                 assert best is not None
                 yield best
 
 
-def _ours(law: tw.dynamics.AbstractDynamics, x0: jax.Array, until: float, rtol: float, atol: float) -> Callable:
-    method = tw.Method(law, tw.Adaptive(rtol=rtol, atol=atol, until=until), FIRST)
+def _method(law: tw.dynamics.AbstractDynamics) -> tw.Method:
+    return tw.Method(law, tw.Adaptive(rtol=RTOL, atol=ATOL, until=UNTIL), FIRST)
+
+
+def _loop(law: tw.dynamics.AbstractDynamics, x0: jax.Array) -> Callable:
+    method = _method(law)
+
+    @jax.jit
+    def loop(x: jax.Array) -> jax.Array:
+        start = method.init(x)
+        return jax.lax.while_loop(lambda s: ~method.scheme.ended(s), lambda s: method.step(s), start).position  # pyright: ignore
+
+    return lambda: loop(x0)
+
+
+def _run(law: tw.dynamics.AbstractDynamics, x0: jax.Array) -> Callable:
+    method = _method(law)
     return lambda: tw.run(method, x0, MOST, record=None, progress=False).final.position
 
 
-def _configurations(
-    fn: Callable, order: int, x0: jax.Array, until: float, rtol: float, atol: float
-) -> Iterator[Callable]:
+def _configurations(fn: Callable, order: int) -> Iterator[Callable]:
     slope = jax.grad(fn)
 
     def field(t: object, y: tuple[jax.Array, ...], args: object) -> tuple[jax.Array, ...]:
@@ -69,40 +80,40 @@ def _configurations(
             return (-slope(y[0]),)
         return (y[1], -slope(y[0]) - FRICTION * y[1])
 
-    controller = diffrax.PIDController(rtol=rtol, atol=atol)
+    controller = diffrax.PIDController(rtol=RTOL, atol=ATOL)
     for adjoint in (diffrax.RecursiveCheckpointAdjoint(), diffrax.ForwardMode()):
 
         @jax.jit
         def solve(x: jax.Array, adjoint: diffrax.AbstractAdjoint = adjoint) -> jax.Array:
             start = (x,) if order == 1 else (x, jnp.zeros_like(x))
             solution = diffrax.diffeqsolve(
-                diffrax.ODETerm(field), diffrax.Tsit5(), 0.0, until, FIRST, start,
+                diffrax.ODETerm(field), diffrax.Tsit5(), 0.0, UNTIL, FIRST, start,
                 saveat=diffrax.SaveAt(t1=True), adjoint=adjoint, stepsize_controller=controller, max_steps=MOST,
                 throw=False,
             )  # fmt: skip
             assert solution.ys is not None
             return solution.ys[0][0]
 
-        yield lambda solve=solve: solve(x0)
+        yield solve
 
 
-def _exact(name: str, fn: Callable, spectrum: jax.Array, x0: jax.Array, until: float) -> np.ndarray:
-    """In closed form; the heavy ball on cosh at a tolerance of 1e-13 on a few of its components, which are apart."""
+def _exact(name: str, fn: Callable, spectrum: jax.Array, x0: jax.Array) -> np.ndarray:
+    """In closed form; the heavy ball on the quartic at a tolerance of 1e-13, for some of its components alone."""
     if name == "flow, quadratic":
-        return np.asarray(jnp.exp(-spectrum * until) * x0)
-    if name == "flow, cosh":
-        return np.asarray(2.0 * jnp.arctanh(jnp.exp(-until) * jnp.tanh(x0 / 2.0)))
+        return np.asarray(jnp.exp(-spectrum * UNTIL) * x0)
+    if name == "flow, quartic":
+        decay = jnp.exp(-UNTIL)
+        return np.asarray(x0 * decay / jnp.sqrt(1.0 + x0**2 * (1.0 - decay**2)))
     if name == "heavy ball, quadratic":
         half = FRICTION / 2.0
         root = jnp.sqrt(spectrum - half**2 + 0j)
-        return np.asarray(
-            x0 * jnp.exp(-half * until) * (jnp.cos(root * until) + half * jnp.sin(root * until) / root).real
-        )
-    few = x0[:: max(1, len(x0) // 50)]
-    law = tw.HeavyBall(fn, FRICTION)
+        waves = jnp.cos(root * UNTIL) + half * jnp.sin(root * UNTIL) / root
+        return np.asarray(x0 * jnp.exp(-half * UNTIL) * waves.real)
+    some = slice(None, None, len(x0) // 50)
     found = np.full(len(x0), np.nan)
-    method = tw.Method(law, tw.Adaptive(tw.DormandPrince(), rtol=1e-13, atol=1e-14, until=until), FIRST)
-    found[:: max(1, len(x0) // 50)] = tw.run(method, few, MOST, record=None, progress=False).final.position
+    scheme = tw.Adaptive(tw.DormandPrince(), rtol=1e-13, atol=1e-14, until=UNTIL)
+    method = tw.Method(tw.HeavyBall(fn, FRICTION), scheme, FIRST)
+    found[some] = tw.run(method, x0[some], MOST, record=None, progress=False).final.position
     return found
 
 

@@ -27,6 +27,10 @@ def followed(law, until, tolerance=1e-8, scheme=tw.Tsit5(), first=0.01, x0: Any 
     return tw.run(tw.Method(law, adaptive, first), x0, 1_000_000, **{"record": "step_size", **kwargs})
 
 
+def mostly_slow(names, *quick):
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in names]
+
+
 def flow(t):
     return np.asarray(START * jnp.exp(-CURVATURES * t))
 
@@ -49,7 +53,7 @@ LAWS = {
 }
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", mostly_slow(LAWS, "Nesterov", "rate"))
 def test_the_error_is_proportional_to_the_tolerance(name):
     law, exact = LAWS[name]
     tolerances = 10.0 ** -np.arange(4, 11)
@@ -61,7 +65,7 @@ def test_the_error_is_proportional_to_the_tolerance(name):
     assert all(error < 100 * tolerance for error, tolerance in zip(errors, tolerances, strict=True))
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", mostly_slow(PAIRS, "DormandPrince"))
 def test_every_pair_keeps_its_tolerance_by_steps_of_its_order(name):
     scheme = PAIRS[name]
     coarse, fine = (followed(tw.HeavyBall(quadratic, 0.0), 6.0, tol, scheme) for tol in (1e-5, 1e-7))
@@ -160,7 +164,7 @@ def test_a_run_cut_anywhere_goes_on_bit_for_bit(tmp_path):
     assert once_more.message == whole.message and once_more.final.time == 7.0
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", mostly_slow(PAIRS, "Heun", "Tsit5"))
 def test_counted_gradients_are_the_reported_ones(name):
     counter = Counter()
     law = tw.HeavyBall(tw.Objective(counter.fn), 0.1)

@@ -216,7 +216,9 @@ class Adaptive(AbstractScheme):
             terms = [(h * w).astype(wide) * k.astype(wide) for w, k in zip(weights, leaves, strict=True) if w != 0.0]
             reach = jnp.maximum(jnp.abs(before), jnp.abs(after)).astype(wide)
             scaled = sum(terms[1:], terms[0]) / (self.atol.astype(wide) + self.rtol.astype(wide) * reach)
-            return jnp.sum(scaled * scaled)
+            flat = scaled.ravel()
+            # A product of vectors is no part of the pass over memory before it, whose sum would be one term at a time.
+            return jnp.dot(flat, flat, precision="highest")
 
         parts = jax.tree.leaves(jax.tree.map(squares, y, end, *slopes))
         return jnp.sqrt(sum(parts[1:], parts[0]) / size(y))
