@@ -41,7 +41,8 @@ def solution(method: Method, x0: PyTree, flat: Method, velocity: Array | None, u
     while steps <= _MOST:
         end = np.asarray(_run(law, start, velocity, jnp.asarray(until / steps), jnp.asarray(steps)))
         if before is not None and np.all(np.isfinite(end)):
-            difference = float(np.linalg.norm(end - before)) / _scale(start, end)
+            with np.errstate(over="ignore"):
+                difference = float(np.linalg.norm(end - before)) / _scale(start, end)
             if difference <= ACCURACY:
                 told = f"DOP853 in {steps // 2} and {steps} steps, which differ by {difference:.1e} of the scale of x"
                 return Solution(end, _scale(start, end), told)

@@ -133,9 +133,9 @@ class WorkPrecision:
 def work_precision(
     methods: Mapping[str, Method] | Sequence[Method],
     x0: PyTree,
-    until: float | None = None,
+    until: float | int | None = None,
     steps: Sequence[int] | None = None,
-    tolerances: Sequence[float] | None = None,
+    tolerances: Sequence[float | int] | None = None,
     velocity: PyTree = None,
     repeats: int = 7,
 ) -> WorkPrecision:
@@ -232,7 +232,8 @@ def _told(law: AbstractDynamics) -> str:
 def _measured(name: str, rung: Rung, exact: np.ndarray, scale: float) -> WorkPoint:
     """A run, not yet timed; by it the program is compiled."""
     state, gradients, reached = rung.result(jax.block_until_ready(rung.run()))
-    error = float(np.linalg.norm(np.asarray(state.position) - exact)) / scale
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = float(np.linalg.norm(np.asarray(state.position) - exact)) / scale
     diverged = not (reached and error <= _DIVERGED)
     told = (rung.steps, rung.step_size, rung.tolerance, gradients, 0.0)
     return WorkPoint(name, *told, None if diverged else error, diverged, None)
