@@ -75,6 +75,7 @@ _HOMES = {
     "_sweep": ("Sweep", "sweep"),
     "_compare": ("Comparison", "compare"),
     "_compare_runs": ("RunComparison", "compare_runs"),
+    "_work_precision": ("WorkPrecision", "work_precision"),
     "_translate": ("Translation", "translate"),
 }
 _MODULES = ("adapters", "analysis", "claims", "dynamics", "plot", "problems", "schemes", "testing")

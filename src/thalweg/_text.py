@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from ._compare import Comparison
     from ._compare_runs import RunComparison
+    from ._work_precision import WorkPrecision
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -69,7 +70,38 @@ def runs_table(comparison: "RunComparison") -> "Table":
     return make_table(columns, rows, f"To a {comparison.criterion} of {comparison.tolerance:g} of its start")
 
 
-def plain(table: "Table", width: int = 140) -> str:
+ERRORS = (1e-3, 1e-6, 1e-9)
+
+
+def work_tables(result: "WorkPrecision") -> "list[Table | str]":
+    """Work and precision: every run, what each method spends to an error, and which is cheapest there."""
+    from rich.markup import escape
+
+    head = f"{result.law} followed to time {result.until:g}; errors relative to the size of x, {result.scale:.3g}.\n"
+    head = escape(f"{head}The exact end is known from: {result.reference}.")
+    runs = []
+    for p in result.points:
+        size = p.step_size if p.tolerance is None else f"tolerance {number(p.tolerance)}"
+        error = "diverged" if p.error is None else f"{p.error:.2e}"
+        runs.append(
+            (p.method, number(size), p.gradients, 1e3 * p.seconds, error, "" if p.order is None else f"{p.order:.2f}")
+        )
+    tables = [make_table(("method", "step size", "gradients", "ms", "error", "order seen"), runs)]
+    spent = []
+    for name in result.methods:
+        order = result.orders[name]
+        costs = [[result.cost(name, error, of) for error in ERRORS] for of in ("gradients", "seconds")]
+        cells = [None if c is None else f"{c:.0f}" for c in costs[0]]
+        cells += [None if c is None else f"{1e3 * c:.3g}" for c in costs[1]]
+        spent.append((name, None if order is None else f"{order:.2f}", *cells))
+    columns = ("method", "order", *(f"gradients to {e:g}" for e in ERRORS), *(f"ms to {e:g}" for e in ERRORS))
+    tables.append(make_table(columns, spent, "What an error costs (-: not reached)"))
+    best = [(f"{e:g}", result.cheapest(e), result.cheapest(e, "seconds")) for e in ERRORS]
+    tables.append(make_table(("to an error of", "fewest gradients", "least time"), best, "Cheapest"))
+    return [head, *tables]
+
+
+def plain(table: "Table | str", width: int = 140) -> str:
     """A table as text without colour."""
     from rich.console import Console
 

@@ -17,6 +17,7 @@ from .._objective import as_position
 from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow
 from ..dynamics._base import at_time
+from ..schemes import State
 
 # DOP853 at the tightest tolerance scipy takes, and at least 64 steps of it: a few 1e-15 of the scale.
 _TOLERANCE = 2.3e-14
@@ -176,11 +177,16 @@ def _given(reference: PyTree, x0: PyTree) -> np.ndarray:
     return np.asarray(ravel(reference))
 
 
-@eqx.filter_jit
-def _run(method: Method, start: Array, velocity: Array | None, step: Array, steps: Array) -> Float[Array, " d"]:
+def follow(method: Method, start: Array, velocity: Array | None, step: Array, steps: Array) -> State:
+    """The state after so many steps of such a length, to be compiled."""
     method = method.with_step_size(step)
     state = method.init(start, velocity)
-    return jax.lax.fori_loop(0, steps, lambda _, state: method.step(state), state).position
+    return jax.lax.fori_loop(0, steps, lambda _, state: method.step(state), state)
+
+
+@eqx.filter_jit
+def _run(method: Method, start: Array, velocity: Array | None, step: Array, steps: Array) -> Float[Array, " d"]:
+    return follow(method, start, velocity, step, steps).position
 
 
 @eqx.filter_jit

@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .._errors import InputError
 from ._output import new_directory, print_json, say, show
 from ._spec import NUMBER, TEXTS, Whole, complete, objective_and_start, parse_method, read_config, set_precision
 
 _METHODS = ("gradient_descent", "rk4", "momentum", "nesterov")
+_FOLLOWING = ("gradient_descent", "heun", "rk4", "tsit5")
 _OF_RUNS = ("objective", "tolerance", "report")
 _OPTIONS = {
     "objective": str, "method": TEXTS, "start": str, "tolerance": NUMBER, "max_gradients": int, "seeds": int,
-    "limits": bool, "out": str, "report": str, "precision": int,
+    "limits": bool, "out": str, "report": str, "precision": int, "work_precision": bool, "until": NUMBER,
 }  # fmt: skip
+# What says nothing where methods follow a law to a time, which is computed in 64 bits.
+_NOT_FOLLOWING = ("tolerance", "max_gradients", "seeds", "limits", "report", "precision")
 
 
 def compare(
@@ -29,6 +33,8 @@ def compare(
     out: Path | None = None,
     report: Path | None = None,
     precision: Whole = None,
+    work_precision: bool | None = None,
+    until: float | None = None,
     config: Path | None = None,
     progress: bool | None = None,
     json: bool = False,
@@ -63,6 +69,11 @@ def compare(
         Write a page with plots here.
     precision
         64 or 32 bits [64].
+    work_precision
+        Instead, follow one law of motion to a time at a ladder of step sizes: error against gradients and wall time.
+        The steps of the methods are not used. Default methods: gradient_descent, heun, rk4, tsit5.
+    until
+        With --work-precision, the time [2 / curvature for gradient flow, 2 / its root for a ball].
     config
         A TOML file of these options.
     progress
@@ -72,7 +83,8 @@ def compare(
     """
     given = dict(
         objective=objective, method=method, start=start, tolerance=tolerance, max_gradients=max_gradients,
-        seeds=seeds, limits=limits, out=out, report=report, precision=precision,
+        seeds=seeds, limits=limits, out=out, report=report, precision=precision, work_precision=work_precision,
+        until=until,
     )  # fmt: skip
     if runs or _is_run(objective):
         assert objective is not None
@@ -82,34 +94,29 @@ def compare(
         return
     options = read_config(config, _OPTIONS)
     options |= {name: value for name, value in given.items() if value is not None}
+    if options.get("work_precision"):
+        _follow(options, json)
+        return
+    if "until" in options:
+        raise InputError("until is the time of --work-precision; leave it out, or add that")
     set_precision(options.get("precision", 64))
 
     import thalweg as tw
 
-    from .._errors import InputError, check_count, check_number
+    from .._errors import check_count, check_number
 
-    specs = options.get("method") or list(_METHODS)
-    specs = [specs] if isinstance(specs, str) else specs
-    parsed = [parse_method(spec) for spec in specs]
-    from .._table import find_row
-
-    for name, settings in parsed:
-        find_row(name).build(None, **settings)
+    parsed = _parsed(options.get("method") or _METHODS)
     tolerance = options.get("tolerance", 1e-3)
     budget = options.get("max_gradients", 600)
     check_number("tolerance", tolerance, above=0.0)
     check_count("max_gradients", budget)
     check_count("seeds", options.get("seeds", 1))
     f, x0 = objective_and_start(options.get("objective"), options.get("start"), solve=True)
-    directory = Path(options["out"]) if "out" in options else new_directory(f"compare-{options['objective']}")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise InputError(f"{directory} is not an empty directory; choose another for the runs")
+    directory = _empty_directory(options, "compare")
     page = options.get("report")
     if page is not None and Path(page).is_dir():
         raise InputError(f"report {page} is a directory; give the file, such as {Path(page) / 'report.html'}")
-    rows = [find_row(name) for name, _ in parsed]
-    labels = _labels([row.name for row in rows])
-    settings = [complete(name, given, f, x0) for name, given in parsed]
+    labels, rows, settings = _built(parsed, f, x0)
     methods = {label: row.build(f, **numbers) for label, row, numbers in zip(labels, rows, settings, strict=True)}
     source = {"objective": options["objective"], "precision": options.get("precision", 64)}
     source |= {"start": options["start"]} if "start" in options else {}
@@ -133,6 +140,66 @@ def compare(
         say(f"report: {result.report(Path(page), title=title)}")
 
 
+def _follow(options: dict[str, Any], json: bool) -> None:
+    """Work and precision."""
+    unused = [f"--{name.replace('_', '-')}" for name in _NOT_FOLLOWING if name in options]
+    if unused:
+        raise InputError(f"--work-precision says all errors and costs; leave out {', '.join(unused)}")
+    set_precision(64)
+
+    import thalweg as tw
+
+    from .._errors import check_number
+
+    parsed = _parsed(options.get("method") or _FOLLOWING)
+    if "until" in options:
+        check_number("until", options["until"], above=0.0)
+    f, x0 = objective_and_start(options.get("objective"), options.get("start"))
+    directory = _empty_directory(options, "work-precision")
+    labels, rows, settings = _built(parsed, f, x0)
+    methods = {label: row.build(f, **numbers) for label, row, numbers in zip(labels, rows, settings, strict=True)}
+    result = tw.work_precision(methods, x0, options.get("until"))
+    if json:
+        print_json(result.as_list())
+    else:
+        from .._text import work_tables
+
+        for table in work_tables(result):
+            show(table)
+    try:
+        result.save(directory)
+    except InputError as error:
+        # The picture is drawn last, and the rest is there without matplotlib.
+        say(f"no picture: {error}")
+    for path in sorted(directory.iterdir()):
+        say(f"written: {path}")
+
+
+def _parsed(specs: str | Sequence[str]) -> list[tuple[str, dict[str, float]]]:
+    """Methods and their numbers, those that are wrong refused before the objective is made."""
+    from .._table import find_row
+
+    parsed = [parse_method(spec) for spec in ([specs] if isinstance(specs, str) else specs)]
+    for name, settings in parsed:
+        find_row(name).build(None, **settings)
+    return parsed
+
+
+def _built(parsed: Sequence[tuple[str, dict[str, float]]], f: Any, x0: Any) -> tuple[list[str], list[Any], list[Any]]:
+    """What each method is called, its row and all of its numbers."""
+    from .._table import find_row
+
+    rows = [find_row(name) for name, _ in parsed]
+    return _labels([row.name for row in rows]), rows, [complete(name, given, f, x0) for name, given in parsed]
+
+
+def _empty_directory(options: dict[str, Any], what: str) -> Path:
+    directory = Path(options["out"]) if "out" in options else new_directory(f"{what}-{options['objective']}")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise InputError(f"{directory} is not an empty directory; choose another for the runs")
+    return directory
+
+
 def _is_run(objective: str | None) -> bool:
     """Whether an argument is a run directory; a problem of ours goes before a directory of its name."""
     from .. import problems
@@ -144,8 +211,6 @@ def _compare_directories(
     paths: Sequence[str], unused: Sequence[str], tolerance: float, report: Path | None, json: bool
 ) -> None:
     import thalweg as tw
-
-    from .._errors import InputError
 
     if unused:
         told = ", ".join(f"--{name.replace('_', '-')}" for name in unused)

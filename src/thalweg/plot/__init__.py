@@ -9,6 +9,7 @@ _HOMES = {
     "_loss": ("curves", "loss", "losses"),
     "_paths": ("paths",),
     "_stability": ("stability_map",),
+    "_work": ("work_precision",),
     "report": ("write_report",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
