@@ -1,17 +1,18 @@
 """Stabilised descent that finds the ends of the spectrum as it goes."""
 
 import dataclasses
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from .._errors import InputError
 from .._objective import AbstractObjective
 from .._tree import Vector, combine, inner
-from ..dynamics import AbstractDynamics, GradientFlow
-from ._base import AbstractScheme, Clock, Draws, State, check_exact
+from ..dynamics import AbstractDynamics
+from ._base import Clock, Draws, State, check_exact
+from ._descending import AbstractDescending
 from ._krylov import length
 
 # Products of a look at the largest curvature, and after how many gradients there is another.
@@ -38,7 +39,7 @@ class Spectrum(eqx.Module):
     spent: Int[Array, ""]
 
 
-class AdaptiveChebyshev(AbstractScheme):
+class AdaptiveChebyshev(AbstractDescending):
     r"""Stabilised steps on gradient flow for curvatures of which nothing is known: the adaptive Chebyshev iteration.
 
     $$\theta^+ - \theta^\star = \frac{T_s\bigl((L + a - 2H)/(L - a)\bigr)}{T_s\bigl((L + a)/(L - a)\bigr)}\,
@@ -66,28 +67,7 @@ class AdaptiveChebyshev(AbstractScheme):
     bound of the spectrum.
     """
 
-    @property
-    def order(self) -> int:
-        return 1
-
-    @property
-    def controlled(self) -> bool:
-        return True
-
-    def requires(self) -> frozenset[str]:
-        return frozenset({"velocity"})
-
-    def check(self, dynamics: AbstractDynamics) -> None:
-        super().check(dynamics)
-        if not isinstance(dynamics, GradientFlow) or callable(dynamics.rate):
-            raise InputError(f"AdaptiveChebyshev follows tw.GradientFlow at a constant rate, not {dynamics!r}")
-        check_exact(self, dynamics, "tw.momentum")
-
-    def spent(self, state: State) -> Int[Array, ""]:
-        return state.memory.spent
-
-    def known(self, state: State) -> tuple[Float[Array, ""], Vector]:
-        return state.memory.energy, state.memory.slope
+    order: ClassVar[int] = 1
 
     def init(
         self, dynamics: AbstractDynamics, position: Vector, step_size: ArrayLike,

@@ -1,7 +1,7 @@
 """Gradient flow followed to its end, not to its path: linearly implicit steps whose length the descent itself sets."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from .._errors import InputError, check_count, check_number, is_real
+from .._errors import check_count, check_number, is_real
 from .._tree import Vector, scalar
-from ..dynamics import AbstractDynamics, GradientFlow
-from ._base import AbstractScheme, Clock, Draws, Outcome, State, check_exact
+from ..dynamics import AbstractDynamics
+from ._base import Clock, Draws, Outcome, State, check_exact
+from ._descending import AbstractDescending
 from ._search import Search
 from ._secants import Secants, Solution
 
@@ -57,7 +58,7 @@ def _count(value: Any) -> Any:
     return jnp.asarray(value) if is_real(value) else value
 
 
-class PseudoTransient(AbstractScheme):
+class PseudoTransient(AbstractDescending):
     r"""Linearly implicit Euler on gradient flow with the curvature from a memory of secants, under control of descent.
 
     $$\Bigl(\frac1h + B\Bigr)d = -\nabla f(\theta),\qquad
@@ -98,28 +99,13 @@ class PseudoTransient(AbstractScheme):
         if self.max_gradients is not None:
             check_count("max_gradients", self.max_gradients)
 
-    @property
-    def order(self) -> int:
-        return 1
-
-    @property
-    def controlled(self) -> bool:
-        return True
-
-    def requires(self) -> frozenset[str]:
-        return frozenset({"velocity"})
-
-    def check(self, dynamics: AbstractDynamics) -> None:
-        super().check(dynamics)
-        if not isinstance(dynamics, GradientFlow) or callable(dynamics.rate):
-            raise InputError(f"PseudoTransient follows tw.GradientFlow at a constant rate, not {dynamics!r}")
-        check_exact(self, dynamics, "tw.momentum")
-
-    def spent(self, state: State) -> Int[Array, ""]:
-        return state.memory.spent
+    order: ClassVar[int] = 1
 
     def known(self, state: State) -> tuple[Float[Array, ""], Vector]:
         return state.memory.energy, ravel_pytree(state.position)[1](state.memory.slope)
+
+    def ended(self, state: State) -> Bool[Array, ""]:
+        return state.memory.code != _GOING
 
     def outcome(self, state: State) -> Outcome | None:
         end: Descent = state.memory

@@ -1,0 +1,38 @@
+"""What schemes share whose steps are as long as the descent of f allows."""
+
+import equinox as eqx
+from jaxtyping import Array, Float, Int
+
+from .._errors import InputError
+from .._tree import Vector
+from ..dynamics import AbstractDynamics, GradientFlow
+from ._base import AbstractScheme, State, check_exact
+
+
+class AbstractDescending(AbstractScheme):
+    """A scheme on gradient flow at a constant rate, of an exact objective, whose f itself sets the length of a step.
+
+    Its memory counts what it has `spent`.
+    """
+
+    order: eqx.AbstractClassVar[int]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    @property
+    def controlled(self) -> bool:
+        return True
+
+    def requires(self) -> frozenset[str]:
+        return frozenset({"velocity"})
+
+    def check(self, dynamics: AbstractDynamics) -> None:
+        super().check(dynamics)
+        if not isinstance(dynamics, GradientFlow) or callable(dynamics.rate):
+            name = type(self).__name__
+            raise InputError(f"{name} follows tw.GradientFlow at a constant rate, not {dynamics!r}")
+        check_exact(self, dynamics, "tw.momentum")
+
+    def spent(self, state: State) -> Int[Array, ""]:
+        return state.memory.spent
+
+    def known(self, state: State) -> tuple[Float[Array, ""], Vector]:
+        return state.memory.energy, state.memory.slope
