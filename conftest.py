@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import zlib
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -44,6 +45,7 @@ def pytest_report_header(config):
 
 
 TESTS_OF_CHANCE = pytest.StashKey()
+_MAPS = 30_000
 
 
 # Before any are deselected: the slow ones count.
@@ -64,6 +66,18 @@ def chance():
     share = Chance()
     yield share
     assert share.spent > 0, "a share is taken and not used"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """Every program that JAX compiles maps memory three or four times, and a process may do so 65,530 times.
+
+    Beyond that the compiler does not fail, it crashes.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture

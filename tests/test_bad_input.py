@@ -235,7 +235,7 @@ API = {
     "metric": (lambda: run(record="los"), "metric 'los' is unknown; did you mean 'loss'?"),
     "metrics": (
         lambda: run(record=("loss", "velocity")),
-        "metric 'velocity' is unknown; choose one of: gradient_norm, loss",
+        "metric 'velocity' is unknown; choose one of: gradient_norm, gradients, loss",
     ),
     "metric of another kind": (
         lambda: tw.Record(metrics=3),
@@ -400,7 +400,7 @@ CLI = {
     "method": ("run rosenbrock -m momentun", "method 'momentun' is unknown; did you mean 'momentum'?"),
     "method to compare": (
         "compare rosenbrock -m adamw",
-        "method 'adamw' is unknown; choose one of: aboba, adaptive_langevin, auto",
+        "method 'adamw' is unknown; choose one of: aboba, adaptive_chebyshev, adaptive_langevin, auto",
     ),
     "method without a value": ("run rosenbrock -m momentum:0.1", "write momentum:name=value,name=value"),
     "hyperparameter": (

@@ -164,6 +164,7 @@ def test_a_law_that_is_not_linear_has_no_closed_form():
     np.testing.assert_allclose(found.position, expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_tree_and_a_second_order_law():
     f = tw.Objective(lambda p: jnp.sum(jnp.cos(p["a"])) + 0.5 * jnp.sum(p["b"] ** 2))
     law = tw.HeavyBall(f, friction=0.5)
@@ -214,6 +215,7 @@ class Controlled(AbstractScheme):
         return Outcome("stalled" if int(state.memory) == self.most else "finished", "", int(state.memory))
 
 
+@pytest.mark.slow
 def test_a_scheme_that_sets_its_steps_is_run_at_tolerances():
     methods = {"free": tw.Method(FLOW, Controlled(jnp.ones(()), jnp.ones(())), 0.1), "Euler": METHODS["Euler"]}
     result = tw.work_precision(methods, START, 1.5, [20, 40], [0.025, 0.05], repeats=1)

@@ -78,6 +78,7 @@ def test_seeds(thalweg):
     assert one != two
 
 
+@pytest.mark.slow
 def test_a_report_is_written_where_it_is_asked_for(thalweg):
     outcome = thalweg(*BOWL, "-m", "momentum", "--report", "pages/report.html")
     assert outcome.err.splitlines()[-1] == "report: pages/report.html"

@@ -43,6 +43,7 @@ def test_every_p_follows_one_curve():
         np.testing.assert_allclose(fast.final.velocity, p / 2 * 1.6 ** (p / 2 - 1) * slow.final.velocity, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_at_two_and_a_quarter_it_is_nesterovs():
     ours, theirs = tw.BregmanFlow(LOPSIDED.objective), tw.NesterovFlow(LOPSIDED.objective)
     for t in (0.0, 0.7):
@@ -51,12 +52,14 @@ def test_at_two_and_a_quarter_it_is_nesterovs():
         np.testing.assert_allclose(one, other, rtol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "order"), [(3.0, 4.0), pytest.param(2.5, 2.5, marks=pytest.mark.slow)])
 def test_the_start_is_as_smooth_as_its_power(p, order):
     method = tw.Method(tw.BregmanFlow(LOPSIDED.objective, p), tw.RK4(), 0.1)
     assert convergence_order(method, LOPSIDED.start, horizon=2.0).order == pytest.approx(order, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_speed_of_time_is_paid_for_by_the_step():
     """No step is stable for ever where the force grows; a fixed step that is stable early blows up."""
     method = tw.Method(tw.BregmanFlow(BOWL, 3.0), tw.RK4(), 0.1)

@@ -50,6 +50,7 @@ def test_a_mode_has_the_damping_of_its_curvature(friction, strength):
     assert bool(rolls.any()) == (friction * strength < 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("friction", [0.4, None], ids=["constant", "fading"])
 def test_the_form_without_a_hessian_is_the_same_motion(friction):
     """x' = w - b g, w' = -friction (w - b g) - g; from x' = 0, w starts as b g."""

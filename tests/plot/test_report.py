@@ -216,7 +216,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[] if c in ("all diverge", "no curvature") else pytest.mark.slow) for c in CASES]
+)
 def test_edge_cases(case, tmp_path):
     make, figures, words = CASES[case]
     comparison = make()

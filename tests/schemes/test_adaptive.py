@@ -137,6 +137,7 @@ def test_the_steps_are_those_of_diffrax(name, coefficients):
     np.testing.assert_allclose(run.final.position, solved.ys[0][len(theirs) - 1], rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_after_a_stiff_transient_the_step_is_that_of_stability():
     def stiff(x):
         return 0.5 * (x[0] ** 2 + 1000.0 * x[1] ** 2)
@@ -189,6 +190,7 @@ def test_trees_and_float32_go_the_same_way():
     np.testing.assert_allclose(found, bessel(6.0), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_sweep_over_tolerances_is_the_runs_one_by_one():
     def make(tolerance):
         law = tw.HeavyBall(quadratic, 0.1)

@@ -52,7 +52,9 @@ def gradients_to(run, size):
 @pytest.mark.parametrize(
     ("condition", "bound"), [(1e2, 1.6), (1e4, 1.2), pytest.param(1e6, 1.1, marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("start", ["position", "gradient", "random"])
+@pytest.mark.parametrize(
+    "start", ["position", *(pytest.param(s, marks=pytest.mark.slow) for s in ("gradient", "random"))]
+)
 def test_against_heavy_ball_that_knows_the_spectrum(condition, bound, start):
     curvatures = np.geomspace(1.0, condition, 1000)
     f = quadratic(curvatures)
@@ -94,6 +96,7 @@ def test_gradients_counted_on_the_host_are_those_reported():
     assert len(gradients) - 1 == run.gradients - 2 * len(products) and len(products) == 8
 
 
+@pytest.mark.slow
 def test_curvature_that_grows_on_the_way_is_looked_at_again():
     """From where it is flat into a wall: the step that overshoots is undone."""
     f = tw.Objective(lambda x: jnp.sum(jnp.exp(-x) + 1e-3 * jnp.exp(2.0 * x)))

@@ -59,7 +59,7 @@ def flow(scheme, h: Any = 1.0, f=None, rate: Any = 1.0):
     return tw.Method(tw.GradientFlow(f, rate), scheme, h)
 
 
-@pytest.mark.parametrize("s", [2, 5, 10, 50, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("s", [2, 10, *(pytest.param(s, marks=pytest.mark.slow) for s in (5, 50, 200))])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_interval_of_the_probe_is_where_the_polynomial_leaves_the_unit_disc(name, s):
     scheme, factor = FAMILIES[name](s), polynomial(name, s)
@@ -114,7 +114,7 @@ def test_float32_states_are_stable_as_far_with_200_stages(name):
     assert not float(growth(x, scheme.interval * 1.01)[0]) < 1.0
 
 
-@pytest.mark.parametrize("s", [2, 9, 50, 200])
+@pytest.mark.parametrize("s", [2, *(pytest.param(s, marks=pytest.mark.slow) for s in (9, 50)), 200])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_time_is_kept_by_the_stages(name, s):
     """u' = -1 arrives at -h, and u' = -b(t) at the integral of a polynomial of degree order - 1 (and no higher)."""
@@ -131,7 +131,8 @@ def test_time_is_kept_by_the_stages(name, s):
             assert abs(end / exact - 1) > 1e-3
 
 
-@pytest.mark.parametrize("s", [5, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("s", [5, 30])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_order_with_a_rate_of_time(name, s):
     method = flow(FAMILIES[name](s), 0.1, BARE, rate=lambda t: 1.0 + 0.5 * jnp.sin(3.0 * t))

@@ -56,6 +56,7 @@ def tuned(objective, condition):
     return tw.nesterov(objective, 1.0, (root - 1) / (root + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("condition", "plain"), [pytest.param(1e2, 5.0, marks=pytest.mark.slow), (1e4, 10.0)])
 def test_without_knowing_mu_it_is_about_as_fast_as_momentum_that_does(condition, plain):
     """Gradients to 1e-8 of the first, where the friction 3/t that never restarts takes `plain` times as many."""

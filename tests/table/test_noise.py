@@ -12,7 +12,7 @@ from scipy import stats
 
 import thalweg as tw
 from tests.chance import scores
-from tests.rows import few
+from tests.rows import few, quick
 from tests.table.test_steps import Compilations
 from thalweg.analysis import (
     largest_stable_step,
@@ -23,7 +23,7 @@ from thalweg.analysis import (
 )
 
 NOISY = [row for row in tw.table() if row.method.normals]
-ROWS = [pytest.param(row, id=row.name) for row in NOISY]
+ROWS = quick(NOISY)
 # Words of one law and one class: what depends on no word is asked of BAOAB, of the others among the slow tests.
 KINDS = few(NOISY, *(row.name for row in NOISY if row.name not in ("aboba", "obabo", "oabao", "baoa")))
 
