@@ -11,18 +11,13 @@ import thalweg as tw
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CITED = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "docs" / "references.bib").read_text("utf-8"), flags=re.MULTILINE))
-
-
 _FIRST = ("README.md", "minimize.md")
 
 
 @pytest.mark.parametrize(
     "path",
     # What a newcomer reads first is tried in every run, the other pages among the slow tests.
-    [
-        pytest.param(p, id=p.name, marks=[] if p.name in ("README.md", "minimize.md") else pytest.mark.slow)
-        for p in DOCUMENTS
-    ],
+    [pytest.param(p, id=p.name, marks=[] if p.name in _FIRST else pytest.mark.slow) for p in DOCUMENTS],
 )
 def test_python_in_the_documents_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
