@@ -7,8 +7,9 @@ compilation.
 
 import os
 
-os.environ.setdefault("JAX_ENABLE_X64", "1")
-os.environ.setdefault("EQX_ON_ERROR", "nan")
+if __name__ == "__main__":
+    os.environ.setdefault("JAX_ENABLE_X64", "1")
+    os.environ.setdefault("EQX_ON_ERROR", "nan")
 
 import contextlib
 import csv
