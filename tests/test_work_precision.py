@@ -216,6 +216,18 @@ class Controlled(AbstractScheme):
 
 
 @pytest.mark.slow
+def test_adaptive_steps_are_those_of_a_run_at_the_same_tolerance():
+    method = tw.Method(FLOW, tw.Adaptive(), 0.1)
+    result = tw.work_precision({"adaptive": method}, START, 1.5, tolerances=[1e-4, 1e-8], repeats=1)
+    for point in result.points:
+        scheme = tw.Adaptive(rtol=point.tolerance, atol=point.tolerance, until=1.5)
+        run = tw.run(tw.Method(FLOW, scheme, 0.1), START, 1000, record=None)
+        assert run.status == "finished" and point.gradients == run.gradients
+    coarse, fine = result.points
+    assert 0 < fine.error < 1e-2 * coarse.error < 1e-5
+
+
+@pytest.mark.slow
 def test_a_scheme_that_sets_its_steps_is_run_at_tolerances():
     methods = {"free": tw.Method(FLOW, Controlled(jnp.ones(()), jnp.ones(())), 0.1), "Euler": METHODS["Euler"]}
     result = tw.work_precision(methods, START, 1.5, [20, 40], [0.025, 0.05], repeats=1)

@@ -52,7 +52,9 @@ def amplification(method: Method, curvature: Curvature, time: ArrayLike | None =
     if not np.all(np.isfinite(curvature)):
         raise InputError("curvature must be finite")
     if method.scheme.controlled:
-        raise InputError(f"{type(method.scheme).__name__} sets the length of a step by f, so that no matrix makes it")
+        raise InputError(
+            f"{type(method.scheme).__name__} sets the length of its steps as it goes, so that no matrix makes one"
+        )
     if method.scheme.exact_law:
         raise InputError(
             f"a step of {type(method.scheme).__name__} is accepted or rejected, so that no matrix makes it; "

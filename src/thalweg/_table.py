@@ -277,6 +277,8 @@ class Row:
     def build(self, objective: Any, **hyperparameters: Any) -> Method:
         """The method on `objective`, with the row's own value for what is not given."""
         for name in hyperparameters:
+            if not self.defaults:
+                raise InputError(f"{self.name} has no hyperparameters; leave out {name!r}")
             if name not in self.defaults:
                 raise InputError(f"{self.name} has no hyperparameter {name!r}{suggest(name, self.defaults)}")
         return self.make(objective, **(self.defaults | hyperparameters))

@@ -236,11 +236,11 @@ def test_a_jump_that_no_step_within_the_tolerance_crosses_stalls():
             lambda: tw.Method(
                 tw.GradientFlow(tw.FiniteSum(lambda x, s: jnp.sum(x * s), jnp.ones((4, 3)), 2)), tw.Adaptive(), 0.1
             ),
-            "Adaptive needs the exact energy, but the objective draws mini-batches",
+            "Adaptive needs the exact force, but the objective draws mini-batches",
         ),
         (
             lambda: tw.analysis.amplification(tw.Method(tw.GradientFlow(None), tw.Adaptive(), 0.1), 1.0),
-            "Adaptive sets the length of a step by f, so that no matrix makes it",
+            "Adaptive sets the length of its steps as it goes, so that no matrix makes one",
         ),
     ],
 )

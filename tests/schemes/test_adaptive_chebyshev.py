@@ -99,9 +99,11 @@ def test_gradients_counted_on_the_host_are_those_reported():
 @pytest.mark.slow
 def test_curvature_that_grows_on_the_way_is_looked_at_again():
     """From where it is flat into a wall: the step that overshoots is undone."""
-    f = tw.Objective(lambda x: jnp.sum(jnp.exp(-x) + 1e-3 * jnp.exp(2.0 * x)))
-    run = tw.run(method(f), jnp.array([30.0, -1.0, 3.0]) / 5, 300, stop={"gradient_norm": 1e-10})
-    assert run.status == "stopped"
+    f = tw.Objective(lambda x: jnp.sum(jnp.exp(8.0 * (x - 5.0)) - x))
+    run = tw.run(method(f), jnp.array([0.0, 1.0]), 60, stop={"gradient_norm": 1e-8})
+    assert run.status == "stopped" and 0 < int(run.state.memory.rejected) < 25
+    np.testing.assert_allclose(run.final.position, 5.0 - np.log(8.0) / 8.0, atol=1e-8)
+    assert np.all(np.diff(run.metrics["loss"]) <= 1e-12)
     walled = tw.Objective(lambda x: jnp.sum(x**2) - 0.01 * jnp.sum(jnp.log(1.0 - x)) + jnp.sum(jnp.cosh(9.0 * x)))
     run = tw.run(method(walled), jnp.array([0.99, -2.5]), 300, stop={"gradient_norm": 1e-9})
     assert run.status == "stopped" and np.all(np.isfinite(run.metrics["loss"]))

@@ -180,7 +180,9 @@ def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> 
     if not curvature > 0:
         raise InputError(f"{name} needs a {knob}: the curvature at the start is zero, so none can be suggested")
     _, limit = stable_limit(trial, curvature)
-    if not 0 < limit < float("inf"):
+    if limit == float("inf"):
+        raise InputError(f"{name} needs a {knob}: any is stable, so none can be suggested; give one")
+    if not limit > 0:
         raise InputError(f"{name} needs a {knob}: its stability limit is {limit}, so none can be suggested")
     step = 0.5 * limit
     for _ in range(_HALVINGS):

@@ -227,11 +227,11 @@ class AbstractScheme(eqx.Module):
         return {"step_size": step_size} | constants(dynamics)
 
 
-def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str) -> None:
+def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str, what: str = "energy") -> None:
     """Refuse an objective that draws mini-batches."""
     if dynamics.objective is not None and dynamics.objective.stochastic:
         raise InputError(
-            f"{type(scheme).__name__} needs the exact energy, but the objective draws mini-batches; "
+            f"{type(scheme).__name__} needs the exact {what}, but the objective draws mini-batches; "
             f"leave out its batch_size, or use {instead}"
         )
 

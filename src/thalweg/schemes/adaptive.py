@@ -117,7 +117,7 @@ class Adaptive(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
-        check_exact(self, dynamics, "tw.Tsit5() at a fixed step")
+        check_exact(self, dynamics, "tw.Tsit5() at a fixed step", "force")
         if self.until is not None and not isinstance(dynamics.start_time, Tracer):
             check_number("until", self.until, above=float(dynamics.start_time))
 
@@ -156,7 +156,7 @@ class Adaptive(AbstractScheme):
         velocity: Vector | None = None,
         clock: Clock | None = None,
     ) -> State:
-        check_exact(self, dynamics, "tw.Tsit5() at a fixed step")
+        check_exact(self, dynamics, "tw.Tsit5() at a fixed step", "force")
         assert clock is not None
         state = super().init(dynamics, position, step_size, velocity, clock)
         slope = None
