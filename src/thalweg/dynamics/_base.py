@@ -5,7 +5,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_number
@@ -202,3 +205,12 @@ class AbstractWhite(AbstractAdditive):
     ) -> tuple[Terms, PyTree]:
         (normal,) = normals
         return ((jnp.sqrt(jnp.asarray(duration)) * self.diffusion(time), normal),), auxiliary
+
+
+def check_rest(dynamics: AbstractDynamics, velocity: Vector, friction: str) -> None:
+    """Refuse a starting velocity of a law whose friction is infinite at the start."""
+    if any(not isinstance(leaf, Tracer) and np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(velocity)):
+        raise InputError(
+            f"{type(dynamics).__name__} starts from rest, since its friction {friction} is infinite at t = 0; "
+            "give no starting velocity, or use tw.HeavyBall"
+        )

@@ -3,16 +3,13 @@
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from .._errors import InputError, check_number
+from .._errors import check_number
 from .._objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine, scalar
-from ._base import AbstractSecondOrder, Time
+from ._base import AbstractSecondOrder, Time, check_rest
 
 
 class BregmanFlow(AbstractSecondOrder):
@@ -61,11 +58,7 @@ class BregmanFlow(AbstractSecondOrder):
         return jnp.full((), jnp.inf, float)
 
     def check_velocity(self, velocity: Vector) -> None:
-        if any(not isinstance(leaf, Tracer) and np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(velocity)):
-            raise InputError(
-                "BregmanFlow starts from rest, since its friction (p+1)/t is infinite at t = 0; "
-                "give no starting velocity, or use tw.HeavyBall"
-            )
+        check_rest(self, velocity, "(p+1)/t")
 
     def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
         assert time is not None

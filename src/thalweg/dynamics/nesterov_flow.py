@@ -3,16 +3,13 @@
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
-from .._errors import InputError, check_number
+from .._errors import check_number
 from .._objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine, scalar
-from ._base import AbstractDamped, Time
+from ._base import AbstractDamped, Time, check_rest
 
 
 class NesterovFlow(AbstractDamped):
@@ -55,11 +52,7 @@ class NesterovFlow(AbstractDamped):
         return jnp.full((), jnp.inf, float)
 
     def check_velocity(self, velocity: Vector) -> None:
-        if any(not isinstance(leaf, Tracer) and np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(velocity)):
-            raise InputError(
-                "NesterovFlow starts from rest, since its friction r/t is infinite at t = 0; "
-                "give no starting velocity, or use tw.HeavyBall"
-            )
+        check_rest(self, velocity, "r/t")
 
     def friction_at(self, time: Time) -> Float[Array, ""]:
         assert time is not None
