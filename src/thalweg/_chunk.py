@@ -68,6 +68,12 @@ def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Ar
 
 
 @eqx.filter_jit
+def begin(method: Method, position: Vector, velocity: Vector | None) -> State:
+    """The state at the start, in one program: operation by operation it takes longer than a short run does."""
+    return method.init(position, velocity)
+
+
+@eqx.filter_jit
 def advance(
     method: Method, state: State, key: Any, start: Any, segments: Any, length: Any,
     metrics: tuple[str, ...], scalars: int, rows: int, batches: Batch = None, offset: Any = 0,

@@ -260,7 +260,7 @@ class Method(eqx.Module):
 
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
-        return eqx.tree_at(lambda m: m.dynamics.objective, self, objective, is_leaf=lambda leaf: leaf is None)
+        return _copied(self, dynamics=_copied(self.dynamics, objective=objective))
 
     def with_step_size(self, step_size: ArrayLike | Schedule) -> "Method":
         """The same law and scheme at another step."""
@@ -360,7 +360,10 @@ class Method(eqx.Module):
     def gradients_after(self, state: State, steps: int) -> int:
         """Gradients taken up to a state so many steps from the start, the start's own among them."""
         spent = self.scheme.spent(state)
-        return self.gradients_at_start + steps * self.gradients_per_step if spent is None else int(spent)
+        if spent is not None:
+            return int(spent)
+        at_start, per_step = self._counts()
+        return at_start + steps * per_step
 
     def _counts(self) -> tuple[int, int]:
         bare = self.with_objective(None)
@@ -384,6 +387,14 @@ class Method(eqx.Module):
         ):
             raise InputError("the starting velocity must have the shape of the start")
         self.dynamics.check_velocity(velocity)
+
+
+def _copied(module: Any, **fields: Any) -> Any:
+    """A module with other fields, not checked again; a run makes several, and `eqx.tree_at` is slow."""
+    new = object.__new__(type(module))
+    for name, value in {**vars(module), **fields}.items():
+        object.__setattr__(new, name, value)
+    return new
 
 
 def _normal(key: Key[Array, ""], like: Vector) -> Vector:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from ._batches import EndedError, Reader
-from ._chunk import advance, look, metric
+from ._chunk import advance, begin, look, metric
 from ._curvature import largest_curvature
 from ._describe import describe
 from ._directory import Directory, check_out, to_lines
@@ -174,7 +174,8 @@ class _Loop:
         else:
             self.cut = unraveler(x0)
             self.method = method.flattened(self.cut)
-            self.state = starting.flattened(self.cut).init(ravel(x0), None if velocity is None else ravel(velocity))
+            starting = starting.flattened(self.cut)
+            self.state = begin(starting, ravel(x0), None if velocity is None else ravel(velocity))
         self.step = 0
         self.seconds = self.compile_seconds = 0.0
         self.kept: dict[str, list[np.ndarray]] = {}
