@@ -44,6 +44,7 @@ def at_once(function, points):
     return everything.lower(points).compile(CHEAP)(points)
 
 
+@pytest.mark.slow
 def test_values_at_the_starts_are_finite_and_as_published():
     found = at_once(lambda fn, x: jax.value_and_grad(fn)(x), {name: p.x0 for name, p in PROBLEMS.items()})
     for name, (f, gradient) in found.items():

@@ -20,6 +20,7 @@ def test_your_objective():
     assert all(entry.reached for entry in result.entries), repr(result)
 
 
+@pytest.mark.slow
 def test_rate_drop():
     """Both frameworks go the same way, and the exact one goes on where the rate left alone brakes."""
     found = run("rate_drop", 60, 1)

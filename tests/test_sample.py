@@ -90,6 +90,7 @@ def test_a_draw_is_so_many_steps(thin, monkeypatch):
     np.testing.assert_allclose(np.moveaxis(tree["posterior"]["x"].values, 1, 0), found[1:], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_where_chunks_are_cut_changes_nothing(monkeypatch):
     monkeypatch.setattr("thalweg._chains._BLOCK", 128)
     many = dict(draws=5000, warmup=700, chains=3, thin=2, key=2, **QUIET)

@@ -21,6 +21,8 @@ Curvature = ArrayLike | Sequence[float]
 # Eigenvalues of these small matrices carry rounding of 1e-15 to 1e-14; a radius within this of 1 is 1.
 _ROUNDING = 1e-12
 _WEAK = (1e-9, 1e-8)
+# Steps looked at abreast. One number for all looks, since every other one compiles a program of its own.
+_ABREAST = 2401
 
 
 def amplification(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> np.ndarray:
@@ -236,7 +238,7 @@ def _moduli(matrices: np.ndarray) -> np.ndarray:
 
 def _boundary(radius: Callable[[np.ndarray], np.ndarray], scale: float) -> float:
     """The first step at which the radius leaves 1: a grid over twelve decades, then subdivision."""
-    grid = scale * np.logspace(-6, 6, 2401)
+    grid = scale * np.logspace(-6, 6, _ABREAST)
     beyond = _first_beyond(radius(grid), _WEAK[1])
     if beyond is None:
         return float("inf")
@@ -260,7 +262,7 @@ def _first_beyond(radii: np.ndarray, threshold: float) -> int | None:
 
 def _subdivide(radius: Callable[[np.ndarray], np.ndarray], low: float, high: float, threshold: float) -> float:
     for _ in range(12):
-        inside = np.linspace(low, high, 33)
+        inside = np.linspace(low, high, _ABREAST)
         beyond = _first_beyond(radius(inside), threshold)
         if beyond is None or beyond == 0:
             return float(high if beyond is None else low)

@@ -147,6 +147,7 @@ def test_nothing_to_set_and_no_saddle_for_an_end(auto, given):
     assert (result.nhev > 0) == bool(given)
 
 
+@pytest.mark.slow
 def test_one_program_for_all_functions_and_one_inside_another(auto):
     def outer(x):
         inner = so.minimize(lambda y: ((y - x[:1]) @ (y - x[:1]), 2 * (y - x[:1])), np.zeros(1), jac=True, method=auto)

@@ -90,6 +90,7 @@ def test_a_time_is_additive():
     assert escape_time(tilted, 0.3, 0.3, 0.1) == 0.0
 
 
+@pytest.mark.slow
 def test_against_paths(key):
     """Euler-Maruyama at T = 1 with the end moved by 0.5826 sqrt(2Th), as paths are seen only at the steps."""
     T, h, count = 1.0, 3e-3, 3000

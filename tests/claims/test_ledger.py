@@ -112,6 +112,7 @@ def test_importing_claims_loads_no_jax():
     assert fresh("import sys, thalweg.claims; print('jax' in sys.modules, 'numpy' in sys.modules)") == "False False\n"
 
 
+@pytest.mark.slow
 def test_experiments_are_made_in_float64_where_nobody_asked_for_it():
     code = (
         "from thalweg import claims; import jax.numpy as jnp;"

@@ -134,8 +134,7 @@ def show(directory: Path, *, json: bool = False) -> None:
     if json:
         print_json([row])
         return
-    for name, value in summary(result).items():
-        print(f"{name:15} {value}")
+    print_summary(summary(result))
     metrics = result.metrics
     if metrics:
         count = len(metrics["step"])
@@ -212,6 +211,16 @@ def _exported(result: Any, format: str) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
+
+
+def print_summary(row: dict[str, Any]) -> None:
+    """A run, a line for each thing known of it."""
+    from .._text import number
+
+    settings = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in row["hyperparameters"].items())
+    told = row | {"hyperparameters": settings or "none", "loss": number(row["loss"], 6)}
+    for name, value in told.items():
+        print(f"{name:15} {number(value)}")
 
 
 def summary(result: Any) -> dict[str, Any]:

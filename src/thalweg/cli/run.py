@@ -142,12 +142,11 @@ def run(
 
 def finish(result: Any, json: bool) -> int:
     """Print how a run ended; its exit status."""
-    from .records import summary
+    from .records import print_summary, summary
 
     row = summary(result)
     if json:
         print_json([row])
     else:
-        for name, value in row.items():
-            print(f"{name:15} {value}")
+        print_summary(row)
     return 0 if result.status in ("finished", "stopped", "converged") else 1
