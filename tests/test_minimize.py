@@ -63,6 +63,16 @@ def test_what_is_no_minimum_is_left(start):
     np.testing.assert_allclose(np.abs(run.final.position), 1.0, atol=1e-6)
 
 
+def test_a_direction_is_followed_where_the_gradient_stays_within_the_tolerance():
+    """Not looked for again after every step: one look finds it, and one says that it has ended."""
+    f = lambda x: 1e-8 * jnp.sum((x**2 - 1.0) ** 2)  # noqa: E731
+    run = tw.minimize(f, jnp.zeros(1), tolerance=1e-6)
+    assert run.status == "converged"
+    assert abs(run.final.position[0]) > 3**-0.5  # beyond it the curvature is positive
+    memory = run.state.memory
+    assert (memory.left, memory.products) == (1, 2)
+
+
 @pytest.mark.parametrize(
     ("f", "start", "status"),
     [

@@ -480,7 +480,9 @@ class _Loop:
         if self._stride and self.step % self._stride == 0:
             rows = {"step": row["step"], "time": row["time"], **_host_parts(self.state)}
         if not self.message:
-            self.message = f"made {self.steps} steps"
+            # Where steps differ in length their number does not say how far they went.
+            far = f", up to time {self._time():g}" if self.method.scheme.paced else ""
+            self.message = f"made {self.steps} steps{far}"
         if self.status == "interrupted" and self.directory is not None:
             self._checkpoint()
             return

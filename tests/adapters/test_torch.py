@@ -159,7 +159,7 @@ def test_every_row_goes_its_own_way(row):
     def closure():
         optimizer.zero_grad()
         loss = bowl(parameters)
-        if "HighResolution" not in type(method.dynamics).__name__:
+        if not isinstance(method.dynamics, tw.HighResolutionFlow | tw.HessianDampedFlow):
             loss.backward()
         return loss
 

@@ -53,6 +53,12 @@ LAWS = {
 }
 
 
+def test_steps_that_do_not_suffice_are_said_with_how_far_they_went():
+    run = tw.run(tw.Method(tw.GradientFlow(quadratic), tw.Adaptive(until=20.0), 0.01), START, 5)
+    assert (run.status, run.message) == ("finished", f"made 5 steps, up to time {run.final.time:g}")
+    assert 0.0 < run.final.time < 20.0
+
+
 @pytest.mark.parametrize("name", mostly_slow(LAWS, "Nesterov", "rate"))
 def test_the_error_is_proportional_to_the_tolerance(name):
     law, exact = LAWS[name]

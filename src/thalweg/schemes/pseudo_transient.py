@@ -19,8 +19,9 @@ from ._secants import Secants, Solution
 
 # How it ended, and what to say of it.
 _GOING, _REST, _SPENT, _UNBOUNDED, _STALLED, _ROUNDED, _NOT_FINITE = range(7)
-# What a step does: go down, look for a direction that curves downwards, leave along it.
-_DESCEND, _LOOK, _LEAVE = range(3)
+# What a step does: go down, look for a direction that curves downwards, leave along it, follow it further where the
+# gradient is still within the tolerance.
+_DESCEND, _LOOK, _LEAVE, _FOLLOW = range(4)
 # Products of the Hessian that a look takes, at least and at most, and the part of the gradients spent that it costs.
 _LOOKS, _PART = (3, 30), 0.1
 _TRIES, _IDLE = 30, 40
@@ -169,9 +170,13 @@ class PseudoTransient(AbstractDescending):
         def chosen(after_try: ArrayLike, otherwise: Array) -> Array:
             return jnp.where(trying, after_try, otherwise)
 
-        leaving, found = old.mode == _LEAVE, looking & search.found
+        leaving, found = _leaving(old), looking & search.found
         over = looking & ~search.found & (search.settled | (search.count >= old.looks))
-        mode = jnp.where(moved, _DESCEND, jnp.where(found, _LEAVE, old.mode))
+        size = jnp.linalg.norm(slope)
+        mode = jnp.where(found, _LEAVE, old.mode)
+        # A direction that was found before the last step need not be one that curves downwards here.
+        lost_it = trying & ~moved & (old.mode == _FOLLOW)
+        mode = jnp.where(moved & leaving & (size <= self.tolerance), _FOLLOW, jnp.where(moved | lost_it, _DESCEND, mode))
         # What curves down by so little that no step along it goes down is level.
         given_up = trying & tried.stalled
         code = jnp.where(over | (given_up & leaving), _REST, jnp.where(given_up, _STALLED, old.code))
@@ -184,9 +189,9 @@ class PseudoTransient(AbstractDescending):
             base, radius.astype(x.dtype), chosen(shift, old.shift), mode, old.looks,
             chosen(tried.failed, old.failed), chosen(tried.idle, old.idle), chosen(tried.renewed, old.renewed), code,
             old.spent + cost, old.steps + (which != 2), old.rejected + (trying & ~tried.accepted),
-            old.products + looking, old.left + (moved & leaving),
+            old.products + looking, old.left + (moved & (old.mode == _LEAVE)),
         )  # fmt: skip
-        new = self._arrived(new, jnp.linalg.norm(slope))
+        new = self._arrived(new, size)
         clock = None if state.clock is None else state.clock.tick(step_size)
         return State(cut(jnp.where(moved, x + d, x)), clock=clock, memory=new)
 
@@ -225,6 +230,10 @@ class _Tried(eqx.Module):
     bottomless: Bool[Array, ""]
 
 
+def _leaving(old: Descent) -> Array:
+    return (old.mode == _LEAVE) | (old.mode == _FOLLOW)
+
+
 def _move(old: Descent) -> tuple[Array, Array, Array]:
     """The step to try, the shift 1/h that makes it as short as it must be, and whether the memory was of no use."""
     secants, size = old.secants, jnp.linalg.norm(old.slope)
@@ -259,7 +268,7 @@ def _move(old: Descent) -> tuple[Array, Array, Array]:
     d = jnp.where(sound, d, -steepest * old.slope)
     shift = jnp.where(sound, shift, 1.0 / steepest - old.base)
     along = jnp.where(old.search.vector @ old.slope > 0, -1.0, 1.0) * old.search.vector
-    leaving = old.mode == _LEAVE
+    leaving = _leaving(old)
     return jnp.where(leaving, old.radius * along, d), jnp.where(leaving, 0.0, shift), ~leaving & ~sound
 
 
@@ -268,7 +277,7 @@ def _tried(old: Descent, x: Array, d: Array, shift: Array, energy: Array, slope:
     length, before, after = jnp.linalg.norm(d), d @ old.slope, d @ slope
     size = jnp.linalg.norm(slope)
     finite = jnp.isfinite(energy) & jnp.isfinite(size)
-    leaving = old.mode == _LEAVE
+    leaving = _leaving(old)
     expected = jnp.where(
         leaving, -before + 0.5 * jnp.abs(old.search.quotient) * length**2, -0.5 * (before - shift * length**2)
     )
