@@ -42,8 +42,8 @@ class Optimizer(torch.optim.Optimizer):
     torch. To change them and keep the motion: `retune` and `ConstantFriction`.
 
     A method of several gradients a step is called with a closure, which zeroes the gradients, computes the loss, calls
-    backward on it and returns it. Where the method needs the curvature as well (`tw.HighResolutionFlow`, `tw.HessianDampedFlow`), the closure
-    returns the loss and does not call backward.
+    backward on it and returns it. Where the method needs the curvature as well (`tw.HighResolutionFlow`,
+    `tw.HessianDampedFlow`), the closure returns the loss and does not call backward.
 
     Arguments:
         params: parameters, or groups of them with hyperparameters of their own.

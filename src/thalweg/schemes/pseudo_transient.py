@@ -175,8 +175,9 @@ class PseudoTransient(AbstractDescending):
         size = jnp.linalg.norm(slope)
         mode = jnp.where(found, _LEAVE, old.mode)
         # A direction that was found before the last step need not be one that curves downwards here.
-        lost_it = trying & ~moved & (old.mode == _FOLLOW)
-        mode = jnp.where(moved & leaving & (size <= self.tolerance), _FOLLOW, jnp.where(moved | lost_it, _DESCEND, mode))
+        turned = trying & ~moved & (old.mode == _FOLLOW)
+        mode = jnp.where(moved | turned, _DESCEND, mode)
+        mode = jnp.where(moved & leaving & (size <= self.tolerance), _FOLLOW, mode)
         # What curves down by so little that no step along it goes down is level.
         given_up = trying & tried.stalled
         code = jnp.where(over | (given_up & leaving), _REST, jnp.where(given_up, _STALLED, old.code))
