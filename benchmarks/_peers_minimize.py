@@ -139,6 +139,8 @@ def measure(problems: Iterable[Problem], minimizers: Iterable[str] = MINIMIZERS)
         found[problem.name] = {name: MINIMIZERS[name](problem) for name in minimizers}
         cells = (f"{o.gradients:>17}" if o.reached else f"{'-':>17}" for o in found[problem.name].values())
         print(f"{problem.name:28}{problem.size:>5}" + "".join(cells), flush=True)
+        # The programs of 140 problems are more than a process may map into its memory.
+        jax.clear_caches()
     return found
 
 
