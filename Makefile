@@ -25,8 +25,8 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/thalweg compare digits --report demo-out/report.html
 
-# Most of the time goes into compiling, half of that into optimising what runs for milliseconds. All tests together
-# (test-all) run what users run.
+# Most of the time goes into compiling, a good part of that into optimising what runs for milliseconds. All tests
+# together (test-all) run what users run.
 test: $(VENV)/.test
 	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST) -m "not slow"
 

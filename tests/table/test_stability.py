@@ -11,7 +11,7 @@ from tests.rows import few, quick
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
 LIMITED = [row for row in tw.table() if not row.method.normals and not row.method.uneven]
-# One a scheme: what a law adds is asked of the others among the slow tests.
+# Of the schemes that most rows have; the others are among the slow tests.
 PREDICTED = few(LIMITED, "gradient_descent", "momentum", "nesterov", "rkl1", "nesterov_flow_rk4")
 UNLIMITED = quick([row for row in tw.table() if row.method.uneven])
 ROWS = [pytest.param(row, id=row.name) for row in tw.table() if not row.method.normals]
