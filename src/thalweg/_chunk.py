@@ -77,10 +77,13 @@ def begin(method: Method, position: Vector, velocity: Vector | None) -> State:
 def advance(
     method: Method, state: State, key: Any, start: Any, segments: Any, length: Any,
     metrics: tuple[str, ...], scalars: int, rows: int, batches: Batch = None, offset: Any = 0,
-) -> tuple[State, dict[str, Array], dict[str, Array]]:  # fmt: skip
+) -> tuple[State, dict[str, Array], dict[str, Array], tuple[Array, Array | None]]:  # fmt: skip
     """`segments` times: keep the position (if `rows`), then make `length` steps.
 
-    Where the mini-batches come from the host, step i takes that at `offset` + i of `batches`.
+    Beside the state, the metrics and the positions: whether the state is finite, and the loss there as its next step
+    would see it, where that is a metric and the mini-batches do not come from the host.
+
+    Where they do, step i takes that at `offset` + i of `batches`.
     """
     names = (*metrics, *(() if method.autonomous else ("time",)))
 
@@ -115,7 +118,13 @@ def advance(
     if rows:
         parts = {"position": state.position} | ({} if state.velocity is None else {"velocity": state.velocity})
         positions = {part: jnp.zeros((rows, *vector.shape), vector.dtype) for part, vector in parts.items()}
-    return jax.lax.fori_loop(0, segments, segment, (state, kept, positions))
+    state, kept, positions = jax.lax.fori_loop(0, segments, segment, (state, kept, positions))
+    finite, loss = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.position)])), None
+    if "loss" in metrics and batches is None:
+        assert method.objective is not None
+        known, batch = method.scheme.known(state), method.draw(key, state.position, start + segments * length).batch
+        loss = method.objective.value(state.lookahead, batch) if known is None else known[0]
+    return state, kept, positions, (finite, loss)
 
 
 def _until_ended(method: Method, first: Array, last: Array, one: Callable, carry: Any) -> Any:
@@ -130,16 +139,3 @@ def _until_ended(method: Method, first: Array, last: Array, one: Callable, carry
         return (i < last) & ~ended
 
     return jax.lax.while_loop(going, lambda loop: (loop[0] + 1, one(*loop)), (first, carry))[1]
-
-
-@eqx.filter_jit
-def look(
-    method: Method, state: State, key: Any, step: Any, loss: bool, batch: Batch = None,
-) -> tuple[Array, Array | None]:  # fmt: skip
-    """Whether a state is finite, and the loss there as its next step would see it."""
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.position)]))
-    if not loss:
-        return finite, None
-    assert method.objective is not None
-    batch = method.draw(key, state.position, step).batch if batch is None else batch
-    return finite, method.objective.value(state.lookahead, batch)

@@ -1,5 +1,6 @@
 """The one loop: compiled chunks of steps, and the host between them."""
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from ._batches import EndedError, Reader
-from ._chunk import advance, begin, look, metric
+from ._chunk import advance, begin, metric
 from ._curvature import largest_curvature
 from ._describe import describe
 from ._directory import Directory, check_out, to_lines
@@ -24,6 +25,7 @@ from ._objective import AbstractObjective, as_position, check_at_start, start_va
 from ._probe import stable_limit
 from ._progress import Progress
 from ._record import METRICS, Point, Record, Run, Trace, as_record
+from ._stopwatch import Stopwatch
 from ._stream import BatchMean, Stream
 from ._tree import Vector, inner, ravel, sharded, to_host, unraveler
 from .schemes import State
@@ -83,6 +85,7 @@ def run(
     >>> result.status, result.final.position.tolist(), result.metrics["loss"].tolist()
     ('finished', [1.0], [32.0, 8.0, 2.0, 0.5])
     """
+    watch = Stopwatch()
     record, key = _check(method, steps, key, record, out, resume, stop)
     x0 = as_position(x0)
     if velocity is not None:
@@ -97,7 +100,7 @@ def run(
             reader.check_from(0)
         objective = objective.on(reader.first)
     first_loss = check_at_start(objective, x0)
-    loop = _Loop(method, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader)
+    loop = _Loop(method, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader, watch)
     if out is None:
         return loop.go(None, None)
     directory = Directory(Path(out))
@@ -153,7 +156,7 @@ class _Loop:
     def __init__(
         self, method: Method, x0: Vector, steps: int, key: Any, record: Record,
         progress: bool | None, stop: Stop | None, velocity: Vector | None, first_loss: float,
-        objective: AbstractObjective, reader: Reader | None,
+        objective: AbstractObjective, reader: Reader | None, watch: Stopwatch,
     ) -> None:  # fmt: skip
         self.user_method, self.x0, self.steps, self.key, self.record = method, x0, steps, key, record
         self.progress, self.stop = progress, stop
@@ -177,7 +180,7 @@ class _Loop:
             starting = starting.flattened(self.cut)
             self.state = begin(starting, ravel(x0), None if velocity is None else ravel(velocity))
         self.step = 0
-        self.seconds = self.compile_seconds = 0.0
+        self.watch = watch
         self.kept: dict[str, list[np.ndarray]] = {}
         self.rows: dict[str, list[np.ndarray]] = {}
         self.status, self.message = "finished", ""
@@ -205,7 +208,7 @@ class _Loop:
                     self._checkpoint()
                 if self.feed is not None:
                     self.feed.begin(self.step)
-                self._compile(progress)
+                progress.announce("compiling")
                 self._chunks(progress, interrupted)
             self._finish()
         finally:
@@ -217,12 +220,6 @@ class _Loop:
             raise KeyboardInterrupt(self.message)
         return self._result()
 
-    def _compile(self, progress: Progress) -> None:
-        progress.announce("compiling")
-        begun = time.perf_counter()
-        jax.block_until_ready((self._call(self.state, 0, 0, 0), self._look(self.state, 0)))
-        self.compile_seconds += time.perf_counter() - begun
-
     def _call(self, state: State, start: int, segments: int, length: int) -> Any:
         # Of a fixed size, so that another number of steps compiles nothing anew.
         scalars = self._most if self.names or not self.method.autonomous else 0
@@ -232,11 +229,6 @@ class _Loop:
             self.names, scalars, self._rows_per_chunk,
             None if block is None else block.arrays, np.int64(0 if block is None else start - block.start),
         )  # fmt: skip
-
-    def _look(self, state: State, step: int, batch: Any = None) -> tuple[Array, Array | None]:
-        # Who looks at the position alone has no batch of the step at hand; any will do.
-        batch = self.feed.before if batch is None and self.feed is not None else batch
-        return look(self.method, state, self.key, np.int64(step), "loss" in self.names, batch)
 
     @property
     def _most(self) -> int:
@@ -261,18 +253,19 @@ class _Loop:
     def _chunks(self, progress: Progress, interrupted: threading.Event) -> None:
         rate = None
         saved = time.monotonic()
-        begun = time.perf_counter()
+        self.watch.begin()
         while self.step < self.steps and not self.message:
             if self.feed is not None and not self.feed.reach(self.step):
                 self._starved()
                 break
             length, segments = self._plan(rate)
             taken = length * segments
-            before, started = self.state, time.perf_counter()
-            state, kept, positions = jax.block_until_ready(self._call(before, self.step, segments, length))
-            rate = taken / max(time.perf_counter() - started, 1e-7)
+            before = self.state
+            self.watch.lap()
+            state, kept, positions, sound = jax.block_until_ready(self._call(before, self.step, segments, length))
+            rate = taken / max(self.watch.lap(), 1e-7)
             host = self._to_columns(kept, taken)
-            good = self._judge(before, state, host, taken)
+            good = self._judge(before, state, host, taken, sound)
             if good < taken and not self._rests(state, good):
                 # Deterministic steps: the state at the step that ended the run is made again from the chunk's start.
                 state = jax.block_until_ready(self._call(before, self.step, 1, good))[0]
@@ -283,16 +276,16 @@ class _Loop:
             if self.directory is not None:
                 self.directory.check()
                 if time.monotonic() - saved >= self.record.checkpoint_seconds:
-                    self.seconds += time.perf_counter() - begun
-                    begun = time.perf_counter()
+                    self.watch.lap()
                     self._checkpoint()
+                    self.watch.begin()
                     saved = time.monotonic()
             if interrupted.is_set() and self.step < self.steps and not self.message:
                 self.status = "interrupted"
                 self.message = f"interrupted after {self.step} of {self.steps} steps"
                 if self.directory is not None:
                     self.message += f"; saved, go on with: thalweg resume {self.directory.path}"
-        self.seconds += time.perf_counter() - begun
+        self.watch.lap()
 
     def _plan(self, rate: float | None) -> tuple[int, int]:
         """(length, segments) of the next chunk: about half a second, within the buffers."""
@@ -333,20 +326,24 @@ class _Loop:
             method = self.user_method
             columns["gradients"] = (method.gradients_at_start + steps * method.gradients_per_step).astype(float)
         if self.method.autonomous:
-            times = float(self.method.dynamics.start_time) + float(self.method.step_size) * steps  # pyright: ignore
+            first, step = self._times
+            times = first + step * steps
         else:
             times = np.asarray(kept["time"])[:taken]
         return {"step": steps, "time": times} | columns
 
-    def _judge(self, before: State, after: State, host: dict[str, np.ndarray], taken: int) -> int:
+    def _judge(
+        self, before: State, after: State, host: dict[str, np.ndarray], taken: int, sound: tuple[Array, Array | None]
+    ) -> int:  # fmt: skip
         """How many of the chunk's steps count; sets the status where the run ends."""
         end = self.method.scheme.outcome(after)
         if end is not None:
             # What has ended stays where it is, so that no later row could say otherwise.
             host = {name: column[: end.steps - self.step] for name, column in host.items()}
             taken = end.steps - self.step
-        batch = None if self.feed is None else self.feed.seen_from(self.step + taken)
-        finite, loss = jax.device_get(self._look(after, self.step + taken, batch))
+        finite, loss = jax.device_get(sound)
+        if self.feed is not None and "loss" in self.names:
+            loss = self._loss_of(after, self.step + taken)
         losses = None if loss is None else np.append(host["loss"], loss)
         bad = None if losses is None else self._first_bad(losses)
         if bad is None and not finite:
@@ -383,16 +380,20 @@ class _Loop:
         if losses is not None:
             return losses[good : good + 2]
         assert self.method.objective is not None
-        last = self._call(before, self.step, 1, good)[0]
-        batch = None if self.feed is None else self.feed.seen_from(self.step + good)
-        return np.asarray(start_value_and_gradient(self.method.objective, last.lookahead, batch)[0])[None]
+        return self._loss_of(self._call(before, self.step, 1, good)[0], self.step + good)[None]
+
+    def _loss_of(self, state: State, step: int) -> np.ndarray:
+        objective = self.method.objective
+        assert objective is not None
+        batch = None if self.feed is None else self.feed.seen_from(step)
+        return np.asarray(start_value_and_gradient(objective, state.lookahead, batch)[0])
 
     def _last_finite(self, before: State, taken: int) -> int:
         low, high = 0, taken
         while high - low > 1:
             middle = (low + high) // 2
-            state = self._call(before, self.step, 1, middle)[0]
-            low, high = (middle, high) if self._look(state, 0)[0] else (low, middle)
+            finite, _ = self._call(before, self.step, 1, middle)[3]
+            low, high = (middle, high) if finite else (low, middle)
         return low
 
     def _stops(self, host: dict[str, np.ndarray]) -> int | None:
@@ -493,7 +494,13 @@ class _Loop:
     def _time(self) -> float:
         if self.state.clock is not None:
             return float(self.state.clock.time)
-        return float(self.method.dynamics.start_time) + float(self.method.step_size) * self.step  # pyright: ignore
+        first, step = self._times
+        return first + step * self.step
+
+    @functools.cached_property
+    def _times(self) -> tuple[float, float]:
+        """The time at the start and that of a step, where all are alike."""
+        return float(self.method.dynamics.start_time), float(self.method.step_size)  # pyright: ignore
 
     def _checkpoint(self) -> None:
         assert self.directory is not None
@@ -504,8 +511,8 @@ class _Loop:
             "message": self.message or f"made {self.step} of {self.steps} steps so far",
             "time": self._time(),
             "gradients": self.gradients,
-            "seconds": self.seconds,
-            "compile_seconds": self.compile_seconds,
+            "seconds": self.watch.seconds,
+            "compile_seconds": self.watch.compile_seconds,
         }
         self.directory.checkpoint([np.asarray(leaf) for leaf in leaves], self.step, extra)
 
@@ -519,7 +526,7 @@ class _Loop:
         ]
         self.state = jax.tree.unflatten(structure, placed)
         self.step = checkpoint["step"]
-        self.seconds, self.compile_seconds = checkpoint["seconds"], checkpoint["compile_seconds"]
+        self.watch.go_on_from(checkpoint["seconds"], checkpoint["compile_seconds"])
 
     def _result(self) -> Run:
         cut = self.cut
@@ -530,7 +537,7 @@ class _Loop:
         )  # fmt: skip
         common: dict[str, Any] = dict(
             method=self.user_method, final=final, state=state, status=self.status, message=self.message,
-            gradients=self.gradients, seconds=self.seconds, compile_seconds=self.compile_seconds,
+            gradients=self.gradients, seconds=self.watch.seconds, compile_seconds=self.watch.compile_seconds,
         )  # fmt: skip
         if self.directory is not None:
             from ._record import read_config

@@ -21,6 +21,7 @@ from ._objective import as_position, check_at_start
 from ._progress import Progress
 from ._run import as_key
 from ._sampling_step import choose_method, complaints, warn
+from ._stopwatch import Stopwatch
 from ._stream import Stream
 from ._sums import Sums
 from ._tree import ravel, unraveler
@@ -180,6 +181,7 @@ class _Sampling:
         keep: str, energies: bool | None, scheme: AbstractScheme | None, progress: bool | None,
         source: Mapping[str, Any] | None,
     ) -> None:  # fmt: skip
+        self.watch = Stopwatch()
         self.draws, self.warmup, self.key, self.show = draws, warmup, key, progress
         self.total = warmup + draws
         self.moments = keep == "moments"
@@ -199,7 +201,6 @@ class _Sampling:
         self.kept: dict[str, list[np.ndarray]] = {}
         self.latest: np.ndarray | None = None
         self.sums = Sums(self.total, warmup, self.plan.cell) if self.moments else None
-        self.seconds = self.compile_seconds = 0.0
         self.status, self.message = "finished", ""
         self.warnings: list[str] = []
         self.config = self._config(starts, loss, keep) | ({} if source is None else {"source": dict(source)})
@@ -237,9 +238,6 @@ class _Sampling:
                 if directory is not None and checkpoint is None:
                     self._checkpoint()
                 progress.announce("compiling")
-                begun = time.perf_counter()
-                jax.block_until_ready(self._call(self.done, self.done))
-                self.compile_seconds += time.perf_counter() - begun
                 self._chunks(progress, interrupted)
             if not self.message:
                 self.message = f"made {self.draws} draws of {self.plan.chains} chains"
@@ -270,13 +268,14 @@ class _Sampling:
         )  # fmt: skip
 
     def _chunks(self, progress: Progress, interrupted: threading.Event) -> None:
-        rate, begun, saved = None, time.perf_counter(), time.monotonic()
+        rate, saved = None, time.monotonic()
+        self.watch.begin()
         while self.done < self.total and self.status == "finished":
             low = self.done
             high = self._end(low, rate)
-            started = time.perf_counter()
+            self.watch.lap()
             states, kept = jax.block_until_ready(self._call(low, high))
-            rate = (high - low) / max(time.perf_counter() - started, 1e-7)
+            rate = (high - low) / max(self.watch.lap(), 1e-7)
             host = {name: np.asarray(rows) for name, rows in kept.items()}
             if not self._finite(states, host, low, high):
                 break
@@ -289,16 +288,17 @@ class _Sampling:
             if self.directory is not None:
                 self.directory.check()
                 if time.monotonic() - saved >= 2.0:
-                    self.seconds += time.perf_counter() - begun
-                    begun, saved = time.perf_counter(), time.monotonic()
+                    self.watch.lap()
                     self._checkpoint()
+                    self.watch.begin()
+                    saved = time.monotonic()
             if interrupted.is_set() and self.done < self.total:
                 self.status = "interrupted"
                 self.message = f"interrupted after {self.done} of {self.total} draws, {self.warmup} of them warmup"
                 if self.directory is not None:
                     way = f": thalweg resume {self.directory.path}" if "source" in self.config else " resume=True"
                     self.message += f"; saved in {self.directory.path}, go on with{way}"
-        self.seconds += time.perf_counter() - begun
+        self.watch.lap()
 
     def _end(self, low: int, rate: float | None) -> int:
         """Where the next chunk ends: after about half a second, at a whole block and row where it can be."""
@@ -382,13 +382,14 @@ class _Sampling:
         if self.sums is not None:
             self.sums.restore(checkpoint["sums"], checkpoint["leaves"][count:])
         self.done = checkpoint["step"]
-        self.seconds, self.compile_seconds = checkpoint["seconds"], checkpoint["compile_seconds"]
+        self.watch.go_on_from(checkpoint["seconds"], checkpoint["compile_seconds"])
 
     def about(self) -> dict[str, Any]:
         """What is told beside the draws."""
         method, plan = self.user_method, self.plan
         each = method.gradients_at_start + self.done * plan.thin * method.gradients_per_step
-        told = {"gradients": plan.chains * each, "seconds": self.seconds, "compile_seconds": self.compile_seconds}
+        told = {"gradients": plan.chains * each, "seconds": self.watch.seconds}
+        told["compile_seconds"] = self.watch.compile_seconds
         acceptance = getattr(method.scheme, "acceptance", None)
         if acceptance is not None:
             told["acceptance"] = float(np.mean(np.asarray(jax.vmap(acceptance)(self.states))))
