@@ -73,6 +73,15 @@ def test_a_direction_is_followed_where_the_gradient_stays_within_the_tolerance()
     assert (memory.left, memory.products) == (1, 2)
 
 
+def test_a_trial_far_off_leaves_no_curvature_behind():
+    """The box of Box, Hunter and Hunter (1978): where a rate is tried that is negative, f is above 1e70."""
+    x, y = jnp.array([1.0, 2.0, 3.0, 5.0, 7.0, 10.0]), jnp.array([109.0, 149.0, 149.0, 191.0, 213.0, 224.0])
+    f = lambda b: jnp.sum((b[0] * (1.0 - jnp.exp(-b[1] * x)) - y) ** 2)  # noqa: E731
+    run = tw.minimize(f, jnp.ones(2))
+    assert run.status == "converged" and run.gradients < 60
+    np.testing.assert_allclose(run.final.position, [213.80940889, 0.54723748542], rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("f", "start", "status"),
     [

@@ -28,7 +28,7 @@ from ._record import METRICS, Point, Record, Run, Trace, as_record
 from ._stopwatch import Stopwatch
 from ._stream import BatchMean, Stream
 from ._tree import Vector, inner, ravel, sharded, to_host, unraveler
-from .schemes import State
+from .schemes import Outcome, State
 
 _CHUNK_SECONDS = 0.5
 # A chunk's scalars are kept on the device until it ends; a longer buffer makes a chunk no faster.
@@ -265,8 +265,11 @@ class _Loop:
             state, kept, positions, sound = jax.block_until_ready(self._call(before, self.step, segments, length))
             rate = taken / max(self.watch.lap(), 1e-7)
             host = self._to_columns(kept, taken)
-            good = self._judge(before, state, host, taken, sound)
-            if good < taken and not self._rests(state, good):
+            end = self.method.scheme.outcome(state)
+            good = self._judge(before, state, host, taken, sound, end)
+            # What has ended by itself stays where it is, so that no step was made after the last that counts.
+            rests = end is not None and self.step + good == end.steps
+            if good < taken and not rests:
                 # Deterministic steps: the state at the step that ended the run is made again from the chunk's start.
                 state = jax.block_until_ready(self._call(before, self.step, 1, good))[0]
             self._keep(host, good, before, positions)
@@ -333,10 +336,10 @@ class _Loop:
         return {"step": steps, "time": times} | columns
 
     def _judge(
-        self, before: State, after: State, host: dict[str, np.ndarray], taken: int, sound: tuple[Array, Array | None]
+        self, before: State, after: State, host: dict[str, np.ndarray], taken: int,
+        sound: tuple[Array, Array | None], end: Outcome | None,
     ) -> int:  # fmt: skip
         """How many of the chunk's steps count; sets the status where the run ends."""
-        end = self.method.scheme.outcome(after)
         if end is not None:
             # What has ended stays where it is, so that no later row could say otherwise.
             host = {name: column[: end.steps - self.step] for name, column in host.items()}
@@ -364,11 +367,6 @@ class _Loop:
         if losses is not None:
             self.newest_loss = float(losses[-2])
         return taken
-
-    def _rests(self, after: State, good: int) -> bool:
-        """Whether the chunk's state is that of its last step that counts, no step having been made after the end."""
-        scheme, end = self.method.scheme, self.method.scheme.outcome(after)
-        return end is not None and scheme.ended(after) is not None and self.step + good == end.steps
 
     def _first_bad(self, losses: np.ndarray) -> int | None:
         limit = self.first_loss + _DIVERGED * max(1.0, abs(self.first_loss))

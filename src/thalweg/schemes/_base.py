@@ -162,7 +162,7 @@ class AbstractScheme(eqx.Module):
         del state
 
     def outcome(self, state: State) -> Outcome | None:
-        """How the motion ended; None while it goes on, and for schemes that go on for ever."""
+        """How the motion ended, where `ended` is true; None while it goes on, and for schemes that go on for ever."""
         del state
 
     def ended(self, state: State) -> Bool[Array, ""] | None:

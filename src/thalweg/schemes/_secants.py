@@ -86,6 +86,11 @@ class Secants(eqx.Module):
         back = jnp.zeros_like
         return Solution(theta, back(on_s).at[order].set(on_s), back(on_y).at[order].set(on_y), square, -slope)
 
+    def unsolved(self) -> "Solution":
+        """The shape of a solution, without length."""
+        zero, none = jnp.zeros_like(self.gg), jnp.zeros_like(self.sg)
+        return Solution(zero, none, none, zero, zero)
+
     def vector(self, solution: "Solution", slope: Float[Array, " d"]) -> Float[Array, " d"]:
         """The step itself."""
         return -(solution.on_slope * slope + solution.on_s @ self.s + solution.on_y @ self.y)

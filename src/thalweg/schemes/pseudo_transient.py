@@ -25,7 +25,7 @@ _DESCEND, _LOOK, _LEAVE, _FOLLOW = range(4)
 # Products of the Hessian that a look takes, at least and at most, and the part of the gradients spent that it costs.
 _LOOKS, _PART = (3, 30), 0.1
 _TRIES, _IDLE = 30, 40
-_BOTTOMLESS = 1e20
+_BOTTOMLESS, _WILD = 1e20, 100.0
 # Gradients at the start: one, and a product of the Hessian.
 _START = 3
 
@@ -238,15 +238,16 @@ def _leaving(old: Descent) -> Array:
 def _move(old: Descent) -> tuple[Array, Array, Array]:
     """The step to try, the shift 1/h that makes it as short as it must be, and whether the memory was of no use."""
     secants, size = old.secants, jnp.linalg.norm(old.slope)
-    zero = jnp.zeros_like(old.base)
 
     def length(solution: Solution) -> Array:
         # Products of products leave rounding, and nothing tells a negative square from infinity but a test.
         return jnp.sqrt(jnp.where(solution.square > 0, solution.square, jnp.inf))
 
+    # The step without a shift is the first turn of the loop, so that what solves is compiled once.
     def going(carry: Any) -> Array:
         _, _, _, solution, tries = carry
-        return (tries < 12) & (jnp.abs(length(solution) / old.radius - 1.0) >= 0.1)
+        off = jnp.abs(length(solution) / old.radius - 1.0) >= 0.1
+        return (tries < 14) & jnp.where(tries == 1, ~(length(solution) <= old.radius), (tries == 0) | off)
 
     def narrow(carry: Any) -> Any:
         low, high, shift, solution, tries = carry
@@ -254,13 +255,11 @@ def _move(old: Descent) -> tuple[Array, Array, Array]:
         low, high = jnp.where(long, shift, low), jnp.where(long, high, shift)
         wide = high > 100.0 * low
         shift = jnp.where(wide, jnp.sqrt(jnp.maximum(low, 1e-3 * high) * high), 0.5 * (low + high))
+        shift = jnp.where(tries == 0, 0.0, jnp.where(tries == 1, 0.5 * high, shift))
         return low, high, shift, secants.solve(old.base, shift), tries + 1
 
-    free = secants.solve(old.base, zero)
-    bound = ~(length(free) <= old.radius)
-    high = size / old.radius
-    half = jnp.where(bound, 0.5 * high, zero)
-    first = (zero, high, half, secants.solve(old.base, half), jnp.where(bound, 0, 12))
+    zero = jnp.zeros_like(old.base)
+    first = (zero, size / old.radius, zero, secants.unsolved(), jnp.zeros((), int))
     shift, solution = jax.lax.while_loop(going, narrow, first)[2:4]
     d = secants.vector(solution, old.slope)
     norm, slope = jnp.linalg.norm(d), d @ old.slope
@@ -294,8 +293,10 @@ def _tried(old: Descent, x: Array, d: Array, shift: Array, energy: Array, slope:
     accepted = (ratio > 1e-4) & (length > reach)
     change = slope - old.slope
     curvature, square = d @ change, change @ change
+    # A rise out of all proportion to the model belongs to another place, and so does the curvature over it.
+    near = finite & (accepted | (fell > -_WILD * expected))
     # Over so short a step the change of a gradient is rounding.
-    pair = finite & (curvature > 1e-10 * length * jnp.sqrt(square)) & (length > 100 * reach)
+    pair = near & (curvature > 1e-10 * length * jnp.sqrt(square)) & (length > 100 * reach)
     # Where f does not curve upwards steps should grow, and beside the pairs the base alone holds them back.
     flatter = jnp.where(finite & ~pair & (ratio > 0.5), 0.25 * old.base, old.base)
     base = jnp.where(pair, square / jnp.where(pair, curvature, 1.0), flatter)
@@ -303,7 +304,7 @@ def _tried(old: Descent, x: Array, d: Array, shift: Array, energy: Array, slope:
     radius = jnp.where((ratio > 0.75) & at_edge, jnp.maximum(old.radius, 2.0 * length), old.radius)
     radius = jnp.where((ratio > 0.25) & (shift == 0.0), jnp.maximum(radius, 2.0 * length), radius)
     radius = jnp.where(ratio < 0.1, 0.5 * length, radius)
-    shorter = jnp.where(finite, jnp.clip(_cubic(old.energy, before, energy, after), 0.1, 0.5), 0.1) * length
+    shorter = jnp.where(near, jnp.clip(_cubic(old.energy, before, energy, after), 0.1, 0.5), 0.1) * length
     radius = jnp.where(accepted, radius, shorter)
     failed = jnp.where(accepted, 0, old.failed + 1)
     over = ~accepted & ((failed >= _TRIES) | (radius <= reach))
