@@ -177,7 +177,7 @@ class _Loop:
         else:
             self.cut = unraveler(x0)
             self.method = method.flattened(self.cut)
-            starting = starting.flattened(self.cut)
+            starting = self.method if starting is method else starting.flattened(self.cut)
             self.state = begin(starting, ravel(x0), None if velocity is None else ravel(velocity))
         self.step = 0
         self.watch = watch
@@ -529,10 +529,10 @@ class _Loop:
     def _result(self) -> Run:
         cut = self.cut
         state = self.state
-        final = Point(
-            cut(state.position), cut(state.lookahead), None if state.velocity is None else cut(state.velocity),
-            self._time(), self.step,
-        )  # fmt: skip
+        position = cut(state.position)
+        lookahead = position if state.shift is None else cut(state.lookahead)
+        velocity = None if state.velocity is None else cut(state.velocity)
+        final = Point(position, lookahead, velocity, self._time(), self.step)
         common: dict[str, Any] = dict(
             method=self.user_method, final=final, state=state, status=self.status, message=self.message,
             gradients=self.gradients, seconds=self.watch.seconds, compile_seconds=self.watch.compile_seconds,

@@ -87,6 +87,9 @@ class Unravel:
     dtypes: tuple[Any, ...]
 
     def __call__(self, vector: Any) -> Any:
+        if len(self.shapes) == 1:
+            leaf = vector.reshape(vector.shape[:-1] + self.shapes[0]).astype(self.dtypes[0])
+            return jax.tree.unflatten(self.structure, [leaf])
         ends = np.cumsum([math.prod(shape) for shape in self.shapes])
         leaves = [
             vector[..., end - math.prod(shape) : end].reshape(vector.shape[:-1] + shape).astype(dtype)

@@ -16,7 +16,8 @@ from .._objective import AbstractObjective, Batch
 from .._tree import Vector, combine, scalar, zeros_like
 
 Time = Float[Array, ""] | None
-Coefficient = Float[Array, ""] | Callable[[Float[Array, ""]], ArrayLike]
+# A constant is an array, so that another compiles nothing anew; where it is the number 1 it multiplies nothing.
+Coefficient = Float[Array, ""] | int | Callable[[Float[Array, ""]], ArrayLike]
 # What `combine` adds up: coefficients and what they scale.
 Terms = tuple[tuple[ArrayLike, Vector], ...]
 

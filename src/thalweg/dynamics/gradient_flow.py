@@ -1,12 +1,17 @@
 """Gradient flow, the law behind gradient descent."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 
 from .._objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine
 from ._base import AbstractFirstOrder, Coefficient, Time, at_time, check_coefficient, coefficient
+
+
+def _rate(value: Any) -> Any:
+    # 1 is the number: a factor that the compiler does not know makes it evaluate a cheap gradient again at every stage.
+    return 1 if type(value) in (int, float) and value == 1 else coefficient(value)
 
 
 class GradientFlow(AbstractFirstOrder):
@@ -31,7 +36,7 @@ class GradientFlow(AbstractFirstOrder):
     """
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
-    rate: Coefficient = eqx.field(default=1.0, converter=coefficient)
+    rate: Coefficient = eqx.field(default=1, converter=_rate)
     parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
 
     def __check_init__(self) -> None:
