@@ -15,7 +15,7 @@ import thalweg as tw
 from thalweg._solution import solution
 from thalweg._tree import ravel, unraveler
 from thalweg._work_precision import WorkPoint, WorkPrecision
-from thalweg.analysis.order import _reference
+from thalweg.analysis.order import reference_end
 from thalweg.schemes import AbstractScheme
 from thalweg.schemes._base import Outcome, State
 
@@ -151,7 +151,7 @@ def test_steps_of_order_8_follow_a_law_that_begins_singular():
     x0 = jnp.array([-1.2, 1.0])
     found = known(tw.Method(law, tw.RK4(), 0.1), x0, 0.5, jnp.zeros(2))
     flat = tw.Method(law, tw.RK4(), 0.1).flattened(unraveler(x0)).dynamics
-    np.testing.assert_allclose(found.position, _reference(flat, x0, jnp.zeros(2), 0.5), rtol=0, atol=3e-13)
+    np.testing.assert_allclose(found.position, reference_end(flat, x0, jnp.zeros(2), 0.5), rtol=0, atol=3e-13)
 
 
 def test_a_law_that_is_not_linear_has_no_closed_form():

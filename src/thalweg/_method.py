@@ -292,6 +292,8 @@ class Method(eqx.Module):
             if name not in knobs:
                 raise InputError(f"this method has no hyperparameter {name!r}{suggest(name, knobs)}")
         knobs |= changes
+        if set(knobs) <= {field.name for field in dataclasses.fields(self.scheme)}:
+            return Method(self.dynamics, dataclasses.replace(self.scheme, **knobs), self.step_size)
         check_pair(**{name: value for name, value in knobs.items() if name in _PAIR})
         if "momentum" in knobs:
             assert isinstance(self.dynamics, HeavyBall)

@@ -12,7 +12,7 @@ from ._errors import InputError
 from ._method import Method
 from ._objective import AbstractObjective, Objective, Quadratic
 from ._tree import ravel
-from .analysis.order import _field, _run
+from .analysis.order import end_of_run, field_of
 from .dynamics import AbstractDynamics
 from .problems._quadratic import _value as _of_quadratic
 from .schemes import ButcherTableau, RungeKutta
@@ -39,7 +39,7 @@ def solution(method: Method, x0: PyTree, flat: Method, velocity: Array | None, u
     law, steps, before = Method(flat.dynamics, _dop853(), 1.0), _FEWEST, None
     difference = np.inf
     while steps <= _MOST:
-        end = np.asarray(_run(law, start, velocity, jnp.asarray(until / steps), jnp.asarray(steps)))
+        end = np.asarray(end_of_run(law, start, velocity, jnp.asarray(until / steps), jnp.asarray(steps)))
         if before is not None and np.all(np.isfinite(end)):
             with np.errstate(over="ignore"):
                 difference = float(np.linalg.norm(end - before)) / _scale(start, end)
@@ -99,7 +99,7 @@ def _matrices(dynamics: AbstractDynamics, curvature: np.ndarray, size: int) -> n
     """The law on each mode, (d, size, size), from the law itself; None where it is not linear there."""
 
     def field(c: Array, y: Array) -> Array:
-        return _field(eqx.tree_at(lambda d: d.objective, dynamics, Quadratic(c[None])), dynamics.start_time, y)
+        return field_of(eqx.tree_at(lambda d: d.objective, dynamics, Quadratic(c[None])), dynamics.start_time, y)
 
     origin, other = jnp.zeros(size), jnp.arange(1.0, size + 1.0)
     at = [np.asarray(jax.vmap(jax.jacfwd(field, 1), (0, None))(jnp.asarray(curvature), y)) for y in (origin, other)]

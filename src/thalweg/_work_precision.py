@@ -18,7 +18,7 @@ from ._method import Method
 from ._objective import as_position, check_at_start
 from ._solution import ACCURACY, solution
 from ._tree import ravel, unraveler
-from .analysis.order import _horizon, _in_float64, _velocity
+from .analysis.order import horizon_of, in_float64, velocity_of
 from .dynamics import AbstractDynamics
 from .schemes._base import constants
 
@@ -185,14 +185,14 @@ def work_precision(
             raise InputError(f"methods[{name!r}] draws noise or mini-batches; work and precision is for what is exact")
         check_control(name, method)
     with jax.enable_x64(True):
-        named = {name: _in_float64(method) for name, method in named.items()}
+        named = {name: in_float64(method) for name, method in named.items()}
         law = _common_law(named)
-        x0 = _in_float64(as_position(x0))
+        x0 = in_float64(as_position(x0))
         first = next(iter(named.values()))
         assert first.objective is not None
         check_at_start(first.objective, x0)
-        start, unravel, v0 = ravel(x0), unraveler(x0), _velocity(first, x0, velocity)
-        until = _horizon(first, x0, until)
+        start, unravel, v0 = ravel(x0), unraveler(x0), velocity_of(first, x0, velocity)
+        until = horizon_of(first, x0, until)
         exact = solution(first, x0, first.flattened(unravel), v0, until)
         ladders: dict[str, list[tuple[Rung, WorkPoint]]] = {}
         for name, method in named.items():

@@ -7,6 +7,7 @@ import pytest
 
 import thalweg as tw
 from tests.rows import quick
+from thalweg._table import find_row
 
 ROWS = quick(tw.table())
 
@@ -112,3 +113,14 @@ def test_hyperparameters_are_traced():
     assert read["momentum"] == pytest.approx(0.9, rel=1e-14)
     slope = jax.grad(lambda a: tw.momentum(None, a, 0.9).step_size)(jnp.asarray(0.2))
     assert slope == pytest.approx(0.5 * np.sqrt(2 / 1.9 / 0.2), rel=1e-13)
+
+
+def test_of_a_method_that_sets_its_own_steps_they_are_what_its_user_sets():
+    given = {"tolerance": 1e-4, "max_gradients": 50.0}
+    auto = find_row("auto").build(None, **given)
+    assert auto.hyperparameters == given
+    other = auto.with_hyperparameters(max_gradients=70)
+    assert other.hyperparameters == given | {"max_gradients": 70.0}
+    assert find_row("chebyshev").build(None).hyperparameters == {}
+    with pytest.raises(tw.InputError, match="no hyperparameter 'step_size'; choose one of: max_gradients, tolerance"):
+        auto.with_hyperparameters(step_size=2.0)

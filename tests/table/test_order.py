@@ -9,7 +9,7 @@ import pytest
 import thalweg as tw
 from tests.rows import quick
 from thalweg.analysis import convergence_order
-from thalweg.analysis.order import _reference
+from thalweg.analysis.order import reference_end
 
 ROWS = quick([row for row in tw.table() if not row.method.normals])
 BALLS = [row for row in ROWS if isinstance(row.values[0].dynamics, tw.HeavyBall)]
@@ -103,7 +103,7 @@ def test_steps_that_vary_smoothly_keep_the_order(law, scheme, order):
     """A kick goes from the middle of one step to the middle of the next, so that leapfrog stays second order."""
     velocity = VELOCITY if isinstance(law, tw.HeavyBall) else None
     horizon = 1.5
-    exact = _reference(law, LOPSIDED.start, jnp.zeros(3) if velocity is None else velocity, horizon)
+    exact = reference_end(law, LOPSIDED.start, jnp.zeros(3) if velocity is None else velocity, horizon)
     method = tw.Method(law, scheme, 0.1)
     counts = (64, 128) if order == 4 else (256, 512)
     errors = [float(jnp.linalg.norm(end(method, horizon, jnp.asarray(n), velocity) - exact)) for n in counts]

@@ -106,13 +106,13 @@ def convergence_order(
     with jax.enable_x64(True):
         method, x0 = _problem(method, x0)
         start = ravel(x0)
-        first_velocity = _velocity(method, x0, velocity)
+        first_velocity = velocity_of(method, x0, velocity)
         flat = method.flattened(unraveler(x0))
-        horizon = _horizon(method, x0, horizon)
+        horizon = horizon_of(method, x0, horizon)
         counts = _counts(steps)
         given = None if reference is None else _given(reference, x0)
-        exact = _reference(flat.dynamics, start, first_velocity, horizon) if given is None else given
-        ends = [_run(flat, start, first_velocity, jnp.asarray(horizon / n), jnp.asarray(n)) for n in counts]
+        exact = reference_end(flat.dynamics, start, first_velocity, horizon) if given is None else given
+        ends = [end_of_run(flat, start, first_velocity, jnp.asarray(horizon / n), jnp.asarray(n)) for n in counts]
         errors = np.array([np.linalg.norm(np.asarray(end) - exact) for end in ends])
     scale = max(float(np.max(np.abs(exact))), float(np.max(np.abs(start))))
     order = _fitted_order(np.array(counts), errors / scale)
@@ -132,16 +132,16 @@ def _problem(method: Method, x0: PyTree) -> tuple[Method, PyTree]:
         raise InputError("the method draws noise; the order of its path is not measured here")
     if method.objective is not None and method.objective.stochastic:
         raise InputError("an order is measured with the full gradient; give the FiniteSum no batch_size")
-    return _in_float64(method), _in_float64(as_position(x0))
+    return in_float64(method), in_float64(as_position(x0))
 
 
-def _in_float64(tree: Any) -> Any:
+def in_float64(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
-def _velocity(method: Method, x0: PyTree, velocity: PyTree) -> Float[Array, " d"] | None:
+def velocity_of(method: Method, x0: PyTree, velocity: PyTree) -> Float[Array, " d"] | None:
     if velocity is not None:
-        velocity = _in_float64(as_position(velocity))
+        velocity = in_float64(as_position(velocity))
         method._check_velocity(x0, velocity)
         return ravel(velocity)
     if not isinstance(method.dynamics, AbstractSecondOrder):
@@ -156,7 +156,7 @@ def _counts(steps: Sequence[int] | None) -> tuple[int, ...]:
     return tuple(sorted(set(counts)))
 
 
-def _horizon(method: Method, x0: PyTree, horizon: float | int | None) -> float:
+def horizon_of(method: Method, x0: PyTree, horizon: float | int | None) -> float:
     if horizon is not None:
         check_number("horizon", horizon, above=0.0)
         return float(horizon)
@@ -171,7 +171,7 @@ def _horizon(method: Method, x0: PyTree, horizon: float | int | None) -> float:
 
 
 def _given(reference: PyTree, x0: PyTree) -> np.ndarray:
-    reference = _in_float64(as_position(reference))
+    reference = in_float64(as_position(reference))
     if jax.tree.map(jnp.shape, reference) != jax.tree.map(jnp.shape, x0):
         raise InputError("reference must be a position of the shape of x0")
     return np.asarray(ravel(reference))
@@ -185,12 +185,12 @@ def follow(method: Method, start: Array, velocity: Array | None, step: Array, st
 
 
 @eqx.filter_jit
-def _run(method: Method, start: Array, velocity: Array | None, step: Array, steps: Array) -> Float[Array, " d"]:
+def end_of_run(method: Method, start: Array, velocity: Array | None, step: Array, steps: Array) -> Float[Array, " d"]:
     return follow(method, start, velocity, step, steps).position
 
 
 @eqx.filter_jit
-def _field(dynamics: AbstractDynamics, time: Array, y: Array) -> Array:
+def field_of(dynamics: AbstractDynamics, time: Array, y: Array) -> Array:
     if isinstance(dynamics, AbstractFirstOrder):
         return dynamics.velocity(time, y)
     assert isinstance(dynamics, AbstractSecondOrder)
@@ -198,7 +198,7 @@ def _field(dynamics: AbstractDynamics, time: Array, y: Array) -> Array:
     return jnp.concatenate([v, dynamics.acceleration(time, x, v)])
 
 
-def _reference(dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float) -> np.ndarray:
+def reference_end(dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float) -> np.ndarray:
     from scipy.integrate import solve_ivp
 
     # Nesterov's ODE is singular at t = 0, but its field has a limit there, which is the law's own
@@ -206,7 +206,7 @@ def _reference(dynamics: AbstractDynamics, start: Array, velocity: Array | None,
     y0 = np.asarray(start) if velocity is None else np.concatenate([start, velocity])
     begin = float(dynamics.start_time)
     solved = solve_ivp(
-        lambda t, y: np.asarray(_field(dynamics, jnp.asarray(t), jnp.asarray(y))),
+        lambda t, y: np.asarray(field_of(dynamics, jnp.asarray(t), jnp.asarray(y))),
         (begin, begin + horizon), y0, method="DOP853", t_eval=[begin + horizon],
         rtol=_TOLERANCE, atol=_TOLERANCE * float(np.max(np.abs(y0))), max_step=horizon / _REFERENCE_STEPS,
     )  # fmt: skip
