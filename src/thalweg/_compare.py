@@ -57,7 +57,7 @@ class Entry:
 
     def as_dict(self) -> dict[str, Any]:
         """The entry as JSON prints it."""
-        numbers = {k: v if isinstance(v, float) else str(v) for k, v in self.hyperparameters.items()}
+        numbers = {k: v if isinstance(v, int | float) else str(v) for k, v in self.hyperparameters.items()}
         return dataclasses.asdict(dataclasses.replace(self, hyperparameters=numbers))
 
 

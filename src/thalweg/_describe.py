@@ -84,7 +84,7 @@ def objective_name(objective: Any) -> str:
 def _told(name: str, value: Any) -> Any:
     """A number as it is, a function of the step or the time by some of its values."""
     if not callable(value):
-        return value if isinstance(value, float) else repr(value)
+        return value if isinstance(value, int | float) else repr(value)
     dtype = int if name == "step_size" else float
     values = [np.asarray(value(jnp.asarray(10**k, dtype))).item() for k in range(6)]
     return f"{getattr(value, '__qualname__', type(value).__qualname__)}: {' '.join(f'{v:.6g}' for v in values)}, ..."

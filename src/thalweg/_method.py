@@ -330,10 +330,7 @@ class Method(eqx.Module):
         >>> {k: round(float(v), 6) for k, v in tw.momentum(None, 0.1, momentum=0.9).hyperparameters.items()}
         {'learning_rate': 0.1, 'momentum': 0.9}
         """
-        return {  # pyright: ignore[reportReturnType]
-            name: value if callable(value) or isinstance(value, Tracer) else float(value)  # pyright: ignore
-            for name, value in self._knobs().items()
-        }
+        return {name: _read(value) for name, value in self._knobs().items()}
 
     def _constants(self) -> dict[str, PyTree]:
         from .schemes._base import constants
@@ -389,6 +386,13 @@ class Method(eqx.Module):
         ):
             raise InputError("the starting velocity must have the shape of the start")
         self.dynamics.check_velocity(velocity)
+
+
+def _read(value: Any) -> Any:
+    """A hyperparameter as a number; a schedule, and what is traced, as it is."""
+    if callable(value) or isinstance(value, Tracer):
+        return value
+    return value.item() if eqx.is_array(value) else float(value)
 
 
 def _copied(module: Any, **fields: Any) -> Any:
