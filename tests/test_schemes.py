@@ -1,5 +1,6 @@
 """Steps computed by hand, starts, and pairs that do not fit."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -143,3 +144,11 @@ def test_a_state_goes_on_under_other_hyperparameters(make):
         np.testing.assert_allclose(state.position, theta, rtol=1e-13)
         np.testing.assert_allclose(state.velocity, eta, rtol=1e-12)
         np.testing.assert_allclose(state.lookahead, ahead, rtol=1e-13)
+
+
+def test_a_rate_of_1_is_the_number_and_goes_the_way_of_any_other():
+    f, x0 = tw.Objective(lambda x: jnp.sum(0.25 * x**4)), jnp.array([1.5, -0.5])
+    number, array = tw.GradientFlow(f, rate=1.0), tw.GradientFlow(f, rate=jnp.asarray(1.0))
+    assert isinstance(number.rate, int) and number.rate == 1 and isinstance(array.rate, jax.Array)
+    ends = [tw.run(tw.Method(law, tw.RK4(), 0.1), x0, 20).final.position for law in (number, array)]
+    np.testing.assert_allclose(*ends, rtol=1e-14)

@@ -27,7 +27,7 @@ def _hear(event: str, duration_secs: float, **_: Any) -> None:
     while _heard.spans and _heard.spans[-1][0] >= begun:
         _heard.seconds -= _heard.spans.pop()[1]
     _heard.seconds += duration_secs
-    _heard.spans = [*_heard.spans[-32:], (begun, duration_secs)]
+    _heard.spans.append((begun, duration_secs))
 
 
 jax.monitoring.register_event_duration_secs_listener(_hear)
@@ -38,12 +38,12 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._compiled = -_heard.seconds
+        self._before, self._since = 0.0, _heard.seconds
         self.begin()
 
     @property
     def compile_seconds(self) -> float:
-        return self._compiled + _heard.seconds
+        return self._before + (_heard.seconds - self._since)
 
     def begin(self) -> None:
         self._begun, self._heard = time.perf_counter(), _heard.seconds
@@ -59,4 +59,4 @@ class Stopwatch:
     def go_on_from(self, seconds: float, compile_seconds: float) -> None:
         """Add what a run took before it was broken off."""
         self.seconds += seconds
-        self._compiled += compile_seconds
+        self._before += compile_seconds
