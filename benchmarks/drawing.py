@@ -1,6 +1,6 @@
 """What does drawing a mini-batch without replacement cost in a compiled loop, beside jax.random.choice?
 
-The two draw other samples; that ours are as likely is tested in tests/test_objective.py.
+The two draw other samples; that ours are as likely is tested in tests/_objectives/test_objective.py.
 """
 
 from collections.abc import Callable, Iterator

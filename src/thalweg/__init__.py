@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 # Each public name and its one home; loaded on first use, so that importing thalweg costs nothing.
 _HOMES = {
     "_errors": ("InputError",),
-    "_objective": ("FiniteSum", "Objective"),
-    "_stream": ("Stream",),
+    "_objectives.objective": ("FiniteSum", "Objective"),
+    "_objectives.stream": ("Stream",),
     "dynamics": (
         "AdaptiveLangevin",
         "BregmanFlow",

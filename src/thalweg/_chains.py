@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ._method import Method
-from ._objective import Batch
+from ._objectives.objective import Batch
 from .dynamics import AbstractDamped
 from .schemes import Draws, State
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ._method import Method
-from ._objective import AbstractObjective, Batch
+from ._objectives.objective import AbstractObjective, Batch
 from ._tree import Vector, inner
 from .schemes import Draws, State
 

@@ -9,16 +9,16 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from ._curvature import top_curvature
 from ._errors import InputError, check_count, check_number
 from ._limit import full_gradient, measured_limit
 from ._method import Method
-from ._objective import as_position
-from ._polish import polish
+from ._objectives.curvature import top_curvature
+from ._objectives.objective import as_position
+from ._objectives.polish import polish
+from ._objectives.stream import Stream
 from ._probe import stable_limit
 from ._record import Record, Run
 from ._run import run
-from ._stream import Stream
 from ._sweep import regime
 
 # The gradient norm at which a point counts as a minimum, for the curvature there.

@@ -9,7 +9,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 from jaxtyping import Array, Float
 
-from ._objective import AbstractObjective, Batch, Quadratic
+from ._objectives.objective import AbstractObjective, Batch, Quadratic
 from ._tree import Vector
 
 # What passes it is as it was; it is looked for in the program and never run.

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ._method import Method
-from ._objective import AbstractObjective, FiniteSum, as_position
+from ._objectives.objective import AbstractObjective, FiniteSum, as_position
 from ._probe import stable_limit
 from ._tree import Vector, combine, inner, ravel, unraveler
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 from ._counting import Marking, counted
 from ._errors import InputError, check_number, suggest
 from ._hyperparameters import physical_constants
-from ._objective import AbstractObjective, Batch, Flattened
+from ._objectives.objective import AbstractObjective, Batch, Flattened
 from ._tree import Vector, scalar, zeros_like
 from .dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
 from .schemes import AbstractScheme, Clock, Draws, State

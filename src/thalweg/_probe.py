@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from ._errors import InputError
 from ._method import Method
-from ._objective import Objective
+from ._objectives.objective import Objective
 from ._tree import scalar
 from .schemes import Clock
 

@@ -12,21 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ._batches import EndedError, Reader
 from ._chunk import advance, begin, metric
-from ._curvature import largest_curvature
 from ._describe import describe
 from ._directory import Directory, check_out, to_lines
 from ._errors import InputError, check_choice, check_count, check_number
-from ._feed import Feed
 from ._interrupt import Interrupt
 from ._method import Method
-from ._objective import AbstractObjective, as_position, check_at_start, start_value_and_gradient
+from ._objectives.batches import EndedError, Reader
+from ._objectives.curvature import largest_curvature
+from ._objectives.feed import Feed
+from ._objectives.objective import AbstractObjective, as_position, check_at_start, start_value_and_gradient
+from ._objectives.stream import BatchMean, Stream
 from ._probe import stable_limit
 from ._progress import Progress
 from ._record import METRICS, Point, Record, Run, Trace, as_record
 from ._stopwatch import Stopwatch
-from ._stream import BatchMean, Stream
 from ._tree import Vector, inner, ravel, sharded, to_host, unraveler
 from .schemes import Outcome, State
 

@@ -17,12 +17,12 @@ from ._directory import Directory, check_out
 from ._errors import InputError, check_choice, check_count
 from ._interrupt import Interrupt
 from ._method import STARTS, Method
-from ._objective import as_position, check_at_start
+from ._objectives.objective import as_position, check_at_start
+from ._objectives.stream import Stream
 from ._progress import Progress
 from ._run import as_key
 from ._sampling_step import choose_method, complaints, warn
 from ._stopwatch import Stopwatch
-from ._stream import Stream
 from ._sums import Sums
 from ._tree import ravel, unraveler
 from .dynamics import AbstractDynamics

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.linalg import LinAlgWarning
 
 from ._chains import Plan, advance, start_chains
-from ._curvature import curvature_scale
 from ._errors import InputError
 from ._method import JUDGED, PILOT, Method
-from ._objective import FiniteSum
+from ._objectives.curvature import curvature_scale
+from ._objectives.objective import FiniteSum
 from ._probe import largest_stable_step
 from ._tree import size
 from .analysis.noise import gradient_noise

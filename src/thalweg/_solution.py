@@ -10,7 +10,7 @@ from jaxtyping import Array, PyTree
 
 from ._errors import InputError
 from ._method import Method
-from ._objective import AbstractObjective, Objective, Quadratic
+from ._objectives.objective import AbstractObjective, Objective, Quadratic
 from ._tree import ravel
 from .analysis.order import end_of_run, field_of
 from .dynamics import AbstractDynamics

@@ -13,8 +13,8 @@ from jaxtyping import Array, PyTree
 from ._chunk import shared_step
 from ._errors import InputError, check_count
 from ._method import Method
-from ._objective import as_position, check_at_start
-from ._stream import Stream
+from ._objectives.objective import as_position, check_at_start
+from ._objectives.stream import Stream
 from ._tree import ravel, unraveler
 from ._width import width
 

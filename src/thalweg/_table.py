@@ -9,7 +9,7 @@ from jaxtyping import ArrayLike
 from ._errors import InputError, check_count, check_number, suggest
 from ._hyperparameters import physical_constants
 from ._method import Method, Schedule, check_pair
-from ._objective import as_objective
+from ._objectives.objective import as_objective
 from ._probe import stable_limit
 from .dynamics import (
     AbstractDynamics,

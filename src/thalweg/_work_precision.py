@@ -15,7 +15,7 @@ from ._compare import _named
 from ._errors import InputError, check_choice, check_count, check_number
 from ._ladder import Rung, check_control, check_ladder, ladder
 from ._method import Method
-from ._objective import as_position, check_at_start
+from ._objectives.objective import as_position, check_at_start
 from ._solution import ACCURACY, solution
 from ._tree import ravel, unraveler
 from .analysis.order import horizon_of, in_float64, velocity_of

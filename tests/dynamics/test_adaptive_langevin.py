@@ -11,7 +11,7 @@ import scipy.special
 
 import thalweg as tw
 from tests.chance import scores
-from thalweg._objective import AbstractObjective
+from thalweg._objectives.objective import AbstractObjective
 from thalweg.analysis import largest_stable_step, stationary_covariance
 from thalweg.dynamics.adaptive_langevin import _mean_decay
 

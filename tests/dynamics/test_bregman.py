@@ -7,7 +7,7 @@ import pytest
 from scipy.special import j1
 
 import thalweg as tw
-from thalweg._objective import Quadratic
+from thalweg._objectives.objective import Quadratic
 from thalweg.analysis import convergence_order, largest_stable_step, spectral_radius
 
 CURVATURES = np.array([0.3, 1.0, 4.0])

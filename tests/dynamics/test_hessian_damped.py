@@ -8,7 +8,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import thalweg as tw
-from thalweg._objective import Quadratic
+from thalweg._objectives.objective import Quadratic
 from thalweg.analysis import convergence_order
 
 CURVATURES = np.array([0.02, 0.5, 3.0, 40.0])

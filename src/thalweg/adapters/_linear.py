@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .._method import Method
-from .._objective import AbstractObjective, Batch, Quadratic
+from .._objectives.objective import AbstractObjective, Batch, Quadratic
 from .._tree import Vector, combine
 from ..schemes import Clock, State
 

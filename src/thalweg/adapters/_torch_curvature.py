@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._curvature import SIGN
 from .._errors import InputError, check_count, check_number
+from .._objectives.curvature import SIGN
 
 
 def largest_curvature(

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._errors import InputError
 from .._method import Method
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ..schemes import State
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, PyTree
 
 from .._errors import InputError
 from .._method import Method
-from .._objective import AbstractObjective, Batch
+from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, zeros_like
 from ..schemes import Clock, Draws, Restarted, State
 

@@ -13,7 +13,7 @@ from scipy.optimize import OptimizeResult, approx_fprime
 
 from .._errors import InputError, check_count, check_number
 from .._method import Method
-from .._objective import AbstractObjective, Batch
+from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
 from ..dynamics import GradientFlow
 from ..schemes import PseudoTransient, State

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._errors import InputError, check_number, suggest
 from .._method import Method
-from .._objective import Quadratic
+from .._objectives.objective import Quadratic
 from ..schemes import Lookahead, State
 from ._linear import in_double, linear_first_step, linear_step
 from ._tensors import Part, Plan, plain

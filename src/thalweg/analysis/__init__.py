@@ -1,6 +1,6 @@
 """What follows from a method: stability, rates, orders, energies, escape times."""
 
-from .._curvature import largest_curvature as largest_curvature
+from .._objectives.curvature import largest_curvature as largest_curvature
 from .._probe import amplification as amplification
 from .._probe import contraction_per_gradient as contraction_per_gradient
 from .._probe import largest_stable_learning_rate as largest_stable_learning_rate

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError
 from .._method import Method
-from .._objective import AbstractObjective
+from .._objectives.objective import AbstractObjective
 from .._record import Run
 from .._tree import Vector, inner, unraveler
 from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import InputError, check_number
-from .._objective import AbstractObjective, Objective
+from .._objectives.objective import AbstractObjective, Objective
 from ..problems._problem import Problem
 from ._first_passage import first_passage
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._errors import InputError, check_choice
 from .._method import Method
-from .._objective import AbstractObjective, FiniteSum
+from .._objectives.objective import AbstractObjective, FiniteSum
 from ..dynamics import (
     AbstractDamped,
     AbstractDynamics,

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from .._errors import InputError, check_choice
 from .._method import Method
-from .._objective import AbstractObjective
+from .._objectives.objective import AbstractObjective
 from .._record import Run
 from .._tree import ravel
 from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, NesterovFlow

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from .._errors import InputError, check_count
-from .._objective import FiniteSum, as_position
+from .._objectives.objective import FiniteSum, as_position
 from .._tree import ravel, size, unraveler
 
 # A matrix of more numbers than this is no longer looked at.

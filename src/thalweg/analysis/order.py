@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .._curvature import largest_curvature
 from .._errors import InputError, check_count, check_number
 from .._method import Method
-from .._objective import as_position
+from .._objectives.curvature import largest_curvature
+from .._objectives.objective import as_position
 from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow
 from ..dynamics._base import at_time

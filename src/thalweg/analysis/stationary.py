@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from .._errors import InputError, check_choice
 from .._method import Method
-from .._objective import AbstractObjective, Batch
+from .._objectives.objective import AbstractObjective, Batch
 from .._probe import in_float64
 from .._tree import Vector
 from ..schemes import Draws, State

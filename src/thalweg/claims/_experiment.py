@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from .._method import Method
-from .._objective import Quadratic
+from .._objectives.objective import Quadratic
 from ..dynamics import AbstractDynamics
 from ..schemes import State, Tsit5
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._method import Method
-from .._objective import AbstractObjective, Batch, as_objective
+from .._objectives.objective import AbstractObjective, Batch, as_objective
 from .._table import nesterov
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall, HighResolutionFlow

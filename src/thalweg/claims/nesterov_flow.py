@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import j1
 
 from .._method import Method
-from .._objective import AbstractObjective, Batch, Objective
+from .._objectives.objective import AbstractObjective, Batch, Objective
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, NesterovFlow
 from ..dynamics._base import Time

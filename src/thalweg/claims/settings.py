@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._method import Method
-from .._objective import AbstractObjective, Objective
+from .._objectives.objective import AbstractObjective, Objective
 from .._probe import largest_stable_learning_rate
 from .._table import momentum, nesterov
 from ._experiment import quadratic, shown

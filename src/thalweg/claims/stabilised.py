@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._method import Method
-from .._objective import Objective
+from .._objectives.objective import Objective
 from .._probe import contraction_per_gradient, largest_stable_step
 from .._table import momentum, nesterov, stabilised_descent
 from ..dynamics import GradientFlow

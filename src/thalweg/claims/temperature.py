@@ -7,7 +7,7 @@ import numpy as np
 
 from .._conventions import Hyperparameters
 from .._method import Method
-from .._objective import FiniteSum
+from .._objectives.objective import FiniteSum
 from .._probe import largest_stable_learning_rate
 from .._table import gradient_descent, momentum, nesterov
 from ..analysis import gradient_noise, stationary_covariance

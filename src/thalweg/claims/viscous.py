@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._objective import AbstractObjective, Objective
+from .._objectives.objective import AbstractObjective, Objective
 from .._table import momentum, nesterov
 from ._experiment import ROUNDING, VALLEY_START, close, modulus, path, quadratic, shown, valley
 from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim

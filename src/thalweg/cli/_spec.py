@@ -86,7 +86,7 @@ def objective_and_start(objective: str | None, start: str | None, *, solve: bool
     With `solve`, the minimum of ours is found first where it is not known but can be.
     """
     from .. import problems
-    from .._objective import as_objective, as_position
+    from .._objectives.objective import as_objective, as_position
 
     if not objective:
         raise InputError(f"an objective is needed: one of {', '.join(problems.names())}, or module:function")
@@ -159,8 +159,8 @@ def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> 
 
     Where that diverges, since the curvature grows on the way, it is halved until a hundred steps do not.
     """
-    from .._curvature import curvature_scale
-    from .._objective import check_at_start
+    from .._objectives.curvature import curvature_scale
+    from .._objectives.objective import check_at_start
     from .._probe import stable_limit
     from .._run import run
     from .._table import find_row

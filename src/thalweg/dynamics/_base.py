@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_number
-from .._objective import AbstractObjective, Batch
+from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, scalar, zeros_like
 
 Time = Float[Array, ""] | None

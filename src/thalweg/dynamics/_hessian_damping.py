@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
-from .._objective import AbstractObjective, Batch
+from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine
 
 

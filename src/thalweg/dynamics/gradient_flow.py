@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 
-from .._objective import AbstractObjective, Batch, as_objective
+from .._objectives.objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine
 from ._base import AbstractFirstOrder, Coefficient, Time, at_time, check_coefficient, coefficient
 

@@ -6,7 +6,7 @@ import equinox as eqx
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import check_number
-from .._objective import AbstractObjective, as_objective
+from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import scalar
 from ._base import AbstractDamped, Coefficient, Time, at_time, check_coefficient, coefficient
 

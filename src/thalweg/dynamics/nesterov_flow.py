@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import check_number
-from .._objective import AbstractObjective, Batch, as_objective
+from .._objectives.objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine, scalar
 from ._base import AbstractDamped, Time, check_rest
 

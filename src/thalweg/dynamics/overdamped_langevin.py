@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._objective import AbstractObjective, Batch, as_objective
+from .._objectives.objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine
 from ._base import AbstractFirstOrder, AbstractWhite, Coefficient, Time, at_time, check_coefficient, coefficient
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._objective import AbstractObjective
+from .._objectives.objective import AbstractObjective
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

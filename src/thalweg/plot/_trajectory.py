@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._compare import Comparison
-from .._curvature import largest_curvature
 from .._errors import InputError
 from .._method import Method
-from .._objective import FiniteSum, Quadratic
+from .._objectives.curvature import largest_curvature
+from .._objectives.objective import FiniteSum, Quadratic
 from .._record import Record, Run
 from .._run import run
 from ..dynamics import AbstractDynamics

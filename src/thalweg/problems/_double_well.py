@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import check_count, check_number
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._moments import Moments
 from ._problem import Problem
 

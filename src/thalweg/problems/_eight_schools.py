@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._moments import Moments
 from ._problem import Problem
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._errors import InputError, check_count, check_number
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._moments import exact
 from ._problem import Problem
 

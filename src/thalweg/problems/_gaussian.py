@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from .._errors import InputError, check_count
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._moments import exact
 from ._problem import Problem
 from ._quadratic import _given, _log_spaced, _orthogonal

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from .._errors import InputError
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._gaussian import as_vector
 from ._moments import exact
 from ._problem import Problem

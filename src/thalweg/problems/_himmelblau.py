@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._problem import Problem
 
 

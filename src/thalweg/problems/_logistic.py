@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import check_number
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._data import cross_entropy, one_hot, standardised
 from ._problem import Problem
 

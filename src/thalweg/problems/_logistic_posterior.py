@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import check_number
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._data import standardised
 from ._logistic import Parameters, _args, _gram, _penalty
 from ._moments import Moments

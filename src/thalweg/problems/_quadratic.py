@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_count, check_number
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._problem import Problem
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import check_count
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._problem import Problem
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import check_count, check_number
-from .._objective import Objective
+from .._objectives.objective import Objective
 from ._problem import Problem
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
 from .._errors import InputError
-from .._objective import Batch
+from .._objectives.objective import Batch
 from .._tree import Vector, combine
 from ..dynamics import (
     AbstractDamped,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._objective import Batch
+from .._objectives.objective import Batch
 from .._tree import Vector, combine, wide_inner, zeros_like
 from ..dynamics import AbstractDynamics
 from ._krylov import Operator, conjugate_gradients, length, rounding, wide_dtype

@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_count, check_number
-from .._objective import Batch
+from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import Time, at_time

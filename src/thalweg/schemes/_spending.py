@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .._objective import AbstractObjective, Batch
+from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, inner
 
 # Hessian-vector products at the start, and at every refreshment from the direction found before.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from .._objective import AbstractObjective
+from .._objectives.objective import AbstractObjective
 from .._tree import Vector, combine, inner
 from ..dynamics import AbstractDynamics
 from ._base import Clock, Draws, State, check_exact

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Int
 
 from .._errors import InputError, check_count, check_number
-from .._objective import Batch
+from .._objectives.objective import Batch
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow
 from ..dynamics._base import at_time

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from .._errors import InputError, check_choice, check_count
-from .._objective import AbstractObjective, Batch
+from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, wide_inner, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics
 from ._base import AbstractScheme, Clock, Draws, State, check_exact

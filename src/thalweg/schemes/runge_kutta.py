@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from .._errors import InputError
-from .._objective import Batch
+from .._objectives.objective import Batch
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics
 from ._base import AbstractScheme, Draws, State, derivative, learning_rate, phase

@@ -106,7 +106,7 @@ def _moved(method: Method, x0: np.ndarray, gradient: Linear, steps: int) -> np.n
     import jax
     import jax.numpy as jnp
 
-    from .._objective import Objective
+    from .._objectives.objective import Objective
 
     curvature, slope = gradient.curvature, gradient.slope
     with jax.enable_x64(True):

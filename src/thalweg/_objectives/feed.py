@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ._batches import EndedError, Reader
-from ._errors import InputError
+from .._errors import InputError
+from .batches import EndedError, Reader
 
 # A block is one argument of a compiled chunk. With batches of 1 MB, blocks of 8 MB were slower, of 128 MB no faster.
 _BLOCK_BYTES = 32 * 2**20

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ._objective import AbstractObjective
-from ._tree import Vector, ravel, to_host, unraveler
+from .._tree import Vector, ravel, to_host, unraveler
+from .objective import AbstractObjective
 
 _NEWTON_STEPS = 20
 

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 import thalweg as tw
-from thalweg._curvature import curvature_scale
-from thalweg._objective import Flattened
+from thalweg._objectives.curvature import curvature_scale
+from thalweg._objectives.objective import Flattened
 from thalweg._tree import ravel, unraveler
 
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
-from ._batches import EndedError, Source
-from ._errors import InputError, check_count
-from ._objective import AbstractObjective, Batch, FiniteSum, check_facts
-from ._tree import Vector
+from .._errors import InputError, check_count
+from .._tree import Vector
+from .batches import EndedError, Source
+from .objective import AbstractObjective, Batch, FiniteSum, check_facts
 
 
 class Stream(AbstractObjective):

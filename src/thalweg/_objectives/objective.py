@@ -12,8 +12,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, Key, PyTree
 
-from ._errors import InputError, check_count, check_number
-from ._tree import Vector
+from .._errors import InputError, check_count, check_number
+from .._tree import Vector
 
 Batch = PyTree
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from ._errors import InputError
+from .._errors import InputError
 
 
 class EndedError(Exception):

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg import _feed, _run
+from thalweg import _run
 from thalweg._method import BATCHES
+from thalweg._objectives import feed
 
 SCALES = jnp.array([1.0, 2.0, 5.0])
 # Lopsided, so that another batch or another order shows.
@@ -101,7 +102,7 @@ def test_the_size_of_chunks_and_blocks_changes_nothing(patch, stride, monkeypatc
     if "seconds" in patch:
         monkeypatch.setattr(_run, "_CHUNK_SECONDS", patch["seconds"])
     if "bytes" in patch:
-        monkeypatch.setattr(_feed, "_BLOCK_BYTES", patch["bytes"])
+        monkeypatch.setattr(feed, "_BLOCK_BYTES", patch["bytes"])
     alike(whole, tw.run(method, X0, STEPS, record=record))
     alike(whole, tw.run(METHODS["nesterov"](stream(ahead=False)), X0, STEPS, record=record))
 
@@ -119,7 +120,7 @@ def test_every_batch_is_asked_for_once_in_order_and_few_ahead(ahead, monkeypatch
     assert asked == list(range(STEPS))
     asked.clear()
     # Blocks of two batches: the one in use, and the one ahead of it.
-    monkeypatch.setattr(_feed, "_BLOCK_BYTES", 2 * sum(leaf.nbytes for leaf in LIST[0].values()))
+    monkeypatch.setattr(feed, "_BLOCK_BYTES", 2 * sum(leaf.nbytes for leaf in LIST[0].values()))
     assert tw.run(METHODS["nesterov"](f), X0, STEPS, stop=lambda m: m["step"] >= 10).steps == 10
     assert 10 < len(asked) <= 15
 
@@ -233,7 +234,7 @@ def test_a_run_that_diverges_within_a_block_is_made_again_from_its_batches(recor
     np.testing.assert_allclose(whole.final.position, state.position, rtol=1e-11)
     assert re.search(r"at curvature [\d.]+ of the first mini-batch the stability limit is learning_rate", whole.message)
     monkeypatch.setattr(_run, "_CHUNK_SECONDS", seconds)
-    monkeypatch.setattr(_feed, "_BLOCK_BYTES", 2000)
+    monkeypatch.setattr(feed, "_BLOCK_BYTES", 2000)
     alike(whole, made(False))
 
 
@@ -241,7 +242,7 @@ def test_a_run_that_diverges_within_a_block_is_made_again_from_its_batches(recor
 @pytest.mark.parametrize("patch", [{}, {"_BLOCK_BYTES": 700}])
 def test_a_batch_that_is_not_finite_ends_the_run_before_it(at, patch, monkeypatch):
     for name, value in patch.items():
-        monkeypatch.setattr(_feed, name, value)
+        monkeypatch.setattr(feed, name, value)
     bad = {"x": np.full((7, 3), np.nan), "k": LIST[0]["k"]}
     run = tw.run(METHODS["nesterov"](tw.Stream(one, lambda k: bad if k == at else LIST[k])), X0, STEPS)
     # As for any objective: the loss that is not finite is that of state `at`.

@@ -1,0 +1,1 @@
+"""Objectives: functions to go down, their mini-batches, their curvature."""
