@@ -9,7 +9,7 @@ import pytest
 import thalweg as tw
 from tests.rows import quick
 from thalweg._limit import measured_limit
-from thalweg._probe import stable_limit
+from thalweg._methods.probe import stable_limit
 from thalweg._sweep import regime
 
 SPECTRUM = jnp.array([1.0, 3.0, 10.0])

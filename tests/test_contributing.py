@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg import _table, schemes
+from thalweg import schemes
+from thalweg._methods import table
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "thalweg"
@@ -57,8 +58,10 @@ def skeleton(tmp_path, monkeypatch):
     (tmp_path / "semi_implicit_euler.py").write_text(code, "utf-8")
     # The package looks for its modules here too, so that the file is imported as if it lay in schemes/.
     monkeypatch.setattr(schemes, "__path__", [*schemes.__path__, str(tmp_path)])
-    names = dict(vars(_table))
-    before, last = re.fullmatch(r"(.*?)\n\n(Row\(.*\))\n", BLOCKS["src/thalweg/_table.py"], flags=re.DOTALL).groups()
+    names = dict(vars(table))
+    before, last = re.fullmatch(
+        r"(.*?)\n\n(Row\(.*\))\n", BLOCKS["src/thalweg/_methods/table.py"], flags=re.DOTALL
+    ).groups()
     exec(before, names)
     yield eval(last, names)
     sys.modules.pop("thalweg.schemes.semi_implicit_euler")

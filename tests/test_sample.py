@@ -17,7 +17,7 @@ import thalweg as tw
 from thalweg import _sample
 from thalweg._chains import Plan, _block, advance, start_chains, step_chains
 from thalweg._interrupt import Interrupt
-from thalweg._method import BATCHES, JUDGED, PILOT, STARTS
+from thalweg._methods.method import BATCHES, JUDGED, PILOT, STARTS
 
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 QUIET = dict(progress=False, diagnostics=False)

@@ -54,8 +54,8 @@ _HOMES = {
         "Tsit5",
     ),
     "_conventions": ("Hyperparameters", "Physical"),
-    "_method": ("Method",),
-    "_table": (
+    "_methods.method": ("Method",),
+    "_methods.table": (
         "gradient_descent",
         "leapfrog",
         "mala",

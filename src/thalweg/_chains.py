@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from ._method import Method
+from ._methods.method import Method
 from ._objectives.objective import Batch
 from .dynamics import AbstractDamped
 from .schemes import Draws, State

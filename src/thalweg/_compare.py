@@ -11,12 +11,12 @@ from jaxtyping import PyTree
 
 from ._errors import InputError, check_count, check_number
 from ._limit import full_gradient, measured_limit
-from ._method import Method
+from ._methods.method import Method
+from ._methods.probe import stable_limit
 from ._objectives.curvature import top_curvature
 from ._objectives.objective import as_position
 from ._objectives.polish import polish
 from ._objectives.stream import Stream
-from ._probe import stable_limit
 from ._record import Record, Run
 from ._run import run
 from ._sweep import regime

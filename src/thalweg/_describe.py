@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ._method import Method
+from ._methods.method import Method
 from ._record import Record, Run
 from ._tree import Vector
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ._errors import InputError, check_count, check_number
-from ._method import Method
+from ._methods.method import Method
 from .analysis.order import follow
 from .schemes import State
 

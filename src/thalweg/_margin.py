@@ -13,9 +13,9 @@ import numpy as np
 from ._conventions import Hyperparameters
 from ._describe import describe_method
 from ._errors import InputError, is_real
-from ._method import Method
-from ._probe import largest_stable_learning_rate, largest_stable_step
-from ._table import gradient_descent, momentum, nesterov
+from ._methods.method import Method
+from ._methods.probe import largest_stable_learning_rate, largest_stable_step
+from ._methods.table import gradient_descent, momentum, nesterov
 
 
 @dataclasses.dataclass(frozen=True)

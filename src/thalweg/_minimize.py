@@ -6,10 +6,10 @@ from typing import Any
 from jaxtyping import PyTree
 
 from ._errors import InputError, check_count
+from ._methods.table import AUTO
 from ._objectives.objective import as_objective
 from ._record import Record, Run
 from ._run import run
-from ._table import AUTO
 
 
 def minimize(

@@ -17,13 +17,13 @@ from ._describe import describe
 from ._directory import Directory, check_out, to_lines
 from ._errors import InputError, check_choice, check_count, check_number
 from ._interrupt import Interrupt
-from ._method import Method
+from ._methods.method import Method
+from ._methods.probe import stable_limit
 from ._objectives.batches import EndedError, Reader
 from ._objectives.curvature import largest_curvature
 from ._objectives.feed import Feed
 from ._objectives.objective import AbstractObjective, as_position, check_at_start, start_value_and_gradient
 from ._objectives.stream import BatchMean, Stream
-from ._probe import stable_limit
 from ._progress import Progress
 from ._record import METRICS, Point, Record, Run, Trace, as_record
 from ._stopwatch import Stopwatch

@@ -16,7 +16,7 @@ from ._describe import describe_method, describe_start, objective_name
 from ._directory import Directory, check_out
 from ._errors import InputError, check_choice, check_count
 from ._interrupt import Interrupt
-from ._method import STARTS, Method
+from ._methods.method import STARTS, Method
 from ._objectives.objective import as_position, check_at_start
 from ._objectives.stream import Stream
 from ._progress import Progress

@@ -11,10 +11,10 @@ from scipy.linalg import LinAlgWarning
 
 from ._chains import Plan, advance, start_chains
 from ._errors import InputError
-from ._method import JUDGED, PILOT, Method
+from ._methods.method import JUDGED, PILOT, Method
+from ._methods.probe import largest_stable_step
 from ._objectives.curvature import curvature_scale
 from ._objectives.objective import FiniteSum
-from ._probe import largest_stable_step
 from ._tree import size
 from .analysis.noise import gradient_noise
 from .analysis.stationary import stationary_covariance

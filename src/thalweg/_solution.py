@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from ._errors import InputError
-from ._method import Method
+from ._methods.method import Method
 from ._objectives.objective import AbstractObjective, Objective, Quadratic
 from ._tree import ravel
 from .analysis.order import end_of_run, field_of

@@ -12,7 +12,7 @@ from jaxtyping import Array, PyTree
 
 from ._chunk import shared_step
 from ._errors import InputError, check_count
-from ._method import Method
+from ._methods.method import Method
 from ._objectives.objective import as_position, check_at_start
 from ._objectives.stream import Stream
 from ._tree import ravel, unraveler

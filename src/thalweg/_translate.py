@@ -7,10 +7,10 @@ from typing import Any
 
 from ._conventions import Hyperparameters, Physical
 from ._errors import InputError, check_number
-from ._method import Method
-from ._probe import largest_stable_learning_rate, spectral_radius
+from ._methods.method import Method
+from ._methods.probe import largest_stable_learning_rate, spectral_radius
+from ._methods.table import gradient_descent, momentum, nesterov
 from ._spelling import FRAMEWORKS, in_framework, spell
-from ._table import gradient_descent, momentum, nesterov
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 from ._compare import _named
 from ._errors import InputError, check_choice, check_count, check_number
 from ._ladder import Rung, check_control, check_ladder, ladder
-from ._method import Method
+from ._methods.method import Method
 from ._objectives.objective import as_position, check_at_start
 from ._solution import ACCURACY, solution
 from ._tree import ravel, unraveler

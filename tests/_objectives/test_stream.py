@@ -11,7 +11,7 @@ import pytest
 
 import thalweg as tw
 from thalweg import _run
-from thalweg._method import BATCHES
+from thalweg._methods.method import BATCHES
 from thalweg._objectives import feed
 
 SCALES = jnp.array([1.0, 2.0, 5.0])

@@ -7,7 +7,7 @@ import pytest
 
 import thalweg as tw
 from tests.rows import quick
-from thalweg._table import find_row
+from thalweg._methods.table import find_row
 
 ROWS = quick(tw.table())
 

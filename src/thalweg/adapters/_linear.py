@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch, Quadratic
 from .._tree import Vector, combine
 from ..schemes import Clock, State

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._errors import InputError
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.objective import Objective
 from ..schemes import State
 

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, PyTree
 
 from .._errors import InputError
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, zeros_like
 from ..schemes import Clock, Draws, Restarted, State

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from scipy.optimize import OptimizeResult, approx_fprime
 
 from .._errors import InputError, check_count, check_number
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
 from ..dynamics import GradientFlow

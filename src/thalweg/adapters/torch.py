@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError, check_number, suggest
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.objective import Quadratic
 from ..schemes import Lookahead, State
 from ._linear import in_double, linear_first_step, linear_step

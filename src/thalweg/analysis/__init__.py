@@ -1,11 +1,11 @@
 """What follows from a method: stability, rates, orders, energies, escape times."""
 
+from .._methods.probe import amplification as amplification
+from .._methods.probe import contraction_per_gradient as contraction_per_gradient
+from .._methods.probe import largest_stable_learning_rate as largest_stable_learning_rate
+from .._methods.probe import largest_stable_step as largest_stable_step
+from .._methods.probe import spectral_radius as spectral_radius
 from .._objectives.curvature import largest_curvature as largest_curvature
-from .._probe import amplification as amplification
-from .._probe import contraction_per_gradient as contraction_per_gradient
-from .._probe import largest_stable_learning_rate as largest_stable_learning_rate
-from .._probe import largest_stable_step as largest_stable_step
-from .._probe import spectral_radius as spectral_radius
 from ._stages import Stage as Stage
 from ._stages import Training as Training
 from .energy import EnergyAccount as EnergyAccount

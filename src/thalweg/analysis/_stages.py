@@ -9,7 +9,7 @@ import numpy as np
 
 from .._conventions import Hyperparameters
 from .._errors import InputError, check_count, check_number
-from .._table import gradient_descent, momentum, nesterov
+from .._methods.table import gradient_descent, momentum, nesterov
 from .stationary import stationary_covariance
 
 # Numbers of a schedule nearer than this are one: schedules are often float32.

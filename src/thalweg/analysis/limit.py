@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import InputError, check_choice
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, FiniteSum
 from ..dynamics import (
     AbstractDamped,

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .._errors import InputError, check_choice
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.objective import AbstractObjective
 from .._record import Run
 from .._tree import ravel

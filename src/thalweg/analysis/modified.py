@@ -7,7 +7,7 @@ import numpy as np
 import scipy.linalg
 
 from .._errors import InputError, check_choice
-from .._method import Method
+from .._methods.method import Method
 from . import _chain
 from .limit import limit
 from .stationary import linear_step, stationary_covariance, symmetric

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError, check_count, check_number
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import as_position
 from .._tree import ravel, unraveler

@@ -12,9 +12,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from .._errors import InputError, check_choice
-from .._method import Method
+from .._methods.method import Method
+from .._methods.probe import in_float64
 from .._objectives.objective import AbstractObjective, Batch
-from .._probe import in_float64
 from .._tree import Vector
 from ..schemes import Draws, State
 

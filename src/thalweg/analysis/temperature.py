@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .._method import Method
+from .._methods.method import Method
 from .limit import limit
 from .stationary import stationary_covariance
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
-from .._method import Method
+from .._methods.method import Method
 from .stationary import LinearStep, linear_step, symmetric
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.objective import Quadratic
 from ..dynamics import AbstractDynamics
 from ..schemes import State, Tsit5

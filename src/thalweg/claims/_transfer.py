@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from numpy.polynomial import chebyshev, hermite_e
 from scipy.linalg import lu_factor, lu_solve
 
-from .._method import Method
+from .._methods.method import Method
 from ..dynamics import ColouredLangevin
 from ..schemes import Draws
 

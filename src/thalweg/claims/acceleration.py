@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import j1
 
-from .._method import Method
+from .._methods.method import Method
 from ..dynamics import BregmanFlow, HessianDampedFlow, NesterovFlow
 from ..schemes import RK4, Restarted
 from ._experiment import close, path, quadratic, shown

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._method import Method
+from .._methods.method import Method
 from ..dynamics import GradientFlow
 from ..schemes import Euler, Tsit5
 from ._experiment import ROUNDING, VALLEY_START, path, quadratic, shown, valley

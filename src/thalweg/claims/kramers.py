@@ -6,7 +6,7 @@ import numpy as np
 from numpy.polynomial import hermite_e
 
 from .._errors import InputError
-from .._method import Method
+from .._methods.method import Method
 from ..analysis import stationary_covariance, transient_covariance
 from ..dynamics import HeavyBall, UnderdampedLangevin
 from ..schemes import Draws, Leapfrog, Splitting

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._method import Method
+from .._methods.method import Method
+from .._methods.table import nesterov
 from .._objectives.objective import AbstractObjective, Batch, as_objective
-from .._table import nesterov
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall, HighResolutionFlow
 from ..dynamics._base import Time

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from scipy.integrate import solve_ivp
 from scipy.special import j1
 
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch, Objective
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, NesterovFlow

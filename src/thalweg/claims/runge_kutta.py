@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from .._method import Method
-from .._probe import contraction_per_gradient
+from .._methods.method import Method
+from .._methods.probe import contraction_per_gradient
 from ..dynamics import GradientFlow
 from ..schemes import RK4, Euler, Heun, Midpoint, RungeKutta
 from ._experiment import boundary, close, path, quadratic, shown, steps_to

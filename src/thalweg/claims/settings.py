@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._method import Method
+from .._methods.method import Method
+from .._methods.probe import largest_stable_learning_rate
+from .._methods.table import momentum, nesterov
 from .._objectives.objective import AbstractObjective, Objective
-from .._probe import largest_stable_learning_rate
-from .._table import momentum, nesterov
 from ._experiment import quadratic, shown
 from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
 

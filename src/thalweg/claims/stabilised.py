@@ -5,10 +5,10 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from .._method import Method
+from .._methods.method import Method
+from .._methods.probe import contraction_per_gradient, largest_stable_step
+from .._methods.table import momentum, nesterov, stabilised_descent
 from .._objectives.objective import Objective
-from .._probe import contraction_per_gradient, largest_stable_step
-from .._table import momentum, nesterov, stabilised_descent
 from ..dynamics import GradientFlow
 from ..schemes import RK4, AbstractScheme, Euler, Heun, RungeKuttaChebyshev, RungeKuttaLegendre
 from ._experiment import ROUNDING, boundary, close, final, quadratic, shown

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._method import Method
+from .._methods.method import Method
 from ..analysis import stationary_covariance
 from ..dynamics import OverdampedLangevin
 from ..schemes import LeimkuhlerMatthews, StochasticHeun

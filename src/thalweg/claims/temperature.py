@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._conventions import Hyperparameters
-from .._method import Method
+from .._methods.method import Method
+from .._methods.probe import largest_stable_learning_rate
+from .._methods.table import gradient_descent, momentum, nesterov
 from .._objectives.objective import FiniteSum
-from .._probe import largest_stable_learning_rate
-from .._table import gradient_descent, momentum, nesterov
 from ..analysis import gradient_noise, stationary_covariance
 from ._experiment import close, shown
 from ._ledger import Correction, Outcome, claim

@@ -17,7 +17,7 @@ _FORMATS = ("csv", "npz", "netcdf", "zarr")
 def noisy_row(name: str) -> Any:
     """A row of the table that draws noise."""
     from .._errors import InputError
-    from .._table import find_row, table
+    from .._methods.table import find_row, table
 
     row = find_row(name)
     if not row.method.noisy:
@@ -142,7 +142,7 @@ def _problem(config: Mapping[str, Any]) -> Any:
     """The problem of ours that was sampled, with moments at the temperature that it was sampled at."""
     from .. import problems
     from .._errors import InputError
-    from .._table import find_row
+    from .._methods.table import find_row
 
     source = config.get("source", {})
     name = source.get("objective")
@@ -210,7 +210,7 @@ def summary(directory: Path, config: dict[str, Any]) -> dict[str, Any]:
 def resume(directory: Path, config: dict[str, Any], draws: int | None, progress: bool | None, json: bool) -> int:
     """Go on with samples begun at the command line."""
     from .._errors import InputError
-    from .._table import find_row
+    from .._methods.table import find_row
 
     if "source" not in config:
         raise InputError(

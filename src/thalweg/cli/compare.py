@@ -177,7 +177,7 @@ def _follow(options: dict[str, Any], json: bool) -> None:
 
 def _parsed(specs: str | Sequence[str]) -> list[tuple[str, dict[str, float]]]:
     """Methods and their numbers, those that are wrong refused before the objective is made."""
-    from .._table import find_row
+    from .._methods.table import find_row
 
     parsed = [parse_method(spec) for spec in ([specs] if isinstance(specs, str) else specs)]
     for name, settings in parsed:
@@ -187,7 +187,7 @@ def _parsed(specs: str | Sequence[str]) -> list[tuple[str, dict[str, float]]]:
 
 def _built(parsed: Sequence[tuple[str, dict[str, float]]], f: Any, x0: Any) -> tuple[list[str], list[Any], list[Any]]:
     """What each method is called, its row and all of its numbers."""
-    from .._table import find_row
+    from .._methods.table import find_row
 
     rows = [find_row(name) for name, _ in parsed]
     return _labels([row.name for row in rows]), rows, [complete(name, given, f, x0) for name, given in parsed]

@@ -32,8 +32,8 @@ def resume(
         Print a list of one object.
     """
     from .._errors import InputError
+    from .._methods.table import find_row
     from .._record import is_logged, is_sampled, read_config
-    from .._table import find_row
     from .run import finish
 
     config = read_config(directory)

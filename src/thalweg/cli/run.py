@@ -106,7 +106,7 @@ def run(
     import thalweg as tw
 
     from .._errors import InputError, check_count
-    from .._table import find_row
+    from .._methods.table import find_row
 
     name, settings = parse_method(options.get("method", "momentum"))
     row = find_row(name)

@@ -12,9 +12,9 @@ from jaxtyping import Array, ArrayLike
 
 from .._compare import Comparison
 from .._errors import InputError, check_choice
-from .._method import Method
-from .._probe import _step_matrix, in_float64
-from .._table import find_row
+from .._methods.method import Method
+from .._methods.probe import _step_matrix, in_float64
+from .._methods.table import find_row
 from ..dynamics import GradientFlow, HeavyBall
 from ..schemes import Leapfrog, Lookahead, RungeKutta
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles

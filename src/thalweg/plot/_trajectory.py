@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from .._compare import Comparison
 from .._errors import InputError
-from .._method import Method
+from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import FiniteSum, Quadratic
 from .._record import Record, Run

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._conventions import Hyperparameters
 from .._errors import InputError
-from .._method import Method
+from .._methods.method import Method
 from ._factory import Signature
 from ._walk import first_line
 

@@ -9,8 +9,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 from jaxtyping import Array, Float
 
-from ._objectives.objective import AbstractObjective, Batch, Quadratic
-from ._tree import Vector
+from .._objectives.objective import AbstractObjective, Batch, Quadratic
+from .._tree import Vector
 
 # What passes it is as it was; it is looked for in the program and never run.
 _gradients = Primitive("thalweg_gradients")

@@ -6,12 +6,10 @@ from typing import Any
 
 from jaxtyping import ArrayLike
 
-from ._errors import InputError, check_count, check_number, suggest
-from ._hyperparameters import physical_constants
-from ._method import Method, Schedule, check_pair
-from ._objectives.objective import as_objective
-from ._probe import stable_limit
-from .dynamics import (
+from .._errors import InputError, check_count, check_number, suggest
+from .._hyperparameters import physical_constants
+from .._objectives.objective import as_objective
+from ..dynamics import (
     AbstractDynamics,
     AdaptiveLangevin,
     BregmanFlow,
@@ -25,7 +23,7 @@ from .dynamics import (
     OverdampedLangevin,
     UnderdampedLangevin,
 )
-from .schemes import (
+from ..schemes import (
     RK4,
     AbstractScheme,
     AdaptiveChebyshev,
@@ -53,7 +51,9 @@ from .schemes import (
     StochasticHeun,
     Tsit5,
 )
-from .schemes.chebyshev import best_step
+from ..schemes.chebyshev import best_step
+from .method import Method, Schedule, check_pair
+from .probe import stable_limit
 
 
 def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:

@@ -10,16 +10,16 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
-from ._counting import Marking, counted
-from ._errors import InputError, check_number, suggest
-from ._hyperparameters import physical_constants
-from ._objectives.objective import AbstractObjective, Batch, Flattened
-from ._tree import Vector, scalar, zeros_like
-from .dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
-from .schemes import AbstractScheme, Clock, Draws, State
+from .._errors import InputError, check_number, suggest
+from .._hyperparameters import physical_constants
+from .._objectives.objective import AbstractObjective, Batch, Flattened
+from .._tree import Vector, scalar, zeros_like
+from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
+from ..schemes import AbstractScheme, Clock, Draws, State
+from .counting import Marking, counted
 
 if TYPE_CHECKING:
-    from .analysis import Limit
+    from ..analysis import Limit
 
 Schedule = Callable[[ArrayLike], ArrayLike]
 
@@ -211,7 +211,7 @@ class Method(eqx.Module):
 
         Reference: Li, Tai and E (2017); Mandt, Hoffman and Blei (2017), section 3.
         """
-        from .analysis.limit import limit
+        from ..analysis.limit import limit
 
         return limit(self, noise_covariance, x)
 
@@ -242,7 +242,7 @@ class Method(eqx.Module):
         >>> round(sgd.temperature(0.5), 9), round(sgd.temperature(0.5, hessian=4.0), 9)  # a C/2, over 1 - a l/2
         (0.025, 0.03125)
         """
-        from .analysis.temperature import temperature
+        from ..analysis.temperature import temperature
 
         return temperature(self, noise_covariance, hessian)
 
@@ -333,7 +333,7 @@ class Method(eqx.Module):
         return {name: _read(value) for name, value in self._knobs().items()}
 
     def _constants(self) -> dict[str, PyTree]:
-        from .schemes._base import constants
+        from ..schemes._base import constants
 
         return constants(self.dynamics)
 

@@ -10,11 +10,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
-from ._errors import InputError
-from ._method import Method
-from ._objectives.objective import Objective
-from ._tree import scalar
-from .schemes import Clock
+from .._errors import InputError
+from .._objectives.objective import Objective
+from .._tree import scalar
+from ..schemes import Clock
+from .method import Method
 
 Curvature = ArrayLike | Sequence[float]
 
