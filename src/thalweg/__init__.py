@@ -53,7 +53,7 @@ _HOMES = {
         "StochasticHeun",
         "Tsit5",
     ),
-    "_conventions": ("Hyperparameters", "Physical"),
+    "_dictionary.conventions": ("Hyperparameters", "Physical"),
     "_methods.method": ("Method",),
     "_methods.table": (
         "gradient_descent",
@@ -76,7 +76,7 @@ _HOMES = {
     "_compare": ("Comparison", "compare"),
     "_compare_runs": ("RunComparison", "compare_runs"),
     "_work_precision": ("WorkPrecision", "work_precision"),
-    "_translate": ("Translation", "translate"),
+    "_dictionary.translate": ("Translation", "translate"),
 }
 _MODULES = ("adapters", "analysis", "claims", "dynamics", "plot", "problems", "schemes", "testing")
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._conventions import Hyperparameters
 from ._describe import describe_method
+from ._dictionary.conventions import Hyperparameters
 from ._errors import InputError, is_real
 from ._methods.method import Method
 from ._methods.probe import largest_stable_learning_rate, largest_stable_step

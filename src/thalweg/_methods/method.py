@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
+from .._dictionary.momentum import physical_constants
 from .._errors import InputError, check_number, suggest
-from .._hyperparameters import physical_constants
 from .._objectives.objective import AbstractObjective, Batch, Flattened
 from .._tree import Vector, scalar, zeros_like
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall

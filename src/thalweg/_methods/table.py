@@ -6,8 +6,8 @@ from typing import Any
 
 from jaxtyping import ArrayLike
 
+from .._dictionary.momentum import physical_constants
 from .._errors import InputError, check_count, check_number, suggest
-from .._hyperparameters import physical_constants
 from .._objectives.objective import as_objective
 from ..dynamics import (
     AbstractDynamics,

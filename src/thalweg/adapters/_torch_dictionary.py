@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from .._conventions import Hyperparameters
+from .._dictionary.conventions import Hyperparameters
+from .._dictionary.momentum import physical_constants
 from .._errors import InputError, check_choice
-from .._hyperparameters import physical_constants
 from ._linear import LinearStep, Row
 from ._tensors import plain
 

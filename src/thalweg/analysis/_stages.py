@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._conventions import Hyperparameters
+from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_count, check_number
 from .._methods.table import gradient_descent, momentum, nesterov
 from .stationary import stationary_covariance

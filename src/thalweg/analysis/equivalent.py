@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._conventions import Hyperparameters
+from .._dictionary.conventions import Hyperparameters
+from .._dictionary.momentum import momentum_from_friction, physical_constants
 from .._errors import InputError, check_choice, check_count
-from .._hyperparameters import momentum_from_friction, physical_constants
 from ._stages import Stage, Training, stages
 
 _KEEP = ("momentum", "law")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from .._conventions import Hyperparameters
+from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_choice, check_number
 
 _SGD = ("linear", "law")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._conventions import Hyperparameters
+from .._dictionary.conventions import Hyperparameters
 from .._methods.table import gradient_descent
 from ..analysis import (
     AdamHyperparameters,

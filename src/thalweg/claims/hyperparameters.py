@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from .._conventions import Hyperparameters, Physical
+from .._dictionary.conventions import Hyperparameters, Physical
 from .._methods.method import Method
 from .._methods.table import momentum
 from ..dynamics import HeavyBall

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from .._conventions import Hyperparameters
+from .._dictionary.conventions import Hyperparameters
 from .._methods.method import Method
 from .._methods.probe import largest_stable_learning_rate
 from .._methods.table import gradient_descent, momentum, nesterov

@@ -49,9 +49,9 @@ def translate(
     """
     set_precision(64)
 
-    from .._conventions import Hyperparameters
+    from .._dictionary.conventions import Hyperparameters
+    from .._dictionary.translate import translate as translated
     from .._errors import InputError
-    from .._translate import translate as translated
 
     given = Hyperparameters(
         learning_rate, momentum, nesterov, dampening, batch_size, convention, weight_decay=weight_decay,

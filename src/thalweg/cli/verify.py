@@ -75,7 +75,7 @@ def _choose_backend() -> None:
 
 
 def _reference(text: str) -> Any:
-    from .._conventions import Hyperparameters
+    from .._dictionary.conventions import Hyperparameters
     from .._errors import InputError, suggest
 
     if ":" in text:

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from .._dictionary.momentum import momentum_from_friction
 from .._errors import check_choice
-from .._hyperparameters import momentum_from_friction
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics, HeavyBall
 from ._base import AbstractScheme, Clock, Draws, State, half_step_velocity

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._conventions import Hyperparameters
+from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError
 from .._methods.method import Method
 from ._factory import Signature

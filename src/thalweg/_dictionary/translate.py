@@ -3,14 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._conventions import Hyperparameters, Physical
-from ._errors import InputError, check_number
-from ._methods.method import Method
-from ._methods.probe import largest_stable_learning_rate, spectral_radius
-from ._methods.table import gradient_descent, momentum, nesterov
-from ._spelling import FRAMEWORKS, in_framework, spell
+from .._errors import InputError, check_number
+from .conventions import Hyperparameters, Physical
+from .spelling import FRAMEWORKS, in_framework, spell
+
+if TYPE_CHECKING:
+    from .._methods.method import Method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Translation:
         raise KeyError(framework)
 
     def __repr__(self) -> str:
-        from ._text import number
+        from .._text import number
 
         lines = [f"{w.framework:9} {w.code or 'none: ' + w.why}" for w in self.wordings]
         told = [f"{name.replace('_', ' ')} {number(v)}" for name, v in self.constants.items() if v is not None]
@@ -107,6 +107,9 @@ def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[floa
         raise InputError(
             f"translate takes hyperparameters, such as tw.Hyperparameters(0.1, 0.9), but is given {hyperparameters!r}"
         )
+    # Schemes take their numbers from this room, so that it cannot stand on the methods.
+    from .._methods.probe import largest_stable_learning_rate, spectral_radius
+
     curvatures = [] if curvature is None else list(curvature) if isinstance(curvature, Sequence) else [curvature]
     for one in curvatures:
         check_number("curvature", one, above=0.0)
@@ -132,7 +135,9 @@ def _worded(h: Hyperparameters, framework: str, limit: float | None) -> Wording:
         return Wording(framework, None, str(error), None, None)
 
 
-def _method(h: Hyperparameters) -> Method:
+def _method(h: Hyperparameters) -> "Method":
+    from .._methods.table import gradient_descent, momentum, nesterov
+
     if not h.momentum:
         return gradient_descent(None, h.scale)
     return (nesterov if h.nesterov else momentum)(None, h.scale, h.momentum)

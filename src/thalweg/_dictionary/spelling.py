@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ._conventions import Hyperparameters
-from ._errors import InputError, check_choice
+from .._errors import InputError, check_choice
+from .conventions import Hyperparameters
 
 FRAMEWORKS = ("torch", "optax", "keras", "ema", "thalweg")
 

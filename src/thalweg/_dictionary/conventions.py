@@ -5,9 +5,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ._errors import InputError, check_choice, check_number
-from ._hyperparameters import momentum_from_friction, physical_constants
-from ._schedules import FrictionSchedule
+from .._errors import InputError, check_choice, check_number
+from .momentum import momentum_from_friction, physical_constants
+from .schedules import FrictionSchedule
 
 CONVENTIONS = ("torch", "keras", "ema")
 RULES = ("exact", "square root")
@@ -183,7 +183,7 @@ class Hyperparameters:
         >>> tw.Hyperparameters.from_torch(optimizer).momentum
         0.9
         """
-        from .adapters.torch import from_torch
+        from ..adapters.torch import from_torch
 
         return from_torch(optimizer, group, batch_size)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from thalweg._spelling import FRAMEWORKS, spell
+from thalweg._dictionary.spelling import FRAMEWORKS, spell
 
 CURVATURES = np.array([0.3, 1.0, 4.0])
 X0 = np.array([1.0, -2.0, 0.5])

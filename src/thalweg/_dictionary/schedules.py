@@ -6,8 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ._errors import InputError
-from ._hyperparameters import momentum_from_friction
+from .._errors import InputError
+from .momentum import momentum_from_friction
 
 
 @dataclasses.dataclass(frozen=True)
