@@ -7,7 +7,7 @@ import pytest
 
 import thalweg as tw
 from thalweg import _width
-from thalweg._sweep import regime
+from thalweg._records.sweep import regime
 
 CURVATURE = jnp.array([1.0, 4.0, 9.0])
 X0 = jnp.array([1.0, -2.0, 0.5])

@@ -17,9 +17,9 @@ from ._objectives.curvature import top_curvature
 from ._objectives.objective import as_position
 from ._objectives.polish import polish
 from ._objectives.stream import Stream
-from ._record import Record, Run
+from ._records.run import Record, Run
+from ._records.sweep import regime
 from ._run import run
-from ._sweep import regime
 
 # The gradient norm at which a point counts as a minimum, for the curvature there.
 _STATIONARY = 1e-10

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ._describe import told
 from ._errors import InputError, check_number
-from ._record import Run
-from ._sweep import regime
+from ._records.describe import told
+from ._records.run import Run
+from ._records.sweep import regime
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from jaxtyping import PyTree
 from ._errors import InputError, check_count
 from ._methods.table import AUTO
 from ._objectives.objective import as_objective
-from ._record import Record, Run
+from ._records.run import Record, Run
 from ._run import run
 
 

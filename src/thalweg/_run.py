@@ -13,8 +13,6 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from ._chunk import advance, begin, metric
-from ._describe import describe
-from ._directory import Directory, check_out, to_lines
 from ._errors import InputError, check_choice, check_count, check_number
 from ._interrupt import Interrupt
 from ._methods.method import Method
@@ -25,7 +23,9 @@ from ._objectives.feed import Feed
 from ._objectives.objective import AbstractObjective, as_position, check_at_start, start_value_and_gradient
 from ._objectives.stream import BatchMean, Stream
 from ._progress import Progress
-from ._record import METRICS, Point, Record, Run, Trace, as_record
+from ._records.describe import describe
+from ._records.directory import Directory, check_out, to_lines
+from ._records.run import METRICS, Point, Record, Run, Trace, as_record
 from ._stopwatch import Stopwatch
 from ._tree import Vector, inner, ravel, sharded, to_host, unraveler
 from .schemes import Outcome, State
@@ -538,7 +538,7 @@ class _Loop:
             gradients=self.gradients, seconds=self.watch.seconds, compile_seconds=self.watch.compile_seconds,
         )  # fmt: skip
         if self.directory is not None:
-            from ._record import read_config
+            from ._records.run import read_config
 
             return Run(**common, path=self.directory.path, config=read_config(self.directory.path))
         metrics = {name: np.concatenate(columns) for name, columns in self.kept.items()}

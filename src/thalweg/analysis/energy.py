@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective
-from .._record import Run
+from .._records.run import Run
 from .._tree import Vector, inner, unraveler
 from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder
 from ..dynamics._base import Time

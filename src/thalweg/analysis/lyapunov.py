@@ -12,7 +12,7 @@ from jaxtyping import Array
 from .._errors import InputError, check_choice
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective
-from .._record import Run
+from .._records.run import Run
 from .._tree import ravel
 from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, NesterovFlow
 from ..schemes import Clock, RungeKutta

@@ -55,8 +55,8 @@ def draw(
 
 def finish(directory: Path, tree: Any, json: bool, picture: Path | None = None) -> int:
     """Print what was drawn, and how well; the exit status."""
-    from .._parameters import rows
-    from .._record import read_config
+    from .._records.parameters import rows
+    from .._records.run import read_config
 
     config = read_config(directory)
     problem = _problem(config)
@@ -104,7 +104,7 @@ def _warnings(tree: Any) -> list[str]:
 
 def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Path) -> list[str]:
     """What to change where the diagnostics are bad."""
-    from .._parameters import EFFECTIVE, R_HAT
+    from .._records.parameters import EFFECTIVE, R_HAT
 
     told = []
     about, total = config["sample"], config["run"]["steps"]
@@ -181,7 +181,7 @@ def check_picture(path: Any, keep: str) -> Path | None:
 def _draw_picture(path: Path, tree: Any, problem: Any) -> Path:
     import io
 
-    from .._storage import write_atomically
+    from .._records.storage import write_atomically
     from ..plot import chains
 
     axes = chains(tree, law=problem)
@@ -193,9 +193,9 @@ def _draw_picture(path: Path, tree: Any, problem: Any) -> Path:
 
 def summary(directory: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Samples in a row of `thalweg list`, without reading a draw."""
-    from .._describe import told_config
     from .._errors import InputError
-    from .._storage import read_checkpoint
+    from .._records.describe import told_config
+    from .._records.storage import read_checkpoint
 
     about = read_checkpoint(directory)
     if about is None:
@@ -241,13 +241,13 @@ def export(directory: Path, out: Path, format: str) -> None:
     import thalweg as tw
 
     from .._errors import InputError
-    from .._parameters import draws
-    from .._storage import write_atomically
+    from .._records.parameters import draws
+    from .._records.storage import write_atomically
 
     check_format(format, _FORMATS)
     tree = tw.read_samples(directory)
     if format in ("netcdf", "zarr"):
-        from .._dataset import write_dataset
+        from .._records.dataset import write_dataset
 
         write_dataset(tree, out, format)
         return

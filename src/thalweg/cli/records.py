@@ -33,7 +33,7 @@ def resume(
     """
     from .._errors import InputError
     from .._methods.table import find_row
-    from .._record import is_logged, is_sampled, read_config
+    from .._records.run import is_logged, is_sampled, read_config
     from .run import finish
 
     config = read_config(directory)
@@ -100,7 +100,7 @@ def list_runs(root: Path = Path("runs"), *, json: bool = False) -> None:
 
 
 def _summary(directory: Path) -> dict[str, Any]:
-    from .._record import Run, is_sampled, read_config
+    from .._records.run import Run, is_sampled, read_config
 
     config = read_config(directory)
     if not is_sampled(config):
@@ -120,7 +120,7 @@ def show(directory: Path, *, json: bool = False) -> None:
     json
         Print a list of one object.
     """
-    from .._record import Run, is_sampled, read_config
+    from .._records.run import Run, is_sampled, read_config
 
     if is_sampled(read_config(directory)):
         import thalweg as tw
@@ -157,8 +157,8 @@ def export(directory: Path, out: Path, *, format: str | None = None) -> None:
         csv, json, npz, netcdf (ending nc) or zarr [by the file's ending].
     """
     from .._errors import InputError
-    from .._record import Run, is_sampled, read_config
-    from .._storage import write_atomically
+    from .._records.run import Run, is_sampled, read_config
+    from .._records.storage import write_atomically
 
     ending = out.suffix.lstrip(".")
     chosen = format or _ENDINGS.get(ending, ending)
@@ -175,7 +175,7 @@ def export(directory: Path, out: Path, *, format: str | None = None) -> None:
         return
     result = Run.load(directory)
     if chosen in ("netcdf", "zarr"):
-        from .._dataset import write_dataset
+        from .._records.dataset import write_dataset
 
         write_dataset(result.to_xarray(), out, chosen)
     else:
@@ -225,7 +225,7 @@ def print_summary(row: dict[str, Any]) -> None:
 
 def summary(result: Any) -> dict[str, Any]:
     """A run in a row."""
-    from .._describe import told
+    from .._records.describe import told
 
     loss = result.metrics.get("loss")
     objective, method, hyperparameters = told(result)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from .._errors import InputError, suggest
-from .._parameters import draws, known, temperature
+from .._records.parameters import draws, known, temperature
 from ..problems import Problem
 from ._axes import PALETTE, Axes, finish, ink, plain, require_matplotlib
 
@@ -55,7 +55,7 @@ def chains(tree: Any, parameters: str | Sequence[str] | None = None, law: Any = 
     ((2, 3), 'x[0]')
     """
     require_matplotlib()
-    from .._samples import require
+    from .._records.samples import require
 
     require()
     kept = draws(tree)
@@ -197,7 +197,7 @@ def _of_problem(tree: Any, problem: Problem, names: list[str]) -> "dict[str, Cur
         return {name: _normal(*exact[name][:2]) for name in names}
     if problem.sampler is None:
         return {name: exact[name][:2] for name in names}
-    from .._parameters import parts
+    from .._records.parameters import parts
 
     drawn = parts(problem.sampler(jax.random.key(0), _EXACT_DRAWS), 1)
     return {name: _estimated(drawn[name]) for name in names}

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._compare import Comparison, _steps_to
 from .._errors import InputError, check_choice
-from .._record import Run
+from .._records.run import Run
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._compare import Comparison
 from .._errors import InputError, check_count
-from .._record import Run
+from .._records.run import Run
 from .._tree import ravel, size, unraveler
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 from ._plane import Plane, as_matrix, fit_plane, loss_on

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .._compare_runs import RunComparison
 from .._errors import InputError
-from .._storage import RecordError, write_atomically
+from .._records.storage import RecordError, write_atomically
 from .._text import number
 from ._axes import require_matplotlib, styles
 from ._loss import losses

@@ -15,7 +15,7 @@ from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import FiniteSum, Quadratic
-from .._record import Record, Run
+from .._records.run import Record, Run
 from .._run import run
 from ..dynamics import AbstractDynamics
 from ..schemes import RK4

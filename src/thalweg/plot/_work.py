@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._storage import write_atomically
+from .._records.storage import write_atomically
 from .._work_precision import COSTS, WorkPrecision
 from ._axes import Axes, finish, new_axes, plain, require_matplotlib, styles
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._compare import Comparison, Entry
 from .._errors import InputError
-from .._storage import RecordError, write_atomically
+from .._records.storage import RecordError, write_atomically
 from .._text import number
 from .._tree import size
 from ._axes import new_axes, require_matplotlib, styles

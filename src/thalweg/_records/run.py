@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ._errors import InputError, check_choice, check_count, check_number
-from ._storage import RecordError, read_checkpoint
-from ._tree import Unravel, unraveler
+from .._errors import InputError, check_choice, check_count, check_number
+from .._tree import Unravel, unraveler
+from .storage import RecordError, read_checkpoint
 
 METRICS = ("loss", "gradient_norm", "speed", "step_size", "gradients")
 
@@ -153,7 +153,7 @@ class Run:
     @property
     def plot(self) -> Callable[..., Any]:
         """Draw the loss against steps: `run.plot(ax=None)`, Axes out."""
-        from .plot import loss
+        from ..plot import loss
 
         return lambda ax=None, **options: loss(self, ax=ax, **options)
 
@@ -174,7 +174,7 @@ class Run:
         >>> dataset.position.dims, dataset.position.sel(trace_step=2).values.tolist(), dataset.attrs["status"]
         (('trace_step', 'parameter_0'), [2.0], 'finished')
         """
-        from ._dataset import run_dataset
+        from .dataset import run_dataset
 
         return run_dataset(self)
 

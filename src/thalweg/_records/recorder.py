@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ._capture import copied, norm, number, numbers, to_host
-from ._directory import Directory, environment, to_lines
-from ._errors import InputError, check_count
-from ._margin import as_motion
-from ._record import Run, is_logged, logged_parameters, read_config, read_metrics
+from .._errors import InputError, check_count
+from .capture import copied, norm, number, numbers, to_host
+from .directory import Directory, environment, to_lines
+from .margin import as_motion
+from .run import Run, is_logged, logged_parameters, read_config, read_metrics
 
 # Rows are written so long after the first of them was logged, together.
 _FLUSH_SECONDS = 0.5
@@ -439,6 +439,6 @@ def _steps(count: int) -> str:
 
 
 def _version() -> str:
-    from . import __version__
+    from .. import __version__
 
     return __version__

@@ -10,7 +10,7 @@ import pytest
 import xarray
 
 import thalweg as tw
-from thalweg._dataset import write_dataset
+from thalweg._records.dataset import write_dataset
 
 X0 = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "n": {"b": jnp.array([0.25, 1.0, 4.0], jnp.bfloat16)}}
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ._methods.method import Method
-from ._record import Record, Run
-from ._tree import Vector
+from .._methods.method import Method
+from .._tree import Vector
+from .run import Record, Run
 
 
 def describe(
@@ -20,7 +20,7 @@ def describe(
     velocity: Vector | None, source: Mapping[str, Any] | None, first_loss: float,
 ) -> dict[str, Any]:  # fmt: skip
     """The resolved configuration of a run: what a resumed run must agree with."""
-    from . import __version__
+    from .. import __version__
 
     config: dict[str, Any] = {
         "run": {"steps": steps, "version": __version__},

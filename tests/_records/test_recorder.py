@@ -20,8 +20,8 @@ import pytest
 import torch
 
 import thalweg as tw
-from thalweg import _recorder
-from thalweg._storage import RecordError
+from thalweg._records import recorder as _recorder
+from thalweg._records.storage import RecordError
 
 ENV = dict(os.environ, JAX_ENABLE_X64="1", PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
 CURVATURES = np.array([[1.0, 4.0], [2.0, 9.0]])

@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg import _directory, _record, _run, _storage
-from thalweg._directory import Directory, compare_configs
-from thalweg._record import read_metrics
-from thalweg._storage import GrowingArray, RecordError, read_checkpoint
+from thalweg import _run
+from thalweg._records import directory, storage
+from thalweg._records import run as records
+from thalweg._records.directory import Directory, compare_configs
+from thalweg._records.run import read_metrics
+from thalweg._records.storage import GrowingArray, RecordError, read_checkpoint
 
 X0 = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.array([0.25])}
 RECORD = tw.Record(("loss", "gradient_norm", "speed", "step_size"), positions=10)
@@ -159,10 +161,10 @@ def test_records_as_people_write_them(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     assert tw.Record("speed").metrics == ("speed",)
     assert tw.Record(["loss", "speed"]).metrics == ("loss", "speed")
-    assert _record.as_record(True) == tw.Record()
-    assert _record.as_record(False) == _record.as_record(None) == tw.Record(metrics=())
-    assert _record.as_record(5) == tw.Record(positions=5)
-    assert _record.as_record(["loss"]) == tw.Record(("loss",))
+    assert records.as_record(True) == tw.Record()
+    assert records.as_record(False) == records.as_record(None) == tw.Record(metrics=())
+    assert records.as_record(5) == tw.Record(positions=5)
+    assert records.as_record(["loss"]) == tw.Record(("loss",))
 
 
 @pytest.mark.parametrize(
@@ -235,8 +237,8 @@ def test_the_trace_can_be_read_between_any_two_writes(tmp_path, monkeypatch):
         np.testing.assert_array_equal(array[:, 0], np.arange(len(array)))
         seen.append(len(array))
 
-    monkeypatch.setattr(_storage, "open", lambda path, mode: Watched(path, look), raising=False)
-    monkeypatch.setattr(_storage, "write_atomically", lambda path, content: path.write_bytes(content))
+    monkeypatch.setattr(storage, "open", lambda path, mode: Watched(path, look), raising=False)
+    monkeypatch.setattr(storage, "write_atomically", lambda path, content: path.write_bytes(content))
     growing = GrowingArray(path)
     for at in (0, 2, 4):
         growing.append(np.arange(at, at + 2.0)[:, None])
@@ -356,7 +358,7 @@ def test_a_checkpoint_keeps_every_bit(tmp_path):
         np.array([1.0, -0.0, np.pi]), np.array(3, np.int64), np.array([[1.5]], np.float32),
         np.asarray(jnp.array([1.0, 3.14], jnp.bfloat16)), np.zeros((0, 2)),
     ]  # fmt: skip
-    _storage.write_checkpoint(tmp_path, leaves, {"step": 7})
+    storage.write_checkpoint(tmp_path, leaves, {"step": 7})
     about = read_checkpoint(tmp_path)
     assert about["step"] == 7
     for old, new in zip(leaves, about["leaves"], strict=True):
@@ -373,7 +375,7 @@ def test_write_atomically_keeps_the_old_file_where_the_new_one_fails(tmp_path, m
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        _storage.write_atomically(file, b"new")
+        storage.write_atomically(file, b"new")
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -472,7 +474,7 @@ def test_a_full_disk_is_one_line_and_the_record_stays_readable(victim, room, tmp
         file = opened(path, mode, *rest)
         return Full(file, room) if os.path.basename(path) == victim and mode != "rb" else file
 
-    for module in (_directory, _storage):
+    for module in (directory, storage):
         monkeypatch.setattr(module, "open", limited, raising=False)
     path = tmp_path / "run"
     record = tw.Record(RECORD.metrics, 1, checkpoint_seconds=0.0)
@@ -522,7 +524,7 @@ def test_nothing_is_written_after_a_write_that_failed(tmp_path):
 CHILD = """
     import sys
     import numpy as np, jax.numpy as jnp, thalweg as tw
-    from thalweg._storage import RecordError
+    from thalweg._records.storage import RecordError
 
     f = lambda p: 0.5 * jnp.sum(jnp.linspace(1.0, 9.0, 500) * p**2)
     record = tw.Record(("loss", "speed"), positions=2, checkpoint_seconds=0.0)

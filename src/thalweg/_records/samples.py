@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._errors import InputError
-from ._record import is_sampled, read_config, recorded_structure
-from ._storage import read_checkpoint
-from ._sums import Sums, summed
+from .._errors import InputError
+from .run import is_sampled, read_config, recorded_structure
+from .storage import read_checkpoint
+from .sums import Sums, summed
 
 # Some 5 ms a parameter.
 _PARAMETERS = 500

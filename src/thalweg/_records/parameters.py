@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import PyTree
 
-from .problems._moments import Moments
+from ..problems._moments import Moments
 
 # Vehtari et al. (2021): beyond these the errors told are not to be trusted.
 R_HAT, EFFECTIVE = 1.01, 400.0

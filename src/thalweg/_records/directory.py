@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from ._errors import InputError
-from ._record import read_config
-from ._storage import GrowingArray, RecordError, read_checkpoint, write_atomically, write_checkpoint
+from .._errors import InputError
+from .run import read_config
+from .storage import GrowingArray, RecordError, read_checkpoint, write_atomically, write_checkpoint
 
 
 class Directory:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ._errors import InputError
+from .._errors import InputError
 
 _KINDS: dict[type, str] = {float: "number", int: "number", type(None): "nothing"}
 

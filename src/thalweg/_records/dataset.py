@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._describe import told
-from ._errors import InputError
-from ._record import Run
-from ._storage import RecordError
-from ._sweep import Sweep
+from .._errors import InputError
+from .describe import told
+from .run import Run
+from .storage import RecordError
+from .sweep import Sweep
 
 # What a metric is, and in which units: of the objective f, the parameters x and the law's own time t.
 _METRICS = {
@@ -96,7 +96,7 @@ def run_dataset(run: Run) -> Any:
 
 
 def _run_attributes(run: Run) -> dict[str, Any]:
-    from . import __version__
+    from .. import __version__
 
     objective, method, hyperparameters = told(run)
     about: dict[str, Any] = {
@@ -124,7 +124,7 @@ def _run_attributes(run: Run) -> dict[str, Any]:
 
 def sweep_dataset(sweep: Sweep) -> Any:
     """What `Sweep.to_xarray` gives back."""
-    from . import __version__
+    from .. import __version__
 
     xarray = _require()
     build = _Builder()
