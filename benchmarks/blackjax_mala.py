@@ -12,7 +12,7 @@ import numpy as np
 
 import thalweg as tw
 from benchmarks._harness import Result, compare
-from thalweg._chains import Plan, advance, start_chains
+from thalweg._loops.chains import Plan, advance, start_chains
 
 # (chains, dimension, steps)
 CASES = ((1, 10, 20_000), (100, 10, 1_000), (1_000, 100, 50))

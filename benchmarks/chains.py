@@ -1,7 +1,7 @@
 """What do chains cost beside the normals that they draw?
 
 Ours is the compiled chunk of `tw.sample` that keeps moments alone; the peer draws as many normals in blocks of the same
-shape, and adds them up. In float32. That the chains are right is tested in tests/test_sample.py.
+shape, and adds them up. In float32. That the chains are right is tested in tests/_loops/test_sample.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import numpy as np
 
 import thalweg as tw
 from benchmarks._harness import Result, compare
-from thalweg._chains import Plan, advance, start_chains
+from thalweg._loops.chains import Plan, advance, start_chains
 
 # (chains, dimension, steps, bound): many chains, and one long scalar one.
 CASES = ((1_000, 1, 4_096, 1.25), (100_000, 1, 40, 1.25), (1_000, 100, 40, 1.25), (1, 1, 2**20, 1.5))

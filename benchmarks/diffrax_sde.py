@@ -14,7 +14,7 @@ import numpy as np
 
 import thalweg as tw
 from benchmarks._harness import Result, compare
-from thalweg._chains import Plan, advance, start_chains
+from thalweg._loops.chains import Plan, advance, start_chains
 
 CASES = ((1, 20_000), (100, 4_000), (10_000, 200))
 STEP, TEMPERATURE = 0.01, 1.0

@@ -80,7 +80,7 @@ def test_a_name_that_is_not_there():
 def test_a_module_is_never_hidden_by_a_name():
     """`tw.run` is the function, also after the module that holds it was imported, and after a star."""
     done = python(
-        "import thalweg._run, thalweg as tw; from thalweg import *; assert callable(tw.run) and callable(run)"
+        "import thalweg._loops.run, thalweg as tw; from thalweg import *; assert callable(tw.run) and callable(run)"
     )
     assert done.stderr == ""
 

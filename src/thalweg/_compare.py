@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 
 from ._errors import InputError, check_count, check_number
 from ._limit import full_gradient, measured_limit
+from ._loops.run import run
 from ._methods.method import Method
 from ._methods.probe import stable_limit
 from ._objectives.curvature import top_curvature
@@ -19,7 +20,6 @@ from ._objectives.polish import polish
 from ._objectives.stream import Stream
 from ._records.run import Record, Run
 from ._records.sweep import regime
-from ._run import run
 
 # The gradient norm at which a point counts as a minimum, for the curvature there.
 _STATIONARY = 1e-10

@@ -205,7 +205,7 @@ def test_ctrl_c_while_a_step_is_tried_stops(thalweg, place, monkeypatch):
         tried.append(1)
         return SimpleNamespace(status="interrupted")
 
-    monkeypatch.setattr("thalweg._run.run", interrupted)
+    monkeypatch.setattr("thalweg._loops.run.run", interrupted)
     assert thalweg("run", "saddle", "--steps", 10, status=130).err == "interrupted\n"
     assert (len(tried), list(place.iterdir())) == (1, [])
 

@@ -159,11 +159,11 @@ def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> 
 
     Where that diverges, since the curvature grows on the way, it is halved until a hundred steps do not.
     """
+    from .._loops.run import run
     from .._methods.probe import stable_limit
     from .._methods.table import find_row
     from .._objectives.curvature import curvature_scale
     from .._objectives.objective import check_at_start
-    from .._run import run
 
     row = find_row(name)
     knob = next(iter(row.defaults), "")

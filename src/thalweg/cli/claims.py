@@ -15,7 +15,7 @@ def claims(*ids: str, json: bool = False) -> None:
     """
     import thalweg as tw
 
-    from .._progress import Progress
+    from .._loops.progress import Progress
 
     # All names are checked before the first experiment is made.
     asked = tw.claims.find(*ids)

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ._chunk import shared_step
-from ._errors import InputError, check_count
-from ._methods.method import Method
-from ._objectives.objective import as_position, check_at_start
-from ._objectives.stream import Stream
-from ._records.sweep import Sweep
-from ._tree import ravel, unraveler
-from ._width import width
+from .._errors import InputError, check_count
+from .._methods.method import Method
+from .._objectives.objective import as_position, check_at_start
+from .._objectives.stream import Stream
+from .._records.sweep import Sweep
+from .._tree import ravel, unraveler
+from .chunk import shared_step
+from .width import width
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from jaxtyping import PyTree
 
-from ._errors import InputError, check_count
-from ._methods.table import AUTO
-from ._objectives.objective import as_objective
-from ._records.run import Record, Run
-from ._run import run
+from .._errors import InputError, check_count
+from .._methods.table import AUTO
+from .._objectives.objective import as_objective
+from .._records.run import Record, Run
+from .run import run
 
 
 def minimize(

@@ -12,23 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ._chunk import advance, begin, metric
-from ._errors import InputError, check_choice, check_count, check_number
-from ._interrupt import Interrupt
-from ._methods.method import Method
-from ._methods.probe import stable_limit
-from ._objectives.batches import EndedError, Reader
-from ._objectives.curvature import largest_curvature
-from ._objectives.feed import Feed
-from ._objectives.objective import AbstractObjective, as_position, check_at_start, start_value_and_gradient
-from ._objectives.stream import BatchMean, Stream
-from ._progress import Progress
-from ._records.describe import describe
-from ._records.directory import Directory, check_out, to_lines
-from ._records.run import METRICS, Point, Record, Run, Trace, as_record
-from ._stopwatch import Stopwatch
-from ._tree import Vector, inner, ravel, sharded, to_host, unraveler
-from .schemes import Outcome, State
+from .._errors import InputError, check_choice, check_count, check_number
+from .._methods.method import Method
+from .._methods.probe import stable_limit
+from .._objectives.batches import EndedError, Reader
+from .._objectives.curvature import largest_curvature
+from .._objectives.feed import Feed
+from .._objectives.objective import AbstractObjective, as_position, check_at_start, start_value_and_gradient
+from .._objectives.stream import BatchMean, Stream
+from .._records.describe import describe
+from .._records.directory import Directory, check_out, to_lines
+from .._records.run import METRICS, Point, Record, Run, Trace, as_record
+from .._tree import Vector, inner, ravel, sharded, to_host, unraveler
+from ..schemes import Outcome, State
+from .chunk import advance, begin, metric
+from .interrupt import Interrupt
+from .progress import Progress
+from .stopwatch import Stopwatch
 
 _CHUNK_SECONDS = 0.5
 # A chunk's scalars are kept on the device until it ends; a longer buffer makes a chunk no faster.
@@ -538,7 +538,7 @@ class _Loop:
             gradients=self.gradients, seconds=self.watch.seconds, compile_seconds=self.watch.compile_seconds,
         )  # fmt: skip
         if self.directory is not None:
-            from ._records.run import read_config
+            from .._records.run import read_config
 
             return Run(**common, path=self.directory.path, config=read_config(self.directory.path))
         metrics = {name: np.concatenate(columns) for name, columns in self.kept.items()}

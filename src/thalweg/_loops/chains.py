@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from ._methods.method import Method
-from ._objectives.objective import Batch
-from .dynamics import AbstractDamped
-from .schemes import Draws, State
+from .._methods.method import Method
+from .._objectives.objective import Batch
+from ..dynamics import AbstractDamped
+from ..schemes import Draws, State
 
 # Numbers drawn at a time, at least: a scalar costs 15 ns among 1,000 and among 65,000, and microseconds on its own.
 _BLOCK = 16384

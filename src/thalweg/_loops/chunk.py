@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ._methods.method import Method
-from ._objectives.objective import AbstractObjective, Batch
-from ._tree import Vector, inner
-from .schemes import Draws, State
+from .._methods.method import Method
+from .._objectives.objective import AbstractObjective, Batch
+from .._tree import Vector, inner
+from ..schemes import Draws, State
 
 
 class Shared(AbstractObjective):

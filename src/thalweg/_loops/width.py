@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import jaxprs_in_params
 
-from ._objectives.objective import AbstractObjective
-from ._tree import Vector
+from .._objectives.objective import AbstractObjective
+from .._tree import Vector
 
 # On digits, 1,000 settings all abreast took 117 µs a step and setting, 100 to 250 abreast 89 (in float32 226 and 51):
 # beyond some 12 MiB an array of the batch leaves the cache before it is used. An accelerator wants width.

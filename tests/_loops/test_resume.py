@@ -33,10 +33,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import thalweg as tw
-from thalweg import _run
+from thalweg._loops import run as loop
 
 # Many chunks, so that a kill falls between all kinds of them.
-_run._CHUNK_SECONDS = 0.02
+loop._CHUNK_SECONDS = 0.02
 D = 120
 MATRIX = jax.random.normal(jax.random.key(1), (200, D)) / 15.0
 X0 = {{"a": jnp.linspace(-1.0, 2.0, D - 20), "b": jnp.ones((4, 5))}}

@@ -9,17 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import LinAlgWarning
 
-from ._chains import Plan, advance, start_chains
-from ._errors import InputError
-from ._methods.method import JUDGED, PILOT, Method
-from ._methods.probe import largest_stable_step
-from ._objectives.curvature import curvature_scale
-from ._objectives.objective import FiniteSum
-from ._tree import size
-from .analysis.noise import gradient_noise
-from .analysis.stationary import stationary_covariance
-from .dynamics import AbstractDynamics
-from .schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State, StochasticHeun
+from .._errors import InputError
+from .._methods.method import JUDGED, PILOT, Method
+from .._methods.probe import largest_stable_step
+from .._objectives.curvature import curvature_scale
+from .._objectives.objective import FiniteSum
+from .._tree import size
+from ..analysis.noise import gradient_noise
+from ..analysis.stationary import stationary_covariance
+from ..dynamics import AbstractDynamics
+from ..schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State, StochasticHeun
+from .chains import Plan, advance, start_chains
 
 # Of the limit on a Gaussian; a law with tails needs the other half.
 _FRACTION = 0.5

@@ -11,22 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ._chains import Plan, advance, start_chains, values
-from ._errors import InputError, check_choice, check_count
-from ._interrupt import Interrupt
-from ._methods.method import STARTS, Method
-from ._objectives.objective import as_position, check_at_start
-from ._objectives.stream import Stream
-from ._progress import Progress
-from ._records.describe import describe_method, describe_start, objective_name
-from ._records.directory import Directory, check_out
-from ._records.sums import Sums
-from ._run import as_key
-from ._sampling_step import choose_method, complaints, warn
-from ._stopwatch import Stopwatch
-from ._tree import ravel, unraveler
-from .dynamics import AbstractDynamics
-from .schemes import AbstractScheme, State
+from .._errors import InputError, check_choice, check_count
+from .._methods.method import STARTS, Method
+from .._objectives.objective import as_position, check_at_start
+from .._objectives.stream import Stream
+from .._records.describe import describe_method, describe_start, objective_name
+from .._records.directory import Directory, check_out
+from .._records.sums import Sums
+from .._tree import ravel, unraveler
+from ..dynamics import AbstractDynamics
+from ..schemes import AbstractScheme, State
+from .chains import Plan, advance, start_chains, values
+from .interrupt import Interrupt
+from .progress import Progress
+from .run import as_key
+from .sampling_step import choose_method, complaints, warn
+from .stopwatch import Stopwatch
 
 _CHUNK_SECONDS = 0.5
 _ROW_BYTES = 32 * 2**20
@@ -134,7 +134,7 @@ def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:
     Raises:
         InputError: it holds no samples, or no checkpoint yet.
     """
-    from ._records.samples import read
+    from .._records.samples import read
 
     return read(Path(path), diagnostics)
 
@@ -142,7 +142,7 @@ def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:
 def _check(
     method: Any, scheme: Any, keep: Any, energies: Any, diagnostics: Any, resume: bool, out: Any
 ) -> Method | AbstractDynamics:
-    from ._records.samples import require
+    from .._records.samples import require
 
     require()
     if isinstance(method, Method):
@@ -210,7 +210,7 @@ class _Sampling:
         return {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
 
     def _config(self, starts: PyTree, loss: float, keep: str) -> dict[str, Any]:
-        from . import __version__
+        from .. import __version__
 
         plan = self.plan
         return {
@@ -397,7 +397,7 @@ class _Sampling:
 
     def tree(self, diagnostics: bool | None) -> Any:
         """All of it as an xarray tree."""
-        from ._records.samples import build
+        from .._records.samples import build
 
         about = self.about() | {"status": self.status, "message": self.message, "warnings": self.warnings}
         if self.directory is not None:

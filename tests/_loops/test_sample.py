@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg import _sample
-from thalweg._chains import Plan, _block, advance, start_chains, step_chains
-from thalweg._interrupt import Interrupt
+from thalweg._loops import sample as loop
+from thalweg._loops.chains import Plan, _block, advance, start_chains, step_chains
+from thalweg._loops.interrupt import Interrupt
 from thalweg._methods.method import BATCHES, JUDGED, PILOT, STARTS
 
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
@@ -69,7 +69,7 @@ def test_the_draws_have_the_law_of_the_method_at_its_step(method):
 @pytest.mark.parametrize("thin", [1, 3, 1200], ids=lambda thin: f"thin{thin}")
 def test_a_draw_is_so_many_steps(thin, monkeypatch):
     """Step by step, with the same normals, the draws are the same."""
-    monkeypatch.setattr("thalweg._chains._BLOCK", 2048)
+    monkeypatch.setattr("thalweg._loops.chains._BLOCK", 2048)
     tree = tw.sample(BAOAB, jnp.ones(2), draws=3, warmup=1, chains=2, thin=thin, key=5, **QUIET)
     plan = Plan.of(BAOAB, 2, 2, thin, False)
     assert plan.group == max(1, 512 // thin) and plan.block == (512 // thin * thin or 512)
@@ -92,11 +92,11 @@ def test_a_draw_is_so_many_steps(thin, monkeypatch):
 
 @pytest.mark.slow
 def test_where_chunks_are_cut_changes_nothing(monkeypatch):
-    monkeypatch.setattr("thalweg._chains._BLOCK", 128)
+    monkeypatch.setattr("thalweg._loops.chains._BLOCK", 128)
     many = dict(draws=5000, warmup=700, chains=3, thin=2, key=2, **QUIET)
     whole = tw.sample(BAOAB, jnp.ones(2), **many)
     sums = tw.sample(BAOAB, jnp.ones(2), keep="moments", **many)
-    monkeypatch.setattr(_sample, "_CHUNK_SECONDS", 1e-6)
+    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 1e-6)
     cut = tw.sample(BAOAB, jnp.ones(2), **many)
     assert (cut["posterior"]["x"].values == whole["posterior"]["x"].values).all()
     again = tw.sample(BAOAB, jnp.ones(2), keep="moments", **many)
@@ -196,10 +196,10 @@ def test_a_tree_has_the_same_names_from_its_directory(tmp_path):
     "method", [BAOAB, pytest.param(tw.sgld(bowl, 0.05), marks=pytest.mark.slow)], ids=["baoab", "sgld"]
 )
 def test_stopped_and_resumed_it_is_as_if_never_stopped(method, keep, tmp_path, monkeypatch):
-    monkeypatch.setattr("thalweg._chains._BLOCK", 64)
+    monkeypatch.setattr("thalweg._loops.chains._BLOCK", 64)
     many = dict(draws=3000, warmup=500, chains=2, key=4, keep=keep, progress=False)
     whole = tw.sample(method, jnp.ones(2), **many)
-    monkeypatch.setattr(_sample, "_CHUNK_SECONDS", 1e-6)
+    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 1e-6)
     stops = iter([1, 3])
 
     class Stopped(Interrupt):
@@ -208,7 +208,7 @@ def test_stopped_and_resumed_it_is_as_if_never_stopped(method, keep, tmp_path, m
             checks, limit = itertools.count(), next(stops, math.inf)
             flag.is_set = lambda: next(checks) >= limit
 
-    monkeypatch.setattr(_sample, "Interrupt", Stopped)
+    monkeypatch.setattr(loop, "Interrupt", Stopped)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt, match=r"saved in .*, go on with resume=True"):
             tw.sample(method, jnp.ones(2), out=tmp_path / "a", resume=True, **many)
@@ -386,7 +386,7 @@ def test_another_number_of_draws_compiles_nothing():
 
 def test_the_memory_of_moments_does_not_grow(monkeypatch):
     shapes = []
-    monkeypatch.setattr(_sample, "advance", lambda *a: shapes.append(a[7]) or advance(*a))
+    monkeypatch.setattr(loop, "advance", lambda *a: shapes.append(a[7]) or advance(*a))
     for draws in (100_000, 400_000):
         tw.sample(BAOAB, jnp.zeros(2), draws=draws, keep="moments", **QUIET)
     assert max(shapes) <= 64

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg import _width
+from thalweg._loops import width
 from thalweg._records.sweep import regime
 
 CURVATURE = jnp.array([1.0, 4.0, 9.0])
@@ -206,8 +206,8 @@ def test_a_sweep_in_batches_equals_one_abreast(monkeypatch, seeds):
     grid = {"learning_rate": np.linspace(0.1, 0.5, 7), "momentum": [0.1, 0.5]}
     whole = tw.sweep(method, grid, start, 30, seeds)
     # 1,000 rows in float64 are the largest array: four pairs abreast, the last batch filled up.
-    monkeypatch.setattr(_width, "_CPU_BYTES", 4 * 8000)
-    assert _width.width(tw.Objective(sums), jnp.ones(5), 14 * seeds) == 4
+    monkeypatch.setattr(width, "_CPU_BYTES", 4 * 8000)
+    assert width.width(tw.Objective(sums), jnp.ones(5), 14 * seeds) == 4
     cut = tw.sweep(method, grid, start, 30, seeds)
     assert cut.losses.shape == (14, seeds, 31) and cut.final.shape == (14, seeds, 5)
     np.testing.assert_allclose(cut.losses, whole.losses, rtol=1e-13)
@@ -216,11 +216,11 @@ def test_a_sweep_in_batches_equals_one_abreast(monkeypatch, seeds):
 
 def test_the_width_follows_the_largest_array():
     wide = tw.Objective(lambda x: jnp.sum(jnp.cos(ROWS @ x)))
-    room = _width._CPU_BYTES // 8000
-    assert _width.width(wide, jnp.ones(5), 10) == 10
-    assert _width.width(wide, jnp.ones(5), 2 * room) == room
+    room = width._CPU_BYTES // 8000
+    assert width.width(wide, jnp.ones(5), 10) == 10
+    assert width.width(wide, jnp.ones(5), 2 * room) == room
     # Evenly spread: one setting too many makes two batches of half the size.
-    assert _width.width(wide, jnp.ones(5), room + 1) == (room + 2) // 2
+    assert width.width(wide, jnp.ones(5), room + 1) == (room + 2) // 2
     # Arrays inside a loop count as well.
     looped = tw.Objective(lambda x: jax.lax.scan(lambda c, _: (c + jnp.sum(jnp.sin(ROWS @ x)), None), 0.0, length=3)[0])
-    assert _width.width(looped, jnp.ones(5), 10**6) <= room
+    assert width.width(looped, jnp.ones(5), 10**6) <= room
