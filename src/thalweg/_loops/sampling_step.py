@@ -12,11 +12,11 @@ from scipy.linalg import LinAlgWarning
 from .._errors import InputError
 from .._methods.method import JUDGED, PILOT, Method
 from .._methods.probe import largest_stable_step
+from .._methods.stationary import stationary_covariance
 from .._objectives.curvature import curvature_scale
+from .._objectives.noise import gradient_noise
 from .._objectives.objective import FiniteSum
 from .._tree import size
-from ..analysis.noise import gradient_noise
-from ..analysis.stationary import stationary_covariance
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State, StochasticHeun
 from .chains import Plan, advance, start_chains

@@ -5,7 +5,10 @@ from .._methods.probe import contraction_per_gradient as contraction_per_gradien
 from .._methods.probe import largest_stable_learning_rate as largest_stable_learning_rate
 from .._methods.probe import largest_stable_step as largest_stable_step
 from .._methods.probe import spectral_radius as spectral_radius
+from .._methods.stationary import stationary_covariance as stationary_covariance
 from .._objectives.curvature import largest_curvature as largest_curvature
+from .._objectives.noise import GradientNoise as GradientNoise
+from .._objectives.noise import gradient_noise as gradient_noise
 from ._stages import Stage as Stage
 from ._stages import Training as Training
 from .energy import EnergyAccount as EnergyAccount
@@ -22,13 +25,10 @@ from .modified import ModifiedEquation as ModifiedEquation
 from .modified import ModifiedError as ModifiedError
 from .modified import modified_equation as modified_equation
 from .modified import modified_error as modified_error
-from .noise import GradientNoise as GradientNoise
-from .noise import gradient_noise as gradient_noise
 from .order import OrderResult as OrderResult
 from .order import convergence_order as convergence_order
 from .scaling import AdamHyperparameters as AdamHyperparameters
 from .scaling import scale_adam as scale_adam
 from .scaling import scale_sgd as scale_sgd
-from .stationary import stationary_covariance as stationary_covariance
 from .transient import transient_covariance as transient_covariance
 from .transient import transient_mean as transient_mean

@@ -9,7 +9,7 @@ import scipy.linalg
 from .._errors import InputError
 from .._methods.method import Method
 from .._methods.probe import in_float64
-from .stationary import linear_step
+from .._methods.stationary import linear_step
 
 # Chebyshev's points: steps of up to 1 over the fastest rate of the law, where a step is a short polynomial.
 _POINTS = 13

@@ -8,6 +8,8 @@ import numpy as np
 
 from .._errors import InputError, check_choice
 from .._methods.method import Method
+from .._methods.stationary import symmetric
+from .._objectives.noise import gradient_noise
 from .._objectives.objective import AbstractObjective, FiniteSum
 from ..dynamics import (
     AbstractDamped,
@@ -17,8 +19,6 @@ from ..dynamics import (
     UnderdampedLangevin,
 )
 from . import _langevin
-from .noise import gradient_noise
-from .stationary import symmetric
 
 _OF = ("position", "velocity", "phase")
 

@@ -8,9 +8,9 @@ import scipy.linalg
 
 from .._errors import InputError, check_choice
 from .._methods.method import Method
+from .._methods.stationary import linear_step, stationary_covariance, symmetric
 from . import _chain
 from .limit import limit
-from .stationary import linear_step, stationary_covariance, symmetric
 
 _ORDERS = (0, 1, 2)
 _OF = ("position", "velocity", "phase")

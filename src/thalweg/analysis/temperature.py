@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from .._methods.method import Method
+from .._methods.stationary import stationary_covariance
 from .limit import limit
-from .stationary import stationary_covariance
 
 
 def temperature(method: Method, noise_covariance: Any = None, hessian: Any = None) -> Any:

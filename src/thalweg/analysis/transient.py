@@ -6,7 +6,7 @@ import numpy as np
 
 from .._errors import InputError
 from .._methods.method import Method
-from .stationary import LinearStep, linear_step, symmetric
+from .._methods.stationary import LinearStep, linear_step, symmetric
 
 
 def transient_covariance(

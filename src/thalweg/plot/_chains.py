@@ -225,7 +225,7 @@ def _is_gaussian(problem: Problem) -> bool:
 
 
 def _predicted(tree: Any, method: Any, hessian: Any, order: list[str], names: list[str]) -> "dict[str, Any]":
-    from ..analysis.stationary import stationary_covariance
+    from .._methods.stationary import stationary_covariance
 
     covariance = np.asarray(stationary_covariance(method, hessian))
     variances = np.diag(covariance) if covariance.ndim else np.full(len(order), float(covariance))

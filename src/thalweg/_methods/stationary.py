@@ -12,11 +12,11 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from .._errors import InputError, check_choice
-from .._methods.method import Method
-from .._methods.probe import in_float64
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
 from ..schemes import Draws, State
+from .method import Method
+from .probe import in_float64
 
 _OF = ("position", "velocity", "phase", "lookahead")
 # A method whose slowest mode is nearer to 1 than this has no stationary law that float64 can tell.

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from .._errors import InputError, check_count
-from .._objectives.objective import FiniteSum, as_position
 from .._tree import ravel, size, unraveler
+from .objective import FiniteSum, as_position
 
 # A matrix of more numbers than this is no longer looked at.
 _LARGEST = 4096
