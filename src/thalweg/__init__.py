@@ -74,9 +74,9 @@ _HOMES = {
     "_loops.sampling_step": ("SamplingWarning",),
     "_records.sweep": ("Sweep",),
     "_loops.sweep": ("sweep",),
-    "_compare": ("Comparison", "compare"),
-    "_compare_runs": ("RunComparison", "compare_runs"),
-    "_work_precision": ("WorkPrecision", "work_precision"),
+    "_side_by_side.compare": ("Comparison", "compare"),
+    "_side_by_side.compare_runs": ("RunComparison", "compare_runs"),
+    "_side_by_side.work_precision": ("WorkPrecision", "work_precision"),
     "_dictionary.translate": ("Translation", "translate"),
 }
 _MODULES = ("adapters", "analysis", "claims", "dynamics", "plot", "problems", "schemes", "testing")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ._compare import Comparison
-    from ._compare_runs import RunComparison
-    from ._work_precision import WorkPrecision
+    from ._side_by_side.compare import Comparison
+    from ._side_by_side.compare_runs import RunComparison
+    from ._side_by_side.work_precision import WorkPrecision
 
 
 def number(value: Any, digits: int = 4) -> str:

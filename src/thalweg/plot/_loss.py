@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._compare import Comparison, _steps_to
 from .._errors import InputError, check_choice
 from .._records.run import Run
+from .._side_by_side.compare import Comparison, _steps_to
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compare import Comparison
 from .._errors import InputError, check_count
 from .._records.run import Run
+from .._side_by_side.compare import Comparison
 from .._tree import ravel, size, unraveler
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 from ._plane import Plane, as_matrix, fit_plane, loss_on

@@ -4,9 +4,9 @@ import html
 import warnings
 from pathlib import Path
 
-from .._compare_runs import RunComparison
 from .._errors import InputError
 from .._records.storage import RecordError, write_atomically
+from .._side_by_side.compare_runs import RunComparison
 from .._text import number
 from ._axes import require_matplotlib, styles
 from ._loss import losses

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from .._compare import Comparison
 from .._errors import InputError, check_choice
 from .._methods.method import Method
 from .._methods.probe import _step_matrix, in_float64
 from .._methods.table import find_row
+from .._side_by_side.compare import Comparison
 from ..dynamics import GradientFlow, HeavyBall
 from ..schemes import Leapfrog, Lookahead, RungeKutta
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles

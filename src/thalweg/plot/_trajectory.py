@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from .._compare import Comparison
 from .._errors import InputError
 from .._loops.run import run
 from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import FiniteSum, Quadratic
 from .._records.run import Record, Run
+from .._side_by_side.compare import Comparison
 from ..dynamics import AbstractDynamics
 from ..schemes import RK4
 from ..schemes._base import constants

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._records.storage import write_atomically
-from .._work_precision import COSTS, WorkPrecision
+from .._side_by_side.work_precision import COSTS, WorkPrecision
 from ._axes import Axes, finish, new_axes, plain, require_matplotlib, styles
 
 if TYPE_CHECKING:

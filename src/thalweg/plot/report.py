@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .._compare import Comparison, Entry
 from .._errors import InputError
 from .._records.storage import RecordError, write_atomically
+from .._side_by_side.compare import Comparison, Entry
 from .._text import number
 from .._tree import size
 from ._axes import new_axes, require_matplotlib, styles

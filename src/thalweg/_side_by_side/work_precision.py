@@ -11,16 +11,16 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from ._compare import _named
-from ._errors import InputError, check_choice, check_count, check_number
-from ._ladder import Rung, check_control, check_ladder, ladder
-from ._methods.method import Method
-from ._objectives.objective import as_position, check_at_start
-from ._solution import ACCURACY, solution
-from ._tree import ravel, unraveler
-from .analysis.order import horizon_of, in_float64, velocity_of
-from .dynamics import AbstractDynamics
-from .schemes._base import constants
+from .._errors import InputError, check_choice, check_count, check_number
+from .._methods.method import Method
+from .._objectives.objective import as_position, check_at_start
+from .._tree import ravel, unraveler
+from ..analysis.order import horizon_of, in_float64, velocity_of
+from ..dynamics import AbstractDynamics
+from ..schemes._base import constants
+from .compare import _named
+from .ladder import Rung, check_control, check_ladder, ladder
+from .solution import ACCURACY, solution
 
 # Farther from the law than this many times the scale of x, a run has diverged, be it finite or not.
 _DIVERGED = 10.0
@@ -114,18 +114,18 @@ class WorkPrecision:
 
     def plot(self) -> Any:
         """Draw error against gradients and against wall time: `tw.plot.work_precision`."""
-        from .plot import work_precision as draw
+        from ..plot import work_precision as draw
 
         return draw(self)
 
     def save(self, directory: str | Path) -> tuple[Path, Path]:
         """Write `work_precision.json` and `work_precision.svg` into a directory."""
-        from .plot._work import save
+        from ..plot._work import save
 
         return save(self, Path(directory))
 
     def __repr__(self) -> str:
-        from ._text import plain, work_tables
+        from .._text import plain, work_tables
 
         return "\n\n".join(plain(table) for table in work_tables(self))
 
@@ -223,7 +223,7 @@ def _common_law(methods: Mapping[str, Method]) -> str:
 
 
 def _told(law: AbstractDynamics) -> str:
-    from ._text import number
+    from .._text import number
 
     known = (f"{k} {number(v if callable(v) else float(v))}" for k, v in constants(law).items())
     return f"{type(law).__name__}({', '.join(known)})"

@@ -12,9 +12,9 @@ import pytest
 from jaxtyping import Array, Float, Int
 
 import thalweg as tw
-from thalweg._solution import solution
+from thalweg._side_by_side.solution import solution
+from thalweg._side_by_side.work_precision import WorkPoint, WorkPrecision
 from thalweg._tree import ravel, unraveler
-from thalweg._work_precision import WorkPoint, WorkPrecision
 from thalweg.analysis.order import reference_end
 from thalweg.schemes import AbstractScheme
 from thalweg.schemes._base import Outcome, State

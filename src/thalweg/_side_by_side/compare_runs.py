@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ._errors import InputError, check_number
-from ._records.describe import told
-from ._records.run import Run
-from ._records.sweep import regime
+from .._errors import InputError, check_number
+from .._records.describe import told
+from .._records.run import Run
+from .._records.sweep import regime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +76,12 @@ class RunComparison:
 
     def report(self, path: str | Path, title: str = "Runs side by side") -> Path:
         """Write one page with the table and the loss curves that opens without a network."""
-        from .plot._runs import write_runs_report
+        from ..plot._runs import write_runs_report
 
         return write_runs_report(self, Path(path), title)
 
     def __repr__(self) -> str:
-        from ._text import plain, runs_table
+        from .._text import plain, runs_table
 
         return plain(runs_table(self))
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ._methods.method import Method
-from ._methods.probe import stable_limit
-from ._objectives.objective import AbstractObjective, FiniteSum, as_position
-from ._tree import Vector, combine, inner, ravel, unraveler
+from .._methods.method import Method
+from .._methods.probe import stable_limit
+from .._objectives.objective import AbstractObjective, FiniteSum, as_position
+from .._tree import Vector, combine, inner, ravel, unraveler
 
 _STEPS = 120
 _POINTS = 8

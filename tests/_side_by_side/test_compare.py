@@ -8,9 +8,9 @@ import pytest
 
 import thalweg as tw
 from tests.rows import quick
-from thalweg._limit import measured_limit
 from thalweg._methods.probe import stable_limit
 from thalweg._records.sweep import regime
+from thalweg._side_by_side.limit import measured_limit
 
 SPECTRUM = jnp.array([1.0, 3.0, 10.0])
 F = tw.Objective(lambda x: 0.5 * jnp.sum(SPECTRUM * x**2), minimum=0.0)

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from ._errors import InputError
-from ._methods.method import Method
-from ._objectives.objective import AbstractObjective, Objective, Quadratic
-from ._tree import ravel
-from .analysis.order import end_of_run, field_of
-from .dynamics import AbstractDynamics
-from .problems._quadratic import _value as _of_quadratic
-from .schemes import ButcherTableau, RungeKutta
+from .._errors import InputError
+from .._methods.method import Method
+from .._objectives.objective import AbstractObjective, Objective, Quadratic
+from .._tree import ravel
+from ..analysis.order import end_of_run, field_of
+from ..dynamics import AbstractDynamics
+from ..problems._quadratic import _value as _of_quadratic
+from ..schemes import ButcherTableau, RungeKutta
 
 ACCURACY = 1e-13
 _FEWEST, _MOST = 32, 2**15

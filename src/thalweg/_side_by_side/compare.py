@@ -9,17 +9,17 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from ._errors import InputError, check_count, check_number
-from ._limit import full_gradient, measured_limit
-from ._loops.run import run
-from ._methods.method import Method
-from ._methods.probe import stable_limit
-from ._objectives.curvature import top_curvature
-from ._objectives.objective import as_position
-from ._objectives.polish import polish
-from ._objectives.stream import Stream
-from ._records.run import Record, Run
-from ._records.sweep import regime
+from .._errors import InputError, check_count, check_number
+from .._loops.run import run
+from .._methods.method import Method
+from .._methods.probe import stable_limit
+from .._objectives.curvature import top_curvature
+from .._objectives.objective import as_position
+from .._objectives.polish import polish
+from .._objectives.stream import Stream
+from .._records.run import Record, Run
+from .._records.sweep import regime
+from .limit import full_gradient, measured_limit
 
 # The gradient norm at which a point counts as a minimum, for the curvature there.
 _STATIONARY = 1e-10
@@ -99,12 +99,12 @@ class Comparison:
 
     def report(self, path: str | Path, title: str = "Comparison") -> Path:
         """Write one page with plots that opens without a network."""
-        from .plot.report import write_report
+        from ..plot.report import write_report
 
         return write_report(self, Path(path), title)
 
     def __repr__(self) -> str:
-        from ._text import comparison_table, plain
+        from .._text import comparison_table, plain
 
         return plain(comparison_table(self))
 

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ._errors import InputError, check_count, check_number
-from ._methods.method import Method
-from .analysis.order import follow
-from .schemes import State
+from .._errors import InputError, check_count, check_number
+from .._methods.method import Method
+from ..analysis.order import follow
+from ..schemes import State
 
 _BUDGETS = tuple(2**k for k in range(4, 15))
 _TOLERANCES = tuple(10.0**-k for k in range(2, 13))
