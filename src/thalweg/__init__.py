@@ -55,7 +55,7 @@ _HOMES = {
     ),
     "_dictionary.conventions": ("Hyperparameters", "Physical"),
     "_methods.method": ("Method",),
-    "_methods.table": (
+    "_methods.aliases": (
         "gradient_descent",
         "leapfrog",
         "mala",
@@ -64,8 +64,8 @@ _HOMES = {
         "nesterov",
         "sgld",
         "stabilised_descent",
-        "table",
     ),
+    "_methods.table": ("table",),
     "_records.run": ("Record", "Run"),
     "_records.recorder": ("Recorder",),
     "_loops.run": ("run",),

@@ -136,7 +136,7 @@ def _worded(h: Hyperparameters, framework: str, limit: float | None) -> Wording:
 
 
 def _method(h: Hyperparameters) -> "Method":
-    from .._methods.table import gradient_descent, momentum, nesterov
+    from .._methods.aliases import gradient_descent, momentum, nesterov
 
     if not h.momentum:
         return gradient_descent(None, h.scale)

@@ -12,9 +12,9 @@ import numpy as np
 
 from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, is_real
+from .._methods.aliases import gradient_descent, momentum, nesterov
 from .._methods.method import Method
 from .._methods.probe import largest_stable_learning_rate, largest_stable_step
-from .._methods.table import gradient_descent, momentum, nesterov
 from .describe import describe_method
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_count, check_number
+from .._methods.aliases import gradient_descent, momentum, nesterov
 from .._methods.stationary import stationary_covariance
-from .._methods.table import gradient_descent, momentum, nesterov
 
 # Numbers of a schedule nearer than this are one: schedules are often float32.
 _SAME = 1e-5

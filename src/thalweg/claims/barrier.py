@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 from scipy.integrate import solve_ivp
 from scipy.optimize import brentq
 
+from .._methods.aliases import gradient_descent
 from .._methods.method import Method
-from .._methods.table import gradient_descent
 from ..dynamics import HeavyBall
 from ..schemes import Leapfrog
 from ._experiment import boundary, close, path, shown

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._dictionary.conventions import Hyperparameters
-from .._methods.table import gradient_descent
+from .._methods.aliases import gradient_descent
 from ..analysis import (
     AdamHyperparameters,
     equivalent_batch_schedule,

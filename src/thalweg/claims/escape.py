@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from .._methods.aliases import gradient_descent
 from .._methods.method import Method
-from .._methods.table import gradient_descent
 from ..analysis import escape_time, kramers_time
 from ..dynamics import ColouredLangevin, OverdampedLangevin
 from ..schemes import StochasticHeun

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from .._dictionary.conventions import Hyperparameters, Physical
+from .._methods.aliases import momentum
 from .._methods.method import Method
-from .._methods.table import momentum
 from ..dynamics import HeavyBall
 from ..schemes import Leapfrog
 from ._experiment import (

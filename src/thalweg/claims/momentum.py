@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._methods.aliases import momentum
 from .._methods.method import Method
-from .._methods.table import momentum
 from ..dynamics import HeavyBall
 from ..schemes import Leapfrog, Tsit5
 from ._experiment import ORDER_TOLERANCE, VALLEY_START, final, observed_order, path, reference, shown, valley

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._methods.aliases import nesterov
 from .._methods.method import Method
-from .._methods.table import nesterov
 from .._objectives.objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall, HighResolutionFlow

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._methods.aliases import gradient_descent, momentum, nesterov
 from .._methods.method import Method
 from .._methods.probe import spectral_radius
-from .._methods.table import gradient_descent, momentum, nesterov
 from ..dynamics import HeavyBall
 from ..schemes import RK4
 from ._experiment import close, modulus, path, quadratic, shown, steps_to

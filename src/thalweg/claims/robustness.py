@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.optimize import brentq
 
-from .._methods.table import momentum, nesterov
+from .._methods.aliases import momentum, nesterov
 from ..analysis import stationary_covariance
 from ._experiment import close, shown
 from ._ledger import Correction, Outcome, claim

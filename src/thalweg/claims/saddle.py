@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._methods.aliases import gradient_descent, momentum, nesterov
 from .._methods.method import Method
 from .._methods.probe import spectral_radius
-from .._methods.table import gradient_descent, momentum, nesterov
 from ._experiment import close, path, shown
 from ._ledger import ARTICLE_PARTICLE, Correction, Outcome, claim
 

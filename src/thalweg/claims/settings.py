@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._methods.aliases import momentum, nesterov
 from .._methods.method import Method
 from .._methods.probe import largest_stable_learning_rate
-from .._methods.table import momentum, nesterov
 from .._objectives.objective import AbstractObjective, Objective
 from ._experiment import quadratic, shown
 from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim

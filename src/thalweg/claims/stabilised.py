@@ -5,9 +5,9 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
+from .._methods.aliases import momentum, nesterov, stabilised_descent
 from .._methods.method import Method
 from .._methods.probe import contraction_per_gradient, largest_stable_step
-from .._methods.table import momentum, nesterov, stabilised_descent
 from .._objectives.objective import Objective
 from ..dynamics import GradientFlow
 from ..schemes import RK4, AbstractScheme, Euler, Heun, RungeKuttaChebyshev, RungeKuttaLegendre

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .._methods.aliases import gradient_descent, midpoint_momentum, momentum, nesterov
 from .._methods.method import Method
 from .._methods.probe import largest_stable_learning_rate
-from .._methods.table import gradient_descent, midpoint_momentum, momentum, nesterov
 from ..dynamics import GradientFlow
 from ..schemes import ImplicitEuler
 from ._experiment import close, modulus, path, quadratic, shown

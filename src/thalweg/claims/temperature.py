@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._dictionary.conventions import Hyperparameters
+from .._methods.aliases import gradient_descent, momentum, nesterov
 from .._methods.method import Method
 from .._methods.probe import largest_stable_learning_rate
-from .._methods.table import gradient_descent, momentum, nesterov
 from .._objectives.objective import FiniteSum
 from ..analysis import gradient_noise, stationary_covariance
 from ._experiment import close, shown

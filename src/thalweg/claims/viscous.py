@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._methods.table import momentum, nesterov
+from .._methods.aliases import momentum, nesterov
 from .._objectives.objective import AbstractObjective, Objective
 from ._experiment import ROUNDING, VALLEY_START, close, modulus, path, quadratic, shown, valley
 from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
