@@ -5,6 +5,7 @@ import inspect
 import re
 
 import thalweg as tw
+from thalweg._lazy import homes
 
 project = "thalweg"
 author = "the thalweg authors"
@@ -75,9 +76,13 @@ def targets_table() -> str:
 def public_names() -> str:
     """An autodoc directive for every public name, under the first line of its home's docstring."""
     lines = []
-    for home, names in tw._HOMES.items():
-        lines += _section(importlib.import_module(f"thalweg.{home}"), "thalweg", names)
-    for name in tw._MODULES:
+    by_home = {}
+    for name, home in homes("thalweg").items():
+        by_home.setdefault(home, []).append(name)
+    modules = by_home.pop("thalweg")
+    for home, names in by_home.items():
+        lines += _section(importlib.import_module(home), "thalweg", names)
+    for name in modules:
         module = importlib.import_module(f"thalweg.{name}")
         own = [
             word

@@ -2,14 +2,18 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import thalweg as tw
+from thalweg._lazy import homes
 
 ENV = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+PACKAGE = Path(tw.__file__).parent
 CONTRACT = """
     Objective FiniteSum GradientFlow HeavyBall NesterovFlow HighResolutionFlow
     Euler Midpoint Heun Ralston RK4 Tsit5 RungeKutta Leapfrog Lookahead
@@ -56,12 +60,37 @@ def test_jax_is_loaded_without_the_peers_and_the_plots():
 def test_every_public_name_is_there(name):
     value = getattr(tw, name)
     assert value is getattr(tw, name)
-    home = tw._HOME.get(name)
-    assert value is (
-        importlib.import_module(f"thalweg.{name}")
-        if home is None
-        else getattr(importlib.import_module(f"thalweg.{home}"), name)
-    )
+    home = homes("thalweg")[name]
+    module = importlib.import_module(f"thalweg.{name}" if home == "thalweg" else home)
+    assert value is (module if home == "thalweg" else getattr(module, name))
+
+
+PACKAGES = sorted(".".join(path.relative_to(PACKAGE.parent).parent.parts) for path in PACKAGE.rglob("__init__.py"))
+
+
+def test_a_public_name_is_written_once():
+    """What one package has of another comes by a star, so that a new name is written in one place."""
+    written = []
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        text = Path(module.__file__).read_text("utf-8")
+        names = re.findall(r"^ *from \S+ import (\w+) as \1$", text, re.MULTILINE)
+        written += [(name, id(getattr(module, name))) for name in names]
+    assert len(written) > 100
+    assert len(written) == len(set(written))
+
+
+@pytest.mark.parametrize("package", [package for package in PACKAGES if homes(package)])
+def test_the_names_of_a_package_are_there(package):
+    module = importlib.import_module(package)
+    assert set(homes(package)) <= set(dir(module))
+    for name in homes(package):
+        assert hasattr(module, name)
+
+
+def test_names_of_private_files_stay_in_their_package():
+    assert {"AbstractDynamics", "HeavyBall"} <= set(dir(tw.dynamics))
+    assert "HeavyBall" in tw.__all__ and "AbstractDynamics" not in tw.__all__
 
 
 def test_the_contract_is_kept():

@@ -1,99 +1,58 @@
 """thalweg: optimizers, samplers and flows as discretised dynamical systems."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+from ._lazy import attach
 
 __version__ = "0.1.0"
 
-# Each public name and its one home; loaded on first use, so that importing thalweg costs nothing.
-_HOMES = {
-    "_errors": ("InputError",),
-    "_objectives.objective": ("FiniteSum", "Objective"),
-    "_objectives.stream": ("Stream",),
-    "dynamics": (
-        "AdaptiveLangevin",
-        "BregmanFlow",
-        "ColouredLangevin",
-        "GeneralizedLangevin",
-        "GradientFlow",
-        "HeavyBall",
-        "HessianDampedFlow",
-        "HighResolutionFlow",
-        "NesterovFlow",
-        "OverdampedLangevin",
-        "UnderdampedLangevin",
-    ),
-    "schemes": (
-        "AdaptiveChebyshev",
-        "Adaptive",
-        "BogackiShampine",
-        "ButcherTableau",
-        "DormandPrince",
-        "Euler",
-        "EulerMaruyama",
-        "ExponentialEuler",
-        "Heun",
-        "ImplicitEuler",
-        "ImplicitMidpoint",
-        "Leapfrog",
-        "LeimkuhlerMatthews",
-        "Lookahead",
-        "MetropolisAdjustedLangevin",
-        "Midpoint",
-        "PseudoTransient",
-        "RK4",
-        "Ralston",
-        "ReplicaExchange",
-        "Restarted",
-        "RosenbrockEuler",
-        "RungeKutta",
-        "RungeKuttaChebyshev",
-        "RungeKuttaLegendre",
-        "Splitting",
-        "StochasticHeun",
-        "Tsit5",
-    ),
-    "_dictionary.conventions": ("Hyperparameters", "Physical"),
-    "_methods.method": ("Method",),
-    "_methods.aliases": (
-        "gradient_descent",
-        "leapfrog",
-        "mala",
-        "midpoint_momentum",
-        "momentum",
-        "nesterov",
-        "sgld",
-        "stabilised_descent",
-    ),
-    "_methods.table": ("table",),
-    "_records.run": ("Record", "Run"),
-    "_records.recorder": ("Recorder",),
-    "_loops.run": ("run",),
-    "_loops.minimize": ("minimize",),
-    "_loops.sample": ("read_samples", "sample"),
-    "_loops.sampling_step": ("SamplingWarning",),
-    "_records.sweep": ("Sweep",),
-    "_loops.sweep": ("sweep",),
-    "_side_by_side.compare": ("Comparison", "compare"),
-    "_side_by_side.compare_runs": ("RunComparison", "compare_runs"),
-    "_side_by_side.work_precision": ("WorkPrecision", "work_precision"),
-    "_dictionary.translate": ("Translation", "translate"),
-}
-_MODULES = ("adapters", "analysis", "claims", "dynamics", "plot", "problems", "schemes", "testing")
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+if TYPE_CHECKING:
+    # isort: off
+    # In the order of the documentation.
+    from ._errors import InputError as InputError
+    from ._objectives.objective import FiniteSum as FiniteSum
+    from ._objectives.objective import Objective as Objective
+    from ._objectives.stream import Stream as Stream
+    from .dynamics import *
+    from .schemes import *
+    from ._methods.method import Method as Method
+    from ._dictionary.conventions import Hyperparameters as Hyperparameters
+    from ._dictionary.conventions import Physical as Physical
+    from ._dictionary.translate import Translation as Translation
+    from ._dictionary.translate import translate as translate
+    from ._methods.aliases import gradient_descent as gradient_descent
+    from ._methods.aliases import leapfrog as leapfrog
+    from ._methods.aliases import mala as mala
+    from ._methods.aliases import midpoint_momentum as midpoint_momentum
+    from ._methods.aliases import momentum as momentum
+    from ._methods.aliases import nesterov as nesterov
+    from ._methods.aliases import sgld as sgld
+    from ._methods.aliases import stabilised_descent as stabilised_descent
+    from ._methods.table import table as table
+    from ._records.recorder import Recorder as Recorder
+    from ._records.run import Record as Record
+    from ._records.run import Run as Run
+    from ._records.sweep import Sweep as Sweep
+    from ._loops.run import run as run
+    from ._loops.minimize import minimize as minimize
+    from ._loops.sample import read_samples as read_samples
+    from ._loops.sample import sample as sample
+    from ._loops.sampling_step import SamplingWarning as SamplingWarning
+    from ._loops.sweep import sweep as sweep
+    from ._side_by_side.compare import Comparison as Comparison
+    from ._side_by_side.compare import compare as compare
+    from ._side_by_side.compare_runs import RunComparison as RunComparison
+    from ._side_by_side.compare_runs import compare_runs as compare_runs
+    from ._side_by_side.work_precision import WorkPrecision as WorkPrecision
+    from ._side_by_side.work_precision import work_precision as work_precision
+    from . import adapters as adapters
+    from . import analysis as analysis
+    from . import claims as claims
+    from . import dynamics as dynamics
+    from . import plot as plot
+    from . import problems as problems
+    from . import schemes as schemes
+    from . import testing as testing
+    # isort: on
 
-__all__ = sorted([*_HOME, *_MODULES])  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    if name in _MODULES:
-        return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module 'thalweg' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+__getattr__, __dir__, __all__ = attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

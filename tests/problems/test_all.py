@@ -39,9 +39,7 @@ def test_round_trip(name):
 
 def test_a_constructor_names_its_problem_as_the_catalogue_does():
     own = {
-        name: getattr(tw.problems, maker)().name
-        for name, (_, maker, kwargs) in _catalogue.CATALOGUE.items()
-        if not kwargs
+        name: getattr(tw.problems, maker)().name for name, (maker, kwargs) in _catalogue.CATALOGUE.items() if not kwargs
     }
     assert len(own) == len(NAMES) - 4
     assert all(name == found for name, found in own.items())

@@ -1,16 +1,13 @@
 """Our methods in other people's loops. Each part loads the library it speaks to, when it is first used."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_PARTS = ("blackjax", "optax", "scipy", "torch")
+from .._lazy import attach
 
+if TYPE_CHECKING:
+    from . import blackjax as blackjax
+    from . import optax as optax
+    from . import scipy as scipy
+    from . import torch as torch
 
-def __getattr__(name: str) -> Any:
-    if name in _PARTS:
-        return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module 'thalweg.adapters' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(_PARTS)
+__getattr__, __dir__, __all__ = attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

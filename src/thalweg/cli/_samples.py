@@ -27,7 +27,7 @@ def noisy_row(name: str) -> Any:
 
 
 def draw(
-    row: Any, settings: Mapping[str, float], f: Any, x0: Any, counts: Mapping[str, int], keep: str,
+    row: Any, settings: Mapping[str, float], f: Any, x0: Any, counts: Mapping[str, Any], keep: str,
     source: Mapping[str, Any], out: Path, *, resume: bool = False, progress: bool | None = None,
 ) -> Any:  # fmt: skip
     """The draws of a row; its step is chosen where it is not given."""

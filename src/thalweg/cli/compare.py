@@ -106,9 +106,9 @@ def compare(
     from .._errors import check_count, check_number
 
     parsed = _parsed(options.get("method") or _METHODS)
-    tolerance = options.get("tolerance", 1e-3)
+    asked = float(options.get("tolerance", 1e-3))
     budget = options.get("max_gradients", 600)
-    check_number("tolerance", tolerance, above=0.0)
+    check_number("tolerance", asked, above=0.0)
     check_count("max_gradients", budget)
     check_count("seeds", options.get("seeds", 1))
     f, x0 = objective_and_start(options.get("objective"), options.get("start"), solve=True)
@@ -125,7 +125,7 @@ def compare(
         for label, row, numbers in zip(labels, rows, settings, strict=True)
     }
     result = tw.compare(
-        methods, x0, tolerance, budget, seeds=options.get("seeds", 1), limits=options.get("limits", True),
+        methods, x0, asked, budget, seeds=options.get("seeds", 1), limits=options.get("limits", True),
         out=directory, progress=progress, record=1 if page is not None else None, sources=sources,
     )  # fmt: skip
     if json:

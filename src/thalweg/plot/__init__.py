@@ -1,29 +1,17 @@
 """Pictures of runs and comparisons with matplotlib: Axes in, Axes out."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-# Each public name and its one home; loaded on first use, so that importing this costs nothing.
-_HOMES = {
-    "_chains": ("chains",),
-    "_loss": ("curves", "loss", "losses"),
-    "_paths": ("paths",),
-    "_stability": ("stability_map",),
-    "_work": ("work_precision",),
-    "report": ("write_report",),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+from .._lazy import attach
 
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+if TYPE_CHECKING:
+    from ._chains import chains as chains
+    from ._loss import curves as curves
+    from ._loss import loss as loss
+    from ._loss import losses as losses
+    from ._paths import paths as paths
+    from ._stability import stability_map as stability_map
+    from ._work import work_precision as work_precision
+    from .report import write_report as write_report
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'thalweg.plot' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -1,43 +1,30 @@
 """Objectives with known facts: a start, a minimum, the curvature's bounds; for targets of samplers, their moments."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-# Each public name and its one home; loaded on first use, so that listing the names imports no jax.
-_HOMES = {
-    "_problem": ("Problem",),
-    "_moments": ("Moments",),
-    "_catalogue": ("names",),
-    "_get": ("get",),
-    "_quadratic": ("quadratic",),
-    "_lopsided": ("lopsided",),
-    "_rosenbrock": ("rosenbrock",),
-    "_beale": ("beale",),
-    "_himmelblau": ("himmelblau",),
-    "_double_well": ("double_well",),
-    "_saddle": ("saddle",),
-    "_canyon": ("canyon",),
-    "_logistic": ("logistic_breast_cancer", "logistic_digits"),
-    "_network": ("network_digits",),
-    "_gaussian": ("gaussian",),
-    "_banana": ("banana",),
-    "_funnel": ("funnel",),
-    "_gaussian_mixture": ("gaussian_mixture",),
-    "_eight_schools": ("eight_schools",),
-    "_logistic_posterior": ("logistic_posterior",),
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+from .._lazy import attach
 
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+if TYPE_CHECKING:
+    from ._banana import banana as banana
+    from ._beale import beale as beale
+    from ._canyon import canyon as canyon
+    from ._catalogue import names as names
+    from ._double_well import double_well as double_well
+    from ._eight_schools import eight_schools as eight_schools
+    from ._funnel import funnel as funnel
+    from ._gaussian import gaussian as gaussian
+    from ._gaussian_mixture import gaussian_mixture as gaussian_mixture
+    from ._get import get as get
+    from ._himmelblau import himmelblau as himmelblau
+    from ._logistic import logistic_breast_cancer as logistic_breast_cancer
+    from ._logistic import logistic_digits as logistic_digits
+    from ._logistic_posterior import logistic_posterior as logistic_posterior
+    from ._lopsided import lopsided as lopsided
+    from ._moments import Moments as Moments
+    from ._network import network_digits as network_digits
+    from ._problem import Problem as Problem
+    from ._quadratic import quadratic as quadratic
+    from ._rosenbrock import rosenbrock as rosenbrock
+    from ._saddle import saddle as saddle
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'thalweg.problems' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -2,29 +2,29 @@
 
 from typing import Any
 
-# name: (home, constructor, its arguments)
-CATALOGUE: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "quadratic": ("_quadratic", "quadratic", {}),
-    "quadratic-2d": ("_quadratic", "quadratic", {"condition_number": 20.0, "dimension": 2}),
-    "quadratic-1e4": ("_quadratic", "quadratic", {"condition_number": 1e4}),
-    "quadratic-1e6": ("_quadratic", "quadratic", {"condition_number": 1e6}),
-    "lopsided": ("_lopsided", "lopsided", {}),
-    "rosenbrock": ("_rosenbrock", "rosenbrock", {}),
-    "beale": ("_beale", "beale", {}),
-    "himmelblau": ("_himmelblau", "himmelblau", {}),
-    "double-well": ("_double_well", "double_well", {}),
-    "saddle": ("_saddle", "saddle", {}),
-    "canyon": ("_canyon", "canyon", {}),
-    "breast-cancer": ("_logistic", "logistic_breast_cancer", {}),
-    "digits": ("_logistic", "logistic_digits", {}),
-    "digits-network": ("_network", "network_digits", {}),
-    "gaussian": ("_gaussian", "gaussian", {}),
-    "gaussian-1e4": ("_gaussian", "gaussian", {"condition_number": 1e4}),
-    "banana": ("_banana", "banana", {}),
-    "funnel": ("_funnel", "funnel", {}),
-    "gaussian-mixture": ("_gaussian_mixture", "gaussian_mixture", {}),
-    "eight-schools": ("_eight_schools", "eight_schools", {}),
-    "logistic-posterior": ("_logistic_posterior", "logistic_posterior", {}),
+# name: (constructor, its arguments)
+CATALOGUE: dict[str, tuple[str, dict[str, Any]]] = {
+    "quadratic": ("quadratic", {}),
+    "quadratic-2d": ("quadratic", {"condition_number": 20.0, "dimension": 2}),
+    "quadratic-1e4": ("quadratic", {"condition_number": 1e4}),
+    "quadratic-1e6": ("quadratic", {"condition_number": 1e6}),
+    "lopsided": ("lopsided", {}),
+    "rosenbrock": ("rosenbrock", {}),
+    "beale": ("beale", {}),
+    "himmelblau": ("himmelblau", {}),
+    "double-well": ("double_well", {}),
+    "saddle": ("saddle", {}),
+    "canyon": ("canyon", {}),
+    "breast-cancer": ("logistic_breast_cancer", {}),
+    "digits": ("logistic_digits", {}),
+    "digits-network": ("network_digits", {}),
+    "gaussian": ("gaussian", {}),
+    "gaussian-1e4": ("gaussian", {"condition_number": 1e4}),
+    "banana": ("banana", {}),
+    "funnel": ("funnel", {}),
+    "gaussian-mixture": ("gaussian_mixture", {}),
+    "eight-schools": ("eight_schools", {}),
+    "logistic-posterior": ("logistic_posterior", {}),
 }
 
 

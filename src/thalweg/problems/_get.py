@@ -1,7 +1,6 @@
 """A problem by its name."""
 
 import dataclasses
-import importlib
 
 from .._errors import check_choice
 from ._catalogue import CATALOGUE
@@ -23,6 +22,7 @@ def get(name: str) -> Problem:
     ((2,), 0.0)
     """
     check_choice("problem", name, CATALOGUE)
-    home, constructor, arguments = CATALOGUE[name]
-    module = importlib.import_module(f".{home}", __package__)
-    return dataclasses.replace(getattr(module, constructor)(**arguments), name=name)
+    from .. import problems
+
+    constructor, arguments = CATALOGUE[name]
+    return dataclasses.replace(getattr(problems, constructor)(**arguments), name=name)

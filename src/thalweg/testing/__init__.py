@@ -1,21 +1,13 @@
 """A contract for anybody's optimizer, checked: torch, optax or keras."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-# Loaded on first use, so that importing thalweg.testing costs nothing.
-_HOMES = {"check_optimizer": "_check", "Example": "_report", "Finding": "_report", "Report": "_report"}
+from .._lazy import attach
 
-__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+if TYPE_CHECKING:
+    from ._check import check_optimizer as check_optimizer
+    from ._report import Example as Example
+    from ._report import Finding as Finding
+    from ._report import Report as Report
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'thalweg.testing' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

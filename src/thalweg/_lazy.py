@@ -1,0 +1,61 @@
+"""Public names that are loaded on first use, so that importing a package that has many costs nothing."""
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+
+@cache
+def homes(package: str) -> dict[str, str]:
+    """Modules that hold the public names of a package, by name, read from its source and not imported.
+
+    A name is written once, in the `__init__.py` of the package: `from .home import name as name`, under
+    `if TYPE_CHECKING:` where it is to be loaded on first use, so that type checkers know it too.
+    `from .package import *` stands for what that package takes from files whose names begin without an underscore.
+    """
+    found = {}
+    for node in ast.walk(ast.parse(_source(package))):
+        if not isinstance(node, ast.ImportFrom) or node.level != 1:
+            continue
+        home = f"{package}.{node.module}" if node.module else package
+        for alias in node.names:
+            if alias.name == "*":
+                found |= {name: home for name, its in homes(home).items() if not its.rpartition(".")[2].startswith("_")}
+            elif alias.asname:
+                found[alias.asname] = home
+    return found
+
+
+def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make `__getattr__`, `__dir__` and `__all__` of a package whose names are loaded on first use.
+
+    Arguments:
+        package: its `__name__`.
+    """
+    known = homes(package)
+
+    def load(name: str) -> Any:
+        if name not in known:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if known[name] == package:
+            return importlib.import_module(f"{package}.{name}")
+        value = getattr(importlib.import_module(known[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def listed() -> list[str]:
+        return sorted({*known, *(name for name in vars(sys.modules[package]) if name.startswith("__"))})
+
+    return load, listed, sorted(known)
+
+
+def _source(package: str) -> str:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.loader is not None
+    source = spec.loader.get_source(package)  # pyright: ignore[reportAttributeAccessIssue]
+    assert source is not None
+    return source
