@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import graphlib
 import re
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ def the_map():
 def test_the_map_shows_every_module():
     there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert set(the_map()) == there - {"__init__", "__main__"}
+    # Rooms, not a corridor.
+    assert len(list(PACKAGE.glob("*.py"))) <= 12
 
 
 def imported(path):
@@ -49,6 +52,45 @@ def test_imports_go_one_way(name):
     for file in files:
         for other in imported(file):
             assert order.index(other) <= order.index(name), f"{file.relative_to(ROOT)} imports {other}, which is below"
+
+
+def is_forward(function):
+    """Whether a function does nothing but hand over to what it imports: a public method at home in a later room."""
+    *before, last = function.body
+    imports = before[1:] if ast.get_docstring(function) is not None else before
+    return isinstance(last, ast.Return) and all(isinstance(node, ast.ImportFrom) for node in imports)
+
+
+def needed(node, package):
+    """Modules that a file needs to do its work: all that it imports anywhere, but for types and for forwards."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef) and is_forward(child):
+            continue
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.ImportFrom) and child.level:
+            base = ".".join((*package[: len(package) - child.level + 1], *filter(None, [child.module])))
+            for alias in child.names:
+                yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
+        yield from needed(child, package)
+
+
+def module_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def test_no_two_files_need_each_other():
+    graph = {}
+    for name, path in MODULES.items():
+        package = path.relative_to(PACKAGE.parent).parts[:-1]
+        graph[name] = set(needed(ast.parse(path.read_text("utf-8")), package)) - {name}
+    assert sum(map(len, graph.values())) > 500
+    # Raises CycleError, which names the circle.
+    list(graphlib.TopologicalSorter(graph).static_order())
 
 
 @pytest.fixture

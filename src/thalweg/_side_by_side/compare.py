@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -19,7 +19,11 @@ from .._objectives.polish import polish
 from .._objectives.stream import Stream
 from .._records.run import Record, Run
 from .._records.sweep import regime
+from .._text import make_table, number, plain
 from .limit import full_gradient, measured_limit
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # The gradient norm at which a point counts as a minimum, for the curvature there.
 _STATIONARY = 1e-10
@@ -103,10 +107,24 @@ class Comparison:
 
         return write_report(self, Path(path), title)
 
-    def __repr__(self) -> str:
-        from .._text import comparison_table, plain
+    def as_table(self) -> "Table":
+        """The comparison as a rich table, one method a row."""
+        rows = []
+        for entry in self.entries:
+            settings = ", ".join(f"{k} {number(v)}" for k, v in entry.hyperparameters.items())
+            gradients = str(entry.gradients) if entry.reached else f"> {entry.gradients}"
+            ms = 1e3 * entry.seconds
+            rows.append((
+                entry.method, settings, gradients, ms, entry.loss, entry.regime, entry.limit_of,
+                entry.predicted_limit, entry.measured_limit,
+            ))  # fmt: skip
+        title = f"To {self.criterion} {self.tolerance:g} of its start, at most {self.budget} gradients"
+        columns = ("method", "settings", "gradients", "ms", "last loss", "regime", "stable up to", "predicted",
+                   "measured")  # fmt: skip
+        return make_table(columns, rows, title)
 
-        return plain(comparison_table(self))
+    def __repr__(self) -> str:
+        return plain(self.as_table())
 
 
 def compare(

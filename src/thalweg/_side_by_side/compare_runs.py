@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from .._errors import InputError, check_number
 from .._records.describe import told
 from .._records.run import Run
 from .._records.sweep import regime
+from .._text import make_table, number, plain
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +84,23 @@ class RunComparison:
 
         return write_runs_report(self, Path(path), title)
 
-    def __repr__(self) -> str:
-        from .._text import plain, runs_table
+    def as_table(self) -> "Table":
+        """The runs as a rich table, one a row; objectives are a column where they differ."""
+        differ = len({entry.objective for entry in self.entries}) > 1
+        rows = []
+        for entry in self.entries:
+            settings = ", ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in entry.hyperparameters.items())
+            gradients = str(entry.gradients) if entry.reached else f"> {entry.gradients}"
+            rows.append((
+                entry.name, *((entry.objective,) if differ else ()), entry.method, settings, gradients, entry.seconds,
+                entry.loss, entry.best, entry.regime, entry.status,
+            ))  # fmt: skip
+        columns = ("run", *(("objective",) if differ else ()), "method", "settings", "gradients", "seconds",
+                   "last loss", "best loss", "regime", "status")  # fmt: skip
+        return make_table(columns, rows, f"To a {self.criterion} of {self.tolerance:g} of its start")
 
-        return plain(runs_table(self))
+    def __repr__(self) -> str:
+        return plain(self.as_table())
 
 
 def compare_runs(

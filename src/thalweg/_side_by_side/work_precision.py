@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 from .._errors import InputError, check_choice, check_count, check_number
 from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
+from .._text import make_table, number, plain
 from .._tree import ravel, unraveler
 from ..analysis.order import horizon_of, in_float64, velocity_of
 from ..dynamics import AbstractDynamics
@@ -22,9 +23,15 @@ from .compare import _named
 from .ladder import Rung, check_control, check_ladder, ladder
 from .solution import ACCURACY, solution
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 # Farther from the law than this many times the scale of x, a run has diverged, be it finite or not.
 _DIVERGED = 10.0
 COSTS = {"gradients": "gradients", "seconds": "wall time"}
+
+# What the tables tell the cost of.
+ERRORS = (1e-3, 1e-6, 1e-9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,10 +131,34 @@ class WorkPrecision:
 
         return save(self, Path(directory))
 
-    def __repr__(self) -> str:
-        from .._text import plain, work_tables
+    def as_tables(self) -> "list[Table | str]":
+        """A head, and rich tables: every run, what each method spends to an error, and which is cheapest there."""
+        from rich.markup import escape
 
-        return "\n\n".join(plain(table) for table in work_tables(self))
+        head = f"{self.law} followed to time {self.until:g}; errors relative to the size of x, {self.scale:.3g}.\n"
+        head = escape(f"{head}The exact end is known from: {self.reference}.")
+        runs = []
+        for p in self.points:
+            size = p.step_size if p.tolerance is None else f"tolerance {number(p.tolerance)}"
+            error = "diverged" if p.error is None else f"{p.error:.2e}"
+            order = "" if p.order is None else f"{p.order:.2f}"
+            runs.append((p.method, number(size), p.gradients, 1e3 * p.seconds, error, order))
+        tables = [make_table(("method", "step size", "gradients", "ms", "error", "order seen"), runs)]
+        spent = []
+        for name in self.methods:
+            order = self.orders[name]
+            costs = [[self.cost(name, error, of) for error in ERRORS] for of in ("gradients", "seconds")]
+            cells = [None if c is None else f"{c:.0f}" for c in costs[0]]
+            cells += [None if c is None else f"{1e3 * c:.3g}" for c in costs[1]]
+            spent.append((name, None if order is None else f"{order:.2f}", *cells))
+        columns = ("method", "order", *(f"gradients to {e:g}" for e in ERRORS), *(f"ms to {e:g}" for e in ERRORS))
+        tables.append(make_table(columns, spent, "What an error costs (-: not reached)"))
+        best = [(f"{e:g}", self.cheapest(e), self.cheapest(e, "seconds")) for e in ERRORS]
+        tables.append(make_table(("to an error of", "fewest gradients", "least time"), best, "Cheapest"))
+        return [head, *tables]
+
+    def __repr__(self) -> str:
+        return "\n\n".join(plain(table) for table in self.as_tables())
 
 
 def work_precision(
@@ -223,8 +254,6 @@ def _common_law(methods: Mapping[str, Method]) -> str:
 
 
 def _told(law: AbstractDynamics) -> str:
-    from .._text import number
-
     known = (f"{k} {number(v if callable(v) else float(v))}" for k, v in constants(law).items())
     return f"{type(law).__name__}({', '.join(known)})"
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._dictionary.momentum import physical_constants
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch, Quadratic
 from .._tree import Vector, combine
@@ -171,3 +172,24 @@ def _row(values: Any) -> Row:
     largest = float(np.max(np.abs(values), initial=0.0))
     # What rounding leaves of a sum that cancels is no term.
     return tuple(0.0 if abs(value) <= _ROUNDING * largest else value for value in np.asarray(values).tolist())
+
+
+def after_change(step: LinearStep, kick: float, values: dict[str, float]) -> LinearStep:
+    """The step of momentum after a change of hyperparameters, where the last step kicked by `kick`."""
+    assert step.buffer is not None
+    weight = weight_of_change(kick, values["learning_rate"], values["momentum"])
+    gain = step.parameters[2] / step.buffer[2]
+    rest = step.parameters[1] - gain * step.buffer[1]
+    buffer: Row = (0.0, step.buffer[1], step.buffer[2] * weight)
+    return dataclasses.replace(step, buffer=buffer, parameters=(1.0, rest + gain * buffer[1], gain * buffer[2]))
+
+
+def weight_of_change(kick: float, learning_rate: float, momentum: float) -> float:
+    """The factor (k' + βk) / ((1 + β)k') of the first kick after a change of it from k to k'."""
+    new = kick_of(learning_rate, momentum)
+    return (new + momentum * kick) / ((1.0 + momentum) * new)
+
+
+def kick_of(learning_rate: float, momentum: float) -> float:
+    """The kick of a unit gradient: learning rate over step."""
+    return float(learning_rate / physical_constants(float(learning_rate), float(momentum))[0])

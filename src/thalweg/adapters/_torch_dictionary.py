@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from .._dictionary.conventions import Hyperparameters
-from .._dictionary.momentum import physical_constants
 from .._errors import InputError, check_choice
-from ._linear import LinearStep, Row
+from ._linear import kick_of, weight_of_change
 from ._tensors import plain
+from ._torch_optimizer import Optimizer
 
 _BUFFER = "momentum_buffer"
 
@@ -159,25 +159,6 @@ class ConstantFriction:
         self._bases = [Hyperparameters(**base) for base in state_dict["bases"]]
 
 
-def after_change(step: LinearStep, kick: float, values: dict[str, float]) -> LinearStep:
-    """The step of momentum after a change of hyperparameters, where the last step kicked by `kick`."""
-    assert step.buffer is not None
-    weight = _weight(kick, values["learning_rate"], values["momentum"])
-    gain = step.parameters[2] / step.buffer[2]
-    rest = step.parameters[1] - gain * step.buffer[1]
-    buffer: Row = (0.0, step.buffer[1], step.buffer[2] * weight)
-    return dataclasses.replace(step, buffer=buffer, parameters=(1.0, rest + gain * buffer[1], gain * buffer[2]))
-
-
-def _weight(kick: float, learning_rate: float, momentum: float) -> float:
-    new = _kick(learning_rate, momentum)
-    return (new + momentum * kick) / ((1.0 + momentum) * new)
-
-
-def _kick(learning_rate: float, momentum: float) -> float:
-    return float(learning_rate / physical_constants(float(learning_rate), float(momentum))[0])
-
-
 def _groups(optimizer: Any) -> list[dict[str, Any]]:
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise InputError(f"optimizer must be a torch.optim.SGD or a tw.adapters.torch.Optimizer, but is {optimizer!r}")
@@ -197,8 +178,6 @@ def _chosen(optimizer: Any, group: int | None) -> list[dict[str, Any]]:
 
 def _read(optimizer: Any, group: dict[str, Any]) -> Hyperparameters:
     """One group's hyperparameters, in torch's convention."""
-    from .torch import Optimizer
-
     if isinstance(optimizer, torch.optim.SGD):
         nesterov, dampening = bool(group["nesterov"]), group["dampening"]
     elif isinstance(optimizer, Optimizer) and optimizer.convention is not None:
@@ -239,7 +218,7 @@ def _change(optimizer: Any, group: dict[str, Any], now: Hyperparameters, then: H
             torch._foreach_copy_(moving, parameters)
         # Two changes before the next step are one.
         if group.get("last_kick") is None:
-            _remember(optimizer, group, _kick(now.scale, now.momentum))
+            _remember(optimizer, group, kick_of(now.scale, now.momentum))
     elif not then.momentum:
         for x in moving:
             del state[x][_BUFFER]
@@ -261,7 +240,7 @@ def _remember(optimizer: Any, group: dict[str, Any], kick: float) -> None:
     def before(optimizer: Any, arguments: Any, keywords: Any) -> None:
         del optimizer, arguments, keywords
         share = 1.0 - group["dampening"]
-        weight = _weight(kick, plain(group["lr"]) * share, plain(group["momentum"]))
+        weight = weight_of_change(kick, plain(group["lr"]) * share, plain(group["momentum"]))
         restored.append(group["dampening"])
         group["dampening"] = 1.0 - share * weight
 

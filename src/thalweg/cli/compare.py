@@ -131,9 +131,7 @@ def compare(
     if json:
         print_json(result.as_list())
     else:
-        from .._text import comparison_table
-
-        show(comparison_table(result))
+        show(result.as_table())
     say(f"runs: {directory}")
     if page is not None:
         title = f"{options['objective']}: methods side by side"
@@ -162,9 +160,7 @@ def _follow(options: dict[str, Any], json: bool) -> None:
     if json:
         print_json(result.as_list())
     else:
-        from .._text import work_tables
-
-        for table in work_tables(result):
+        for table in result.as_tables():
             show(table)
     try:
         result.save(directory)
@@ -219,9 +215,7 @@ def _compare_directories(
     if json:
         print_json(result.as_list())
     else:
-        from .._text import runs_table
-
-        show(runs_table(result))
+        show(result.as_table())
     if report is not None:
         say(f"report: {result.report(report)}")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ._output import print_json, print_table, say
+from ._runs import finish, print_summary, summary
 from ._spec import Whole, check_format, objective_and_start, set_precision
 
 _ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
@@ -34,7 +35,6 @@ def resume(
     from .._errors import InputError
     from .._methods.table import find_row
     from .._records.run import is_logged, is_sampled, read_config
-    from .run import finish
 
     config = read_config(directory)
     if is_sampled(config):
@@ -211,34 +211,3 @@ def _exported(result: Any, format: str) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
-
-
-def print_summary(row: dict[str, Any]) -> None:
-    """A run, a line for each thing known of it."""
-    from .._text import number
-
-    settings = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in row["hyperparameters"].items())
-    told = row | {"hyperparameters": settings or "none", "loss": number(row["loss"], 6)}
-    for name, value in told.items():
-        print(f"{name:15} {number(value)}")
-
-
-def summary(result: Any) -> dict[str, Any]:
-    """A run in a row."""
-    from .._records.describe import told
-
-    loss = result.metrics.get("loss")
-    objective, method, hyperparameters = told(result)
-    return {
-        "path": str(result.path),
-        "objective": objective,
-        "method": method,
-        "hyperparameters": hyperparameters,
-        "status": result.status,
-        "message": result.message,
-        "steps": result.steps,
-        "gradients": result.gradients,
-        "seconds": result.seconds,
-        "compile_seconds": result.compile_seconds,
-        "loss": float(loss[-1]) if loss is not None and len(loss) else None,
-    }

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ._output import new_directory, print_json, say
+from ._output import new_directory, say
+from ._runs import finish
 from ._spec import (
     NUMBER,
     PAIRS,
@@ -138,15 +139,3 @@ def run(
     )  # fmt: skip
     say(f"run: {directory}")
     return finish(result, json)
-
-
-def finish(result: Any, json: bool) -> int:
-    """Print how a run ended; its exit status."""
-    from .records import print_summary, summary
-
-    row = summary(result)
-    if json:
-        print_json([row])
-    else:
-        print_summary(row)
-    return 0 if result.status in ("finished", "stopped", "converged") else 1

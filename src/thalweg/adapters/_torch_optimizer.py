@@ -1,0 +1,347 @@
+"""Any method as a `torch.optim.Optimizer`."""
+
+import difflib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._errors import InputError, check_number, suggest
+from .._methods.method import Method
+from .._objectives.objective import Quadratic
+from ..schemes import Lookahead, State
+from ._linear import after_change, in_double, linear_first_step, linear_step
+from ._tensors import Part, Plan, plain
+
+_RATES = ("learning_rate", "step_size")
+# A rate of 0, with which schedules begin and end: a step as small as this moves nothing.
+_STILL = 1e-290
+_PLANS = 64
+# What a group of torch.optim.SGD holds besides, and what of it a method can be.
+_SGD = {"dampening": 0, "maximize": False, "differentiable": False}
+_OF_THE_METHOD = ("nesterov", *_SGD)
+
+
+class Optimizer(torch.optim.Optimizer):
+    r"""A method as a `torch.optim.Optimizer`.
+
+    $$(\Theta^+, b^+) = \text{the method's step on the parameters, the buffer and the gradients}$$
+
+    The parameters are $\Theta$, the point where the gradient is taken: the position, or the look-ahead point of a
+    method that looks ahead, as in `torch.optim.SGD(nesterov=True)`. The buffer of momentum is torch's
+    `momentum_buffer`, and a state of `torch.optim.SGD` can be loaded. A group holds the method's hyperparameters, its
+    learning rate (or step size) as `lr`, for torch's schedulers; where one changes, the buffer stays as it is, as in
+    torch. To change them and keep the motion: `retune` and `ConstantFriction`.
+
+    A method of several gradients a step is called with a closure, which zeroes the gradients, computes the loss, calls
+    backward on it and returns it. Where the method needs the curvature as well (`tw.HighResolutionFlow`,
+    `tw.HessianDampedFlow`), the closure returns the loss and does not call backward.
+
+    Arguments:
+        params: parameters, or groups of them with hyperparameters of their own.
+        method: any `tw.Method`; its objective, if it has one, is not used. Its numbers are held in double precision, a
+            float32 as the shortest decimal number that it can stand for.
+        weight_decay: $\omega \ge 0$, coupled: $\omega\Theta$ is added to the gradient. A group may have its own.
+        foreach: True, all parameters of a group in one call for each operation; False, one after the other.
+        fused: True, in the one kernel that torch has for SGD, where the step is one of SGD's and the tensors are dense,
+            contiguous and of one kind, else as with `foreach=True`; False, never. If neither is given, in that kernel
+            where it is faster.
+
+    Raises:
+        InputError: a hyperparameter is out of its range or unknown; in step, a closure is missing.
+
+    >>> import torch, thalweg as tw
+    >>> x = torch.nn.Parameter(torch.tensor([8.0]))
+    >>> optimizer = tw.adapters.torch.Optimizer([x], tw.momentum(None, learning_rate=0.5, momentum=0.5))
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (0.5 * x**2).sum().backward()
+    ...     optimizer.step()
+    >>> x.tolist()
+    [0.0]
+    """
+
+    def __init__(
+        self, params: Any, method: Method, *, weight_decay: float | int = 0.0, foreach: bool | None = None,
+        fused: bool | None = None,
+    ) -> None:  # fmt: skip
+        if not isinstance(method, Method):
+            raise InputError(
+                f"Optimizer takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but is given {method!r}"
+            )
+        for name, value in (("foreach", foreach), ("fused", fused)):
+            if value is not None and not isinstance(value, bool):
+                raise InputError(f"{name} must be True, False or None, but is {value!r}")
+        if foreach and fused:
+            raise InputError("foreach and fused cannot both be True")
+        if method.normals or jax.eval_shape(lambda: _at_zero(method)).memory is not None:
+            raise InputError(
+                f"{type(method.dynamics).__name__} by {getattr(method.scheme, 'name', type(method.scheme).__name__)} "
+                "draws noise, restarts, keeps a force or solves for its step, which the torch optimizer does not; "
+                "use tw.run"
+            )
+        self.method, values = in_double(method)
+        self._names = {"lr" if name in _RATES else name: name for name in values}
+        self._plans: dict[Any, Plan] = {}
+        running = linear_step(self.method, values)
+        self._starts = self.method.gradients_at_start > 0
+        self._curved = any(ask.direction is not None for ask in running.asks)
+        self._buffer: str | None = None
+        if running.buffer is not None:
+            # The kicks of leapfrog are what torch sums up; elsewhere the buffer is the velocity.
+            self._buffer = "momentum_buffer" if "momentum" in self._names else "velocity"
+        defaults = {key: values[name] for key, name in self._names.items()}
+        if callable(self.method.step_size):
+            defaults["lr"] = _first_rate(self.method)  # to be read: the schedule is the method's own
+        defaults |= {"weight_decay": weight_decay, "foreach": foreach, "fused": fused}
+        defaults |= {} if self.method.autonomous else {"clock": None}
+        defaults |= {"last_kick": None} if self._buffer == "momentum_buffer" else {}
+        super().__init__(params, defaults)
+
+    @property
+    def convention(self) -> str | None:
+        """What torch calls this method: "descent", "momentum" or "nesterov"; None where it has no name for it."""
+        scheme = self.method.scheme
+        if "momentum" in self._names:
+            ahead = float(scheme.fraction) if isinstance(scheme, Lookahead) else 0.0
+            return {0.0: "momentum", 1.0: "nesterov"}.get(ahead)
+        return "descent" if self._buffer is None and self.method.gradients_per_step == 1 and self._names else None
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, with hyperparameters of its own where it gives them."""
+        for name in _RATES:
+            if name in param_group:
+                raise InputError(f"the {name} of a group is called 'lr', as torch's schedulers have it")
+        if "momentum" in param_group and "momentum" not in self._names:
+            raise InputError(f"this method has no hyperparameter 'momentum'{suggest('momentum', self._names)}")
+        for name in param_group:
+            if name in _OF_THE_METHOD:
+                raise InputError(
+                    f"{name} is no option of a group: the method says it, such as tw.nesterov(None, 0.1, 0.9)"
+                )
+            close = difflib.get_close_matches(name, self.defaults, n=1, cutoff=0.8)
+            if name not in self.defaults and close:
+                raise InputError(f"a group has no option {name!r}; did you mean {close[0]!r}?")
+        group = self.defaults | param_group
+        check_number("weight_decay", plain(group["weight_decay"]), at_least=0.0)
+        self.method.check_hyperparameters(**self._values(group))
+        super().add_param_group(param_group)
+
+    def _values(self, group: dict[str, Any]) -> dict[str, Any]:
+        values = {name: plain(group[key]) for key, name in self._names.items()}
+        return {name: _STILL if name in _RATES and value == 0 else value for name, value in values.items()}
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Make one step.
+
+        Arguments:
+            closure: computes the loss and its gradients; needed where the method takes several gradients.
+
+        Returns:
+            what the closure returns: the loss at the parameters before the step.
+        """
+        loss = slopes = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+            if self._curved:
+                slopes = self._slopes(loss)
+        parts = [part for group in self.param_groups for part in self._parts(group)]
+        asks = max([len(part.plan.asks) for part in parts], default=1)
+        if asks > 1 or self._curved:
+            if closure is None:
+                raise InputError(
+                    f"{type(self.method.dynamics).__name__} by {type(self.method.scheme).__name__} needs more than the "
+                    "gradient at the parameters for this step; call step(closure)"
+                )
+            self._ask(parts, closure, slopes, asks)
+        for part in parts:
+            part.move()
+            if part.begins and self._buffer is not None:
+                assert part.buffer is not None
+                for x, buffer in zip(part.parameters, part.buffer, strict=True):
+                    self.state[x][self._buffer] = buffer
+        if not self.method.autonomous or any(group.get("last_kick") is not None for group in self.param_groups):
+            self._tick(parts)
+        return loss
+
+    def _parts(self, group: dict[str, Any]) -> Iterator[Part]:
+        """The parameters that have a gradient, those without a buffer apart."""
+        name, clock = self._buffer, group.get("clock")
+        new, old = ([], []), ([], [], [])
+        for x in group["params"]:
+            gradient = x.grad
+            if gradient is None:
+                continue
+            buffer = None if name is None else self.state[x].get(name)
+            if buffer is None:
+                new[0].append(x)
+                new[1].append(gradient)
+            else:
+                old[0].append(x)
+                old[1].append(gradient)
+                old[2].append(buffer)
+        if new[0]:
+            # What comes late to a motion that has its time comes at rest.
+            late = None if clock is None or name is None else [torch.zeros_like(x) for x in new[0]]
+            yield from self._cut(group, Part(self._plan(group, clock is None), *new, late, True, group))
+        if old[0]:
+            yield from self._cut(group, Part(self._plan(group, False), *old, False, group))
+
+    def _cut(self, group: dict[str, Any], part: Part) -> Iterator[Part]:
+        yield from part.singles() if group["foreach"] is False else [part]
+
+    def _plan(self, group: dict[str, Any], begins: bool) -> Plan:
+        # What begins has made no step before a change.
+        kick, clock = None if begins else group.get("last_kick"), group.get("clock")
+        # Without a gradient at the start, the first step is any step with an empty buffer.
+        begins = begins and self._starts
+        key = (begins, kick, clock, *[plain(group[name]) for name in self._names])
+        plan = self._plans.get(key)
+        if plan is None:
+            values = self._values(group)
+            self.method.check_hyperparameters(**values)
+            self._check_schedule(group, clock)
+            step = linear_first_step(self.method, values) if begins else linear_step(self.method, values, clock)
+            plan = Plan.of(step if kick is None else after_change(step, kick, values))
+            if len(self._plans) >= _PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
+
+    def _check_schedule(self, group: dict[str, Any], clock: Any) -> None:
+        if callable(self.method.step_size):
+            was = _first_rate(self.method) if clock is None else clock[3]
+            if plain(group["lr"]) != was:
+                raise InputError(
+                    f"lr was set to {plain(group['lr']):g}, but the method's step size is a schedule of its own; "
+                    "give the method a number to use a scheduler of torch"
+                )
+
+    def _tick(self, parts: list[Part]) -> None:
+        """Time goes on in every group that moved, and the step after a change has been made."""
+        for part in parts:
+            if "last_kick" in part.group:
+                part.group["last_kick"] = None
+            if part.plan.clock is not None:
+                part.group["clock"] = part.plan.clock
+                if callable(self.method.step_size):
+                    part.group["lr"] = part.plan.clock[3]
+
+    def _slopes(self, loss: Any) -> dict[Tensor, Tensor]:
+        """The gradients with their own graph, for the curvature."""
+        parameters = [x for group in self.param_groups for x in group["params"] if x.requires_grad]
+        try:
+            found = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{type(self.method.dynamics).__name__} needs the curvature: its closure must return the loss "
+                f"and not call backward on it ({error})"
+            ) from None
+        for x, slope in zip(parameters, found, strict=True):
+            x.grad = None if slope is None else slope.detach()
+        return {x: slope for x, slope in zip(parameters, found, strict=True) if slope is not None}
+
+    def _ask(self, parts: list[Part], closure: Callable[[], Any], slopes: Any, asks: int) -> None:
+        """Take every gradient after the first, and the curvatures; the parameters end where they began."""
+        for part in parts:
+            part.remember()
+        try:
+            for j in range(asks):
+                asking = [part for part in parts if j < len(part.plan.asks)]
+                if j:
+                    for part in asking:
+                        part.place(part.plan.asks[j].point)
+                    with torch.enable_grad():
+                        loss = closure()
+                    slopes = self._slopes(loss) if self._curved else None
+                    for part in asking:
+                        part.take([torch.zeros_like(x) if x.grad is None else x.grad.clone() for x in part.parameters])
+                if self._curved:
+                    _take_curvature([part for part in asking if part.plan.asks[j].direction is not None], slopes, j)
+        finally:
+            for part in parts:
+                part.restore()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state of this optimizer, or of a `torch.optim.SGD` that is the same method.
+
+        Raises:
+            InputError: it is another optimizer's, or does not fit the parameters.
+        """
+        super().load_state_dict(self._checked(state_dict))
+
+    def _checked(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
+            raise InputError("a state must be what an optimizer's state_dict() gives, with 'state' and 'param_groups'")
+        groups = [dict(group) for group in state_dict["param_groups"]]
+        nesterov = self.convention == "nesterov"
+        for group in groups:
+            if group.pop("nesterov", nesterov) != nesterov:
+                raise InputError("the state is of torch.optim.SGD with another nesterov than this method's")
+            for name, value in _SGD.items():
+                if group.pop(name, value) not in (value, None, False):
+                    raise InputError(f"the state is of an optimizer with a {name}, which no method has")
+            missing = sorted({key for key in self._names if key not in group})
+            if missing:
+                raise InputError(f"the state is of another optimizer: its groups have no {missing[0]!r}")
+            for name, default in self.defaults.items():
+                group.setdefault(name, default)
+            unknown = sorted(set(group) - set(self.defaults) - {"params", "initial_lr", "param_names"} - _SCHEDULED)
+            if unknown:
+                raise InputError(f"the state is of another optimizer: its groups have {unknown[0]!r}")
+        state = {
+            index: {name: value for name, value in entry.items() if value is not None}
+            for index, entry in state_dict["state"].items()
+        }
+        parameters = [x for group in self.param_groups for x in group["params"]]
+        indices = [index for group in groups for index in group["params"]]
+        shapes = {index: x.shape for index, x in zip(indices, parameters, strict=False)}
+        for index, entry in state.items():
+            if set(entry) - {self._buffer}:
+                found, own = min(entry), self._buffer or "nothing"
+                raise InputError(f"the state is of another optimizer: it keeps {found!r}, this method {own!r}")
+            for buffer in entry.values():
+                if index in shapes and buffer.shape != shapes[index]:
+                    raise InputError(
+                        f"the state does not fit: a buffer has shape {tuple(buffer.shape)} "
+                        f"where the parameter has {tuple(shapes[index])}"
+                    )
+        return {**state_dict, "state": state, "param_groups": groups}
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = ("method", "_names", "_curved", "_starts", "_buffer")
+        return super().__getstate__() | {name: getattr(self, name) for name in own} | {"_plans": {}}
+
+
+# What torch's schedulers write into a group.
+_SCHEDULED = {"max_lr", "min_lr", "max_momentum", "base_momentum", "swa_lr", "anneal_epochs", "anneal_strategy"}
+
+
+def _at_zero(method: Method) -> State:
+    return method.with_objective(Quadratic(jnp.zeros(()))).init(jnp.zeros(1))
+
+
+def _first_rate(method: Method) -> float:
+    assert callable(method.step_size)
+    return float(np.asarray(method.step_size(0)))
+
+
+def _take_curvature(parts: list[Part], slopes: dict[Tensor, Tensor], j: int) -> None:
+    if not parts:
+        return
+    directions = [part.combination(part.plan.asks[j].direction or ()) for part in parts]
+    parameters = [x for part in parts for x in part.parameters]
+    along = [v for direction in directions for v in direction]
+    pairs = [(slopes[x], v) for x, v in zip(parameters, along, strict=True) if x in slopes and slopes[x].requires_grad]
+    found = [None] * len(parameters)
+    if pairs:
+        found = torch.autograd.grad([s for s, _ in pairs], parameters, [v for _, v in pairs], allow_unused=True)
+    products = iter([torch.zeros_like(x) if h is None else h for x, h in zip(parameters, found, strict=True)])
+    for part, direction in zip(parts, directions, strict=True):
+        part.take_curvature([next(products) for _ in part.parameters], direction)
