@@ -65,7 +65,7 @@ def chance():
     """The share of the false alarms that one test may have; see tests/chance.py."""
     share = Chance()
     yield share
-    assert share.spent > 0, "a share is taken and not used"
+    assert share.used > 0, "a share is taken and not used"
 
 
 @pytest.fixture(scope="module", autouse=True)

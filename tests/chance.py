@@ -29,12 +29,12 @@ class Chance:
     """The share of one test."""
 
     def __init__(self):
-        self.spent = Fraction(0)
+        self.used = Fraction(0)
 
     def level(self, k=1, checks=1):
         """The probability at which each of k numbers may fail, in one of so many checks of the test."""
-        self.spent += Fraction(1, checks)
-        assert self.spent <= 1, "the checks of this test are more than it says"
+        self.used += Fraction(1, checks)
+        assert self.used <= 1, "the checks of this test are more than it says"
         return SHARE / checks / k
 
     def z(self, k=1, checks=1):

@@ -10,7 +10,7 @@ def quick(rows):
     """
     kinds = {}
     for row in rows:
-        solving = row.method.uneven
+        solving = row.method.gradients_vary
         kinds.setdefault("solving" if solving else (type(row.method.dynamics), type(row.method.scheme)), row.name)
     return few(rows, *kinds.values())
 

@@ -25,8 +25,8 @@ def test_a_wrong_type_is_refused_in_a_module_that_is_loaded_lazily():
 
 def test_a_wrong_shape_is_refused():
     state = tw.schemes.State(jnp.ones(2))
-    with pytest.raises(TypeCheckError, match="shift"):
-        tw.schemes.State(state.position, state.position, shift=jnp.ones(2))
+    with pytest.raises(TypeCheckError, match="lookahead_weight"):
+        tw.schemes.State(state.position, state.position, lookahead_weight=jnp.ones(2))
 
 
 def test_a_wrong_field_is_refused():

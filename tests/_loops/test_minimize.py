@@ -43,13 +43,13 @@ def test_gradients_counted_on_the_host_are_those_reported():
     method = tw.Method(tw.GradientFlow(counter.fn), tw.PseudoTransient(tolerance=1e-7), 1.0)
     step = eqx.filter_jit(lambda state: method.step(state))
     state = eqx.filter_jit(method.init)(START)
-    while method.scheme.outcome(state) is None:
+    while method.scheme.termination(state) is None:
         state = step(state)
     jax.effects_barrier()
-    assert method.scheme.outcome(state).status == "converged" and state.memory.products > 0
+    assert method.scheme.termination(state).status == "converged" and state.memory.products > 0
     # Of a product the compiler leaves the derivative of a gradient; it is reported as two gradients all the same.
     products = 1 + state.memory.products
-    assert counter.evaluations == state.memory.spent - products
+    assert counter.evaluations == state.memory.gradients - products
 
 
 @pytest.mark.parametrize(

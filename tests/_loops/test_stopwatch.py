@@ -26,7 +26,7 @@ def test_what_is_compiled_is_no_work():
 
 
 def test_a_part_is_not_counted_beside_its_whole(monkeypatch):
-    monkeypatch.setattr(stopwatch, "_heard", stopwatch._Heard())
+    monkeypatch.setattr(stopwatch, "_compiled", stopwatch._Compiled())
     watch, now = Stopwatch(), [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     for at, seconds in ((1e9 + 1, 0.5), (1e9 + 2, 0.25), (1e9 + 3, 2.75), (1e9 + 4, 1.0)):
@@ -54,7 +54,7 @@ def test_a_run_that_goes_on_adds_to_what_it_took():
 
 
 def test_a_whole_of_many_parts_counts_once(monkeypatch):
-    monkeypatch.setattr(stopwatch, "_heard", stopwatch._Heard())
+    monkeypatch.setattr(stopwatch, "_compiled", stopwatch._Compiled())
     watch, now = Stopwatch(), [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     for now[0] in range(1000, 1100):

@@ -205,7 +205,7 @@ def test_a_sweep_in_batches_equals_one_abreast(monkeypatch, seeds):
 
     grid = {"learning_rate": np.linspace(0.1, 0.5, 7), "momentum": [0.1, 0.5]}
     whole = tw.sweep(method, grid, start, 30, seeds)
-    # 1,000 rows in float64 are the largest array: four pairs abreast, the last batch filled up.
+    # 1,000 rows in float64 are the largest array: four pairs at once, the last batch filled up.
     monkeypatch.setattr(width, "_CPU_BYTES", 4 * 8000)
     assert width.width(tw.Objective(sums), jnp.ones(5), 14 * seeds) == 4
     cut = tw.sweep(method, grid, start, 30, seeds)

@@ -17,7 +17,7 @@ from thalweg._side_by_side.work_precision import WorkPoint, WorkPrecision
 from thalweg._tree import ravel, unraveler
 from thalweg.analysis.order import reference_end
 from thalweg.schemes import AbstractScheme
-from thalweg.schemes._base import Outcome, State
+from thalweg.schemes._base import State, Termination
 
 SPECTRUM = np.array([0.3, 1.0, 5.0])
 PROBLEM = tw.problems.quadratic(SPECTRUM, seed=3)
@@ -182,7 +182,7 @@ def test_a_tree_and_a_second_order_law():
 
 def test_gradients_of_a_scheme_whose_steps_differ_are_counted():
     method = tw.Method(FLOW, tw.RungeKuttaChebyshev(2), 0.1)
-    assert method.uneven
+    assert method.gradients_vary
     result = tw.work_precision({"rkc": method}, START, 1.5, [10, 20], repeats=1)
     for point in result.points:
         run = tw.run(method.with_step_size(point.step_size), START, point.steps, progress=False)
@@ -211,8 +211,8 @@ class Controlled(AbstractScheme):
     def ended(self, state):
         return (state.memory >= jnp.round(1.0 / self.rtol)) | (state.memory >= self.most)
 
-    def outcome(self, state):
-        return Outcome("stalled" if int(state.memory) == self.most else "finished", "", int(state.memory))
+    def termination(self, state):
+        return Termination("stalled" if int(state.memory) == self.most else "finished", "", int(state.memory))
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def agree(found, expected, tolerance=1e-12):
 
 @pytest.mark.parametrize("kind", ["descent", "momentum", "nesterov"])
 def test_the_way_of_optax(kind, rng):
-    """Fifty settings abreast: under vmap as well."""
+    """Fifty settings side by side: under vmap as well."""
     rates, momenta = np.exp(rng.uniform(-7, -2, SETTINGS)), rng.uniform(0.05, 0.99, SETTINGS)
 
     def ours(a, b):
@@ -65,7 +65,7 @@ ROWS = [row for row in tw.table() if row.method.gradients_at_start == 0 and not 
 def test_every_row_goes_its_own_way(row):
     method = row.build(loss, **{next(iter(row.defaults)): 0.05})
     run = tw.run(method, START, 20, record=tw.Record((), positions=1))
-    several = {"value_fn": loss} if method.gradients_per_step > 1 or row.method.uneven else {}
+    several = {"value_fn": loss} if method.gradients_per_step > 1 or row.method.gradients_vary else {}
     found = walk(transformation(method.with_objective(None)), steps=20, **several)
     if isinstance(row.scheme.linearised(), tw.Lookahead):
         agree(jax.tree.map(lambda leaf: leaf[-1], found), run.final.lookahead, 1e-13)

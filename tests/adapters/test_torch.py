@@ -118,7 +118,7 @@ def test_a_scheduler_that_turns_the_momentum():
 ROWS = [
     row
     for row in tw.table()
-    if not row.method.normals and not row.method.uneven and not isinstance(row.scheme, tw.Restarted)
+    if not row.method.normals and not row.method.gradients_vary and not isinstance(row.scheme, tw.Restarted)
 ]
 
 

@@ -91,7 +91,7 @@ def test_gradients_counted_on_the_host_are_those_reported():
 
     f.defjvp(lambda primals, tangents: (f(*primals), jnp.vdot(slope(*primals), *tangents)))
     run = tw.run(method(tw.Objective(f)), jnp.ones(30), 9, record=None)
-    assert run.gradients == int(run.state.memory.spent)
+    assert run.gradients == int(run.state.memory.gradients)
     # One to check the start; of the product's two the compiler drops the gradient.
     assert len(gradients) - 1 == run.gradients - 2 * len(products) and len(products) == 8
 

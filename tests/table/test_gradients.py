@@ -82,7 +82,7 @@ def test_counted_gradients_are_the_reported_ones_and_recording_the_loss_costs_no
     method = row.build(tw.Objective(counter.fn))
     run = tw.run(method, START, 11, record="loss")
     # One at the start, to refuse what is not finite, and one at the end, for the last row of the loss.
-    if row.method.uneven:
+    if row.method.gradients_vary:
         # Many products at one point, where the gradient is taken once: each counts 2, as one with its gradient does.
         assert counter.gradients - 2 + 2 * counter.products == run.gradients
         assert counter.products == method.scheme.hessian_products(run.state) > 11

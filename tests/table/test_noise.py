@@ -325,7 +325,7 @@ def test_what_is_linear_on_no_function_has_no_exact_law_after_n_steps(row):
                 analysis(row.method)
     if row.build(bowl).init(jnp.zeros(2)).auxiliary is not None:
         with pytest.raises(tw.InputError, match="a limit is known of"):
-            row.build(bowl).limit()
+            row.build(bowl).diffusion_limit()
 
 
 @pytest.mark.slow

@@ -259,8 +259,8 @@ class Hyperparameters:
         asked = {"learning_rate": learning_rate, "momentum": momentum, "batch_size": batch_size}
         given = {name: value for name, value in asked.items() if value is not None}
         if len(given) != 1:
-            told = " and ".join(given) or "none"
-            raise InputError(f"retune takes one of learning_rate, momentum and batch_size, but is given {told}")
+            names = " and ".join(given) or "none"
+            raise InputError(f"retune takes one of learning_rate, momentum and batch_size, but is given {names}")
         ((name, value),) = given.items()
         if name == "batch_size" and self.batch_size is None:
             raise InputError("a new batch_size needs the one that it replaces: Hyperparameters(..., batch_size=)")

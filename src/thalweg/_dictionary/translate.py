@@ -79,8 +79,8 @@ class Translation:
         from .._text import number
 
         lines = [f"{w.framework:9} {w.code or 'none: ' + w.why}" for w in self.wordings]
-        told = [f"{name.replace('_', ' ')} {number(v)}" for name, v in self.constants.items() if v is not None]
-        return "\n".join([*lines, "; ".join(told)])
+        known = [f"{name.replace('_', ' ')} {number(v)}" for name, v in self.constants.items() if v is not None]
+        return "\n".join([*lines, "; ".join(known)])
 
 
 def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[float] | None = None) -> Translation:
@@ -97,10 +97,10 @@ def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[floa
         InputError: the curvature is not finite and positive.
 
     >>> import thalweg as tw
-    >>> told = tw.translate(tw.Hyperparameters(0.1, 0.9, nesterov=True), curvature=4.0)
-    >>> told["torch"].code
+    >>> same = tw.translate(tw.Hyperparameters(0.1, 0.9, nesterov=True), curvature=4.0)
+    >>> same["torch"].code
     'torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)'
-    >>> round(told["torch"].stable_up_to, 6)  # (2 + 2 * 0.9) / (1 + 2 * 0.9) / 4
+    >>> round(same["torch"].stable_up_to, 6)  # (2 + 2 * 0.9) / (1 + 2 * 0.9) / 4
     0.339286
     """
     if not isinstance(hyperparameters, Hyperparameters):

@@ -24,7 +24,7 @@ class Plan:
     """How draws are cut into blocks of steps, by what is sampled and not by how long it takes.
 
     Attributes:
-        chains: how many go abreast.
+        chains: how many run side by side.
         thin: steps a draw.
         block: steps whose normals are drawn together.
         group: draws in a block; 1 where a draw takes several.
@@ -67,7 +67,7 @@ def step_chains(method: Method, states: State, draws: Draws) -> State:
 
 
 # All chains have one clock, and one unit of their velocities.
-_COMMON = ("clock", "unit", "shift")
+_COMMON = ("clock", "unit", "lookahead_weight")
 
 
 def _parted(state: State) -> tuple[State, dict[str, Any]]:

@@ -52,8 +52,8 @@ def metric(name: str, method: Method, objective: AbstractObjective, state: State
         return jnp.sqrt(inner(state.velocity, state.velocity))
     if name == "gradients":
         # Where all steps are alike the host counts them.
-        spent = method.scheme.spent(state)
-        return jnp.zeros(()) if spent is None else spent.astype(float)
+        taken = method.scheme.gradient_evaluations(state)
+        return jnp.zeros(()) if taken is None else taken.astype(float)
     length = method.scheme.length(state)
     return method.step_size_at(state.clock) if length is None else length
 
@@ -62,7 +62,7 @@ def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Ar
     """The loss where the gradient is taken, and the state after the step, from one evaluation."""
     assert method.objective is not None
     draws = method.draw(key, state.position, step) if method.stochastic else Draws()
-    shared, state = Shared(method.objective, []), state.located()
+    shared, state = Shared(method.objective, []), state.with_lookahead()
     loss = shared.value(state.lookahead, draws.batch)
     return loss, method.with_objective(shared).step(state, draws)
 
@@ -97,7 +97,7 @@ def advance(
         draws = method.draw(key, state.position, start + i)
         if batches is not None:
             draws = dataclasses.replace(draws, batch=jax.tree.map(lambda leaf: leaf[offset + i], batches))
-        shared, state = Shared(method.objective, []), state.located()
+        shared, state = Shared(method.objective, []), state.with_lookahead()
         known = method.scheme.known(state)
         if known is not None:
             # What the scheme keeps of the point is not evaluated again for its metrics.

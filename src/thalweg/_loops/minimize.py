@@ -27,7 +27,7 @@ def minimize(
     Gradient flow by `tw.PseudoTransient`: linearly implicit steps, the curvature from a memory of the gradients met,
     the time step set by how f falls. One gradient a step. Where the gradient is within the tolerance a few products
     of the Hessian look for negative curvature, so that a saddle or a maximum is left; they cost at most 60 gradients
-    at the start, and 6 or a tenth of what was spent later.
+    at the start, and 6 or a tenth of the gradients taken later.
 
     Arguments:
         objective: $f$, a `tw.Objective` or a function, smooth, of gradients that JAX finds; none that draws
@@ -40,7 +40,7 @@ def minimize(
     Returns:
         a `Run`. Its `status` is one of: "converged"; "budget spent"; "unbounded", where f falls and falls;
         "stalled", with the reason in `message`; "not finite", where the gradient is not at the start; "interrupted".
-        `.gradients` are those spent, products of the Hessian as two.
+        `.gradients` are those taken, products of the Hessian as two.
 
     Raises:
         InputError: an argument is out of its range, f is not finite at the start, or it draws mini-batches.

@@ -24,7 +24,7 @@ from .._records.describe import describe
 from .._records.directory import Directory, check_out, to_lines
 from .._records.run import METRICS, Point, Record, Run, Trace, as_record
 from .._tree import Vector, inner, ravel, sharded, to_host, unraveler
-from ..schemes import Outcome, State
+from ..schemes import State, Termination
 from .chunk import advance, begin, metric
 from .interrupt import Interrupt
 from .progress import Progress
@@ -265,7 +265,7 @@ class _Loop:
             state, kept, positions, sound = jax.block_until_ready(self._call(before, self.step, segments, length))
             rate = taken / max(self.watch.lap(), 1e-7)
             host = self._to_columns(kept, taken)
-            end = self.method.scheme.outcome(state)
+            end = self.method.scheme.termination(state)
             good = self._judge(before, state, host, taken, sound, end)
             # What has ended by itself stays where it is, so that no step was made after the last that counts.
             rests = end is not None and self.step + good == end.steps
@@ -318,14 +318,14 @@ class _Loop:
             self._checkpoint()
         assert failure is not None
         if isinstance(failure, InputError) and self.directory is not None:
-            told = f"{failure}; the {self.step} steps before it are saved in {self.directory.path}"
-            raise InputError(told) from failure.__cause__
+            message = f"{failure}; the {self.step} steps before it are saved in {self.directory.path}"
+            raise InputError(message) from failure.__cause__
         raise failure
 
     def _to_columns(self, kept: dict[str, Array], taken: int) -> dict[str, np.ndarray]:
         columns = {name: np.asarray(kept[name])[:taken] for name in self.names}
         steps = np.arange(self.step, self.step + taken)
-        if "gradients" in columns and not self.user_method.uneven:
+        if "gradients" in columns and not self.user_method.gradients_vary:
             method = self.user_method
             columns["gradients"] = (method.gradients_at_start + steps * method.gradients_per_step).astype(float)
         if self.method.autonomous:
@@ -337,7 +337,7 @@ class _Loop:
 
     def _judge(
         self, before: State, after: State, host: dict[str, np.ndarray], taken: int,
-        sound: tuple[Array, Array | None], end: Outcome | None,
+        sound: tuple[Array, Array | None], end: Termination | None,
     ) -> int:  # fmt: skip
         """How many of the chunk's steps count; sets the status where the run ends."""
         if end is not None:
@@ -480,7 +480,7 @@ class _Loop:
             rows = {"step": row["step"], "time": row["time"], **_host_parts(self.state)}
         if not self.message:
             # Where steps differ in length their number does not say how far they went.
-            far = f", up to time {self._time():g}" if self.method.scheme.paced else ""
+            far = f", up to time {self._time():g}" if self.method.scheme.adaptive else ""
             self.message = f"made {self.steps} steps{far}"
         if self.status == "interrupted" and self.directory is not None:
             self._checkpoint()
@@ -530,7 +530,7 @@ class _Loop:
         cut = self.cut
         state = self.state
         position = cut(state.position)
-        lookahead = position if state.shift is None else cut(state.lookahead)
+        lookahead = position if state.lookahead_weight is None else cut(state.lookahead)
         velocity = None if state.velocity is None else cut(state.velocity)
         final = Point(position, lookahead, velocity, self._time(), self.step)
         common: dict[str, Any] = dict(

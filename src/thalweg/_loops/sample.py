@@ -25,7 +25,7 @@ from .chains import Plan, advance, start_chains, values
 from .interrupt import Interrupt
 from .progress import Progress
 from .run import as_key
-from .sampling_step import choose_method, complaints, warn
+from .sampling_step import choose_method, step_warnings, warn
 from .stopwatch import Stopwatch
 
 _CHUNK_SECONDS = 0.5
@@ -334,7 +334,7 @@ class _Sampling:
 
     def _complaints(self) -> list[str]:
         positions, accepted = self._visited(), self.about().get("acceptance")
-        return complaints(self.user_method, self.cut, self.first, positions, self.key, accepted)
+        return step_warnings(self.user_method, self.cut, self.first, positions, self.key, accepted)
 
     def _visited(self) -> np.ndarray:
         """Some of where the chains have been."""
@@ -385,15 +385,15 @@ class _Sampling:
         self.watch.go_on_from(checkpoint["seconds"], checkpoint["compile_seconds"])
 
     def about(self) -> dict[str, Any]:
-        """What is told beside the draws."""
+        """Counts, times and the acceptance rate beside the draws."""
         method, plan = self.user_method, self.plan
         each = method.gradients_at_start + self.done * plan.thin * method.gradients_per_step
-        told = {"gradients": plan.chains * each, "seconds": self.watch.seconds}
-        told["compile_seconds"] = self.watch.compile_seconds
+        facts = {"gradients": plan.chains * each, "seconds": self.watch.seconds}
+        facts["compile_seconds"] = self.watch.compile_seconds
         acceptance = getattr(method.scheme, "acceptance", None)
         if acceptance is not None:
-            told["acceptance"] = float(np.mean(np.asarray(jax.vmap(acceptance)(self.states))))
-        return told
+            facts["acceptance"] = float(np.mean(np.asarray(jax.vmap(acceptance)(self.states))))
+        return facts
 
     def tree(self, diagnostics: bool | None) -> Any:
         """All of it as an xarray tree."""

@@ -21,7 +21,7 @@ from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State, StochasticHeun
 from .chains import Plan, advance, start_chains
 
-# Of the limit on a Gaussian; a law with tails needs the other half.
+# Of the stability limit on a Gaussian; a law with tails needs the other half.
 _FRACTION = 0.5
 _BIAS, _LARGE_BIAS = 0.02, 0.1
 # The curvature is looked at where so many chains come by, at so many points of each, so many steps apart.
@@ -161,7 +161,7 @@ def _curvature(method: Method, cut: Callable, positions: Any) -> float | None:
     return max(finite, default=0.0) or None
 
 
-def complaints(
+def step_warnings(
     method: Method, cut: Callable, first: Any, positions: np.ndarray, key: Any, acceptance: float | None = None
 ) -> list[str]:
     """What is wrong with the step of a method on the way of its chains: one line each, with the cause and the remedy.
@@ -176,32 +176,32 @@ def complaints(
     """
     if not method.autonomous:
         return []
-    told = []
+    texts = []
     rows = [row for row in positions if np.isfinite(np.asarray(row, float)).all()]
     at_start = _curvature(method, lambda tree: tree, [first])
     curvature = max(at_start or 0.0, _curvature(method, cut, rows) or 0.0)
     step = float(method.step_size)  # pyright: ignore[reportArgumentType]
     if acceptance is not None and acceptance < _FEW:
-        told.append(f"of the steps of {step:.4g} only {acceptance:.2%} were accepted; take a shorter step")
+        texts.append(f"of the steps of {step:.4g} only {acceptance:.2%} were accepted; take a shorter step")
     if curvature and not method.scheme.exact_law:
         limit = largest_stable_step(method, curvature)
         bias = _bias(method, curvature, limit) if method.normals and 0 < limit < float("inf") else 0.0
         if step >= limit:
-            told.append(
+            texts.append(
                 f"the step {step:.4g} is beyond its stability limit {limit:.4g} at the largest curvature met, "
                 f"{curvature:.4g}; take {_step(method, curvature):.4g}"
             )
         elif abs(bias) > _LARGE_BIAS:
-            told.append(
+            texts.append(
                 f"at the step {step:.4g} the variance in the direction of the largest curvature, {curvature:.4g}, is "
                 f"{abs(bias):.0%} too {'large' if bias > 0 else 'small'}; at {_step(method, curvature):.4g} it is "
                 f"within {_BIAS:.0%}"
             )
-    return told + _heat(method, rows, cut, key)
+    return texts + _heat(method, rows, cut, key)
 
 
 def _heat(method: Method, rows: list[np.ndarray], cut: Callable, key: Any) -> list[str]:
-    """Whether mini-batches add much to the temperature, as the limit of the method has it."""
+    """Whether mini-batches add much to the temperature, as the diffusion limit of the method has it."""
     objective = method.objective
     if not isinstance(objective, FiniteSum) or not objective.stochastic or not method.normals or not rows:
         return []
@@ -210,7 +210,7 @@ def _heat(method: Method, rows: list[np.ndarray], cut: Callable, key: Any) -> li
     try:
         cold, warm = (float(method.temperature(share * noise.factor * noise.trace / size(x))) for share in (0.0, 1.0))
     except InputError:
-        # A law without such a limit: of a memory, or of a friction that balances what mini-batches add.
+        # A law without a diffusion limit: of a memory, or of a friction that balances what mini-batches add.
         return []
     added = warm - cold
     if added <= _LARGE_BIAS * cold or not cold:

@@ -9,28 +9,28 @@ import jax
 _COMPILING = "/jax/core/compile/"
 
 
-class _Heard(threading.local):
-    """What this thread has compiled so far. A span holds those of what was compiled on its way."""
+class _Compiled(threading.local):
+    """Seconds that this thread has compiled for. A span contains those of what was compiled on its way."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self.spans: list[tuple[float, float]] = []
 
 
-_heard = _Heard()
+_compiled = _Compiled()
 
 
-def _hear(event: str, duration_secs: float, **_: Any) -> None:
+def _add(event: str, duration_secs: float, **_: Any) -> None:
     if not event.startswith(_COMPILING):
         return
     begun = time.perf_counter() - duration_secs
-    while _heard.spans and _heard.spans[-1][0] >= begun:
-        _heard.seconds -= _heard.spans.pop()[1]
-    _heard.seconds += duration_secs
-    _heard.spans.append((begun, duration_secs))
+    while _compiled.spans and _compiled.spans[-1][0] >= begun:
+        _compiled.seconds -= _compiled.spans.pop()[1]
+    _compiled.seconds += duration_secs
+    _compiled.spans.append((begun, duration_secs))
 
 
-jax.monitoring.register_event_duration_secs_listener(_hear)
+jax.monitoring.register_event_duration_secs_listener(_add)
 
 
 class Stopwatch:
@@ -38,22 +38,22 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._before, self._since = 0.0, _heard.seconds
+        self._before, self._since = 0.0, _compiled.seconds
         self.begin()
 
     @property
     def compile_seconds(self) -> float:
-        return self._before + (_heard.seconds - self._since)
+        return self._before + (_compiled.seconds - self._since)
 
     def begin(self) -> None:
-        self._begun, self._heard = time.perf_counter(), _heard.seconds
+        self._begun, self._compiled_at_begin = time.perf_counter(), _compiled.seconds
 
     def lap(self) -> float:
         """Seconds since the last lap without those of compiling."""
-        now, heard = time.perf_counter(), _heard.seconds
-        lap = max(now - self._begun - (heard - self._heard), 0.0)
+        now, compiled = time.perf_counter(), _compiled.seconds
+        lap = max(now - self._begun - (compiled - self._compiled_at_begin), 0.0)
         self.seconds += lap
-        self._begun, self._heard = now, heard
+        self._begun, self._compiled_at_begin = now, compiled
         return lap
 
     def go_on_from(self, seconds: float, compile_seconds: float) -> None:

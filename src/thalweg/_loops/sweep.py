@@ -60,9 +60,9 @@ def sweep(
     objective = _check_settings(make_method, settings)
     check_at_start(objective, first)
     count = seeds * len(next(iter(settings.values())))
-    abreast = width(objective, first, count)
+    at_once = width(objective, first, count)
     # Every pair of a setting and a seed, the seed the faster index; the last batch is filled up with its last pair.
-    pairs = np.minimum(np.arange(abreast * -(-count // abreast)), count - 1).reshape(-1, abreast)
+    pairs = np.minimum(np.arange(at_once * -(-count // at_once)), count - 1).reshape(-1, at_once)
     columns = {name: jnp.asarray(values[pairs // seeds], float) for name, values in settings.items()}
     found = _program(make_method, columns, start, jnp.asarray(pairs % seeds), steps, losses)
 

@@ -19,7 +19,7 @@ from ..schemes import AbstractScheme, Clock, Draws, State
 from .counting import Marking, counted
 
 if TYPE_CHECKING:
-    from ..analysis import Limit
+    from ..analysis import DiffusionLimit
 
 Schedule = Callable[[ArrayLike], ArrayLike]
 
@@ -70,7 +70,7 @@ class Method(eqx.Module):
         self.dynamics, self.step_size = dynamics, step_size
         # What a scheme takes from the objective it keeps, so that the probe and another loop see the same method.
         both = isinstance(scheme, AbstractScheme) and isinstance(dynamics, AbstractDynamics)
-        self.scheme = scheme.suited(dynamics) if both else scheme
+        self.scheme = scheme.specialised(dynamics) if both else scheme
 
     def __check_init__(self) -> None:
         if not isinstance(self.dynamics, AbstractDynamics):
@@ -79,7 +79,7 @@ class Method(eqx.Module):
             raise InputError(f"scheme must be a discretisation such as tw.Euler(), but is {self.scheme!r}")
         if not callable(self.step_size):
             check_number("step_size", self.step_size, above=0.0)
-        elif self.scheme.paced:
+        elif self.scheme.adaptive:
             raise InputError(
                 f"{type(self.scheme).__name__} sets its steps itself after the first; step_size must be a number"
             )
@@ -93,7 +93,7 @@ class Method(eqx.Module):
     @property
     def autonomous(self) -> bool:
         """Whether neither the law nor the step size depends on time, and all steps are as long."""
-        return self.dynamics.autonomous and not callable(self.step_size) and not self.scheme.paced
+        return self.dynamics.autonomous and not callable(self.step_size) and not self.scheme.adaptive
 
     def step_size_at(self, clock: Clock | None) -> Float[Array, ""]:
         """The step size of the next step."""
@@ -181,7 +181,7 @@ class Method(eqx.Module):
         at = range(1 + normals, 1 + normals + uniforms)
         return Draws(batch, noise, tuple(jax.random.uniform(jax.random.fold_in(key, i), shape) for i in at))
 
-    def limit(self, noise_covariance: Any = None, x: Any = None) -> "Limit":
+    def diffusion_limit(self, noise_covariance: Any = None, x: Any = None) -> "DiffusionLimit":
         r"""The stochastic differential equation that this method follows as its step goes to 0.
 
         At fixed constants of the law. Its own noise stays; gradient noise of covariance C a step becomes noise
@@ -198,37 +198,41 @@ class Method(eqx.Module):
             x: where to measure C instead, of a `tw.FiniteSum` with mini-batches.
 
         Returns:
-            a `tw.analysis.Limit`: `.law`, `.temperature`, `.drift`, `.diffusion`, `.stationary_covariance`,
+            a `tw.analysis.DiffusionLimit`: `.law`, `.temperature`, `.drift`, `.diffusion`, `.stationary_covariance`,
             `.covariance`.
 
         Raises:
             InputError: the method has no noise, or its law is none that it is known of.
 
         >>> import thalweg as tw
-        >>> print(tw.gradient_descent(None, learning_rate=0.1).limit(noise_covariance=0.5))
+        >>> print(tw.gradient_descent(None, learning_rate=0.1).diffusion_limit(noise_covariance=0.5))
         dθ = -∇f dt + √(2T) dW
         T = 0.025
 
         Reference: Li, Tai and E (2017); Mandt, Hoffman and Blei (2017), section 3.
         """
-        from ..analysis.limit import limit
+        from ..analysis.diffusion_limit import diffusion_limit
 
-        return limit(self, noise_covariance, x)
+        return diffusion_limit(self, noise_covariance, x)
+
+    def limit(self, noise_covariance: Any = None, x: Any = None) -> "DiffusionLimit":
+        """The `diffusion_limit`, by its former name."""
+        return self.diffusion_limit(noise_covariance, x)
 
     def temperature(self, noise_covariance: Any = None, hessian: Any = None) -> Any:
         r"""The temperature of this method, thermal and of gradient noise.
 
-        Without a Hessian that of its `limit`, at leading order in the step: $T + bhC/2$ or $T + hC/2\lambda$. With
-        one the effective temperature at its own step, from the exact stationary covariance of the position,
+        Without a Hessian that of its `diffusion_limit`, at leading order in the step: $T + bhC/2$ or $T + hC/2\lambda$.
+        With one the effective temperature at its own step, from the exact stationary covariance of the position,
 
         $$\Theta = H^{1/2}\,\Sigma\,H^{1/2}$$
 
         which is $T\cdot 1$ exactly where the law of the position is $e^{-f/T}$. In an eigenvector of H it is the
-        mean of $2f$ in that direction, and tends to the temperature of the limit there as the step goes to 0; off
+        mean of $2f$ in that direction, and tends to the temperature of the diffusion limit as the step goes to 0; off
         the diagonal that holds where the noise commutes with H.
 
         Arguments:
-            noise_covariance: C, of the gradient noise of one step, as in `limit`.
+            noise_covariance: C, of the gradient noise of one step, as in `diffusion_limit`.
             hessian: H, a curvature or a symmetric positive definite array (d, d).
 
         Returns:
@@ -341,7 +345,7 @@ class Method(eqx.Module):
     def gradients_per_step(self) -> int:
         """Gradients in one step, counted in the traced step, loops and all (a Hessian-vector product counts 2).
 
-        The least, where a scheme takes more in some steps than in others (`uneven`).
+        The least, where a scheme takes more in some steps than in others (`gradients_vary`).
         """
         return self._counts()[1]
 
@@ -351,16 +355,21 @@ class Method(eqx.Module):
         return self._counts()[0]
 
     @property
-    def uneven(self) -> bool:
+    def gradients_vary(self) -> bool:
         """Whether steps differ in how many gradients they take, so that a run must say how many it took."""
         counting = self.with_objective(Marking())
-        return jax.eval_shape(lambda x: self.scheme.spent(counting.init(x)), jnp.ones(1)) is not None
+        return jax.eval_shape(lambda x: self.scheme.gradient_evaluations(counting.init(x)), jnp.ones(1)) is not None
+
+    @property
+    def uneven(self) -> bool:
+        """The same as `gradients_vary`, by its former name."""
+        return self.gradients_vary
 
     def gradients_after(self, state: State, steps: int) -> int:
         """Gradients taken up to a state so many steps from the start, the start's own among them."""
-        spent = self.scheme.spent(state)
-        if spent is not None:
-            return int(spent)
+        taken = self.scheme.gradient_evaluations(state)
+        if taken is not None:
+            return int(taken)
         at_start, per_step = self._counts()
         return at_start + steps * per_step
 

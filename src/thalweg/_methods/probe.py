@@ -21,7 +21,7 @@ Curvature = ArrayLike | Sequence[float]
 # Eigenvalues of these small matrices carry rounding of 1e-15 to 1e-14; a radius within this of 1 is 1.
 _ROUNDING = 1e-12
 _WEAK = (1e-9, 1e-8)
-# Steps looked at abreast. One number for all looks, since every other one compiles a program of its own.
+# Steps looked at side by side. One number for all looks, since every other one compiles a program of its own.
 _ABREAST = 2401
 
 

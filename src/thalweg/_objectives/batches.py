@@ -154,9 +154,9 @@ class Reader:
             leaves.append(array)
         lengths = {leaf.shape[0] if leaf.ndim else 0 for leaf in leaves}
         if len(lengths) != 1 or 0 in lengths:
-            told = ", ".join(str(leaf.shape) for leaf in leaves) or "that it holds none"
+            shapes = ", ".join(str(leaf.shape) for leaf in leaves) or "that it holds none"
             raise InputError(
-                f"every array in {what} must have the same non-empty leading axis, but their shapes are {told}"
+                f"every array in {what} must have the same non-empty leading axis, but their shapes are {shapes}"
             )
         return leaves
 

@@ -59,7 +59,7 @@ def curvature_scale(objective: Any, x: Vector, iterations: int = 200, tolerance:
 
 @eqx.filter_jit
 def _power(
-    objective: AbstractObjective, x: Vector, shift: Array, iterations: int, tolerance: float
+    objective: AbstractObjective, x: Vector, origin: Array, iterations: int, tolerance: float
 ) -> tuple[Array, Array, Vector]:
     """The Rayleigh quotient, the norm of the last product, and the unit vector."""
     leaves, structure = jax.tree.flatten(x)
@@ -77,7 +77,7 @@ def _power(
 
     def multiply(carry: Any) -> Any:
         v, value, _, _, count = carry
-        product = combine((1, objective.hessian_vector_product(x, v)), (-shift, v))
+        product = combine((1, objective.hessian_vector_product(x, v)), (-origin, v))
         return normalised(product), inner(v, product), value, jnp.sqrt(inner(product, product)), count + 1
 
     first = normalised(start)

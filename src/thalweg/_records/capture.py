@@ -69,8 +69,8 @@ def _refuse(name: str, value: Any, kind: str) -> None:
         raise InputError(f"{name} is traced: call log outside of jax.jit, with what the compiled step returned")
     if kind in ("numpy", "jax", "torch") and np.prod(value.shape, dtype=int) != 1:
         raise InputError(f"{name} must be one number, but is an array of shape {tuple(value.shape)}; take its mean")
-    told = f"an array of {value.dtype}" if kind in ("numpy", "jax", "torch") else repr(value)
-    raise InputError(f"{name} must be a real number, but is {told}")
+    shown = f"an array of {value.dtype}" if kind in ("numpy", "jax", "torch") else repr(value)
+    raise InputError(f"{name} must be a real number, but is {shown}")
 
 
 def numbers(values: Sequence[Any]) -> list[float]:

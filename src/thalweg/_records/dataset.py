@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from .._errors import InputError
-from .describe import told
+from .describe import labels
 from .run import Run
 from .storage import RecordError
 from .sweep import Sweep
@@ -98,7 +98,7 @@ def run_dataset(run: Run) -> Any:
 def _run_attributes(run: Run) -> dict[str, Any]:
     from .. import __version__
 
-    objective, method, hyperparameters = told(run)
+    objective, method, hyperparameters = labels(run)
     about: dict[str, Any] = {
         "title": f"{method} on {objective}",
         "source": f"thalweg {__version__}",

@@ -54,20 +54,20 @@ def describe_method(method: Method) -> dict[str, Any]:
     return {
         "dynamics": type(method.dynamics).__name__,
         "scheme": getattr(method.scheme, "name", repr(method.scheme)),
-        "hyperparameters": {name: _told(name, value) for name, value in method.hyperparameters.items()},
+        "hyperparameters": {name: _value(name, value) for name, value in method.hyperparameters.items()},
         "digest": _digest((method.dynamics, method.scheme, method.step_size), repr(method.scheme)),
     }
 
 
-def told(run: Run) -> tuple[str, str, dict[str, Any]]:
+def labels(run: Run) -> tuple[str, str, dict[str, Any]]:
     """(objective, method, hyperparameters) of any run, by the names its user knows them by."""
     if not run.config:
         about, objective = describe_method(run.method), objective_name(run.method.objective)
         return objective, f"{about['dynamics']} {about['scheme']}", about["hyperparameters"]
-    return told_config(run.config)
+    return labels_of_config(run.config)
 
 
-def told_config(config: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+def labels_of_config(config: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     """The same of what run.toml keeps."""
     source, about = config.get("source", {}), config["method"]
     name = about["name"] if "name" in about else f"{about['dynamics']} {about['scheme']}"
@@ -81,7 +81,7 @@ def objective_name(objective: Any) -> str:
     return f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"
 
 
-def _told(name: str, value: Any) -> Any:
+def _value(name: str, value: Any) -> Any:
     """A number as it is, a function of the step or the time by some of its values."""
     if not callable(value):
         return value if isinstance(value, int | float) else repr(value)

@@ -33,7 +33,7 @@ class Directory:
         self.path = path
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=8)
         self._error: BaseException | None = None
-        self._told = False
+        self._raised = False
         self._thread: threading.Thread | None = None
         self._metrics: Any = None
         self._arrays: dict[str, GrowingArray] = {}
@@ -152,12 +152,12 @@ class Directory:
 
     def check(self) -> None:
         """Raise what the writer met, once; nothing is written after it."""
-        if self._error is not None and not self._told:
-            self._told = True
+        if self._error is not None and not self._raised:
+            self._raised = True
             raise self.failure(self._error) if isinstance(self._error, OSError) else self._error
 
     def failure(self, error: OSError) -> RecordError:
-        """What is told of it."""
+        """The error as its user reads it, with what stays readable."""
         reason = error.strerror or str(error)
         return RecordError(
             f"could not write to {self.path}: {reason}; what was recorded before stays readable "

@@ -20,7 +20,7 @@ from .describe import describe_method
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
-    r"""The method in a loop, as far as it was told.
+    r"""The method in a loop, as far as it is known.
 
     Attributes:
         about: its name and numbers, for run.toml.
@@ -94,7 +94,7 @@ def _apart() -> Iterator[None]:
 
 
 def as_motion(method: Any) -> Motion:
-    """What `tw.Recorder` was told of the method."""
+    """The method as `tw.Recorder` is given it."""
     if method is None:
         return Motion({"name": "unknown", "hyperparameters": {}})
     if isinstance(method, str):

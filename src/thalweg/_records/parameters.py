@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 
 from ..problems._moments import Moments
 
-# Vehtari et al. (2021): beyond these the errors told are not to be trusted.
+# Vehtari et al. (2021): beyond these the errors are not to be trusted.
 R_HAT, EFFECTIVE = 1.01, 400.0
 
 
@@ -58,10 +58,10 @@ def rows(tree: Any, moments: Moments | None = None) -> list[dict[str, Any]]:
     """
     exact = {} if moments is None else known(moments)
     found = []
-    for name, told in _statistics(tree):
-        row = {"name": name, "mean": told["mean"], "sd": told["sd"], "mcse_mean": told.get("mcse_mean")}
-        row["ess"] = told.get("ess_bulk", told.get("ess_mean"))
-        row |= {key: told.get(key) for key in ("ess_tail", "r_hat")}
+    for name, values in _statistics(tree):
+        row = {"name": name, "mean": values["mean"], "sd": values["sd"], "mcse_mean": values.get("mcse_mean")}
+        row["ess"] = values.get("ess_bulk", values.get("ess_mean"))
+        row |= {key: values.get(key) for key in ("ess_tail", "r_hat")}
         row |= dict.fromkeys(("exact_mean", "exact_sd", "z"))
         if name in exact:
             row["exact_mean"], row["exact_sd"], error = exact[name]

@@ -278,9 +278,9 @@ class Recorder:
         if issubclass(kind, KeyboardInterrupt):
             status, message = "interrupted", f"interrupted after {_steps(self.step)}"
         else:
-            told = " ".join(str(error).split())
+            text = " ".join(str(error).split())
             status = "failed"
-            message = f"failed after {_steps(self.step)}: {kind.__name__}{': ' if told else ''}{told}"
+            message = f"failed after {_steps(self.step)}: {kind.__name__}{': ' if text else ''}{text}"
         try:
             self.close(status, message)
         except (OSError, InputError):
@@ -309,10 +309,10 @@ class Recorder:
         missing = [name for name in self._columns if name not in values]
         new = [name for name in values if name not in self._columns]
         if missing or new:
-            told = [f"{', '.join(names)} {word}" for names, word in ((missing, "missing"), (new, "new")) if names]
+            wrong = [f"{', '.join(names)} {word}" for names, word in ((missing, "missing"), (new, "new")) if names]
             known = ", ".join(self._columns)
             raise InputError(
-                f"every call of log gives the same columns ({known}), but here {' and '.join(told)}; "
+                f"every call of log gives the same columns ({known}), but here {' and '.join(wrong)}; "
                 "give None where there is no value"
             )
 

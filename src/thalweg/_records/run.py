@@ -13,6 +13,8 @@ from .._errors import InputError, check_choice, check_count, check_number
 from .._tree import Unravel, unraveler
 from .storage import RecordError, read_checkpoint
 
+# The look-ahead weight in checkpoints of version 0.1.0.
+_FORMER_WEIGHT = "shift"
 METRICS = ("loss", "gradient_norm", "speed", "step_size", "gradients")
 
 
@@ -253,7 +255,7 @@ def load(path: Path) -> Run:
     parts = {
         part: np.concatenate([leaf.ravel() for name, leaf in named if name.startswith(part)] or [np.zeros(0)])
         for named in [list(zip(checkpoint["names"], checkpoint["leaves"], strict=True))]
-        for part in ("position", "buffer", "unit", "shift")
+        for part in ("position", "buffer", "unit", "lookahead_weight", _FORMER_WEIGHT)
     }
     position, buffer = parts["position"], parts["buffer"]
     # As `State` does it, to the last bit, whatever precision JAX is set to here.
@@ -261,8 +263,9 @@ def load(path: Path) -> Run:
     velocity, lookahead = buffer, position
     if parts["unit"].size:
         velocity = (parts["unit"].astype(wide) * buffer.astype(wide)).astype(buffer.dtype)
-    if parts["shift"].size:
-        ahead = position.astype(wide) + parts["shift"].astype(wide) * buffer.astype(wide)
+    weight = np.concatenate([parts["lookahead_weight"], parts[_FORMER_WEIGHT]])
+    if weight.size:
+        ahead = position.astype(wide) + weight.astype(wide) * buffer.astype(wide)
         lookahead = ahead.astype(position.dtype)
     cut = recorded_structure(config)
     final = Point(
@@ -273,8 +276,8 @@ def load(path: Path) -> Run:
 
 def _run(final: Point, about: dict[str, Any], path: Path, config: dict[str, Any], steps: int | None = None) -> Run:
     names = ("status", "message", "gradients", "seconds", "compile_seconds")
-    told = {name: about[name] for name in names}
-    return Run(method=None, final=final, path=path, config=config, _steps=steps, **told)
+    kept = {name: about[name] for name in names}
+    return Run(method=None, final=final, path=path, config=config, _steps=steps, **kept)
 
 
 def is_logged(config: dict[str, Any]) -> bool:

@@ -183,13 +183,13 @@ def compare(
     runs: dict[str, list[Run]] = {}
     for name, method in named.items():
         steps = max(1, (max_steps - method.gradients_at_start) // max(1, method.gradients_per_step))
-        keep = Record((*kept, "gradients") if method.uneven else kept, positions)
+        keep = Record((*kept, "gradients") if method.gradients_vary else kept, positions)
         folder = None if out is None else Path(out) / name
         runs[name] = [
             run(
                 method, x0, steps, key=key if drawing else None, record=keep,
                 out=folder if key == 0 else None, progress=progress, source=(sources or {}).get(name),
-                stop=(lambda host: host["gradients"] >= max_steps) if method.uneven else None,
+                stop=(lambda host: host["gradients"] >= max_steps) if method.gradients_vary else None,
             )
             for key in keys
         ]  # fmt: skip
@@ -277,11 +277,11 @@ def _steps_to(run: Run, method: Method, tolerance: float, budget: int) -> tuple[
     minimum = method.objective.minimum
     values = run.metrics["gradient_norm"] if minimum is None else run.metrics["loss"] - minimum
     met = values <= tolerance * values[0]
-    if method.uneven:
+    if method.gradients_vary:
         met &= run.metrics["gradients"] <= budget
     at = int(np.argmax(met)) if met.any() else run.steps
     each, start = method.gradients_per_step, method.gradients_at_start
-    return at, int(run.metrics["gradients"][at]) if method.uneven else start + at * each, bool(met.any())
+    return at, int(run.metrics["gradients"][at]) if method.gradients_vary else start + at * each, bool(met.any())
 
 
 def _regime(run: Run, method: Method) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._errors import InputError, check_number
-from .._records.describe import told
+from .._records.describe import labels
 from .._records.run import Run
 from .._records.sweep import regime
 from .._text import make_table, number, plain
@@ -174,7 +174,7 @@ def _kept(metrics: Mapping[str, np.ndarray], name: str) -> bool:
 
 
 def _entry(name: str, run: Run, criterion: str, tolerance: float) -> RunEntry:
-    objective, method, hyperparameters = told(run)
+    objective, method, hyperparameters = labels(run)
     metrics, steps = run.metrics, max(run.steps, 1)
     values = metrics[criterion.replace(" ", "_")]
     first = next(iter(values[np.isfinite(values)]), np.nan)

@@ -30,7 +30,7 @@ class Rung:
     tolerance: float | None
     run: Callable[[], Any]
     result: Callable[[Any], tuple[State, int, bool]]
-    """From what `run` gives: the state, the gradients spent, whether the time was reached."""
+    """From what `run` gives: the state, the gradients evaluated, whether the time was reached."""
 
 
 def check_ladder(steps: Sequence[int] | None, tolerances: Sequence[float] | None) -> None:
@@ -111,8 +111,8 @@ def _by_tolerance(
 
     def result(found: tuple[State, Int[Array, ""]]) -> tuple[State, int, bool]:
         state, attempts = found
-        outcome = scheme.outcome(state)
-        reached = outcome is not None and outcome.status == "finished"
+        ending = scheme.termination(state)
+        reached = ending is not None and ending.status == "finished"
         return state, method.gradients_after(state, int(attempts)), reached
 
     def rung(tolerance: float) -> Rung:

@@ -44,8 +44,8 @@ def solution(method: Method, x0: PyTree, flat: Method, velocity: Array | None, u
             with np.errstate(over="ignore"):
                 difference = float(np.linalg.norm(end - before)) / _scale(start, end)
             if difference <= ACCURACY:
-                told = f"DOP853 in {steps // 2} and {steps} steps, which differ by {difference:.1e} of the scale of x"
-                return Solution(end, _scale(start, end), told)
+                known = f"DOP853 in {steps // 2} and {steps} steps, which differ by {difference:.1e} of the scale of x"
+                return Solution(end, _scale(start, end), known)
         before = end if np.all(np.isfinite(end)) else None
         steps *= 2
     raise InputError(

@@ -43,7 +43,7 @@ class WorkPoint:
         steps: how many steps; None where the scheme sets them by `tolerance`.
         step_size: of all steps, in units of the law's time; None likewise.
         tolerance: relative, and absolute in units of x, of a scheme that sets its own steps; else None.
-        gradients: spent, those of the start among them.
+        gradients: evaluated, those of the start among them.
         seconds: wall time of the compiled run, the median of the repeats.
         error: distance of the last position from the law's, over the scale of x; None where the run diverged.
         diverged: whether it is not finite or farther than 10 times the scale, or did not reach the time.
@@ -92,7 +92,7 @@ class WorkPrecision:
         return tuple(point for point in self.points if point.method == method)
 
     def cost(self, method: str, error: float, of: str = "gradients") -> float | None:
-        """What a method spends to an error, interpolated between two runs in the logarithms of cost and error.
+        """The cost of a method to an error, interpolated between two runs in the logarithms of cost and error.
 
         The cost of the first run where that is good enough already; None where no run is.
         """
@@ -100,14 +100,14 @@ class WorkPrecision:
         check_number("error", error, above=0.0)
         before = None
         for point in self.of(method):
-            spent = float(getattr(point, of))
+            cost = float(getattr(point, of))
             if point.error is not None and point.error <= error:
                 if before is None or point.error == 0.0:
-                    return spent
+                    return cost
                 worse, cheaper = before
                 share = np.log(worse / error) / np.log(worse / point.error)
-                return float(cheaper ** (1.0 - share) * spent**share)
-            before = None if point.error is None else (point.error, spent)
+                return float(cheaper ** (1.0 - share) * cost**share)
+            before = None if point.error is None else (point.error, cost)
         return None
 
     def cheapest(self, error: float, of: str = "gradients") -> str | None:
@@ -144,15 +144,15 @@ class WorkPrecision:
             order = "" if p.order is None else f"{p.order:.2f}"
             runs.append((p.method, number(size), p.gradients, 1e3 * p.seconds, error, order))
         tables = [make_table(("method", "step size", "gradients", "ms", "error", "order seen"), runs)]
-        spent = []
+        costs_of_errors = []
         for name in self.methods:
             order = self.orders[name]
             costs = [[self.cost(name, error, of) for error in ERRORS] for of in ("gradients", "seconds")]
             cells = [None if c is None else f"{c:.0f}" for c in costs[0]]
             cells += [None if c is None else f"{1e3 * c:.3g}" for c in costs[1]]
-            spent.append((name, None if order is None else f"{order:.2f}", *cells))
+            costs_of_errors.append((name, None if order is None else f"{order:.2f}", *cells))
         columns = ("method", "order", *(f"gradients to {e:g}" for e in ERRORS), *(f"ms to {e:g}" for e in ERRORS))
-        tables.append(make_table(columns, spent, "What an error costs (-: not reached)"))
+        tables.append(make_table(columns, costs_of_errors, "What an error costs (-: not reached)"))
         best = [(f"{e:g}", self.cheapest(e), self.cheapest(e, "seconds")) for e in ERRORS]
         tables.append(make_table(("to an error of", "fewest gradients", "least time"), best, "Cheapest"))
         return [head, *tables]
@@ -174,8 +174,8 @@ def work_precision(
 
     $$e(h) = \frac{\|\theta_n - \theta(T)\|}{\max(\|\theta(0)\|, \|\theta(T)\|)},\qquad n = T/h$$
 
-    against gradients spent and wall time, for a ladder of h. The law's own $\theta(T)$ is known to 1e-13: by the matrix
-    exponential on a quadratic of `tw.problems`, else by a method of order 8 in n and 2n steps that agree to it.
+    against gradient evaluations and wall time, for a ladder of h. The law's own $\theta(T)$ is known to 1e-13: by the
+    matrix exponential on a quadratic of `tw.problems`, else by a method of order 8 in n and 2n steps that agree to it.
     Everything is computed in float64; runs are compiled first, then timed in turn.
 
     Arguments:
@@ -248,12 +248,12 @@ def _common_law(methods: Mapping[str, Method]) -> str:
     for other, its in laws.items():
         if not bool(eqx.tree_equal(its, law, rtol=1e-12, atol=0.0)):
             raise InputError(
-                f"methods must follow one law of motion, but {name!r} follows {_told(law)} and {other!r} {_told(its)}"
+                f"methods must follow one law of motion, but {name!r} follows {_words(law)} and {other!r} {_words(its)}"
             )
-    return _told(law)
+    return _words(law)
 
 
-def _told(law: AbstractDynamics) -> str:
+def _words(law: AbstractDynamics) -> str:
     known = (f"{k} {number(v if callable(v) else float(v))}" for k, v in constants(law).items())
     return f"{type(law).__name__}({', '.join(known)})"
 
@@ -264,8 +264,8 @@ def _measured(name: str, rung: Rung, exact: np.ndarray, scale: float) -> WorkPoi
     with np.errstate(over="ignore", invalid="ignore"):
         error = float(np.linalg.norm(np.asarray(state.position) - exact)) / scale
     diverged = not (reached and error <= _DIVERGED)
-    told = (rung.steps, rung.step_size, rung.tolerance, gradients, 0.0)
-    return WorkPoint(name, *told, None if diverged else error, diverged, None)
+    row = (rung.steps, rung.step_size, rung.tolerance, gradients, 0.0)
+    return WorkPoint(name, *row, None if diverged else error, diverged, None)
 
 
 def _with_order(point: WorkPoint, coarser: Sequence[WorkPoint]) -> WorkPoint:

@@ -126,14 +126,14 @@ def _rows(method: Method, values: dict[str, Any], clock: Any) -> Any:
     fresh = method.with_objective(Quadratic(jnp.zeros(()))).init(jnp.zeros(unit.basis.shape[1]))
     before = fresh
     if clock is not None:
-        *ticks, shift = clock
-        before = dataclasses.replace(fresh, clock=Clock(*ticks), shift=shift)
+        *ticks, weight = clock
+        before = dataclasses.replace(fresh, clock=Clock(*ticks), lookahead_weight=weight)
     parameters = unit.basis[_PARAMETERS]
     if fresh.buffer is not None:
         before = dataclasses.replace(before, position=parameters, buffer=_sign(fresh) * unit.basis[_BUFFER])
-        if before.shift is not None:
+        if before.lookahead_weight is not None:
             # The frameworks' parameters are the point where the gradient is taken.
-            position = combine((1, parameters), (-before.shift, before.buffer))
+            position = combine((1, parameters), (-before.lookahead_weight, before.buffer))
             before = dataclasses.replace(before, position=position, ahead=parameters)
     else:
         before = dataclasses.replace(before, position=parameters)
@@ -154,14 +154,14 @@ def _kept(state: State) -> Vector | None:
 
 def _ticks(state: State) -> Any:
     clock = state.clock
-    return None if clock is None else (clock.time, clock.lost, clock.steps, clock.last_step, state.shift)
+    return None if clock is None else (clock.time, clock.lost, clock.steps, clock.last_step, state.lookahead_weight)
 
 
 def _read(found: Any) -> LinearStep:
     asks, parameters, buffer, clock = found
-    told = tuple(Ask(_row(x), None if v is None else _row(v)) for x, v in asks)
+    asked = tuple(Ask(_row(x), None if v is None else _row(v)) for x, v in asks)
     kept = None if buffer is None else _row(buffer)
-    return LinearStep(told, _row(parameters), kept, None if clock is None else tuple(_plain(tick) for tick in clock))
+    return LinearStep(asked, _row(parameters), kept, None if clock is None else tuple(_plain(tick) for tick in clock))
 
 
 def _plain(value: Any) -> Any:

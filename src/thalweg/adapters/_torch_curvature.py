@@ -79,15 +79,15 @@ def largest_curvature(
 
 
 def _power(
-    multiply: Callable[[list[Any]], list[Any]], start: list[Any], shift: float, iterations: int, tolerance: float
+    multiply: Callable[[list[Any]], list[Any]], start: list[Any], origin: float, iterations: int, tolerance: float
 ) -> tuple[float, float]:
-    """The Rayleigh quotient and the norm of the last product, of the Hessian less `shift`."""
+    """The Rayleigh quotient and the norm of the last product, of the Hessian less `origin`."""
     v = _unit(start)
     value, before, scale = 1.0, 0.0, 0.0
     for _ in range(iterations):
         if not abs(value - before) > tolerance * abs(value):
             break
-        product = [p - shift * w for p, w in zip(multiply(v), v, strict=True)]
+        product = [p - origin * w for p, w in zip(multiply(v), v, strict=True)]
         value, before, scale = _inner(v, product), value, math.sqrt(_inner(product, product))
         v = _unit(product)
     return value, scale

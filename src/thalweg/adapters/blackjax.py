@@ -13,7 +13,7 @@ from ..schemes import State
 
 
 class Info(NamedTuple):
-    """What is told of a step: f at the new position, and whether the step was accepted (True without a rejection)."""
+    """The info of a step: f at the new position, and whether the step was accepted (True without a rejection)."""
 
     energy: Float[Array, ""]
     is_accepted: Bool[Array, ""]

@@ -24,7 +24,7 @@ class MotionState(NamedTuple):
     """
 
     buffer: Vector | None
-    shift: Array | None
+    lookahead_weight: Array | None
     clock: Clock | None
     memory: PyTree = None
 
@@ -95,7 +95,7 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
         )
     if isinstance(method.scheme, Restarted) and method.scheme.by == "function":
         raise InputError('a restart by "function" needs the value of f, which optax has not; use by="gradient"')
-    several = method.gradients_per_step > 1 or method.uneven
+    several = method.gradients_per_step > 1 or method.gradients_vary
 
     def init(params: PyTree) -> MotionState:
         return _kept(method.init(params))
@@ -107,15 +107,15 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
         if several and (params is None or value_fn is None):
             raise InputError(
                 f"{type(method.scheme).__name__} takes "
-                f"{'several' if method.uneven else method.gradients_per_step} gradients a step; "
+                f"{'several' if method.gradients_vary else method.gradients_per_step} gradients a step; "
                 "call update(gradients, state, params, value_fn=loss)"
             )
         # With one gradient, given, a step does not depend on where it begins; from zero it is the update itself.
         begin = params if several else zeros_like(updates)
         # The unit of the buffer and the look-ahead are those of the method as it is now.
         now = method.init(jnp.zeros(()))
-        shift = now.shift if state.clock is None else state.shift
-        before = State(begin, state.buffer, now.unit, shift, state.clock, state.memory)
+        weight = now.lookahead_weight if state.clock is None else state.lookahead_weight
+        before = State(begin, state.buffer, now.unit, weight, state.clock, state.memory)
         asked = _Asked(value_fn if several else None, _Known(begin, updates))
         after = method.with_objective(asked).step(before, Draws())
         moved = combine((1, after.lookahead), (-1, before.lookahead))
@@ -125,4 +125,4 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
 
 
 def _kept(state: State) -> MotionState:
-    return MotionState(state.buffer, None if state.clock is None else state.shift, state.clock, state.memory)
+    return MotionState(state.buffer, None if state.clock is None else state.lookahead_weight, state.clock, state.memory)

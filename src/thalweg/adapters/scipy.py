@@ -159,8 +159,8 @@ def minimizer(method: Method | None = None) -> Callable[..., OptimizeResult]:
     free: list[_Slot] = []
     # Compiled once for every length of x, whatever the function; with the look-ahead point that the next step is to
     # evaluate, to the last bit.
-    init = eqx.filter_jit(lambda method, x: method.init(x).located())
-    step = eqx.filter_jit(lambda method, state: method.step(state).located())
+    init = eqx.filter_jit(lambda method, x: method.init(x).with_lookahead())
+    step = eqx.filter_jit(lambda method, state: method.step(state).with_lookahead())
 
     def minimize(
         fun: Callable, x0: Any, args: tuple = (), jac: Callable | None = None, hess: Any = None, hessp: Any = None,
@@ -216,7 +216,7 @@ def _walk(
     ends = isinstance(method.scheme, PseudoTransient)
     while True:
         point = np.asarray(state.lookahead)
-        end = method.scheme.outcome(state)
+        end = method.scheme.termination(state)
         if end is not None:
             x, status, message = point, _STATUS.get(end.status, 1), end.message
             break

@@ -11,6 +11,7 @@ from .._objectives.noise import GradientNoise as GradientNoise
 from .._objectives.noise import gradient_noise as gradient_noise
 from ._stages import Stage as Stage
 from ._stages import Training as Training
+from .diffusion_limit import DiffusionLimit as DiffusionLimit
 from .energy import EnergyAccount as EnergyAccount
 from .energy import energy_account as energy_account
 from .equivalent import EquivalentSchedules as EquivalentSchedules
@@ -18,7 +19,6 @@ from .equivalent import equivalent_batch_schedule as equivalent_batch_schedule
 from .equivalent import equivalent_rate_schedule as equivalent_rate_schedule
 from .escape import escape_time as escape_time
 from .escape import kramers_time as kramers_time
-from .limit import Limit as Limit
 from .lyapunov import LyapunovValues as LyapunovValues
 from .lyapunov import lyapunov as lyapunov
 from .modified import ModifiedEquation as ModifiedEquation
@@ -32,3 +32,6 @@ from .scaling import scale_adam as scale_adam
 from .scaling import scale_sgd as scale_sgd
 from .transient import transient_covariance as transient_covariance
 from .transient import transient_mean as transient_mean
+
+# Its name before the word was kept for the stability limit.
+Limit = DiffusionLimit

@@ -179,18 +179,19 @@ def synchronised(
     method: Method, x: Array, velocity: Array, clock: Clock
 ) -> tuple[Float[Array, " d"], Float[Array, " d"], Float[Array, ""]]:
     r"""$(\bar\eta_n, a_n, \Delta_n)$ from a row of a leapfrog or look-ahead run, by the scheme's own kick."""
-    state = State(x, velocity, shift=_shift(method, clock), clock=None if method.autonomous else clock)
+    weight = _lookahead_weight(method, clock)
+    state = State(x, velocity, lookahead_weight=weight, clock=None if method.autonomous else clock)
     after = method.step(state).velocity
     assert isinstance(after, Array)
     interval = 0.5 * (clock.last_step + method.step_size_at(clock))
     return 0.5 * (velocity + after), (after - velocity) / interval, interval
 
 
-def _shift(method: Method, clock: Clock) -> Array | None:
+def _lookahead_weight(method: Method, clock: Clock) -> Array | None:
     if not isinstance(method.scheme, Lookahead):
         return None
     assert isinstance(method.dynamics, AbstractDamped)
-    return method.scheme.shift(method.dynamics, None if method.autonomous else clock, clock.last_step)
+    return method.scheme.lookahead_weight(method.dynamics, None if method.autonomous else clock, clock.last_step)
 
 
 def _row(method: Method, x: Array, velocity: Array | None, clock: Clock) -> dict[str, Array]:
@@ -212,9 +213,9 @@ def _row(method: Method, x: Array, velocity: Array | None, clock: Clock) -> dict
     row["kinetic"] = 0.5 * mass * inner(mean, mean)
     row["loss"] = interval * law.friction_at(clock.time) * inner(mean, mean)
     row["shadow"] = interval**2 / 8 * inner(acceleration, mass * acceleration + 2 * gradient)
-    shift = _shift(method, clock)
-    if shift is not None:
-        row["lookahead"] = interval * inner(objective.gradient(x + shift * velocity) - gradient, mean)
+    weight = _lookahead_weight(method, clock)
+    if weight is not None:
+        row["lookahead"] = interval * inner(objective.gradient(x + weight * velocity) - gradient, mean)
     return row
 
 

@@ -10,7 +10,7 @@ from .._errors import InputError, check_choice
 from .._methods.method import Method
 from .._methods.stationary import linear_step, stationary_covariance, symmetric
 from . import _chain
-from .limit import limit
+from .diffusion_limit import diffusion_limit
 
 _ORDERS = (0, 1, 2)
 _OF = ("position", "velocity", "phase")
@@ -83,12 +83,12 @@ def modified_equation(
     $$M = M_0 + hM_1 + h^2M_2 + \dots,\qquad D = D_0 + hD_1 + h^2D_2 + \dots,\qquad
       A = e^{hM},\quad Q = \int_0^h e^{Ms}De^{M^\top s}\,ds$$
 
-    with A and Q of one step, at fixed constants of the law, $K = hC$ among them. Order 0 is the limit of small steps.
+    with A and Q of one step, at fixed constants of the law, $K = hC$ among them. Order 0 is the diffusion limit.
     Of gradient descent on the curvature $\ell$: $M = -(\ell + \tfrac h2\ell^2 + \tfrac{h^2}3\ell^3)$, the flow of
     $f + \tfrac h4|\nabla f|^2$ at order 1, and $D = hC\,(1 + h\ell + \tfrac56h^2\ell^2)$.
 
     Arguments:
-        method: any method with constant hyperparameters whose limit is known; its objective is not used.
+        method: any method with constant hyperparameters whose diffusion limit is known; its objective is not used.
         hessian: H, a curvature or a symmetric array (d, d).
         noise_covariance: C, of the gradient noise of one step, as in `stationary_covariance`; None for exact
             gradients.
@@ -107,7 +107,8 @@ def modified_equation(
     ([[-2.2]], [[0.12]])
 
     Reference: Barrett and Dherin (2021) for the drift of gradient descent; Li, Tai and E (2017) with noise, whose
-    equation has the drift of order 1 and the diffusion of order 0: its variance is further off than that of the limit.
+    equation has the drift of order 1 and the diffusion of order 0: its variance is further off than that of the
+    diffusion limit.
     """
     if order is not None and (isinstance(order, bool) or order not in _ORDERS):
         raise InputError(f"order must be 0, 1, 2 or None, but is {order!r}")
@@ -120,8 +121,8 @@ def modified_equation(
     if order is None:
         drift, diffusion = _chain.interpolating(*_chain.chain(method, hessian, noise), h)
         return ModifiedEquation(drift, diffusion, None, second, scalar)
-    # The limit only for how fast the law is; any noise will do.
-    rate = float(np.abs(np.linalg.eigvals(limit(method, 1.0).drift(hessian))).max()) or 1.0
+    # The diffusion limit only for how fast the law is; any noise will do.
+    rate = float(np.abs(np.linalg.eigvals(diffusion_limit(method, 1.0).drift(hessian))).max()) or 1.0
     drifts, diffusions = _chain.expanded(*_chain.series(method, hessian, h * noise, rate))
     powers = h ** np.arange(order + 1)
     drift, diffusion = (np.einsum("k,kij->ij", powers, part[: order + 1]) for part in (drifts, diffusions))
@@ -159,7 +160,7 @@ def modified_error(method: Method, hessian: Any, noise_covariance: Any = None) -
 
     >>> import thalweg as tw
     >>> errors = tw.analysis.modified_error(tw.gradient_descent(None, 0.1), 2.0, noise_covariance=1.0)
-    >>> [(error.order, round(error.covariance, 4)) for error in errors]  # the limit is 1 - a l/2 of it
+    >>> [(error.order, round(error.covariance, 4)) for error in errors]  # the diffusion limit is 1 - a l/2 of it
     [(0, 0.1), (1, 0.0182), (2, 0.003)]
     """
     exact = np.atleast_2d(stationary_covariance(method, hessian, noise_covariance))

@@ -1,4 +1,4 @@
-"""The temperature of a method, in the limit of small steps and at its own step."""
+"""The temperature of a method, in the diffusion limit and at its own step."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from .._methods.method import Method
 from .._methods.stationary import stationary_covariance
-from .limit import limit
+from .diffusion_limit import diffusion_limit
 
 
 def temperature(method: Method, noise_covariance: Any = None, hessian: Any = None) -> Any:
     """The temperature of a method: see `Method.temperature`."""
     if hessian is None:
-        return limit(method, noise_covariance).temperature
+        return diffusion_limit(method, noise_covariance).temperature
     covariance = stationary_covariance(method, hessian, noise_covariance)
     if isinstance(covariance, float):
         return float(np.asarray(hessian, dtype=float)) * covariance

@@ -14,7 +14,7 @@ from .._objectives.objective import Quadratic
 from ..dynamics import AbstractDynamics
 from ..schemes import State, Tsit5
 
-Point = ArrayLike | Sequence[float]
+Coordinates = ArrayLike | Sequence[float]
 Figure = int | float | str
 
 ROUNDING = 1e-12
@@ -60,7 +60,7 @@ def _path(method: Method, state: State, steps: int) -> Path:
     return jax.tree.map(lambda first, later: jnp.concatenate([first[None], later]), parts(state), rest)
 
 
-def path(method: Method, start: Point, steps: int, velocity: Point | None = None) -> Path:
+def path(method: Method, start: Coordinates, steps: int, velocity: Coordinates | None = None) -> Path:
     """Every state of a run by the steps of the method itself.
 
     Arguments:
@@ -77,13 +77,13 @@ def path(method: Method, start: Point, steps: int, velocity: Point | None = None
     return jax.tree.map(np.asarray, _path(method, state, steps))
 
 
-def final(method: Method, start: Point, steps: int, velocity: Point | None = None) -> np.ndarray:
+def final(method: Method, start: Coordinates, steps: int, velocity: Coordinates | None = None) -> np.ndarray:
     """Where a run ends."""
     return path(method, start, steps, velocity).position[-1]
 
 
 def reference(
-    dynamics: AbstractDynamics, start: Point, time: float, velocity: Point | None = None, steps: int = 2000
+    dynamics: AbstractDynamics, start: Coordinates, time: float, velocity: Coordinates | None = None, steps: int = 2000
 ) -> np.ndarray:
     """Where the motion itself ends, by a method of fifth order at a much smaller step."""
     return final(Method(dynamics, Tsit5(), time / steps), start, steps, velocity)

@@ -103,10 +103,10 @@ class Claim:
         with jax.enable_x64(True):
             outcome = self.experiment()
         correction = outcome.correction
-        told = correction is not None and correction.holds and not outcome.holds
+        corrected = correction is not None and correction.holds and not outcome.holds
         return Verdict(
             self.id, self.source, self.statement, outcome.expected, outcome.measured, outcome.verdict,
-            correction.text if correction is not None and told else "",
+            correction.text if correction is not None and corrected else "",
         )  # fmt: skip
 
 

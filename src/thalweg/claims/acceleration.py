@@ -19,7 +19,7 @@ _LEFT = 2.0 * j1(_FASTEST) / _FASTEST
     "restart-linear-rate",
     "su2016; donoghue2015",
     "Restarted where it slows down, Nesterov's method with the friction 3/t converges linearly at a rate that is "
-    "proportional to √μ, which it is not told.",
+    "proportional to √μ, which it does not know.",
 )
 def restart() -> Outcome:
     r"""On a mode of curvature μ, at two μ, by the points of rest.
@@ -57,7 +57,7 @@ def bregman_rate() -> Outcome:
     t = np.linspace(0.0, 4.0, 4001)[1:]
     weights = START**2 / np.sum(START**2)
 
-    def told(p: float) -> float:
+    def predicted(p: float) -> float:
         return float(np.max(j1(np.multiply.outer(t ** (p / 2.0), np.sqrt(CURVATURES))) ** 2 @ weights))
 
     def found(p: float) -> float:
@@ -65,7 +65,7 @@ def bregman_rate() -> Outcome:
         return float(np.max(loss * 0.5 * t**p) / np.sum(START**2))
 
     powers = (2.0, 3.0, 4.0)
-    expected, measured = [told(p) for p in powers], [found(p) for p in powers]
+    expected, measured = [predicted(p) for p in powers], [found(p) for p in powers]
     words = "at most {:.4f}, {:.4f}, {:.4f} of the bound"
     return Outcome(*shown(words, expected, measured), holds=max(measured) <= 1.0 and close(measured, expected, 1e-3))
 
@@ -103,7 +103,7 @@ def hessian_damping() -> Outcome:
     """
     curvatures, time, steps = np.geomspace(1e-2, 1e2, 20), 20.0, 8000
 
-    def told(strength: float) -> int:
+    def predicted(strength: float) -> int:
         half = 0.5 * (FRICTION + strength * curvatures)
         pace = np.sqrt(np.maximum(curvatures - half**2, 0.0))
         # At λβ = 1 a mode may be critical, to rounding.
@@ -117,6 +117,6 @@ def hessian_damping() -> Outcome:
         return int(np.sum(x[1:] * x[:-1] < 0.0))
 
     strengths = (0.0, 0.5 / FRICTION, 1.0 / FRICTION)
-    expected, measured = [told(b) for b in strengths], [found(b) for b in strengths]
+    expected, measured = [predicted(b) for b in strengths], [found(b) for b in strengths]
     words = "zeros crossed: {} without, {} at λβ = 0.5, {} at λβ = 1"
     return Outcome(*shown(words, expected, measured), holds=measured == expected and measured[2] == 0 < measured[1])

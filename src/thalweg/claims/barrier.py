@@ -93,9 +93,11 @@ def without_noise() -> Outcome:
         f"let go at height {_height(HIGH):.3f} crosses: {{}}, with friction {{}}; at {_height(LOW):.3f} {{}}; "
         "gradient descent {}"
     )
-    told, found = (["yes" if case else "no" for case in cases] for cases in ([*expected, False], [*measured, descent]))
+    predicted, found = (
+        ["yes" if case else "no" for case in cases] for cases in ([*expected, False], [*measured, descent])
+    )
     return Outcome(
-        *shown(words, told, found),
+        *shown(words, predicted, found),
         holds=all(measured) and not descent,
         correction=Correction(
             f"Only from a start higher than the barrier ({_height(0.0):.3f}) by more than friction takes on the way; "

@@ -138,12 +138,12 @@ def high_resolution() -> Outcome:
 
     visited = _visited(curvatures, rate, beta, steps)
     damping, slope = 2.0 + root * curvatures, -1.5 * root * curvatures
-    told = [
+    predicted = [
         _followed(curvatures, np.full(3, 2.0), 1.0, np.zeros(3), times),
         _followed(curvatures, damping, 1.0 + root, -2.0 * root * curvatures / (1.0 + root), times),
         _followed(curvatures, damping, 1.0 + root, slope, times),
     ]
-    expected = [float(np.max(np.abs(visited - points))) for points in told]
+    expected = [float(np.max(np.abs(visited - points))) for points in predicted]
     measured = [gap(HeavyBall(f, 2.0), None), gap(high, None), gap(high, slope)]
     words = f"distance at √s = {root:g}: {{:.5f}} without, {{:.5f}} with the damping, {{:.5f}} started by -3/2 √s ∇f"
     return Outcome(

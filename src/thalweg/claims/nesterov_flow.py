@@ -168,13 +168,13 @@ def lookahead_ode() -> Outcome:
     ]
     limit, article = (float(np.log2(coarse / fine)) for coarse, fine in gaps)
     moved = [_moved_by_units(NesterovFlow), _moved_by_units(LookaheadFlow)]
-    told = _moved_by_units_elsewhere()
+    predicted = _moved_by_units_elsewhere()
     words = (
         "order in √s {:.2f} to the equation with ∇f(θ), {:.2f} to the article's; half the unit of time moves them by "
         "{:.4f}, {:.4f}"
     )
     return Outcome(
-        *shown(words, [1, 0, 0, told], [limit, round(article, 2) + 0.0, *moved]),
+        *shown(words, [1, 0, 0, predicted], [limit, round(article, 2) + 0.0, *moved]),
         holds=article > 0.5,
         correction=Correction(
             "The limit has ∇f(θ) in it: the look-ahead is √s θ' and vanishes. As s goes to 0 the method stays "

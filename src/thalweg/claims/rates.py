@@ -120,25 +120,25 @@ def ninety_percent() -> Outcome:
     rate, root = BEST_BALL[0], BEST_BALL[1] ** 0.5
     modes = [_double_root(root, 1.0 - rate / CONDITION, slack), _double_root(-root, 1.0 - rate, slack)]
     contraction = (CONDITION - 1.0) / (CONDITION + 1.0)
-    told = [np.power(contraction, np.arange(slack + 1)), np.linalg.norm(modes, axis=0)]
+    predicted = [np.power(contraction, np.arange(slack + 1)), np.linalg.norm(modes, axis=0)]
     asymptotic = 1.0 - float(np.log(contraction) / np.log(root))
 
     def saved(distances: list[np.ndarray], tolerance: float, method: int = 1) -> float:
         return 1.0 - steps_to(distances[method], tolerance) / steps_to(distances[0], tolerance)
 
     near, far, ahead = saved(ran, 1e-6), saved(ran, 1e-140), saved(ran, 1e-6, method=2)
-    counts, counts_told = ([steps_to(distances, 1e-6) for distances in runs[1::-1]] for runs in (ran, told))
+    counts, counts_predicted = ([steps_to(distances, 1e-6) for distances in runs[1::-1]] for runs in (ran, predicted))
     return Outcome(
         *shown(
             "{} steps against {} to 1e-6: {:.1%} fewer; {:.1%} fewer to 1e-140",
-            [*counts_told, saved(told, 1e-6), saved(told, 1e-140)],
+            [*counts_predicted, saved(predicted, 1e-6), saved(predicted, 1e-140)],
             [*counts, near, far],
         ),
         holds=near >= 0.90,
         correction=Correction(
             f"{near:.0%} fewer to a relative distance of 1e-6, both tuned best (Nesterov's method {ahead:.0%}); the "
             f"ratio of the rates, {asymptotic:.1%}, is reached only in the limit [polyak1964].",
-            holds=counts == counts_told and near > 0.8 and abs(far - asymptotic) < 0.005,
+            holds=counts == counts_predicted and near > 0.8 and abs(far - asymptotic) < 0.005,
         ),
     )
 
@@ -206,10 +206,10 @@ def best_constant_friction() -> Outcome:
         -float(np.log(np.max(spectral_radius(Method(HeavyBall(None, friction), RK4(), step), curvatures)))) / step
         for friction in frictions
     ]
-    told = frictions / 2.0 - np.sqrt(np.maximum(frictions**2 / 4.0 - 1.0, 0.0))
-    expected = [float(frictions[np.argmax(told)]), float(np.max(told))]
+    predicted = frictions / 2.0 - np.sqrt(np.maximum(frictions**2 / 4.0 - 1.0, 0.0))
+    expected = [float(frictions[np.argmax(predicted)]), float(np.max(predicted))]
     measured = [float(frictions[np.argmax(rates)]), max(rates)]
     return Outcome(
         *shown("fastest at {:.2f} √μ, as exp(-{:.4f} √μ t)", expected, measured),
-        holds=close(measured, [2.0, 1.0], 1e-3) and close(rates, told.tolist(), 1e-3),
+        holds=close(measured, [2.0, 1.0], 1e-3) and close(rates, predicted.tolist(), 1e-3),
     )

@@ -113,7 +113,7 @@ def converges() -> Outcome:
     """
     curvatures = np.geomspace(0.01, 1.0, 20)
     start, tolerance, most = np.ones(curvatures.size), 1e-6, 1000
-    expected, measured, contractions_told, contractions = [], [], [], []
+    expected, measured, contractions_predicted, contractions = [], [], [], []
     for name, make in SCHEMES.items():
         step = _best_step(lambda z, name=name: _factor(name, z), curvatures)
         method, factors = _method(make(), step, *curvatures), np.abs(_factor(name, step * curvatures))
@@ -123,13 +123,13 @@ def converges() -> Outcome:
             _TAYLOR[name] * steps_to(np.linalg.norm(np.power.outer(factors, np.arange(most + 1)), axis=0), tolerance)
         )
         contractions.append(contraction_per_gradient(method, curvatures))
-        contractions_told.append(float(np.max(factors)) ** (1.0 / _TAYLOR[name]))
+        contractions_predicted.append(float(np.max(factors)) ** (1.0 / _TAYLOR[name]))
     ratio = measured[-1] / measured[0]
     words = "gradients (contraction by each): " + ", ".join(f"{name} {{}} ({{:.5f}})" for name in SCHEMES)
-    told = [figure for pair in zip(expected, contractions_told, strict=True) for figure in pair]
+    predicted = [figure for pair in zip(expected, contractions_predicted, strict=True) for figure in pair]
     found = [figure for pair in zip(measured, contractions, strict=True) for figure in pair]
     return Outcome(
-        *shown(words, told, found),
+        *shown(words, predicted, found),
         holds=ratio < 1.0,
         correction=Correction(
             f"RK4 takes {ratio / 4:.2f} of the steps but {ratio:.1f} times the gradients: four gradients a "

@@ -34,7 +34,7 @@ def _roots(ahead: float) -> tuple[float, float]:
     return middle + gap, middle - gap
 
 
-def _steps_told(grow: float, other: float) -> int:
+def _steps_predicted(grow: float, other: float) -> int:
     """Steps to leave the saddle, from the part of the start along the growing root: x₁ = (1 + α)x₀."""
     part = (1.0 + RATE - other) / (grow - other)
     return int(np.ceil(np.log(_AWAY / (_OFFSET * part)) / np.log(grow)))
@@ -57,14 +57,17 @@ def escapes_faster() -> Outcome:
     """
     factors = [(1.0 + RATE, 0.0), _roots(0.0), _roots(BETA)]
     expected = [grow for grow, _ in factors]
-    told = [int(np.ceil(np.log(_AWAY / _OFFSET) / np.log(1.0 + RATE))), *(_steps_told(*pair) for pair in factors[1:])]
+    predicted = [
+        int(np.ceil(np.log(_AWAY / _OFFSET) / np.log(1.0 + RATE))),
+        *(_steps_predicted(*pair) for pair in factors[1:]),
+    ]
     measured = [float(spectral_radius(make(None), -1.0)) for make in MAKERS.values()]
     ran = [_steps_ran(make(saddle)) for make in MAKERS.values()]
     words = "growth a step " + ", ".join(f"{name} {{:.6f}}" for name in MAKERS) + "; steps {}, {}, {}"
     faster = measured[0] < min(measured[1:]) and 0 < max(ran[1:]) < ran[0]
     return Outcome(
-        *shown(words, [*expected, *told], [*measured, *ran]),
-        holds=faster and ran == told and close(measured, expected, 1e-9),
+        *shown(words, [*expected, *predicted], [*measured, *ran]),
+        holds=faster and ran == predicted and close(measured, expected, 1e-9),
     )
 
 

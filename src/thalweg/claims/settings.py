@@ -68,14 +68,16 @@ def diverge() -> Outcome:
         expected.append(1.0 - share)
         areas.append(1.0 - area)
         measured.append(float(np.mean(~(ends < _BLOWN_UP))))
-    told = np.allclose(areas, [0.25, 1.0 - (1.0 + 0.5 * np.log(3.0)) / 4.0], atol=1e-6)
+    agree = np.allclose(areas, [0.25, 1.0 - (1.0 + 0.5 * np.log(3.0)) / 4.0], atol=1e-6)
     return Outcome(
         *shown("momentum {:.1%}, Nesterov {:.1%} diverge", expected, measured),
         holds=measured[1] < measured[0],
         correction=Correction(
             f"More often, {measured[1]:.0%} against {measured[0]:.0%}: the rectangle 0 < αL < 4, 0 < β < 1 is unstable "
             f"on {areas[1]:.1%} and {areas[0]:.1%} of its area.",
-            holds=bool(told and np.allclose(measured, expected, atol=0.01) and np.allclose(measured, areas, atol=0.05)),
+            holds=bool(
+                agree and np.allclose(measured, expected, atol=0.01) and np.allclose(measured, areas, atol=0.05)
+            ),
             amends=False,
         ),
     )
@@ -143,11 +145,11 @@ def _shares(
         for _ in range(_STEPS):
             v = betas * v - rates * problem.slope(x + ahead * betas * v)
             x = x + v
-        told = problem.value(x)
+        values = problem.value(x)
     start = jnp.asarray(problem.start)
     ends = np.asarray(losses(make, problem.objective(), jnp.asarray(rates), jnp.asarray(betas), start, _STEPS))
     line = problem.minimum + _REACHED * (problem.value(problem.start[:, None])[0] - problem.minimum)
-    return float(np.mean(told < line)), float(np.mean(ends < line))
+    return float(np.mean(values < line)), float(np.mean(ends < line))
 
 
 @claim(

@@ -75,10 +75,10 @@ def per_gradient() -> Outcome:
     methods = [Method(GradientFlow(None), make(), 1.0) for make in PER_GRADIENT.values()]
     measured = [float(largest_stable_step(method, 1.0)) / method.gradients_per_step for method in methods]
     words = ", ".join(f"{name} {{:.4f}}" for name in PER_GRADIENT)
-    told = (expected[2], 0.696, 1e-3), (expected[3], 1.93 * stages, 0.03 * stages)
+    bounds = (expected[2], 0.696, 1e-3), (expected[3], 1.93 * stages, 0.03 * stages)
     return Outcome(
         *shown(words, expected, measured),
-        holds=close(measured, expected, 1e-6) and all(abs(a - b) < width for a, b, width in told),
+        holds=close(measured, expected, 1e-6) and all(abs(a - b) < width for a, b, width in bounds),
     )
 
 

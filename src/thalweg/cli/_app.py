@@ -15,7 +15,7 @@ app = App(
     help="Optimizers, samplers and flows as discretised dynamical systems.",
     version=__version__,
     help_format="plaintext",
-    suppress_keyboard_interrupt=False,  # what Ctrl-C saved is told by `_status`
+    suppress_keyboard_interrupt=False,  # what Ctrl-C saved is printed by `_status`
 )
 app.command(compare.compare)
 app.command(run.run)

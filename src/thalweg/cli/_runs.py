@@ -20,17 +20,17 @@ def print_summary(row: dict[str, Any]) -> None:
     from .._text import number
 
     settings = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in row["hyperparameters"].items())
-    told = row | {"hyperparameters": settings or "none", "loss": number(row["loss"], 6)}
-    for name, value in told.items():
+    shown = row | {"hyperparameters": settings or "none", "loss": number(row["loss"], 6)}
+    for name, value in shown.items():
         print(f"{name:15} {number(value)}")
 
 
 def summary(result: Any) -> dict[str, Any]:
     """A run in a row."""
-    from .._records.describe import told
+    from .._records.describe import labels
 
     loss = result.metrics.get("loss")
-    objective, method, hyperparameters = told(result)
+    objective, method, hyperparameters = labels(result)
     return {
         "path": str(result.path),
         "objective": objective,

@@ -47,8 +47,8 @@ def draw(
                 scheme=None if given else row.scheme, out=out, resume=resume, progress=progress, source=source,
             )  # fmt: skip
         except InputError as error:
-            why, told, _ = str(error).partition("; give one: tw.Method(")
-            if not told:
+            why, asked, _ = str(error).partition("; give one: tw.Method(")
+            if not asked:
                 raise
             raise InputError(f"{row.name} needs a {knob}: {why}") from None
 
@@ -106,18 +106,18 @@ def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Pa
     """What to change where the diagnostics are bad."""
     from .._records.parameters import EFFECTIVE, R_HAT
 
-    told = []
+    hints = []
     about, total = config["sample"], config["run"]["steps"]
     if any(row["ess"] is None for row in found):
         if about["keep"] == "moments" or total < 4:
-            told.append("so few draws do not tell the error of their mean; take more")
+            hints.append("so few draws do not tell the error of their mean; take more")
         else:
             way = f"tw.read_samples({str(directory)!r}, True)"
-            told.append(f"no effective sample sizes for so many parameters; {way} computes them")
+            hints.append(f"no effective sample sizes for so many parameters; {way} computes them")
     mixed = [row for row in found if row["r_hat"] is not None and row["r_hat"] > R_HAT]
     if mixed:
         worst = max(mixed, key=lambda row: row["r_hat"])
-        told.append(
+        hints.append(
             f"r_hat of {worst['name']} is {worst['r_hat']:.3g}, above {R_HAT:g}: the chains do not agree; take more "
             f"draws, and more than --warmup {about['warmup']} where that does not mend it"
         )
@@ -128,8 +128,8 @@ def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Pa
         wanted = _rounded(total * EFFECTIVE / max(size, 1.0))
         way = f"thalweg resume {directory} --draws {wanted}"
         way = f"go on with: {way}" if about["keep"] == "draws" else f"take --draws {wanted}"
-        told.append(f"the effective sample size of {name} is {size:.0f}, below {EFFECTIVE:.0f}; {way}")
-    return told
+        hints.append(f"the effective sample size of {name} is {size:.0f}, below {EFFECTIVE:.0f}; {way}")
+    return hints
 
 
 def _rounded(number: float) -> int:
@@ -194,13 +194,13 @@ def _draw_picture(path: Path, tree: Any, problem: Any) -> Path:
 def summary(directory: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Samples in a row of `thalweg list`, without reading a draw."""
     from .._errors import InputError
-    from .._records.describe import told_config
+    from .._records.describe import labels_of_config
     from .._records.storage import read_checkpoint
 
     about = read_checkpoint(directory)
     if about is None:
         raise InputError(f"{directory} holds no checkpoint yet")
-    objective, method, hyperparameters = told_config(config)
+    objective, method, hyperparameters = labels_of_config(config)
     row = {"path": str(directory), "objective": objective, "method": method, "hyperparameters": hyperparameters}
     row |= {name: about[name] for name in ("status", "message")}
     row["steps"] = max(0, about["step"] - config["sample"]["warmup"])

@@ -209,8 +209,8 @@ def _compare_directories(
     import thalweg as tw
 
     if unused:
-        told = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
-        raise InputError(f"run directories are compared as they are; leave out {told}")
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise InputError(f"run directories are compared as they are; leave out {named}")
     result = tw.compare_runs(list(dict.fromkeys(paths)), tolerance)
     if json:
         print_json(result.as_list())

@@ -67,17 +67,18 @@ def translate(
         settings["retuned"] = given.retune(**change)
     found = {label: translated(h, curvature) for label, h in settings.items()}
     if json:
-        print_json([{"settings": label} | row for label, told in found.items() for row in told.as_list()])
+        print_json([{"settings": label} | row for label, translation in found.items() for row in translation.as_list()])
         return
-    for label, told in found.items():
-        _show(label, told)
+    for label, translation in found.items():
+        _show(label, translation)
 
 
-def _show(label: str, told: Any) -> None:
-    stable = told["torch"].stable_up_to is not None or any(w.stable_up_to is not None for w in told.wordings)
+def _show(label: str, translation: Any) -> None:
+    wordings = translation.wordings
+    stable = any(w.stable_up_to is not None for w in wordings)
     columns = ("framework", "code", *(("stable up to",) if stable else ()))
-    rows = [[w.framework, w.code or f"none: {w.why}", *((w.stable_up_to,) if stable else ())] for w in told.wordings]
+    rows = [[w.framework, w.code or f"none: {w.why}", *((w.stable_up_to,) if stable else ())] for w in wordings]
     print_table(columns, rows, label.capitalize())
-    constants = {name.replace("_", " "): value for name, value in told.constants.items() if value is not None}
-    batch = told.hyperparameters.batch_size
+    constants = {name.replace("_", " "): value for name, value in translation.constants.items() if value is not None}
+    batch = translation.hyperparameters.batch_size
     print_table(("constant", "value"), [*constants.items(), *([("batch size", float(batch))] if batch else [])])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 else:
     Axes = Any
 
-# Okabe and Ito (2008), told apart under the common colour deficiencies; black and yellow are left
+# Okabe and Ito (2008), distinguishable under the common colour deficiencies; black and yellow are left
 # out, since one of them is lost on a dark page and the other on a light one.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))

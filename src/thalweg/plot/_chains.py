@@ -17,7 +17,7 @@ from ._axes import PALETTE, Axes, finish, ink, plain, require_matplotlib
 _POINTS, _CORRELATED = 2000, 200_000
 _ROWS, _BINS, _EXACT_DRAWS = 6, 60, 100_000
 _LEAST_LAG, _MOST_LAG = 20, 1000
-# Of a histogram; the rest are told by its area alone.
+# Of a histogram; the rest are shown by its area alone.
 _SHOWN = (0.0005, 0.9995)
 
 Curve = Callable[[np.ndarray], np.ndarray]
@@ -185,9 +185,9 @@ def _of_problem(tree: Any, problem: Problem, names: list[str]) -> "dict[str, Cur
     if moments is None:
         raise InputError(f"the moments of {problem.name} are not known, so there is no law to set beside the draws")
     if at is None or not math.isclose(at, moments.temperature, rel_tol=1e-6):
-        told = json.loads(tree.attrs["hyperparameters"]).get("temperature", "none")
+        drawn_at = json.loads(tree.attrs["hyperparameters"]).get("temperature", "none")
         raise InputError(
-            f"the draws are of temperature {told}, the moments of {problem.name} of {moments.temperature:g}"
+            f"the draws are of temperature {drawn_at}, the moments of {problem.name} of {moments.temperature:g}"
         )
     exact = known(moments)
     missing = [name for name in names if name not in exact]

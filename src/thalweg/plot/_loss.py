@@ -131,8 +131,8 @@ def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None =
         gap = np.where(np.isfinite(gap) & (gap > 0), gap, np.nan)
         look = looks[name]
         handles += ax.plot(*_thinned(x, gap), color=look.color, linestyle=look.linestyle, linewidth=1.6)
-        method, told = comparison.methods[name], (comparison.tolerance, comparison.budget)
-        steps, _, reached = _steps_to(run, method, *told)
+        method, asked = comparison.methods[name], (comparison.tolerance, comparison.budget)
+        steps, _, reached = _steps_to(run, method, *asked)
         labels.append(plain(name) + _remark(run, reached))
         if reached:
             y = gap[steps] if np.isfinite(gap[steps]) else np.nan
@@ -175,7 +175,7 @@ def _abscissa(run: Run, method: Any, against: str) -> "NDArray[np.float64]":
         return np.asarray(run.metrics["time"], dtype=float)
     if "gradients" in run.metrics:
         return np.asarray(run.metrics["gradients"], dtype=float)
-    if method is not None and not method.uneven:
+    if method is not None and not method.gradients_vary:
         return method.gradients_at_start + steps * method.gradients_per_step
     # Otherwise only the total is known: so many a step, the rest at the start.
     each, start = divmod(run.gradients, max(run.steps, 1))

@@ -145,7 +145,7 @@ def _smooth(line: Any) -> Any:
 
 
 def _apart(line: Any, distance: float, phase: float) -> list[int]:
-    """The steps whose markers are told apart; the others would pile up on one spot.
+    """The steps whose markers can be distinguished; the others would pile up on one spot.
 
     Methods on one line are given different phases, so that their markers take turns.
     """

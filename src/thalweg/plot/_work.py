@@ -13,7 +13,7 @@ from ._axes import Axes, finish, new_axes, plain, require_matplotlib, styles
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_UNITS = {"gradients": "gradients spent", "seconds": "wall time in s"}
+_UNITS = {"gradients": "gradient evaluations", "seconds": "wall time in s"}
 # Labels closer than this share of the axis would lie on one another.
 _APART = 0.045
 
@@ -21,7 +21,7 @@ _APART = 0.045
 def work_precision(result: WorkPrecision, axes: Any = None) -> Any:
     """Draw error against gradients and against wall time, both logarithmic, a line a method with its name at its end.
 
-    What diverged is a cross at the top, at what it spent.
+    What diverged is a cross at the top, at what it cost.
 
     Arguments:
         result: what `tw.work_precision` gave back.
@@ -38,7 +38,7 @@ def work_precision(result: WorkPrecision, axes: Any = None) -> Any:
     >>> euler = tw.gradient_descent(problem.objective, 0.1)
     >>> left, right = tw.plot.work_precision(tw.work_precision({"Euler": euler}, problem.start, 1.0, [8, 16, 32]))
     >>> left.get_xlabel(), len(left.lines[0].get_xdata())
-    ('gradients spent', 3)
+    ('gradient evaluations', 3)
     """
     require_matplotlib()
     if axes is None:

@@ -3,8 +3,8 @@
 from ._base import AbstractScheme as AbstractScheme
 from ._base import Clock as Clock
 from ._base import Draws as Draws
-from ._base import Outcome as Outcome
 from ._base import State as State
+from ._base import Termination as Termination
 from .adaptive import Adaptive as Adaptive
 from .adaptive_chebyshev import AdaptiveChebyshev as AdaptiveChebyshev
 from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev

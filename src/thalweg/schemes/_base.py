@@ -56,16 +56,16 @@ class State(eqx.Module):
     r"""A point in phase space.
 
     `position` is $\theta$. `buffer` is the velocity in units of `unit` (1 where it is None), None for
-    first-order laws. `shift` is how many buffers ahead a look-ahead method takes its gradient.
+    first-order laws. `lookahead_weight` is how many buffers ahead a look-ahead method takes its gradient.
     `clock` is None where neither the law nor the step size depends on time. `memory` is what a scheme keeps
     of its last step besides (a force, a noise), None for most; `auxiliary` are the variables that a law has besides
-    position and velocity (a coloured noise), None for most. `ahead` is filled by `located`, within a step.
+    position and velocity (a coloured noise), None for most. `ahead` is filled by `with_lookahead`, within a step.
     """
 
     position: Vector
     buffer: Vector | None = None
     unit: Float[Array, ""] | None = None
-    shift: Float[Array, ""] | None = None
+    lookahead_weight: Float[Array, ""] | None = None
     clock: Clock | None = None
     memory: PyTree = None
     auxiliary: PyTree = None
@@ -78,19 +78,19 @@ class State(eqx.Module):
 
     @property
     def lookahead(self) -> Vector:
-        r"""Where the next gradient is taken: $\theta$, or $\theta + \text{shift}\cdot\text{buffer}$."""
-        if self.shift is None:
+        r"""Where the next gradient is taken: $\theta$, or $\theta + \text{weight}\cdot\text{buffer}$."""
+        if self.lookahead_weight is None:
             return self.position
-        return combine((1, self.position), (self.shift, self.buffer)) if self.ahead is None else self.ahead
+        return combine((1, self.position), (self.lookahead_weight, self.buffer)) if self.ahead is None else self.ahead
 
     def at(self, position: Vector, velocity: Vector | None) -> "State":
         """The state at the same time, elsewhere in phase space."""
         buffer = velocity if self.unit is None else combine((1.0 / self.unit, velocity))
         return dataclasses.replace(self, position=position, buffer=buffer, ahead=None)
 
-    def located(self) -> "State":
+    def with_lookahead(self) -> "State":
         """This state with its look-ahead point worked out once, for all who ask within a step."""
-        return self if self.shift is None else dataclasses.replace(self, ahead=self.lookahead)
+        return self if self.lookahead_weight is None else dataclasses.replace(self, ahead=self.lookahead)
 
     @property
     def time(self) -> Float[Array, ""] | None:
@@ -99,7 +99,7 @@ class State(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class Termination:
     """How a motion that ends by itself ended: after so many steps; `status` and `message` as a run has them."""
 
     status: str
@@ -153,7 +153,7 @@ class AbstractScheme(eqx.Module):
         r"""Whether a step of any size leaves $e^{-f/T}$ as it is, on every function."""
         return False
 
-    def spent(self, state: State) -> Int[Array, ""] | None:
+    def gradient_evaluations(self, state: State) -> Int[Array, ""] | None:
         """Gradients since the start, by a scheme whose steps differ in how many they take; None where all are alike."""
         del state
 
@@ -161,7 +161,7 @@ class AbstractScheme(eqx.Module):
         """$f$ and its gradient at the look-ahead point, where the scheme keeps them; None where it does not."""
         del state
 
-    def outcome(self, state: State) -> Outcome | None:
+    def termination(self, state: State) -> Termination | None:
         """How the motion ended, where `ended` is true; None while it goes on, and for schemes that go on for ever."""
         del state
 
@@ -170,12 +170,12 @@ class AbstractScheme(eqx.Module):
         del state
 
     @property
-    def paced(self) -> bool:
+    def adaptive(self) -> bool:
         """Whether the scheme sets how far in time a step goes, so that its time has to be carried."""
         return False
 
     def length(self, state: State) -> Float[Array, ""] | None:
-        """The step in time that a paced scheme tries next; None where it is the method's."""
+        """The step in time that an adaptive scheme tries next; None where it is the method's."""
         del state
 
     @property
@@ -187,14 +187,14 @@ class AbstractScheme(eqx.Module):
         """$f$ at the position, without an evaluation where the scheme keeps it."""
         return dynamics.energy(state.position)
 
-    def taken_over(self, state: State, other: State, scale: ArrayLike) -> State:
+    def exchanged(self, state: State, other: State, scale: ArrayLike) -> State:
         """A state where another one is: its position and what belongs to it, its velocities times `scale`."""
         scaled = jax.tree.map(lambda leaf: combine((scale, leaf)), (other.buffer, other.auxiliary))
         return dataclasses.replace(
             state, position=other.position, buffer=scaled[0], memory=other.memory, auxiliary=scaled[1]
         )
 
-    def suited(self, dynamics: AbstractDynamics) -> "AbstractScheme":
+    def specialised(self, dynamics: AbstractDynamics) -> "AbstractScheme":
         """The scheme with what it takes from the facts that the objective of its method states."""
         del dynamics
         return self
@@ -308,8 +308,8 @@ __all__ = [
     "AbstractSecondOrder",
     "Clock",
     "Draws",
-    "Outcome",
     "State",
+    "Termination",
     "advice",
     "check_exact",
     "constants",

@@ -14,7 +14,7 @@ from ._base import AbstractScheme, State, check_exact
 class AbstractDescending(AbstractScheme):
     """A scheme on gradient flow at a constant rate, of an exact objective, whose f itself sets the length of a step.
 
-    Its memory counts what it has `spent`.
+    Its memory counts the `gradients` taken.
     """
 
     order: eqx.AbstractClassVar[int]  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -39,8 +39,8 @@ class AbstractDescending(AbstractScheme):
         own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in own.items() if eqx.is_array(value)}
 
-    def spent(self, state: State) -> Int[Array, ""]:
-        return state.memory.spent
+    def gradient_evaluations(self, state: State) -> Int[Array, ""]:
+        return state.memory.gradients
 
     def known(self, state: State) -> tuple[Float[Array, ""], Vector]:
         return state.memory.energy, state.memory.slope

@@ -20,7 +20,7 @@ from ._krylov import Operator, rounding, wide_dtype
 
 
 class Effort(eqx.Module):
-    """What has been spent since the start: gradients, products with the Hessian, and the steps that were not solved."""
+    """Gradients and products with the Hessian since the start, and the steps that were not solved."""
 
     gradients: Int[Array, "..."]
     products: Int[Array, "..."]
@@ -61,7 +61,7 @@ class AbstractSolving(AbstractScheme):
         none = jnp.zeros((), int)
         return dataclasses.replace(state, memory=Effort(none, none, none))
 
-    def spent(self, state: State) -> Int[Array, ""]:
+    def gradient_evaluations(self, state: State) -> Int[Array, ""]:
         """Gradients since the start; a product with the Hessian counts 2."""
         return state.memory.gradients + 2 * state.memory.products
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from .._errors import InputError, check_number
 from .._tree import Vector, scalar, size
 from ..dynamics import AbstractDynamics
-from ._base import AbstractScheme, Clock, Draws, Outcome, State, check_exact, derivative, phase
+from ._base import AbstractScheme, Clock, Draws, State, Termination, check_exact, derivative, phase
 from .runge_kutta import RungeKutta, Tsit5, advanced
 
 _GOING, _ARRIVED, _NOT_FINITE, _STALLED = range(4)
@@ -112,7 +112,7 @@ class Adaptive(AbstractScheme):
         return True
 
     @property
-    def paced(self) -> bool:
+    def adaptive(self) -> bool:
         return True
 
     def check(self, dynamics: AbstractDynamics) -> None:
@@ -129,7 +129,7 @@ class Adaptive(AbstractScheme):
     def ended(self, state: State) -> Bool[Array, ""]:
         return state.memory.code != _GOING
 
-    def outcome(self, state: State) -> Outcome | None:
+    def termination(self, state: State) -> Termination | None:
         end: Control = state.memory
         assert state.clock is not None
         if int(end.code) == _GOING:
@@ -137,16 +137,16 @@ class Adaptive(AbstractScheme):
         accepted, time = int(state.clock.steps), float(state.clock.time)
         if int(end.code) == _ARRIVED:
             rejected = int(end.attempts) - accepted
-            told = ("finished", f"reached time {time:g} in {accepted} steps, {rejected} rejected")
+            ending = ("finished", f"reached time {time:g} in {accepted} steps, {rejected} rejected")
         elif int(end.code) == _NOT_FINITE:
-            told = (
+            ending = (
                 "not finite",
                 f"no step from time {time:g} is finite: {_TRIES} were rejected, down to {end.step:.3g}",
             )
         else:
             what = f"no step from time {time:g} is within the tolerance: {_TRIES} were rejected, down to {end.step:.3g}"
-            told = ("stalled", f"{what}; the force jumps there, or its rounding is larger than the tolerance")
-        return Outcome(*told, int(end.attempts))
+            ending = ("stalled", f"{what}; the force jumps there, or its rounding is larger than the tolerance")
+        return Termination(*ending, int(end.attempts))
 
     def init(
         self,

@@ -26,7 +26,7 @@ _BELOW, _FALL = 0.8, 16.0
 
 
 class Spectrum(eqx.Module):
-    """What is known where a step begins, and what has been spent."""
+    """Facts known where a step begins, and the gradients taken."""
 
     energy: Float[Array, ""]
     slope: Vector
@@ -36,7 +36,7 @@ class Spectrum(eqx.Module):
     due: Int[Array, ""]
     failed: Int[Array, ""]
     rejected: Int[Array, ""]
-    spent: Int[Array, ""]
+    gradients: Int[Array, ""]
 
 
 class AdaptiveChebyshev(AbstractDescending):
@@ -111,7 +111,7 @@ class AdaptiveChebyshev(AbstractDescending):
         )
         memory = Spectrum(
             energy, slope, largest, least, stages, due, jnp.where(moved, 0, old.failed + 1), old.rejected + ~moved,
-            old.spent + cost,
+            old.gradients + cost,
         )  # fmt: skip
         clock = None if state.clock is None else state.clock.tick(step_size)
         return dataclasses.replace(state, position=x, clock=clock, memory=memory)

@@ -18,7 +18,7 @@ from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow
 from ..dynamics._base import at_time
 from . import _stabilised as coefficients
 from ._base import AbstractScheme, Clock, Draws, State, learning_rate
-from ._spending import SAFETY, Spending, begin, refreshed
+from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed
 
 # Stages that are chosen: more would lose digits in float32 before they pay.
 MOST_STAGES = 200
@@ -74,7 +74,7 @@ class AbstractStabilised(AbstractScheme):
             raise InputError("an interval belongs to a number of stages; give one, stages=10")
         return self.reach(self.stages)
 
-    def suited(self, dynamics: AbstractDynamics) -> AbstractScheme:
+    def specialised(self, dynamics: AbstractDynamics) -> AbstractScheme:
         objective = dynamics.objective
         if objective is None or not isinstance(dynamics, GradientFlow):
             return self
@@ -98,7 +98,7 @@ class AbstractStabilised(AbstractScheme):
                 f"{type(dynamics).__name__}; give a number of stages"
             )
 
-    def spent(self, state: State) -> Int[Array, ""] | None:
+    def gradient_evaluations(self, state: State) -> Int[Array, ""] | None:
         return state.memory.gradients if self.stages is None else None
 
     def init(
@@ -124,7 +124,7 @@ class AbstractStabilised(AbstractScheme):
         curvature = self.stated.smoothness if memory.curvature is None else SAFETY * memory.curvature
         s = self._enough(_most_rate(dynamics, state, h) * curvature)
         position = self._advance(dynamics, state, h, s, draws.batch)
-        memory = Spending(memory.gradients + s, memory.steps + 1, memory.curvature, memory.direction)
+        memory = CurvatureEstimate(memory.gradients + s, memory.steps + 1, memory.curvature, memory.direction)
         return State(position, clock=clock, memory=memory)
 
     def _enough(self, reach: Any) -> Int[Array, ""]:

@@ -98,7 +98,7 @@ def kick_and_drift(dynamics: AbstractDamped, state: State, step_size: ArrayLike,
     force = dynamics.force(state.time, state.lookahead, draws.batch)
     buffer = combine((beta, state.buffer), (gain, force))
     clock = None if state.clock is None else state.clock.tick(step_size)
-    return State(combine((1, state.position), (drift, buffer)), buffer, unit, state.shift, clock)
+    return State(combine((1, state.position), (drift, buffer)), buffer, unit, state.lookahead_weight, clock)
 
 
 def learning_rate_and_momentum(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:

@@ -63,17 +63,17 @@ class Lookahead(AbstractScheme):
         assert isinstance(dynamics, AbstractDamped)
         velocity = half_step_velocity(dynamics, position, step_size, velocity, self.start)
         unit = kick_unit(dynamics, clock, step_size)
-        shift = self.shift(dynamics, clock, step_size)
-        shift = shift if unit is None else shift * unit
-        return State(position, unit=unit, shift=shift, clock=clock).at(position, velocity)
+        weight = self.lookahead_weight(dynamics, clock, step_size)
+        weight = weight if unit is None else weight * unit
+        return State(position, unit=unit, lookahead_weight=weight, clock=clock).at(position, velocity)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
-        assert isinstance(dynamics, AbstractDamped) and state.shift is not None
+        assert isinstance(dynamics, AbstractDamped) and state.lookahead_weight is not None
         after = kick_and_drift(dynamics, state, step_size, draws)
-        shift = self.shift(dynamics, after.clock, step_size)
-        return dataclasses.replace(after, shift=shift if after.unit is None else shift * after.unit)
+        weight = self.lookahead_weight(dynamics, after.clock, step_size)
+        return dataclasses.replace(after, lookahead_weight=weight if after.unit is None else weight * after.unit)
 
-    def shift(self, dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike) -> Float[Array, ""]:
+    def lookahead_weight(self, dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike) -> Float[Array, ""]:
         """How long the velocity is followed to the point where the gradient is taken."""
         # The displacement looked along is the one last made, so a schedule's next step is not needed.
         beta, _ = kick_coefficients(dynamics, clock, step_size)

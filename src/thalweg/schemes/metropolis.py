@@ -14,7 +14,7 @@ from ._base import AbstractScheme, Clock, Draws, State, check_exact
 from .euler_maruyama import langevin_hyperparameters
 
 
-class Point(eqx.Module):
+class EvaluatedPoint(eqx.Module):
     """A point with its energy and force."""
 
     position: Vector
@@ -97,16 +97,16 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         del step_size, velocity
         # The objective may have been changed since the method was made.
         check_exact(self, dynamics, "tw.sgld")
-        here, none = _point(dynamics, position), jnp.zeros((), int)
+        here, none = _evaluated(dynamics, position), jnp.zeros((), int)
         return State(position, clock=clock, memory=Visit(here.energy, here.force, none, none))
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, OverdampedLangevin)
         h, visit = jnp.asarray(step_size), state.memory
         (uniform,) = draws.uniforms
-        here = Point(state.position, visit.energy, visit.force)
+        here = EvaluatedPoint(state.position, visit.energy, visit.force)
         noise, _ = dynamics.increment(state.time, h, None, draws.noise)
-        there = _point(dynamics, combine((1, here.position), (h, here.force), *noise))
+        there = _evaluated(dynamics, combine((1, here.position), (h, here.force), *noise))
         log_ratio = self.log_acceptance(dynamics, h, here, there)
         # Compared with NaN everything is false, so that what is not finite is rejected.
         accepted = (uniform < jnp.exp(log_ratio)) & jnp.isfinite(there.energy) & jnp.isfinite(log_ratio)
@@ -116,7 +116,7 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         return State(after.position, clock=clock, memory=memory)
 
     def log_acceptance(
-        self, dynamics: OverdampedLangevin, step_size: ArrayLike, here: Point, there: Point
+        self, dynamics: OverdampedLangevin, step_size: ArrayLike, here: EvaluatedPoint, there: EvaluatedPoint
     ) -> Float[Array, ""]:
         r"""$a$, the logarithm of $e^{-f'/T}q(\theta'\to\theta)$ over $e^{-f/T}q(\theta\to\theta')$."""
         # The squares of the two Gaussians, each of the order of the dimension, are subtracted by hand: left is the
@@ -134,17 +134,17 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         del dynamics
         return state.memory.energy
 
-    def taken_over(self, state: State, other: State, scale: ArrayLike) -> State:
+    def exchanged(self, state: State, other: State, scale: ArrayLike) -> State:
         # The counts belong to a temperature, energy and force to a position.
         memory = dataclasses.replace(state.memory, energy=other.memory.energy, force=other.memory.force)
-        return dataclasses.replace(super().taken_over(state, other, scale), memory=memory)
+        return dataclasses.replace(super().exchanged(state, other, scale), memory=memory)
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
 
 
-def _point(dynamics: AbstractDynamics, position: Vector) -> Point:
+def _evaluated(dynamics: AbstractDynamics, position: Vector) -> EvaluatedPoint:
     energy, force = dynamics.energy_and_force(position)
     # A difference of energies is taken, of which low precision would leave nothing.
     wide = jnp.promote_types(energy.dtype, jnp.float32)
-    return Point(position, jax.lax.convert_element_type(energy, wide), force)
+    return EvaluatedPoint(position, jax.lax.convert_element_type(energy, wide), force)

@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from .._errors import check_count, check_number, is_real
 from .._tree import Vector, scalar
 from ..dynamics import AbstractDynamics
-from ._base import Clock, Draws, Outcome, State, check_exact
+from ._base import Clock, Draws, State, Termination, check_exact
 from ._descending import AbstractDescending
 from ._search import Search
 from ._secants import Secants, Solution
@@ -22,7 +22,7 @@ _GOING, _REST, _SPENT, _UNBOUNDED, _STALLED, _ROUNDED, _NOT_FINITE = range(7)
 # What a step does: go down, look for a direction that curves downwards, leave along it, follow it further where the
 # gradient is still within the tolerance.
 _DESCEND, _LOOK, _LEAVE, _FOLLOW = range(4)
-# Products of the Hessian that a look takes, at least and at most, and the part of the gradients spent that it costs.
+# Products of the Hessian that a look takes, at least and at most, and its cost as a part of the gradients so far.
 _LOOKS, _PART = (3, 30), 0.1
 _TRIES, _IDLE = 30, 40
 _BOTTOMLESS, _WILD = 1e20, 100.0
@@ -48,7 +48,7 @@ class Descent(eqx.Module):
     idle: Int[Array, ""]
     renewed: Bool[Array, ""]
     code: Int[Array, ""]
-    spent: Int[Array, ""]
+    gradients: Int[Array, ""]
     steps: Int[Array, ""]
     rejected: Int[Array, ""]
     products: Int[Array, ""]
@@ -108,11 +108,11 @@ class PseudoTransient(AbstractDescending):
     def ended(self, state: State) -> Bool[Array, ""]:
         return state.memory.code != _GOING
 
-    def outcome(self, state: State) -> Outcome | None:
+    def termination(self, state: State) -> Termination | None:
         end: Descent = state.memory
         if int(end.code) == _GOING:
             return None
-        return Outcome(*_told(end, float(self.tolerance)), int(end.steps))
+        return Termination(*_ending(end, float(self.tolerance)), int(end.steps))
 
     def init(
         self, dynamics: AbstractDynamics, position: Vector, step_size: ArrayLike,
@@ -137,7 +137,7 @@ class PseudoTransient(AbstractDescending):
         memory = Descent(
             energy, slope, secants, Search.none(x), floor, size, base.astype(dtype), jnp.asarray(radius, dtype), number,
             mode=count, looks=count, failed=count, idle=count, renewed=jnp.zeros((), bool),
-            code=jnp.where(finite, _GOING, _NOT_FINITE), spent=count + _START, steps=count, rejected=count,
+            code=jnp.where(finite, _GOING, _NOT_FINITE), gradients=count + _START, steps=count, rejected=count,
             products=count, left=count,
         )  # fmt: skip
         return State(position, clock=clock, memory=self._arrived(memory, size))
@@ -189,7 +189,7 @@ class PseudoTransient(AbstractDescending):
             jnp.where(moved, energy, old.energy), slope, secants, search, old.floor, chosen(tried.least, old.least),
             base, radius.astype(x.dtype), chosen(shift, old.shift), mode, old.looks,
             chosen(tried.failed, old.failed), chosen(tried.idle, old.idle), chosen(tried.renewed, old.renewed), code,
-            old.spent + cost, old.steps + (which != 2), old.rejected + (trying & ~tried.accepted),
+            old.gradients + cost, old.steps + (which != 2), old.rejected + (trying & ~tried.accepted),
             old.products + looking, old.left + (moved & (old.mode == _LEAVE)),
         )  # fmt: skip
         new = self._arrived(new, size)
@@ -199,12 +199,12 @@ class PseudoTransient(AbstractDescending):
     def _arrived(self, memory: Descent, size: Array) -> Descent:
         """Look about where the gradient is within the tolerance; stop where nothing is left to spend."""
         here = (memory.code == _GOING) & (memory.mode == _DESCEND) & (size <= self.tolerance)
-        looks = jnp.clip(_PART * memory.spent / 2, *_LOOKS).astype(int)
+        looks = jnp.clip(_PART * memory.gradients / 2, *_LOOKS).astype(int)
         looks = jnp.where(memory.steps == 0, _LOOKS[1], looks)
         mode = jnp.where(here, _LOOK, memory.mode)
         code = memory.code
         if self.max_gradients is not None:
-            short = memory.spent + jnp.where(mode == _LOOK, 2, 1) > self.max_gradients
+            short = memory.gradients + jnp.where(mode == _LOOK, 2, 1) > self.max_gradients
             # What cannot be looked at any more is taken for what the gradient says it is.
             code = jnp.where((code == _GOING) & short, jnp.where(mode == _LOOK, _REST, _SPENT), code)
         count = jnp.where(here, 0, memory.search.count)
@@ -345,15 +345,15 @@ def _product(dynamics: AbstractDynamics, cut: Callable, x: Array, v: Array) -> A
     return ravel_pytree(objective.hessian_vector_product(cut(x), cut(v)))[0].astype(x.dtype)
 
 
-def _told(end: Descent, tolerance: float) -> tuple[str, str]:
+def _ending(end: Descent, tolerance: float) -> tuple[str, str]:
     """Status and message."""
     size = float(jnp.linalg.norm(end.slope))
-    value, spent = float(end.energy), int(end.spent)
+    value, count = float(end.energy), int(end.gradients)
     at = f"f = {value:.9g}, gradient norm {size:.3g}"
     looked = f"; no negative curvature in {int(end.products)} products" if int(end.products) else ""
     return {
-        _REST: ("converged", f"{at} within {tolerance:g} after {spent} gradients{looked}"),
-        _SPENT: ("budget spent", f"{at} after {spent} gradients, above {tolerance:g}"),
+        _REST: ("converged", f"{at} within {tolerance:g} after {count} gradients{looked}"),
+        _SPENT: ("budget spent", f"{at} after {count} gradients, above {tolerance:g}"),
         _UNBOUNDED: ("unbounded", f"f fell to {value:.3g} and falls on: it is not bounded below"),
         _STALLED: (
             "stalled",

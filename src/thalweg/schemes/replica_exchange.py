@@ -185,7 +185,7 @@ class ReplicaExchange(AbstractScheme):
                 swap = proposed[i] & (draws.uniforms[u * k + i] < jnp.exp(log_ratio))
                 cold, hot = found[i], found[i + 1]
                 scale = jnp.sqrt(temperatures[i] / temperatures[i + 1])
-                swapped = self.scheme.taken_over(cold, hot, scale), self.scheme.taken_over(hot, cold, 1.0 / scale)
+                swapped = self.scheme.exchanged(cold, hot, scale), self.scheme.exchanged(hot, cold, 1.0 / scale)
                 pair = jax.tree.map(lambda new, old, swap=swap: jnp.where(swap, new, old), swapped, (cold, hot))
                 found[i : i + 2] = pair
                 accepted.append(swap)

@@ -31,12 +31,12 @@ class Course(eqx.Module):
     energy: Float[Array, ""] | None = None
 
 
-class _Overheard(AbstractObjective):
-    """An objective whose first gradient, with its value if asked, is also heard outside of the step."""
+class _Recorded(AbstractObjective):
+    """An objective whose first gradient, with its value if asked, is also recorded outside of the step."""
 
     base: AbstractObjective
     valued: bool = eqx.field(static=True)
-    heard: list[Any] = eqx.field(static=True)
+    recorded: list[Any] = eqx.field(static=True)
 
     def value(self, x: Vector, batch: Batch = None) -> Array:
         return self.base.value(x, batch)
@@ -46,7 +46,7 @@ class _Overheard(AbstractObjective):
             value, gradient = self.base.value_and_gradient(x, batch)
         else:
             value, gradient = None, self.base.gradient(x, batch)
-        self.heard.append((value, gradient))
+        self.recorded.append((value, gradient))
         return gradient
 
 
@@ -59,7 +59,7 @@ class Restarted(AbstractScheme):
       |\theta_{k+1} - \theta_k| < |\theta_k - \theta_{k-1}|$$
 
     (`gradient`, `function`, `speed`; lengths over their steps, where steps differ). The position stays. Where f is
-    strongly convex, the friction r/t of `tw.NesterovFlow` then converges linearly without being told $\mu$. No test
+    strongly convex, the friction r/t of `tw.NesterovFlow` then converges linearly without knowing $\mu$. No test
     takes another gradient; `function` takes the value beside the gradient, and near the minimum has no digits left to
     tell by. `State.time` goes on; the time that the law sees begins again, where its friction first lets a step at rest
     move: for friction r/t at $t = rh/2$, where $\beta = 0$, so that for r = 3 the momentum is
@@ -138,12 +138,12 @@ class Restarted(AbstractScheme):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         course: Course = state.memory
-        heard: list[Any] = []
+        seen: list[Any] = []
         assert dynamics.objective is not None
-        law = eqx.tree_at(lambda d: d.objective, dynamics, _Overheard(dynamics.objective, self.by == "function", heard))
+        law = eqx.tree_at(lambda d: d.objective, dynamics, _Recorded(dynamics.objective, self.by == "function", seen))
         before = dataclasses.replace(state, clock=course.clock, memory=None)
         after = self.scheme.step(law, before, step_size, draws)
-        [(energy, gradient)] = heard
+        [(energy, gradient)] = seen
         energy = None if course.energy is None else energy.astype(course.energy.dtype)
         since = course.since + 1
         restart = self._fails(course, before, after, energy, gradient) & (since >= self.wait)

@@ -169,7 +169,7 @@ def _kind(made: Any) -> str | None:
 
 
 def _kind_of_class(cls: type) -> str | None:
-    # By name, so that no framework is loaded to be told that the optimizer is another's.
+    # By name, so that no framework is loaded to learn that the optimizer is another's.
     for base in cls.__mro__:
         module = base.__module__
         if module.startswith("torch.optim") and base.__name__ == "Optimizer":

@@ -48,7 +48,7 @@ def gradient_kept(bench: Bench) -> Fault | None:
 
 
 def closure(bench: Bench) -> Fault | None:
-    """A loss that is told."""
+    """A loss of a known value."""
     import torch  # pyright: ignore[reportMissingImports]
 
     walk = Walk(bench.catalogue[0], (1.0,), ((1.0,),))
@@ -63,14 +63,14 @@ def closure(bench: Bench) -> Fault | None:
     expected = "the loss 3.0, from a closure that was called with gradients enabled"
     try:
         loss = walker.optimizer.step(evaluate)
-        told = f"the loss {float(loss)}" if loss is not None else "no loss"
+        said = f"the loss {float(loss)}" if loss is not None else "no loss"
     except Exception as error:
-        told = f"raised {first_line(error)}"
+        said = f"raised {first_line(error)}"
     if not enabled:
-        told += ", and the closure was never called"
+        said += ", and the closure was never called"
     elif not all(enabled):
-        told += ", and the closure was called without gradients"
-    if told == "the loss 3.0":
+        said += ", and the closure was called without gradients"
+    if said == "the loss 3.0":
         return None
     lines = bench.framework.code(walk).replace("optimizer.step()", "loss = optimizer.step(lambda: torch.tensor(3.0))")
-    return Fault(walk, expected, told, code=lines)
+    return Fault(walk, expected, said, code=lines)

@@ -95,8 +95,8 @@ class Report:
     def title(self) -> str:
         """What was checked, and how it went, in one line."""
         counts = [(status, sum(f.status == status for f in self.findings)) for status in (PASSED, FAILED, NOT_CHECKED)]
-        told = ", ".join(f"{count} {status}" for status, count in counts if count)
-        return f"{self.factory} ({self.framework}): {told}"
+        counted = ", ".join(f"{count} {status}" for status, count in counts if count)
+        return f"{self.factory} ({self.framework}): {counted}"
 
     @property
     def explanations(self) -> str:
@@ -127,12 +127,12 @@ def _explained(finding: Finding) -> str:
     lines = [f"{finding.name}: {finding.why}"]
     example = finding.example
     if example is not None:
-        lines += [textwrap.indent(example.code, "    "), f"    # expected {_told(example.expected)}"]
-        lines += [f"    # found    {_told(example.found)}"]
+        lines += [textwrap.indent(example.code, "    "), f"    # expected {_shown(example.expected)}"]
+        lines += [f"    # found    {_shown(example.found)}"]
     return "\n".join(lines)
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     if isinstance(value, list):
-        return f"[{', '.join(map(_told, value))}]"
+        return f"[{', '.join(map(_shown, value))}]"
     return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -15,8 +15,8 @@ EVERY = 5
 SAFETY = 1.1
 
 
-class Spending(eqx.Module):
-    """What has been spent, and the largest curvature with its direction, None where the objective states it."""
+class CurvatureEstimate(eqx.Module):
+    """The largest curvature with its direction, None where the objective states it; gradients and steps so far."""
 
     gradients: Int[Array, ""]
     steps: Int[Array, ""]
@@ -24,29 +24,31 @@ class Spending(eqx.Module):
     direction: Vector | None = None
 
 
-def begin(objective: AbstractObjective, position: Vector, estimated: bool) -> Spending:
+def begin(objective: AbstractObjective, position: Vector, estimated: bool) -> CurvatureEstimate:
     """The curvature at the start, from a random direction that is always the same."""
     none = jnp.zeros((), int)
     if not estimated:
-        return Spending(none, none)
+        return CurvatureEstimate(none, none)
     leaves, structure = jax.tree.flatten(position)
     keys = jax.random.split(jax.random.key(0), len(leaves))
     drawn = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
     curvature, direction = _power(objective, position, jax.tree.unflatten(structure, drawn), FIRST, None)
-    return Spending(none + 2 * FIRST, none, curvature, direction)
+    return CurvatureEstimate(none + 2 * FIRST, none, curvature, direction)
 
 
-def refreshed(spending: Spending, objective: AbstractObjective, position: Vector, batch: Batch) -> Spending:
+def refreshed(
+    estimate: CurvatureEstimate, objective: AbstractObjective, position: Vector, batch: Batch
+) -> CurvatureEstimate:
     """The curvature here, where it has grown old; a Hessian-vector product counts as 2 gradients."""
-    if spending.direction is None:
-        return spending
-    old = (spending.curvature, spending.direction)
-    due = (spending.steps > 0) & (spending.steps % EVERY == 0)
+    if estimate.direction is None:
+        return estimate
+    old = (estimate.curvature, estimate.direction)
+    due = (estimate.steps > 0) & (estimate.steps % EVERY == 0)
     curvature, direction = jax.lax.cond(
-        due, lambda: _power(objective, position, spending.direction, AGAIN, batch), lambda: old
+        due, lambda: _power(objective, position, estimate.direction, AGAIN, batch), lambda: old
     )
-    gradients = spending.gradients + jnp.where(due, 2 * AGAIN, 0)
-    return Spending(gradients, spending.steps, curvature, direction)
+    gradients = estimate.gradients + jnp.where(due, 2 * AGAIN, 0)
+    return CurvatureEstimate(gradients, estimate.steps, curvature, direction)
 
 
 def _power(

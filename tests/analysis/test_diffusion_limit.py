@@ -69,7 +69,7 @@ def test_kramers_from_a_point(damping):
     """Mission 19: every part of the covariance at five times, to 1e-10 (here to 1e-12)."""
     curvature, mass, friction = (1.7, 2.3, FRICTIONS[damping]) if damping != "critical" else (1.0, 1.0, 2.0)
     law = tw.UnderdampedLangevin(None, friction, 0.6, mass)
-    limit = tw.Method(law, tw.Splitting("BAOAB"), 0.1).limit()
+    limit = tw.Method(law, tw.Splitting("BAOAB"), 0.1).diffusion_limit()
     times = np.array([1e-5, 0.03, 0.9, 4.0, 33.0])
     found = limit.covariance(curvature, times, of="phase")
     assert found.shape == (5, 2, 2)
@@ -83,7 +83,7 @@ def test_kramers_from_a_point(damping):
 
 @pytest.mark.parametrize(("curvature", "friction"), [(0.0, 0.7), (-0.4, 0.7), (-0.4, 0.0), (0.0, 0.0), (1.3, 0.0)])
 def test_where_it_never_settles(curvature, friction):
-    limit = tw.Method(tw.HeavyBall(None, friction), tw.Leapfrog(), 0.1).limit(noise_covariance=3.0)
+    limit = tw.Method(tw.HeavyBall(None, friction), tw.Leapfrog(), 0.1).diffusion_limit(noise_covariance=3.0)
     for t in (0.01, 2.0, 9.0):
         found = limit.covariance(curvature, t, of="phase")
         if curvature or friction:
@@ -110,7 +110,7 @@ def test_noise_that_does_not_commute(kind):
         "momentum": lambda: tw.momentum(None, 0.2, 0.7),
         "bath": lambda: tw.Method(tw.UnderdampedLangevin(None, 1.4, 0.6, 2.0), tw.Splitting("OBABO"), 0.2),
     }[kind]()
-    limit = method.limit(NOISE)
+    limit = method.diffusion_limit(NOISE)
     of = "phase" if method.dynamics.order == 2 else "position"
     drift = limit.drift(HESSIAN)
     diffusion = limit.diffusion if of == "position" else np.kron(np.diag([0.0, 1.0]), limit.diffusion)
@@ -131,7 +131,9 @@ def test_noise_that_does_not_commute(kind):
 
 def test_the_stationary_law_is_boltzmanns_where_noise_is_thermal():
     for method in (tw.sgld(None, 0.2, 0.6), tw.Method(tw.UnderdampedLangevin(None, 1.4, 0.6), tw.Splitting(), 0.2)):
-        np.testing.assert_allclose(method.limit().stationary_covariance(HESSIAN), 0.6 * np.linalg.inv(HESSIAN))
+        np.testing.assert_allclose(
+            method.diffusion_limit().stationary_covariance(HESSIAN), 0.6 * np.linalg.inv(HESSIAN)
+        )
 
 
 @pytest.mark.parametrize(("make", "order"), [
@@ -151,7 +153,7 @@ def test_methods_tend_to_their_limit(make, order):
     start, errors = 0.5 * np.eye(2), []
     for h in (0.02, 0.01):
         noise = None if order == 2 else NOISE / h
-        exact = make(h).limit(noise).covariance(HESSIAN, 1.4, start=start)
+        exact = make(h).diffusion_limit(noise).covariance(HESSIAN, 1.4, start=start)
         found = transient_covariance(make(h), HESSIAN, round(1.4 / h), noise, start=start)
         errors.append(np.abs(found - exact).max())
     assert errors[1] < 0.05
@@ -159,11 +161,13 @@ def test_methods_tend_to_their_limit(make, order):
 
 
 def test_temperatures():
-    assert tw.gradient_descent(None, 0.1).limit(3.0).temperature == pytest.approx(0.1 * 3.0 / 2)
-    assert tw.Method(tw.GradientFlow(None, 5.0), tw.Euler(), 0.02).limit(3.0).temperature == pytest.approx(0.15)
+    assert tw.gradient_descent(None, 0.1).diffusion_limit(3.0).temperature == pytest.approx(0.1 * 3.0 / 2)
+    assert tw.Method(tw.GradientFlow(None, 5.0), tw.Euler(), 0.02).diffusion_limit(3.0).temperature == pytest.approx(
+        0.15
+    )
     known = tw.Hyperparameters(0.1, 0.9, batch_size=8).physical().temperature
-    assert tw.momentum(None, 0.1, 0.9).limit(1 / 8).temperature == pytest.approx(known, rel=1e-12)
-    both = tw.sgld(None, 0.1, 2.0).limit(NOISE)
+    assert tw.momentum(None, 0.1, 0.9).diffusion_limit(1 / 8).temperature == pytest.approx(known, rel=1e-12)
+    both = tw.sgld(None, 0.1, 2.0).diffusion_limit(NOISE)
     np.testing.assert_allclose(both.temperature, 2.0 * np.eye(2) + 0.05 * NOISE)
     np.testing.assert_allclose(both.diffusion, 4.0 * np.eye(2) + 0.1 * NOISE)
 
@@ -172,56 +176,70 @@ def test_the_limit_is_a_law_to_run():
     """Mini-batches are in its temperature, and taken no more."""
     data = jnp.asarray(np.random.default_rng(0).normal(size=(40, 1)))
     f = tw.FiniteSum(lambda x, s: 0.5 * jnp.sum((x - s) ** 2), data, batch_size=4, replace=False, epochs=True)
-    limit = tw.momentum(f, 0.1, 0.9).limit(x=jnp.zeros(1))
+    limit = tw.momentum(f, 0.1, 0.9).diffusion_limit(x=jnp.zeros(1))
     variance = float(np.var(data)) / 4 * 36 / 39
     assert limit.temperature[0, 0] == pytest.approx(0.1 * variance / (2 * 0.1), rel=1e-9)
     assert isinstance(limit.law, tw.UnderdampedLangevin) and limit.law.objective.batch_size is None
     settled = stationary_covariance(tw.Method(limit.law, tw.Splitting("BAOAB"), 0.3), 1.0)
     assert settled == pytest.approx(limit.stationary_covariance(np.eye(1))[0, 0], rel=1e-9)
-    overdamped = tw.gradient_descent(None, 0.1).limit(3.0).law
+    overdamped = tw.gradient_descent(None, 0.1).diffusion_limit(3.0).law
     assert isinstance(overdamped, tw.OverdampedLangevin) and float(overdamped.temperature) == pytest.approx(0.15)
 
 
 def test_it_prints_what_it_is():
-    assert str(tw.sgld(None, 0.1, 2.0).limit(10.0)) == (
+    assert str(tw.sgld(None, 0.1, 2.0).diffusion_limit(10.0)) == (
         "dθ = -∇f dt + √(2T) dW\nT = 2.5 (2 thermal, the rest of gradient noise)"
     )
     ball = tw.Method(tw.HeavyBall(None, 0.5, 2.0), tw.Leapfrog(), 0.1)
-    assert str(ball.limit(3.0)) == "dθ = η dt, 2 dη = -(∇f + 0.5 η) dt + √(1 T) dW\nT = 0.3"
-    assert "D = [[0.1" in str(tw.gradient_descent(None, 0.1).limit(NOISE))
-    free = tw.Method(tw.HeavyBall(None, 0.0), tw.Leapfrog(), 0.1).limit(9.0)
+    assert str(ball.diffusion_limit(3.0)) == "dθ = η dt, 2 dη = -(∇f + 0.5 η) dt + √(1 T) dW\nT = 0.3"
+    assert "D = [[0.1" in str(tw.gradient_descent(None, 0.1).diffusion_limit(NOISE))
+    free = tw.Method(tw.HeavyBall(None, 0.0), tw.Leapfrog(), 0.1).diffusion_limit(9.0)
     assert str(free) == "dθ = η dt, dη = -∇f dt + 0.9487 dW\nno friction: the energy grows for ever"
 
 
 def test_without_friction_the_energy_grows_as_is_said():
-    free = tw.Method(tw.HeavyBall(None, 0.0, 2.0), tw.Leapfrog(), 0.1).limit(3.0)
+    free = tw.Method(tw.HeavyBall(None, 0.0, 2.0), tw.Leapfrog(), 0.1).diffusion_limit(3.0)
     with pytest.raises(tw.InputError, match=r"the energy grows by 0\.075 a unit of time"):
         free.stationary_covariance(1.7)
     at = free.covariance(1.7, 50.0, of="phase")
     assert 0.5 * 2.0 * at[1, 1] + 0.5 * 1.7 * at[0, 0] == pytest.approx(0.075 * 50.0, rel=1e-12)
 
 
+def test_the_former_names_are_aliases():
+    method = tw.gradient_descent(None, 0.1)
+    assert tw.analysis.Limit is tw.analysis.DiffusionLimit
+    assert str(method.limit(3.0)) == str(method.diffusion_limit(3.0))
+
+
 SGD = tw.gradient_descent(None, 0.1)
 REFUSED = {
-    "no noise": (lambda: SGD.limit(), "without noise the limit is the law itself"),
-    "a schedule": (lambda: tw.gradient_descent(None, lambda k: 0.1).limit(1.0), "needs constant hyperparameters"),
-    "another law": (
-        lambda: tw.Method(tw.HighResolutionFlow(None, 0.1, 1.0), tw.RK4(), 0.1).limit(1.0), "HighResolutionFlow",
+    "no noise": (lambda: SGD.diffusion_limit(), "without noise the diffusion limit is the law itself"),
+    "a schedule": (
+        lambda: tw.gradient_descent(None, lambda k: 0.1).diffusion_limit(1.0), "needs constant hyperparameters",
     ),
-    "negative": (lambda: SGD.limit(-1.0), "noise_covariance must be at least 0"),
-    "indefinite": (lambda: SGD.limit(np.diag([1.0, -1.0])), "positive semidefinite"),
-    "two noises": (lambda: SGD.limit(1.0, x=jnp.zeros(1)), "not both"),
-    "nothing to measure": (lambda: SGD.limit(x=jnp.zeros(1)), "must be a tw.FiniteSum"),
-    "crooked law": (lambda: SGD.limit(NOISE).law, "not the same in all directions"),
-    "a rate": (lambda: tw.Method(tw.GradientFlow(None, 2.0), tw.Euler(), 0.1).limit(1.0).law, "has the rate 1"),
-    "flat": (lambda: SGD.limit(1.0).stationary_covariance(np.diag([1.0, 0.0])), "the smallest curvature is 0"),
-    "velocity": (lambda: SGD.limit(1.0).covariance(1.0, 1.0, of="velocity"), "no velocity"),
-    "before": (lambda: SGD.limit(1.0).covariance(1.0, -1.0), "time must be finite and at least 0"),
-    "a word": (lambda: SGD.limit(1.0).covariance(1.0, "x"), "time must be a number"),
-    "shape": (lambda: SGD.limit(NOISE).covariance(1.0, 1.0), "must have the shape of the noise"),
-    "a start": (lambda: SGD.limit(1.0).covariance(1.0, 1.0, start=np.eye(2)), "start must be"),
+    "another law": (
+        lambda: tw.Method(tw.HighResolutionFlow(None, 0.1, 1.0), tw.RK4(), 0.1).diffusion_limit(1.0),
+        "HighResolutionFlow",
+    ),
+    "negative": (lambda: SGD.diffusion_limit(-1.0), "noise_covariance must be at least 0"),
+    "indefinite": (lambda: SGD.diffusion_limit(np.diag([1.0, -1.0])), "positive semidefinite"),
+    "two noises": (lambda: SGD.diffusion_limit(1.0, x=jnp.zeros(1)), "not both"),
+    "nothing to measure": (lambda: SGD.diffusion_limit(x=jnp.zeros(1)), "must be a tw.FiniteSum"),
+    "crooked law": (lambda: SGD.diffusion_limit(NOISE).law, "not the same in all directions"),
+    "a rate": (
+        lambda: tw.Method(tw.GradientFlow(None, 2.0), tw.Euler(), 0.1).diffusion_limit(1.0).law, "has the rate 1",
+    ),
+    "flat": (
+        lambda: SGD.diffusion_limit(1.0).stationary_covariance(np.diag([1.0, 0.0])), "the smallest curvature is 0",
+    ),
+    "velocity": (lambda: SGD.diffusion_limit(1.0).covariance(1.0, 1.0, of="velocity"), "no velocity"),
+    "before": (lambda: SGD.diffusion_limit(1.0).covariance(1.0, -1.0), "time must be finite and at least 0"),
+    "a word": (lambda: SGD.diffusion_limit(1.0).covariance(1.0, "x"), "time must be a number"),
+    "shape": (lambda: SGD.diffusion_limit(NOISE).covariance(1.0, 1.0), "must have the shape of the noise"),
+    "a start": (lambda: SGD.diffusion_limit(1.0).covariance(1.0, 1.0, start=np.eye(2)), "start must be"),
     "no friction": (
-        lambda: tw.Method(tw.HeavyBall(None, 0.0), tw.Leapfrog(), 0.1).limit(1.0).temperature, "without friction",
+        lambda: tw.Method(tw.HeavyBall(None, 0.0), tw.Leapfrog(), 0.1).diffusion_limit(1.0).temperature,
+        "without friction",
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The stochastic differential equation that a method follows as its step goes to 0."""
+"""The diffusion limit: the stochastic differential equation that a method follows as its step goes to 0."""
 
 import dataclasses
 from typing import Any
@@ -24,8 +24,8 @@ _OF = ("position", "velocity", "phase")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Limit:
-    r"""The limit of a stochastic method: a law of motion with the noise of its steps, made by `Method.limit`.
+class DiffusionLimit:
+    r"""The diffusion limit of a method: a law of motion with the noise of its steps, made by `Method.diffusion_limit`.
 
     $$d\theta = -b\,\nabla f\,dt + \sqrt D\,dW,\qquad\text{or}\qquad
       d\theta = \eta\,dt,\quad m\,d\eta = -(\nabla f + \lambda\eta)\,dt + m\sqrt D\,dW$$
@@ -72,7 +72,7 @@ class Limit:
 
     @property
     def law(self) -> AbstractDynamics:
-        """The limit as a law of motion to run, `tw.Method(limit.law, tw.Splitting("BAOAB"), 0.1)`.
+        """The diffusion limit as a law of motion to run, `tw.Method(limit.law, tw.Splitting("BAOAB"), 0.1)`.
 
         Raises:
             InputError: its noise is not the same in all directions, there is no friction, or the rate is not 1.
@@ -104,7 +104,7 @@ class Limit:
         return np.block([[0.0 * eye, eye], [-hessian / self.mass, -self.friction / self.mass * eye]])
 
     def stationary_covariance(self, hessian: Any, of: str = "position") -> Any:
-        r"""The covariance to which the limit settles on a quadratic, $M\Sigma + \Sigma M^\top + D = 0$.
+        r"""The covariance to which the diffusion limit settles on a quadratic, $M\Sigma + \Sigma M^\top + D = 0$.
 
         $\Sigma = TH^{-1}$ where the temperature is a number.
 
@@ -234,17 +234,17 @@ class Limit:
         return "\n".join(lines)
 
 
-def limit(method: Method, noise_covariance: Any = None, x: Any = None) -> Limit:
-    """The limit of a method: see `Method.limit`."""
+def diffusion_limit(method: Method, noise_covariance: Any = None, x: Any = None) -> DiffusionLimit:
+    """The diffusion limit of a method: see `Method.diffusion_limit`."""
     law = method.dynamics
     if not method.autonomous:
-        raise InputError("a limit needs constant hyperparameters: no schedule, no law that changes in time")
-    # A memory or a thermostat makes another limit.
+        raise InputError("a diffusion limit needs constant hyperparameters: no schedule, no law that changes in time")
+    # A memory or a thermostat makes another diffusion limit.
     own = law.initial_auxiliary(jnp.zeros(())) is not None
     second = isinstance(law, AbstractDamped)
     if own or (not second and not isinstance(law, GradientFlow | OverdampedLangevin)):
         raise InputError(
-            "a limit is known of GradientFlow, OverdampedLangevin, HeavyBall and UnderdampedLangevin, "
+            "a diffusion limit is known of GradientFlow, OverdampedLangevin, HeavyBall and UnderdampedLangevin, "
             f"but the law is {type(law).__name__}"
         )
     noise: Any = 0.0
@@ -259,12 +259,14 @@ def limit(method: Method, noise_covariance: Any = None, x: Any = None) -> Limit:
         given = symmetric("noise_covariance", given, len(given)) if given.ndim else _number(given)
         noise = float(np.asarray(method.step_size)) * given
     if "noise" not in law.parts and not np.any(noise):
-        raise InputError("without noise the limit is the law itself, method.dynamics; give a noise_covariance")
+        raise InputError(
+            "without noise the diffusion limit is the law itself, method.dynamics; give a noise_covariance"
+        )
     thermal = float(np.asarray(getattr(law, "temperature", 0.0)))
     rate = float(np.asarray(getattr(law, "rate", 1.0)))
     friction = float(np.asarray(law.friction_at(None))) if second else 0.0
     mass = float(np.asarray(law.mass)) if second else 1.0
-    return Limit(_whole(method.objective), 2 if second else 1, rate, friction, mass, thermal, noise)
+    return DiffusionLimit(_whole(method.objective), 2 if second else 1, rate, friction, mass, thermal, noise)
 
 
 def _number(value: np.ndarray) -> float:
@@ -274,7 +276,7 @@ def _number(value: np.ndarray) -> float:
 
 
 def _whole(objective: AbstractObjective | None) -> AbstractObjective | None:
-    """The objective without its mini-batches, whose noise the limit has already."""
+    """The objective without its mini-batches, whose noise the diffusion limit has already."""
     if not isinstance(objective, FiniteSum):
         return objective
     return dataclasses.replace(objective, batch_size=None, replace=True, epochs=False)
