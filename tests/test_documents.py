@@ -1,5 +1,6 @@
 """The documents: their Python runs, and every citation has its entry."""
 
+import ast
 import re
 import unicodedata
 from pathlib import Path
@@ -57,3 +58,16 @@ def test_every_citation_in_the_sources_has_an_entry():
     keys = {(name, key) for name, text in texts.items() for key in citations(text)}
     keys |= {(name, key) for name, text in texts.items() for key in re.findall(r'\breference="(\w+)"', text)}
     assert {(name, key) for name, key in keys if key not in CITED} == set()
+
+
+CLAUSE = re.compile(r"(What|Whether|How|Where|Which|Who|Why|When|That|If) ")
+
+
+def test_a_docstring_begins_with_a_noun_phrase_or_a_verb():
+    found = []
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                found.append((file.name, ast.get_docstring(node) or ""))
+    assert len(found) > 1500
+    assert [(name, text.splitlines()[0]) for name, text in found if CLAUSE.match(text)] == []

@@ -30,7 +30,7 @@ def check_choice(what: str, word: object, options: Iterable[str]) -> None:
 
 
 def is_real(value: object) -> bool:
-    """Whether a value is a real number or an array of them; a truth value is none."""
+    """Tell whether a value is a real number or an array of them; a truth value is none."""
     import numpy as np
     from jax.core import Tracer
 

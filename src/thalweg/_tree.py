@@ -99,7 +99,7 @@ class Unravel:
 
 
 def unraveler(x: Vector) -> Unravel:
-    """How to cut a raveled `x` back into its tree."""
+    """Function that cuts a raveled `x` back into its tree."""
     leaves, structure = jax.tree.flatten(x)
     return Unravel(structure, tuple(leaf.shape for leaf in leaves), tuple(np.dtype(leaf.dtype) for leaf in leaves))
 
@@ -111,7 +111,7 @@ def ravel(x: Vector) -> Float[Array, " d"]:
 
 
 def sharded(x: Vector) -> bool:
-    """Whether a leaf is spread over several devices."""
+    """Tell whether a leaf is spread over several devices."""
     return any(len(leaf.sharding.device_set) > 1 for leaf in jax.tree.leaves(x))
 
 

@@ -15,7 +15,7 @@ RULES = ("exact", "square root")
 
 @dataclasses.dataclass(frozen=True)
 class Physical:
-    r"""What hyperparameters are as a law of motion and its step.
+    r"""Hyperparameters as a law of motion and its step.
 
     Attributes:
         step: h, the time of one step.
@@ -168,7 +168,7 @@ class Hyperparameters:
     def from_torch(
         cls, optimizer: Any, group: int | None = None, batch_size: float | int | None = None
     ) -> "Hyperparameters":
-        """What a `torch.optim.SGD`, or a `tw.adapters.torch.Optimizer` of momentum, is set to now.
+        """Read what a `torch.optim.SGD`, or a `tw.adapters.torch.Optimizer` of momentum, is set to now.
 
         Arguments:
             optimizer: the optimizer.

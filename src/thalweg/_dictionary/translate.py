@@ -34,7 +34,7 @@ class Wording:
 
 @dataclasses.dataclass(frozen=True)
 class Translation:
-    r"""What `translate` gives back.
+    r"""Result of `translate`.
 
     Attributes:
         hyperparameters: what was translated.
@@ -54,7 +54,7 @@ class Translation:
 
     @property
     def constants(self) -> dict[str, float | None]:
-        """What is the same in every framework, by name."""
+        """Constants that are the same in every framework, by name."""
         alike = ("memory_steps", "effective_learning_rate", "relaxation_steps")
         return dataclasses.asdict(self.physical) | {name: getattr(self, name) for name in alike}
 

@@ -21,7 +21,7 @@ _CELL = 256
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How draws are cut into blocks of steps, by what is sampled and not by how long it takes.
+    """Division of draws into blocks of steps, by what is sampled and not by how long it takes.
 
     Attributes:
         chains: how many run side by side.
@@ -79,7 +79,7 @@ def _joined(state: State, common: dict[str, Any]) -> State:
 
 
 def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
-    """What is kept of a draw, by chain."""
+    """Quantities kept of a draw, by chain."""
     found = {"position": states.position}
     if not energies:
         return found  # pyright: ignore[reportReturnType]
@@ -105,7 +105,7 @@ def advance(
     first_row = low // plan.row
 
     def steps(states: State, block: Array, begin: Array, count: int) -> State:
-        """So many steps with the normals of a block."""
+        """Make so many steps with the normals of a block."""
         return _scan(method, states, _block(method, key, position, block, begin, count, plan.chains))
 
     def drawn(g: Array, carry: tuple[State, Any], noise: Any, unit: Array) -> tuple[State, Any]:
@@ -156,7 +156,7 @@ def advance(
 
 
 def _block(method: Method, key: Any, position: PyTree, block: Array, begin: Array, count: int, chains: int) -> Draws:
-    """What some steps draw, all chains together: arrays (steps, chains, ...)."""
+    """Draws of some steps, all chains together: arrays (steps, chains, ...)."""
     batch: Batch = None
     objective = method.objective
     if objective is not None and objective.stochastic:

@@ -339,7 +339,7 @@ class _Loop:
         self, before: State, after: State, host: dict[str, np.ndarray], taken: int,
         sound: tuple[Array, Array | None], end: Termination | None,
     ) -> int:  # fmt: skip
-        """How many of the chunk's steps count; sets the status where the run ends."""
+        """Count the steps of a chunk that are kept; set the status where the run ends."""
         if end is not None:
             # What has ended stays where it is, so that no later row could say otherwise.
             host = {name: column[: end.steps - self.step] for name, column in host.items()}

@@ -122,7 +122,7 @@ def sample(
 
 
 def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:
-    """What `tw.sample` wrote to a directory, also where it was killed or is still being written.
+    """Read what `tw.sample` wrote to a directory, also where it was killed or is still being written.
 
     Arguments:
         path: the directory.
@@ -301,7 +301,7 @@ class _Sampling:
         self.watch.lap()
 
     def _end(self, low: int, rate: float | None) -> int:
-        """Where the next chunk ends: after about half a second, at a whole block and row where it can be."""
+        """End of the next chunk: after about half a second, at a whole block and row where it can be."""
         row = self.plan.row
         most = self.rows * row - low % row
         wanted = max(1, int(rate * _CHUNK_SECONDS)) if rate else 2 * max(row, self.plan.group)

@@ -33,11 +33,11 @@ _ROUNDS, _GAIN = 12, 3.0
 
 
 class SamplingWarning(UserWarning):
-    """What is wrong with a set of draws, and what would mend it."""
+    """A fault of a set of draws, with its cause and remedy."""
 
 
 def warn(text: str) -> None:
-    """To the caller of `tw.sample`."""
+    """Warn the caller of `tw.sample`."""
     warnings.warn(text, SamplingWarning, stacklevel=4)
 
 
@@ -130,7 +130,7 @@ def _step(method: Method, curvature: float) -> float:
 
 
 def _bias(method: Method, curvature: float, limit: float) -> float:
-    """By how much the variance of a Gaussian is off, relative to that of the law without steps."""
+    """Relative error of the variance of a Gaussian, against the law without steps."""
     law = method.dynamics
     try:
         with warnings.catch_warnings():
@@ -164,7 +164,7 @@ def _curvature(method: Method, cut: Callable, positions: Any) -> float | None:
 def step_warnings(
     method: Method, cut: Callable, first: Any, positions: np.ndarray, key: Any, acceptance: float | None = None
 ) -> list[str]:
-    """What is wrong with the step of a method on the way of its chains: one line each, with the cause and the remedy.
+    """Faults of the step of a method on the way of its chains: one line each, with the cause and the remedy.
 
     Arguments:
         method: the sampler.
@@ -201,7 +201,7 @@ def step_warnings(
 
 
 def _heat(method: Method, rows: list[np.ndarray], cut: Callable, key: Any) -> list[str]:
-    """Whether mini-batches add much to the temperature, as the diffusion limit of the method has it."""
+    """Warn where mini-batches add much to the temperature, as the diffusion limit of the method has it."""
     objective = method.objective
     if not isinstance(objective, FiniteSum) or not objective.stochastic or not method.normals or not rows:
         return []

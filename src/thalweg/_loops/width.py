@@ -1,4 +1,4 @@
-"""How many settings of a sweep go side by side."""
+"""Number of settings of a sweep that run side by side."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ _SEEN: dict[Any, int] = {}
 
 
 def width(objective: AbstractObjective, x0: Vector, count: int) -> int:
-    """How many of `count` settings to run at once: no array of a gradient's evaluation outgrows the cache."""
+    """Number of `count` settings to run at once: no array of a gradient's evaluation outgrows the cache."""
     leaves, structure = jax.tree.flatten((objective, x0))
     # What is traced depends on no array's value, so one trace serves every sweep of this objective.
     known = (structure, *((leaf.shape, leaf.dtype) if eqx.is_array(leaf) else leaf for leaf in leaves))

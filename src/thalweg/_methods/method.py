@@ -92,7 +92,7 @@ class Method(eqx.Module):
 
     @property
     def autonomous(self) -> bool:
-        """Whether neither the law nor the step size depends on time, and all steps are as long."""
+        """Tell whether neither the law nor the step size depends on time, and all steps are as long."""
         return self.dynamics.autonomous and not callable(self.step_size) and not self.scheme.adaptive
 
     def step_size_at(self, clock: Clock | None) -> Float[Array, ""]:
@@ -124,17 +124,17 @@ class Method(eqx.Module):
 
     @property
     def normals(self) -> int:
-        """How many standard normals of the position's shape a step draws."""
+        """Number of standard normals of the position's shape that a step draws."""
         return self.scheme.normals(self.dynamics)
 
     @property
     def noisy(self) -> bool:
-        """Whether the law or the scheme draws anything."""
+        """Tell whether the law or the scheme draws anything."""
         return self.normals + self.scheme.uniforms(self.dynamics) > 0
 
     @property
     def stochastic(self) -> bool:
-        """Whether a step draws anything, hence needs a key."""
+        """Tell whether a step draws anything, hence needs a key."""
         return self.noisy or (self.objective is not None and self.objective.stochastic)
 
     def draw(
@@ -328,7 +328,7 @@ class Method(eqx.Module):
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What a user tunes, by the names of the alias: the inverse of it.
+        """Numbers that a user tunes, by the names of the alias: the inverse of it.
 
         >>> import thalweg as tw
         >>> {k: round(float(v), 6) for k, v in tw.momentum(None, 0.1, momentum=0.9).hyperparameters.items()}
@@ -356,7 +356,7 @@ class Method(eqx.Module):
 
     @property
     def gradients_vary(self) -> bool:
-        """Whether steps differ in how many gradients they take, so that a run must say how many it took."""
+        """Tell whether steps differ in how many gradients they take, so that a run must say how many it took."""
         counting = self.with_objective(Marking())
         return jax.eval_shape(lambda x: self.scheme.gradient_evaluations(counting.init(x)), jnp.ones(1)) is not None
 

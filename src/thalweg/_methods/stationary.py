@@ -104,7 +104,7 @@ class LinearStep(NamedTuple):
     scalar: bool
 
     def covariance(self, of_state: np.ndarray) -> np.ndarray | float:
-        """What is seen of a covariance of the state."""
+        """The observed part of a covariance of the state."""
         covariance = self.seen @ of_state @ self.seen.T
         covariance = 0.5 * (covariance + covariance.T)
         return float(covariance[0, 0]) if self.scalar and covariance.size == 1 else covariance

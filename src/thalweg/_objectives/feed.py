@@ -75,7 +75,7 @@ class Feed:
         self._jobs.put(None)
 
     def reach(self, step: int) -> int:
-        """How many steps from this one on have their batch in the block; 0 where there is none for it."""
+        """Number of steps from this one on that have their batch in the block; 0 where there is none for it."""
         if step >= self.block.end and self.block.failure is None:
             following = self._following()
             if self.block.count:
@@ -122,7 +122,7 @@ class Feed:
             self._done.put(self._gather(start))
 
     def _gather(self, start: int) -> Block:
-        """As many batches as there is room for, or as the loader gives in the seconds of a chunk."""
+        """Gather as many batches as there is room for, or as the loader gives in the seconds of a chunk."""
         self._stacks.reverse()
         stack = self._stacks[0]
         begun, count = time.monotonic(), 0

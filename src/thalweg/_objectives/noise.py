@@ -20,7 +20,7 @@ _ABREAST = 256
 
 @dataclasses.dataclass(frozen=True)
 class GradientNoise:
-    r"""What the gradients of single samples do around their mean.
+    r"""Spread of the gradients of single samples around their mean.
 
     Attributes:
         mean: $\nabla f$, array (d,), in the order of the raveled parameters.

@@ -65,7 +65,7 @@ class AbstractObjective(eqx.Module):
         return jax.jvp(lambda y: self.gradient(y, batch), (x,), (v,))
 
     def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
-        """What is random in one step's evaluations; nothing unless overridden.
+        """Draw what is random in one step's evaluations; nothing unless overridden.
 
         Arguments:
             key: of the run; of the step, where no step is given.
@@ -76,7 +76,7 @@ class AbstractObjective(eqx.Module):
 
     @property
     def stochastic(self) -> bool:
-        """Whether a step needs a mini-batch, hence a key."""
+        """Tell whether a step needs a mini-batch, hence a key."""
         return False
 
 
@@ -218,7 +218,7 @@ class FiniteSum(AbstractObjective):
 # Compiled by itself as well, for who draws outside a compiled loop.
 @partial(jax.jit, static_argnames="count")
 def shuffled(key: Key[Array, ""], places: Int[Array, " batch"], count: int) -> Int[Array, " batch"]:
-    """What stands at some places of a random order of `count` things, the whole of which is never made.
+    """Entries at some places of a random order of `count` things, the whole of which is never made.
 
     Swap-or-not: each round pairs x with k - x and swaps the two, or not, by a bit of both. It is a
     permutation for every key, and with so many rounds close to a random one.

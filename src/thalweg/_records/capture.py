@@ -1,4 +1,4 @@
-"""What somebody's loop hands over, of NumPy, JAX or torch: numbers, norms and parameters, captured without waiting."""
+"""Numbers, norms and parameters of somebody else's loop, of NumPy, JAX or torch, captured without waiting."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def _refuse(name: str, value: Any, kind: str) -> None:
 
 
 def numbers(values: Sequence[Any]) -> list[float]:
-    """What `number` gave, on the host, copied together; None is NaN."""
+    """Results of `number`, on the host, copied together; None is NaN."""
     found = list(values)
     at = {"jax": [], "torch": []}
     for i, value in enumerate(found):

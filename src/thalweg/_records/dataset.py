@@ -71,7 +71,7 @@ class _Builder:
 
 
 def run_dataset(run: Run) -> Any:
-    """What `Run.to_xarray` gives back."""
+    """Make the dataset of `Run.to_xarray`."""
     xarray = _require()
     metrics, trace = run.metrics, run.trace
     build, coordinates = _Builder(("step", "time", "trace_step", "trace_time")), {}
@@ -123,7 +123,7 @@ def _run_attributes(run: Run) -> dict[str, Any]:
 
 
 def sweep_dataset(sweep: Sweep) -> Any:
-    """What `Sweep.to_xarray` gives back."""
+    """Make the dataset of `Sweep.to_xarray`."""
     from .. import __version__
 
     xarray = _require()

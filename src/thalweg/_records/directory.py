@@ -200,7 +200,7 @@ def to_lines(columns: dict[str, np.ndarray]) -> str:
 
 
 def compare_configs(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs, leaf by leaf; more steps than before is no difference."""
+    """Differences of two configurations, leaf by leaf; more steps than before is no difference."""
 
     def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
         for name, value in tree.items():

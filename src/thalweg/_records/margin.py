@@ -1,4 +1,4 @@
-"""What is known of the motion in somebody else's loop, and how far it is from its stability limit."""
+"""The motion in somebody else's loop, as far as it is known, and its distance from the stability limit."""
 
 import contextlib
 import dataclasses
@@ -42,7 +42,7 @@ class Motion:
 
     @property
     def knob(self) -> str:
-        """What is turned in the loop: its column, if it is logged, is the one in use."""
+        """The number turned in the loop: its column, if it is logged, is the one in use."""
         return "step_size" if self.learning_rate is None else "learning_rate"
 
     def interval(self, step: int, turned: float | None) -> float:
@@ -88,7 +88,7 @@ class Motion:
 
 @contextlib.contextmanager
 def _apart() -> Iterator[None]:
-    """In double precision, and on the CPU: the loop may fill an accelerator, where JAX would claim memory too."""
+    """Compute in double precision, on the CPU: the loop may fill an accelerator, where JAX would claim memory too."""
     with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
         yield
 

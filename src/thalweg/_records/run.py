@@ -1,4 +1,4 @@
-"""What a run keeps and gives back, in memory or read from its directory."""
+"""Runs: what to keep of one, and what it kept, in memory or read from its directory."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ METRICS = ("loss", "gradient_norm", "speed", "step_size", "gradients")
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What a run keeps.
+    """Choice of what a run keeps.
 
     Arguments:
         metrics: scalars kept at every step, of "loss", "gradient_norm", "speed" (the norm of the
@@ -97,7 +97,7 @@ class Trace:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run gives back.
+    """Result of a run.
 
     Attributes:
         method: the method that ran, None for a run read from disk.
@@ -281,12 +281,12 @@ def _run(final: Point, about: dict[str, Any], path: Path, config: dict[str, Any]
 
 
 def is_logged(config: dict[str, Any]) -> bool:
-    """Whether a configuration is of a run that `tw.Recorder` logged from another loop."""
+    """Tell whether a configuration is of a run that `tw.Recorder` logged from another loop."""
     return config.get("run", {}).get("recorded", False)
 
 
 def is_sampled(config: dict[str, Any]) -> bool:
-    """Whether a configuration is of draws of `tw.sample`."""
+    """Tell whether a configuration is of draws of `tw.sample`."""
     return config.get("run", {}).get("sampled", False)
 
 

@@ -149,7 +149,7 @@ def _diagnose(posterior: Any, stats: Any) -> Any:
 
 
 def _split_rhat(posterior: Any) -> Any:
-    """Of one chain, cut in two."""
+    """Split r-hat of one chain, cut in two."""
     import xarray
 
     half = posterior.sizes["draw"] // 2

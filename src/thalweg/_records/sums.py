@@ -30,7 +30,7 @@ class Sums:
 
     @property
     def names(self) -> list[str]:
-        """What is summed."""
+        """Names of what is summed."""
         return list(self.sums)
 
     def add(self, rows: dict[str, np.ndarray], low: int, high: int) -> None:
@@ -56,7 +56,7 @@ class Sums:
         return first + reference, np.maximum(second - first**2, 0.0)
 
     def leaves(self) -> list[np.ndarray]:
-        """What a checkpoint stores."""
+        """Arrays that a checkpoint stores."""
         return [self.made, *self.sums.values()]
 
     def restore(self, names: list[str], leaves: list[np.ndarray]) -> None:

@@ -1,4 +1,4 @@
-"""What a sweep gives back."""
+"""The result of a sweep."""
 
 import dataclasses
 from typing import Any
@@ -14,7 +14,7 @@ _RISE = 1e-9
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What a sweep gives back.
+    """Result of a sweep.
 
     Attributes:
         settings: one array (n,) a hyperparameter, the n settings in order.

@@ -67,7 +67,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What `tw.compare` gives back.
+    """Result of `tw.compare`.
 
     Attributes:
         entries: one `Entry` a method.

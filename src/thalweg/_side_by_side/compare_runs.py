@@ -54,7 +54,7 @@ class RunEntry:
 
 @dataclasses.dataclass(frozen=True)
 class RunComparison:
-    """What `tw.compare_runs` gives back.
+    """Result of `tw.compare_runs`.
 
     Attributes:
         entries: one `RunEntry` a run.

@@ -1,4 +1,4 @@
-"""Where a law of motion is at a time, to 1e-13: in closed form, or by a method of order 8 at two step sizes."""
+"""The solution of a law of motion at a time, to 1e-13: in closed form, or by order 8 at two step sizes."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ class Solution:
 
 
 def solution(method: Method, x0: PyTree, flat: Method, velocity: Array | None, until: float) -> Solution:
-    """Of the law that a deterministic method follows, in float64; `flat` is the method on raveled parameters."""
+    """Solve the law that a deterministic method follows, in float64; `flat` is the method on raveled parameters."""
     start = ravel(x0)
     exact = _closed_form(method, x0, velocity, until)
     if exact is not None:

@@ -63,7 +63,7 @@ class WorkPoint:
 
 @dataclasses.dataclass(frozen=True)
 class WorkPrecision:
-    """What `tw.work_precision` gives back.
+    """Result of `tw.work_precision`.
 
     Attributes:
         points: a `WorkPoint` a run, by method from the coarsest on.
@@ -170,7 +170,7 @@ def work_precision(
     velocity: PyTree = None,
     repeats: int = 7,
 ) -> WorkPrecision:
-    r"""What methods spend, and how close to their common law of motion they end.
+    r"""Measure what methods cost, and how close to their common law of motion they end.
 
     $$e(h) = \frac{\|\theta_n - \theta(T)\|}{\max(\|\theta(0)\|, \|\theta(T)\|)},\qquad n = T/h$$
 

@@ -30,7 +30,7 @@ _ROUNDING = 64 * float(np.finfo(float).eps)
 
 @dataclasses.dataclass(frozen=True)
 class Ask:
-    """Where a gradient is asked for; the curvature along `direction`, if there is one, is the next gradient."""
+    """Point where a gradient is asked for; the curvature along `direction`, if there is one, is the next gradient."""
 
     point: Row
     direction: Row | None = None

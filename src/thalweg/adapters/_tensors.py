@@ -59,7 +59,7 @@ def _terms(row: Row) -> tuple[tuple[int, float], ...]:
 
 
 def _multiple(row: Row, of: Row) -> float | None:
-    """What times `of` is `row`, if anything is."""
+    """Factor that makes `row` of `of`, if one does."""
     pivot = max(range(len(of)), key=lambda i: abs(of[i]))
     factor = row[pivot] / of[pivot]
     largest = max(map(abs, row))

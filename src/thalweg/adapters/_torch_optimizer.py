@@ -104,7 +104,7 @@ class Optimizer(torch.optim.Optimizer):
 
     @property
     def convention(self) -> str | None:
-        """What torch calls this method: "descent", "momentum" or "nesterov"; None where it has no name for it."""
+        """Torch's name of this method: "descent", "momentum" or "nesterov"; None where it has no name for it."""
         scheme = self.method.scheme
         if "momentum" in self._names:
             ahead = float(scheme.fraction) if isinstance(scheme, Lookahead) else 0.0

@@ -18,7 +18,7 @@ from ..schemes import Clock, Draws, Restarted, State
 
 
 class MotionState(NamedTuple):
-    """What the transformation keeps: the buffer, what moves with time where the method does, what a scheme remembers.
+    """State of the transformation: the buffer, what moves with time where the method does, what a scheme remembers.
 
     The parameters are the loop's, the unit of the buffer is the method's.
     """

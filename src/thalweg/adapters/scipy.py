@@ -63,7 +63,7 @@ class _Function:
 
 
 class _Slot:
-    """Where compiled code finds the function of now, so that it serves another one as well."""
+    """Place where compiled code finds the current function, so that it serves another one as well."""
 
     function: _Function | None = None
 

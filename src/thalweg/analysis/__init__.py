@@ -1,4 +1,4 @@
-"""What follows from a method: stability, rates, orders, energies, escape times."""
+"""Analysis of methods: stability, rates, orders, energies, escape times."""
 
 from .._methods.probe import amplification as amplification
 from .._methods.probe import contraction_per_gradient as contraction_per_gradient

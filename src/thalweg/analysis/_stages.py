@@ -46,7 +46,7 @@ class Training:
 
     @property
     def gradients(self) -> float:
-        """How many gradients of samples it takes."""
+        """Number of gradients of samples it takes."""
         return float(self.batch_size.sum())
 
     def at(self, time: float) -> int:

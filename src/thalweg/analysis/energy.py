@@ -1,4 +1,4 @@
-"""Where the energy goes along a run: kinetic, potential, dissipated."""
+"""Accounts of the energy along a run: kinetic, potential, dissipated."""
 
 import dataclasses
 from typing import Any, ClassVar

@@ -191,7 +191,7 @@ def equivalent_rate_schedule(
 
 
 def _own(hyperparameters: Any, keep: str) -> tuple[float, float]:
-    """How long a step of the hyperparameters lasts, and g, in $T = d/2gB$."""
+    """Duration d of a step of the hyperparameters, and g, in $T = d/2gB$."""
     if not isinstance(hyperparameters, Hyperparameters):
         raise InputError(f"hyperparameters must be tw.Hyperparameters, but is {hyperparameters!r}")
     check_choice("keep", keep, _KEEP)

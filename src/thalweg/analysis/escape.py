@@ -1,4 +1,4 @@
-"""How long it takes to leave a well: mean first-passage times of overdamped Langevin dynamics on a line."""
+"""Escape times: mean first-passage times of overdamped Langevin dynamics on a line."""
 
 from collections.abc import Callable
 from typing import Any

@@ -42,7 +42,7 @@ class ModifiedEquation:
 
     @property
     def genuine(self) -> bool:
-        """Whether D is positive semidefinite, the covariance of a real noise.
+        """Tell whether D is positive semidefinite, the covariance of a real noise.
 
         The expansion of a second-order law's D is mostly not: a step's gradient noise moves position and velocity
         together, which noise spread over the step would not. Covariances follow from D all the same.
@@ -131,7 +131,7 @@ def modified_equation(
 
 @dataclasses.dataclass(frozen=True)
 class ModifiedError:
-    """How far the modified equation of an order is from the method itself.
+    """Distance of the modified equation of an order from the method itself.
 
     Attributes:
         order: the order.
@@ -146,7 +146,7 @@ class ModifiedError:
 
 
 def modified_error(method: Method, hessian: Any, noise_covariance: Any = None) -> tuple[ModifiedError, ...]:
-    r"""How far the modified equations of order 0, 1 and 2 are from the method's exact law at its own step.
+    r"""Measure the modified equations of order 0, 1 and 2 against the method's exact law at its own step.
 
     Against `stationary_covariance`, and against the rate $-\log\rho(A)/h$.
 

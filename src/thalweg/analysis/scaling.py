@@ -1,4 +1,4 @@
-"""What follows a change of the batch size: the scaling rules of SGD, momentum and Adam."""
+"""The scaling rules of SGD, momentum and Adam: what follows a change of the batch size."""
 
 import dataclasses
 

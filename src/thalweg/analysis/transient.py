@@ -1,4 +1,4 @@
-"""How far a method has spread after so many steps on a quadratic, exact at any step size."""
+"""The spread of a method after so many steps on a quadratic, exact at any step size."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What textbooks and articles say about these methods, each with an experiment and a verdict."""
+"""Statements of textbooks and articles about these methods, each with an experiment and a verdict."""
 
 from ._ledger import Claim as Claim
 from ._ledger import Correction as Correction

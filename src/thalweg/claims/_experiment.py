@@ -1,4 +1,4 @@
-"""What experiments share: a law of motion to follow, and paths, orders and rates taken from the steps themselves."""
+"""Common parts of experiments: a law of motion to follow; paths, orders and rates taken from the steps themselves."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -78,14 +78,14 @@ def path(method: Method, start: Coordinates, steps: int, velocity: Coordinates |
 
 
 def final(method: Method, start: Coordinates, steps: int, velocity: Coordinates | None = None) -> np.ndarray:
-    """Where a run ends."""
+    """End of a run."""
     return path(method, start, steps, velocity).position[-1]
 
 
 def reference(
     dynamics: AbstractDynamics, start: Coordinates, time: float, velocity: Coordinates | None = None, steps: int = 2000
 ) -> np.ndarray:
-    """Where the motion itself ends, by a method of fifth order at a much smaller step."""
+    """End of the motion itself, by a method of fifth order at a much smaller step."""
     return final(Method(dynamics, Tsit5(), time / steps), start, steps, velocity)
 
 
@@ -121,7 +121,7 @@ def steps_to(distances: np.ndarray, tolerance: float) -> int:
 
 
 def close(measured: float | Sequence[float], expected: float | Sequence[float], relative: float) -> bool:
-    """Whether figures agree, all of them."""
+    """Tell whether figures agree, all of them."""
     return bool(np.allclose(measured, expected, rtol=relative, atol=0.0))
 
 

@@ -1,4 +1,4 @@
-"""What a claim is, and how its verdict follows from what its experiment measures."""
+"""Claims, and how the verdict follows from what the experiment measures."""
 
 import dataclasses
 import importlib
@@ -25,7 +25,7 @@ FAILS = "does not hold"
 
 @dataclasses.dataclass(frozen=True)
 class Correction:
-    """What is so, where the statement as its source makes it is not.
+    """The true statement, where the one of the source is not.
 
     Arguments:
         text: one sentence, with the key of its reference in brackets where there is one.
@@ -40,7 +40,7 @@ class Correction:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What an experiment found.
+    """Result of an experiment.
 
     Arguments:
         expected: what the mathematics says the experiment gives, from a closed form or an independent computation.

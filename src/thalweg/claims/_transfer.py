@@ -1,4 +1,4 @@
-"""What a method's own noisy steps do to functions of the state in the two wells: its law, and how it changes sides."""
+"""Transfer operators of a method's own noisy steps in two wells: its law, and how it changes sides."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ def _functions(x: np.ndarray, y: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 def _stepped(
     method: Method, x: Float[Array, " n"], y: Float[Array, " n"], width: float, normals: Float[Array, "m k"]
 ) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
-    """Where the method goes from each state by each draw."""
+    """Positions to which the method goes from each state by each draw."""
 
     def one(x: Array, y: Array, normal: Array) -> tuple[Array, Array]:
         state = method.init(x[None])

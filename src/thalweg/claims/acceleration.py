@@ -76,7 +76,7 @@ def bregman_rate() -> Outcome:
     "The Bregman flow of power p is that of power 2 at the time t^(p/2): a faster clock on the same curve.",
 )
 def bregman_dilation() -> Outcome:
-    """Where the flows of 3 and 4 are at t = 2, and that of 2 at the time that goes with it."""
+    """Measure where the flows of 3 and 4 are at t = 2, and that of 2 at the time that goes with it."""
     expected, measured = [], []
     for p in (3.0, 4.0):
         measured.extend(_bregman(p, 2.0)[-1])
@@ -95,7 +95,7 @@ FRICTION = 0.5
     "whatever its curvature.",
 )
 def hessian_damping() -> Outcome:
-    r"""How often 20 modes of curvatures 1e-2 to 1e2 cross zero until t = 20, without β, at λβ = 0.5 and at λβ = 1.
+    r"""Count how often 20 modes of curvatures 1e-2 to 1e2 cross zero until t = 20, at λβ = 0, λβ = 0.5 and λβ = 1.
 
     $\ddot x + (\lambda + \beta\ell)\dot x + \ell x = 0$ from rest is
     $e^{-at}(\cos\omega t + \tfrac a\omega\sin\omega t)$ with $2a = \lambda + \beta\ell$, $\omega^2 = \ell - a^2$,

@@ -30,7 +30,7 @@ def _height(x: float) -> float:
 
 @eqx.filter_jit
 def _farthest(frictions: Float[Array, " n"], start: Float[Array, " 1"]) -> Float[Array, " n"]:
-    """How far to the right the ball comes, for each friction."""
+    """Rightmost position of the ball, for each friction."""
 
     def one(friction: Array) -> Array:
         method = Method(HeavyBall(wells, friction), Leapfrog(), STEP)
@@ -46,7 +46,7 @@ def _farthest(frictions: Float[Array, " n"], start: Float[Array, " 1"]) -> Float
 
 
 def crosses(frictions: np.ndarray, start: float) -> np.ndarray:
-    """Whether the ball, let go at `start`, comes over the top."""
+    """Tell whether the ball, let go at `start`, comes over the top."""
     return np.asarray(_farthest(jnp.asarray(frictions), jnp.asarray([start]))) > 0.0
 
 
@@ -80,7 +80,7 @@ def stopping_friction(start: float) -> float:
     "Momentum carries a particle over barriers that stop gradient descent, without noise.",
 )
 def without_noise() -> Outcome:
-    """From above the height of the barrier, at a tenth of the friction that stops it and a tenth beyond; from below.
+    """Start above the height of the barrier, at 0.1 and 1.1 times the friction that stops it, and below it.
 
     Gradient descent with αL < 1 comes no nearer to the top than it is, and stays on its side.
     """

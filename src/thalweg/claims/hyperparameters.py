@@ -46,7 +46,7 @@ def _limit(weight: float) -> float:
 
 
 def _apart(rate: float, weight: float) -> float:
-    """How far the form with weight w is from momentum of learning rate 0.05, over 300 steps."""
+    """Distance of the form with weight w from momentum of learning rate 0.05, over 300 steps."""
     points, (x, m) = [jnp.array(VALLEY_START)], (jnp.array(VALLEY_START), jnp.zeros(3))
     step = jax.jit(_average)
     for _ in range(300):

@@ -20,7 +20,7 @@ SIGMA, TIMES = 0.5, (100.0, 1000.0, 10000.0)
 
 
 def drifts(method: Method, temperature: float) -> np.ndarray:
-    r"""How fast a step changes the means of $x^2, x\eta, \eta^2, x^4, x^3\eta, x^2\eta^2, \eta^4$ over
+    r"""Rates at which a step changes the means of $x^2, x\eta, \eta^2, x^4, x^3\eta, x^2\eta^2, \eta^4$ over
     $e^{-(\eta^2/2 + L)/T}$ in the two wells: by the trapezoidal rule, and Gauss and Hermite's for the normals.
     """
     nodes, chances = hermite_e.hermegauss(8)
@@ -61,7 +61,7 @@ def kramers_law() -> Outcome:
 
 
 def _energies() -> list[float]:
-    """Of the heavy ball without friction on a bowl, with gradient noise of σ² a unit of time, from rest."""
+    """Energies of the heavy ball without friction on a bowl, with gradient noise of σ² a unit of time, from rest."""
     method = Method(HeavyBall(None, 0.0), Leapfrog(), STEP)
     steps = np.round(np.asarray(TIMES) / STEP).astype(int)
     phase = transient_covariance(method, CURVATURE, steps, SIGMA**2 / STEP, of="phase")
@@ -82,7 +82,7 @@ def _settles() -> bool:
     "Without friction too, dη = -∇L dt + σ dW has a stationary law in the energy η²/2 + L.",
 )
 def without_friction() -> Outcome:
-    r"""By Itô's formula $d\langle\eta^2/2 + L\rangle = \tfrac12\sigma^2dt$ in each direction, whatever L is."""
+    r"""Compare with Itô: $d\langle\eta^2/2 + L\rangle = \tfrac12\sigma^2dt$ in each direction, whatever L is."""
     expected, measured = [0.5 * SIGMA**2 * time for time in TIMES], _energies()
     return Outcome(
         *shown("mean energy " + ", ".join(f"{{:.4g}} at t = {time:g}" for time in TIMES), expected, measured),

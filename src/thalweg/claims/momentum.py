@@ -42,7 +42,7 @@ def _leapfrog(start: str) -> Callable[[float, int], np.ndarray]:
     "Momentum with β = (1 - λh/2)/(1 + λh/2) and α = h²/(1 + λh/2) integrates the heavy ball to second order.",
 )
 def momentum_order() -> Outcome:
-    r"""From the buffer $v_0 = h\eta_0$, as everybody starts, then $v_0 = h(\eta_0 + \tfrac h2(\lambda\eta_0 + g_0))$.
+    r"""Start from the buffer $v_0 = h\eta_0$, as all do, then from $v_0 = h(\eta_0 + \tfrac h2(\lambda\eta_0 + g_0))$.
 
     The buffer is the velocity half a step before the position: taking it for the velocity at the position is
     an error of h in the start, and stays one of h at the end.

@@ -90,7 +90,7 @@ def nesterov_order() -> Outcome:
     "With the gradient at the midpoint θ + βv/2 Nesterov's method integrates the heavy ball to second order.",
 )
 def midpoint_order() -> Outcome:
-    """As for Nesterov's own form with c = 1/2: the kick is centred without a look-ahead, so half of one is too much."""
+    """Measure c = 1/2 as Nesterov's own form: the kick is centred without a look-ahead, so half of one is too much."""
     return _outcome(0.5)
 
 

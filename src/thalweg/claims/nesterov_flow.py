@@ -128,7 +128,7 @@ def nesterov_ode_bound() -> Outcome:
 
 
 def _moved_by_units(law: Callable[[AbstractObjective], AbstractDynamics]) -> float:
-    """How far the motion on 4f at time t is from the motion on f at time 2t: the same motion, in half the unit."""
+    """Distance of the motion on 4f at time t from that on f at time 2t: the same motion, in half the unit."""
     slow = path(Method(law(quadratic(*CURVATURES)), RK4(), TIME / _STEPS), START, _STEPS).position
     fast = path(Method(law(quadratic(*(4.0 * CURVATURES))), RK4(), 0.5 * TIME / _STEPS), START, _STEPS).position
     return float(np.max(np.abs(fast - slow)))

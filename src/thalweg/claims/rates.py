@@ -1,4 +1,4 @@
-"""How fast momentum and Nesterov's method converge on quadratics, and where that says nothing."""
+"""Rates of momentum and of Nesterov's method on quadratics, and where they say nothing."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -30,7 +30,7 @@ _TWICE = f"at κ = {CONDITION:g}: {{:.6f}} from the matrix, {{:.6f}} from the ru
 
 
 def _radius(make: Callable[..., Method], rate: float, beta: float) -> float:
-    """How much the slowest mode shrinks a step, from the matrices of the step itself."""
+    """Contraction of the slowest mode in a step, from the matrices of the step itself."""
     return float(np.max(spectral_radius(make(None, rate, beta), _SPECTRUM)))
 
 

@@ -41,7 +41,7 @@ def _interval(name: str) -> float:
 
 @eqx.filter_jit
 def _ends(scheme: RungeKutta, steps: Float[Array, " n"]) -> Float[Array, " n"]:
-    """How far from the minimum 64 steps from 1 end at curvature 1, for each step size."""
+    """Distances from the minimum after 64 steps from 1 at curvature 1, for each step size."""
 
     def end(step: Array) -> Array:
         method = _method(scheme, step, 1.0)
@@ -57,7 +57,7 @@ def _ends(scheme: RungeKutta, steps: Float[Array, " n"]) -> Float[Array, " n"]:
     "(midpoint, Heun) and 2.785 for four (RK4).",
 )
 def stability() -> Outcome:
-    """Whether 64 steps on one mode shrink it: they do where one step does."""
+    """Tell whether 64 steps on one mode shrink it: they do where one step does."""
 
     expected = [_interval(name) for name in SCHEMES]
     measured = [

@@ -73,7 +73,7 @@ def escapes_faster() -> Outcome:
 
 @claim("saddles-are-escaped", ARTICLE_PARTICLE, "Momentum escapes from saddle points.")
 def escaped() -> Outcome:
-    r"""From the axis of positive curvature, which leads to the saddle, and from $10^{-8}$ beside it."""
+    r"""Start on the axis of positive curvature, which leads to the saddle, and $10^{-8}$ beside it."""
     end = {}
     for height in (0.0, _OFFSET):
         end[height] = [path(make(saddle), [1.0, height], 3000).position[-1] for make in MAKERS.values()]

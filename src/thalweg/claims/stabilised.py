@@ -31,7 +31,7 @@ FAMILIES: dict[str, Callable[[int], AbstractScheme]] = {
 
 
 def _end(scheme: AbstractScheme, most: float) -> float:
-    """Where one step of size 1 first enlarges a mode, a mode each curvature."""
+    """Curvature at which one step of size 1 first enlarges a mode, a mode each curvature."""
 
     def inside(z: np.ndarray) -> np.ndarray:
         method = Method(GradientFlow(quadratic(*z)), scheme, 1.0)
@@ -47,7 +47,7 @@ def _end(scheme: AbstractScheme, most: float) -> float:
     "Legendre polynomials, where s steps of Euler's method have 2s.",
 )
 def interval() -> Outcome:
-    """Of the step that runs, at 4, 8 and 16 gradients."""
+    """Measure the step that runs, at 4, 8 and 16 gradients."""
     expected = [2.0 * s * s for s in STAGES] + [1.0 * s * s + s for s in STAGES]
     measured = [_end(make(s), 3.0 * s * s) for make in FAMILIES.values() for s in STAGES]
     words = ", ".join(f"{name} {{:.3f}}, {{:.3f}}, {{:.3f}}" for name in FAMILIES)
@@ -62,7 +62,7 @@ def interval() -> Outcome:
     "only where they are chosen for it.",
 )
 def per_gradient() -> Outcome:
-    r"""By the linear probe of each step.
+    r"""Probe each step linearly.
 
     RK4 ends at the real root of $1 - z/2 + z^2/6 - z^3/24$, and with $w = 1 + \varepsilon/s^2$ the damped Chebyshev
     method where $w - zT_s(w)/T_s'(w) = -w$.

@@ -1,4 +1,4 @@
-"""Which learning rates are stable, and how fast the fast modes go."""
+"""Stable learning rates, and the speed of the fast modes."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def _limits(make: Callable[..., Method]) -> list[float]:
 
 
 def _confirmed(make: Callable[..., Method], limits: list[float]) -> bool:
-    """Whether runs stay bounded 0.2 % below the limits, and grow 0.2 % above them."""
+    """Tell whether runs stay bounded 0.2 % below the limits, and grow 0.2 % above them."""
 
     def farthest(rate: float, beta: float) -> float:
         end = path(make(quadratic(1.0), rate, beta), 1.0, _STEPS).position[-100:]

@@ -1,4 +1,4 @@
-"""What the commands do with the directory of a run."""
+"""The directory of a run at the command line."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the commands do with a directory of samples."""
+"""The directory of samples at the command line."""
 
 import math
 import warnings
@@ -103,7 +103,7 @@ def _warnings(tree: Any) -> list[str]:
 
 
 def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Path) -> list[str]:
-    """What to change where the diagnostics are bad."""
+    """Changes to make where the diagnostics are bad."""
     from .._records.parameters import EFFECTIVE, R_HAT
 
     hints = []
@@ -133,7 +133,7 @@ def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Pa
 
 
 def _rounded(number: float) -> int:
-    """To two digits, upwards."""
+    """Round to two digits, upwards."""
     unit = 10 ** max(0, math.floor(math.log10(number)) - 1)
     return math.ceil(number / unit) * unit
 
@@ -157,7 +157,7 @@ def _problem(config: Mapping[str, Any]) -> Any:
 
 
 def check_picture(path: Any, keep: str) -> Path | None:
-    """Where a picture goes, or one line."""
+    """Check the path of a picture."""
     from .._errors import InputError
 
     if path is None:

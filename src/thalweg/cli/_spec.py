@@ -1,4 +1,4 @@
-"""What a user writes on the command line or in a config file, made into objects."""
+"""Objects made of what a user writes on the command line or in a config file."""
 
 import importlib
 import sys

@@ -182,7 +182,7 @@ def _parsed(specs: str | Sequence[str]) -> list[tuple[str, dict[str, float]]]:
 
 
 def _built(parsed: Sequence[tuple[str, dict[str, float]]], f: Any, x0: Any) -> tuple[list[str], list[Any], list[Any]]:
-    """What each method is called, its row and all of its numbers."""
+    """Label, row and all numbers of each method."""
     from .._methods.table import find_row
 
     rows = [find_row(name) for name, _ in parsed]
@@ -197,7 +197,7 @@ def _empty_directory(options: dict[str, Any], what: str) -> Path:
 
 
 def _is_run(objective: str | None) -> bool:
-    """Whether an argument is a run directory; a problem of ours goes before a directory of its name."""
+    """Tell whether an argument is a run directory; a problem of ours goes before a directory of its name."""
     from .. import problems
 
     return objective is not None and objective not in problems.names() and (Path(objective) / "run.toml").is_file()

@@ -1,4 +1,4 @@
-"""What a law of motion declares."""
+"""Abstract laws of motion."""
 
 import abc
 from collections.abc import Callable
@@ -54,7 +54,7 @@ class AbstractDynamics(eqx.Module):
 
     @property
     def autonomous(self) -> bool:
-        """Whether the law is the same at all times, so that no clock has to be carried."""
+        """Tell whether the law is the same at all times, so that no clock has to be carried."""
         return True
 
     @property
@@ -189,7 +189,7 @@ class AbstractAdditive(AbstractNoisy):
     def increment(
         self, time: Time, duration: ArrayLike, auxiliary: PyTree, normals: tuple[Vector, ...]
     ) -> tuple[Terms, PyTree]:
-        """What the noise adds up to over a while, as terms of a sum, and the auxiliary variables after it."""
+        """The sum of the noise over a while, as terms of a sum, and the auxiliary variables after it."""
 
 
 class AbstractWhite(AbstractAdditive):

@@ -1,4 +1,4 @@
-"""What the laws with damping along the curvature share."""
+"""Common parts of the laws with damping along the curvature."""
 
 import jax.numpy as jnp
 from jaxtyping import ArrayLike

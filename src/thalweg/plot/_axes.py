@@ -1,4 +1,4 @@
-"""What all pictures share: axes without pyplot, a palette, legends beside the data."""
+"""Common parts of all pictures: axes without pyplot, a palette, legends beside the data."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _MARKERS = "osD^vPX<>phd"
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """How one method looks in every picture."""
+    """Look of one method in every picture."""
 
     color: str
     linestyle: Any

@@ -204,7 +204,7 @@ def _of_problem(tree: Any, problem: Problem, names: list[str]) -> "dict[str, Cur
 
 
 def _is_gaussian(problem: Problem) -> bool:
-    r"""Whether the gradient is $T\Sigma^{-1}(x - m)$ at some points."""
+    r"""Tell whether the gradient is $T\Sigma^{-1}(x - m)$ at some points."""
     from .._tree import ravel, unraveler
 
     moments = problem.moments

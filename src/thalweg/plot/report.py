@@ -76,7 +76,7 @@ def write_report(comparison: Comparison, path: Path, title: str = "Comparison") 
 
 
 def summary(comparison: Comparison) -> str:
-    """What came out, in a paragraph (html)."""
+    """Results in a paragraph (html)."""
     entries = comparison.entries
     parameters = size(comparison.minimiser)
     several = len(entries) > 1

@@ -1,4 +1,4 @@
-"""What a scheme is: a pure map from one state to the next."""
+"""Abstract schemes: pure maps from one state to the next."""
 
 import abc
 import dataclasses
@@ -78,7 +78,7 @@ class State(eqx.Module):
 
     @property
     def lookahead(self) -> Vector:
-        r"""Where the next gradient is taken: $\theta$, or $\theta + \text{weight}\cdot\text{buffer}$."""
+        r"""Point where the next gradient is taken: $\theta$, or $\theta + \text{weight}\cdot\text{buffer}$."""
         if self.lookahead_weight is None:
             return self.position
         return combine((1, self.position), (self.lookahead_weight, self.buffer)) if self.ahead is None else self.ahead
@@ -100,7 +100,7 @@ class State(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Termination:
-    """How a motion that ends by itself ended: after so many steps; `status` and `message` as a run has them."""
+    """End of a motion that ends by itself, after so many steps; `status` and `message` as a run has them."""
 
     status: str
     message: str
@@ -120,12 +120,12 @@ class AbstractScheme(eqx.Module):
         return frozenset()
 
     def normals(self, dynamics: AbstractDynamics) -> int:
-        """How many standard normals of the position's shape a step draws."""
+        """Number of standard normals of the position's shape that a step draws."""
         del dynamics
         return 0
 
     def uniforms(self, dynamics: AbstractDynamics) -> int:
-        """How many scalars, uniform in [0, 1), a step draws."""
+        """Number of scalars, uniform in [0, 1), that a step draws."""
         del dynamics
         return 0
 
@@ -150,7 +150,7 @@ class AbstractScheme(eqx.Module):
 
     @property
     def exact_law(self) -> bool:
-        r"""Whether a step of any size leaves $e^{-f/T}$ as it is, on every function."""
+        r"""Tell whether a step of any size leaves $e^{-f/T}$ as it is, on every function."""
         return False
 
     def gradient_evaluations(self, state: State) -> Int[Array, ""] | None:
@@ -162,16 +162,16 @@ class AbstractScheme(eqx.Module):
         del state
 
     def termination(self, state: State) -> Termination | None:
-        """How the motion ended, where `ended` is true; None while it goes on, and for schemes that go on for ever."""
+        """End of the motion, where `ended` is true; None while it goes on, and for schemes that go on for ever."""
         del state
 
     def ended(self, state: State) -> Bool[Array, ""] | None:
-        """Whether the motion has ended and stays where it is, so that no step is made; None where it never does."""
+        """Tell whether the motion has ended and stays where it is, so that no step is made; None if it never does."""
         del state
 
     @property
     def adaptive(self) -> bool:
-        """Whether the scheme sets how far in time a step goes, so that its time has to be carried."""
+        """Tell whether the scheme sets how far in time a step goes, so that its time has to be carried."""
         return False
 
     def length(self, state: State) -> Float[Array, ""] | None:
@@ -180,7 +180,7 @@ class AbstractScheme(eqx.Module):
 
     @property
     def controlled(self) -> bool:
-        """Whether f itself sets the length of a step, so that no linear map makes it and there is no limit to it."""
+        """Tell whether f itself sets the length of a step, so that no linear map makes it and no limit is its own."""
         return False
 
     def energy(self, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
@@ -246,7 +246,7 @@ def advice(dynamics: AbstractDynamics) -> str:
 
 
 def noise_count(dynamics: AbstractDynamics) -> int:
-    """How many normals a law takes at a time."""
+    """Number of normals that a law takes at a time."""
     return dynamics.normals if isinstance(dynamics, AbstractNoisy) else 0
 
 

@@ -1,4 +1,4 @@
-"""What schemes share whose steps are as long as the descent of f allows."""
+"""Common parts of schemes whose steps are as long as the descent of f allows."""
 
 import dataclasses
 

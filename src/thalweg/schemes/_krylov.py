@@ -13,7 +13,7 @@ Operator = Callable[[Vector], Vector]
 
 
 def wide_dtype(x: Vector) -> jnp.dtype:
-    """What inner products of a tree come in: the widest dtype of its leaves, float32 at least."""
+    """Dtype of the inner products of a tree: the widest of its leaves, float32 at least."""
     return jnp.result_type(jnp.float32, *jax.tree.leaves(x))
 
 
@@ -38,7 +38,7 @@ def _unit(x: Vector, norm: Float[Array, ""]) -> Vector:
 
 
 class Solution(NamedTuple):
-    """Where conjugate gradients stopped.
+    """End of conjugate gradients.
 
     `residual` is the norm of what is left, `products` how many were taken, `curved` whether a direction of curvature
     0 or less was met, `largest` the largest Rayleigh quotient seen.

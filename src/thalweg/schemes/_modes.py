@@ -25,7 +25,7 @@ def _sinc(z: Float[Array, "..."], sign: Float[Array, "..."]) -> Float[Array, "..
 def oscillator(
     stiffness: Float[Array, "..."], damping: ArrayLike, duration: ArrayLike
 ) -> tuple[Float[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
-    r"""What $\ddot u + a\dot u + wu = c$ makes of a velocity and of a force in a time h.
+    r"""Motion by $\ddot u + a\dot u + wu = c$ of a velocity and of a force in a time h.
 
     $$u = s\,\dot u_0 + k\,c,\qquad \dot u = s'\,\dot u_0 + s\,c,\qquad
       s = \frac{e^{r_+h} - e^{r_-h}}{r_+ - r_-},\quad k = \int_0^h s = \frac{1 - s' - as}w$$

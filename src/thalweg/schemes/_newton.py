@@ -183,7 +183,7 @@ def linear_move(
 
 
 def tangent_solver(like: Vector, products: int, precondition: Operator) -> Callable[[Operator, Vector], Vector]:
-    """How derivatives are solved for: as far as the precision goes, at any sign of the curvature."""
+    """Solve for derivatives: as far as the precision goes, at any sign of the curvature."""
 
     def solve(operator: Operator, b: Vector) -> Vector:
         return conjugate_gradients(operator, b, rounding(like) * length(b), products, precondition, signs=True).x

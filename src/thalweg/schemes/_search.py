@@ -62,17 +62,17 @@ class Search(eqx.Module):
 
     @property
     def threshold(self) -> Float[Array, ""]:
-        """What the rounding of a curvature may come to."""
+        """Bound of the rounding of a curvature."""
         return 10.0 * jnp.sqrt(jnp.finfo(self.vector.dtype).eps) * self.scale
 
     @property
     def found(self) -> Bool[Array, ""]:
-        """Whether the function curves downwards along the vector."""
+        """Tell whether the function curves downwards along the vector."""
         return self.quotient < -self.threshold
 
     @property
     def settled(self) -> Bool[Array, ""]:
-        """Whether the quotient is an eigenvalue, so that another product says no more."""
+        """Tell whether the quotient is an eigenvalue, so that another product says no more."""
         return self.residual <= self.threshold
 
 

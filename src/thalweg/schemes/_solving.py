@@ -1,4 +1,4 @@
-"""What schemes share that solve for their step: the velocity eliminated, what a step has cost, what failed."""
+"""Common parts of schemes that solve for their step: the velocity eliminated, what a step has cost, what failed."""
 
 import dataclasses
 from typing import Any

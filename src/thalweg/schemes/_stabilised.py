@@ -20,7 +20,7 @@ LEAST_ANGLE, MOST_ANGLE = 1e-10, 40.0
 
 
 class Stage(NamedTuple):
-    """What makes a stage from those before it; `back` and `first` are None in methods of order 1."""
+    """Coefficients of a stage on those before it; `back` and `first` are None in methods of order 1."""
 
     keep: Any
     kick: Any
@@ -139,7 +139,7 @@ def legendre_second(j: Any, s: Any, xp: ModuleType = np) -> Stage:
 
 
 def chebyshev_interval(s: int, phi: float) -> float:
-    r"""Where $|P_s|$ passes 1 for the first time: at $w_0 - w_1x = -w_0$, hence $2w_0/w_1$."""
+    r"""First point where $|P_s|$ passes 1: at $w_0 - w_1x = -w_0$, hence $2w_0/w_1$."""
     return float(2.0 * s * np.tanh(s * phi) / np.tanh(phi))
 
 
@@ -149,7 +149,7 @@ def chebyshev_damped(s: Any, phi: Any, xp: ModuleType = np) -> Any:
 
 
 def chebyshev_second_interval(s: int, phi: float, damped: bool = False) -> float:
-    r"""Where $|a_s + b_sT_s|$ passes 1; damped, where $|T_s|$ does, as in $\beta = (w_0 + 1)/w_1$."""
+    r"""First point where $|a_s + b_sT_s|$ passes 1; damped, where $|T_s|$ does, as in $\beta = (w_0 + 1)/w_1$."""
     own = _Second(float(s), phi, s * phi, np)
     a, b = float(own.a(float(s))), float(own.b(float(s)))
     far = 1.0 if damped else math.cosh(phi if s % 2 == 0 else math.acosh((1.0 + a) / b) / s)

@@ -23,7 +23,7 @@ _LOG_RANGE = 80.0
 
 
 class Control(eqx.Module):
-    """What a step leaves to the next: its length, the slope it begins with, and minus the logs of two errors."""
+    """Memory of a step for the next: its length, the slope it begins with, and minus the logs of two errors."""
 
     step: Float[Array, ""]
     slope: tuple[Vector, ...] | None

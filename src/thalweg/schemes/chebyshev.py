@@ -60,7 +60,7 @@ class AbstractStabilised(AbstractScheme):
         """The stable interval of s stages; damped, as far as the modes shrink by what the damping says."""
 
     def shape(self, s: Any, rate: Any, xp: Any) -> Any:
-        """What else the coefficients depend on; None where they do on the stages alone."""
+        """Further arguments of the coefficients; None where they depend on the stages alone."""
         del s, rate, xp
 
     @property

@@ -102,7 +102,7 @@ def kick_and_drift(dynamics: AbstractDamped, state: State, step_size: ArrayLike,
 
 
 def learning_rate_and_momentum(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:
-    """What a framework calls these constants; None where friction varies with time."""
+    """A framework's names for these constants; None where friction varies with time."""
     if not isinstance(dynamics, HeavyBall) or callable(dynamics.friction):
         return None
     beta, kick = momentum_from_friction(dynamics.friction, step_size, dynamics.mass)

@@ -74,7 +74,7 @@ class Lookahead(AbstractScheme):
         return dataclasses.replace(after, lookahead_weight=weight if after.unit is None else weight * after.unit)
 
     def lookahead_weight(self, dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike) -> Float[Array, ""]:
-        """How long the velocity is followed to the point where the gradient is taken."""
+        """Time for which the velocity is followed to the point where the gradient is taken."""
         # The displacement looked along is the one last made, so a schedule's next step is not needed.
         beta, _ = kick_coefficients(dynamics, clock, step_size)
         return jnp.asarray(self.fraction * beta * step_size)

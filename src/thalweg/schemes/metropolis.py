@@ -23,7 +23,7 @@ class EvaluatedPoint(eqx.Module):
 
 
 class Visit(eqx.Module):
-    """What a step leaves to the next: energy and force here, and how many steps were accepted, of how many."""
+    """Memory of a step for the next: energy and force here, and how many steps were accepted, of how many."""
 
     energy: Float[Array, ""]
     force: Vector

@@ -31,7 +31,7 @@ _START = 3
 
 
 class Descent(eqx.Module):
-    """What a step leaves to the next."""
+    """Memory of a step for the next."""
 
     energy: Float[Array, ""]
     slope: Float[Array, " d"]
@@ -215,7 +215,7 @@ class PseudoTransient(AbstractDescending):
 
 
 class _Tried(eqx.Module):
-    """What a trial comes to."""
+    """Result of a trial."""
 
     accepted: Bool[Array, ""]
     pair: Bool[Array, ""]
@@ -325,7 +325,7 @@ def _tried(old: Descent, x: Array, d: Array, shift: Array, energy: Array, slope:
 
 
 def _cubic(before: Array, slope: Array, after: Array, slope_after: Array) -> Array:
-    """Where the cubic through two values and slopes is least, as a part of the step; a half where it is not."""
+    """Minimiser of the cubic through two values and slopes, as a part of the step; a half where there is none."""
     third = slope + slope_after - 2.0 * (after - before)
     second = 3.0 * (after - before) - 2.0 * slope - slope_after
     root = second * second - 3.0 * third * slope

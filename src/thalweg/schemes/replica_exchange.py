@@ -20,7 +20,7 @@ from .leimkuhler_matthews import LeimkuhlerMatthews
 
 
 class Replicas(eqx.Module):
-    """What is kept besides the coldest replica's position and velocity."""
+    """Memory besides the coldest replica's position and velocity."""
 
     coldest: PyTree
     others: tuple[State, ...]

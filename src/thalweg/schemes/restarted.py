@@ -20,7 +20,7 @@ TESTS = ("gradient", "function", "speed")
 
 
 class Course(eqx.Module):
-    """What a step leaves to the next: the law's own clock, steps since the last restart, how many restarts there were.
+    """Memory of a step for the next: the law's own clock, steps since the last restart, the number of restarts.
 
     `energy` is f where the last gradient was taken, None for the tests that need none.
     """
@@ -119,7 +119,7 @@ class Restarted(AbstractScheme):
         return self.scheme
 
     def restarts(self, state: State) -> Int[Array, "..."]:
-        """How many restarts there were since the start; of `run.state`, say."""
+        """Number of restarts since the start; of `run.state`, say."""
         return state.memory.restarts
 
     def init(
@@ -154,7 +154,7 @@ class Restarted(AbstractScheme):
         return dataclasses.replace(after, clock=clock, memory=memory)
 
     def _fails(self, course: Course, before: State, after: State, energy: Any, gradient: Vector) -> Bool[Array, ""]:
-        """Whether the step that was made goes the wrong way."""
+        """Tell whether the step that was made goes the wrong way."""
         if self.by == "function":
             return energy > course.energy
         if self.by == "gradient":

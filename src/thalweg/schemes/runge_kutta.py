@@ -63,7 +63,7 @@ class ButcherTableau:
 
     @property
     def first_same_as_last(self) -> bool:
-        """Whether the error takes the slope at the end of the step, which is the first of the next one."""
+        """Tell whether the error takes the slope at the end of the step, which is the first of the next one."""
         return self.embedded is not None and len(self.embedded) > len(self.b)
 
     @property

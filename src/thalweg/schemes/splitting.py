@@ -74,7 +74,7 @@ class Splitting(AbstractScheme):
 
     @property
     def _carries(self) -> bool:
-        """Whether the force at the end of a step is the first one of the next."""
+        """Tell whether the force at the end of a step is the first one of the next."""
         return self.word.strip("OD")[0] == "B" and self.word.strip("OD")[-1] == "B"
 
     def init(

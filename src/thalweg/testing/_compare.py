@@ -16,12 +16,12 @@ ROUNDING = 1e-12
 
 
 class NotCheckedError(Exception):
-    """Why a check does not apply."""
+    """Reason why a check does not apply."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """What is wrong in an example.
+    """A fault in an example.
 
     Arguments:
         walk: that shows it.
@@ -40,7 +40,7 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bench:
-    """What every check needs: the factory in its framework, what it takes, and how long to look."""
+    """Setting of every check: the factory in its framework, what it takes, and how long to look."""
 
     framework: AbstractFramework
     signature: Signature
@@ -57,7 +57,7 @@ class Bench:
                 raise NotCheckedError(f"it takes no {setting.replace('rate', 'learning rate')}")
 
     def refusal(self, settings: dict[str, Any], *, stepping: bool = False) -> str | None:
-        """Why the factory does not take these settings; None where it does."""
+        """Reason why the factory does not take these settings; None where it does."""
         try:
             walker = self.framework.begin(Walk(settings, (1.0,), ()))
             if stepping:
@@ -90,7 +90,7 @@ class Bench:
         tolerance: float | None = None,
         examples: int | None = None,
     ) -> Fault | None:
-        """Where the second walk leaves the first: by a bit, or by more than the tolerance."""
+        """Step at which the second walk leaves the first: by a bit, or by more than the tolerance."""
         return self.search(space, lambda draw: self.parted(*pair(draw), tolerance), examples)
 
     def parted(self, first: Walk, second: Walk, tolerance: float | None) -> Fault | None:

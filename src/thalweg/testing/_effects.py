@@ -1,4 +1,4 @@
-"""What must change the result."""
+"""Checks of what must change the result."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a factory of optimizers takes, and which framework's optimizers it makes."""
+"""Factories of optimizers: what one takes, and which framework's optimizers it makes."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ _FIRST = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEY
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """What a factory takes.
+    """Parameters of a factory.
 
     Arguments:
         name: of the factory.
@@ -48,7 +48,7 @@ class Signature:
     needed: Mapping[str, Any]
 
     def has(self, *settings: str) -> bool:
-        """Whether all of these can be set."""
+        """Tell whether all of these can be set."""
         return all(setting in self.names for setting in settings)
 
     def spell(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Signature:
 
 
 def read_signature(factory: Any) -> Signature:
-    """What a factory takes.
+    """Read the parameters of a factory.
 
     Raises:
         InputError: it cannot be called, or its signature cannot be read.
@@ -94,7 +94,7 @@ def read_signature(factory: Any) -> Signature:
 
 
 def name_of(factory: Any) -> str:
-    """What a factory is called."""
+    """Name of a factory."""
     inner = factory.func if isinstance(factory, functools.partial) else factory
     name = getattr(inner, "__qualname__", type(inner).__name__)
     return name.rpartition("<locals>.")[2]

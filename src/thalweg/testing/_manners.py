@@ -1,4 +1,4 @@
-"""What the loops of torch ask of an optimizer beside its steps."""
+"""Checks of what the loops of torch ask of an optimizer beside its steps."""
 
 from typing import Any
 

@@ -25,7 +25,7 @@ class Linear:
 
 
 def settings_of(reference: Any, signature: Signature) -> dict[str, Any]:
-    """What the factory is called with, by its own names: the reference's numbers, where it takes them.
+    """Arguments for the factory, by its own names: the reference's numbers, where it takes them.
 
     Raises:
         InputError: the reference is none, or does not say what the factory needs.

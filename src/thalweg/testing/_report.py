@@ -1,4 +1,4 @@
-"""What a check of an optimizer found."""
+"""Results of a check of an optimizer."""
 
 import dataclasses
 import textwrap
@@ -53,7 +53,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """What `check_optimizer` gives back: prints itself, `assert report.passed, report`.
+    """Result of `check_optimizer`: prints itself, `assert report.passed, report`.
 
     Attributes:
         factory: its name.
@@ -67,7 +67,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed."""
+        """Tell whether nothing failed."""
         return not self.failures
 
     @property
@@ -93,7 +93,7 @@ class Report:
 
     @property
     def title(self) -> str:
-        """What was checked, and how it went, in one line."""
+        """Summary in one line: what was checked, and how it went."""
         counts = [(status, sum(f.status == status for f in self.findings)) for status in (PASSED, FAILED, NOT_CHECKED)]
         counted = ", ".join(f"{count} {status}" for status, count in counts if count)
         return f"{self.factory} ({self.framework}): {counted}"

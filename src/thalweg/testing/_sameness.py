@@ -1,4 +1,4 @@
-"""What must be the same: as a reference, in another way, again."""
+"""Checks of what must be the same: as a reference, in another way, again."""
 
 import dataclasses
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def reference(bench: Bench) -> Fault | None:
 
 
 def _kept_precision(reference: Any) -> float:
-    """How closely a method keeps its numbers: it may have been made in float32."""
+    """Precision in which a method keeps its numbers: it may have been made in float32."""
     import jax
 
     narrow = any(str(getattr(leaf, "dtype", "")) == "float32" for leaf in jax.tree.leaves(reference))
@@ -123,7 +123,7 @@ def grouping(bench: Bench) -> Fault | None:
 
 
 def zero_gradient(bench: Bench) -> Fault | None:
-    """From an empty state."""
+    """Start from an empty state."""
     decay = bench.signature.names.get("weight_decay")
     still = [settings | ({decay: 0.0} if decay else {}) for settings in bench.catalogue]
 

@@ -20,7 +20,7 @@ POSITIVE = (1.0, 2.0, 0.5, 3.0, 1024.0)
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """What an example is made of."""
+    """Numbers that an example is made of."""
 
     dimension: int
     steps: int
@@ -49,7 +49,7 @@ def need_hypothesis() -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """Where examples are drawn from.
+    """Space of examples.
 
     Arguments:
         settings: to choose from, the simplest first.
@@ -68,7 +68,7 @@ class Space:
     extra: Callable[[int], Any] | None = None
 
     def strategy(self) -> Any:
-        """Of hypothesis; what it draws makes a `Draw`."""
+        """Strategy of hypothesis; what it draws makes a `Draw`."""
         st = need_hypothesis().strategies
         settings, sizes = st.sampled_from(self.settings), range(self.dimensions[0], self.dimensions[1] + 1)
         vectors = {d: st.tuples(*[st.sampled_from(self.numbers)] * d) for d in sizes}
@@ -94,7 +94,7 @@ class Space:
 
 
 def smallest(space: Space, fault: Callable[[Draw], Any], *, examples: int, seed: int) -> Any:
-    """What `fault` says of the smallest draw that is at fault; None if there is none.
+    """Smallest draw that is at fault, with what `fault` says of it; None if there is none.
 
     Arguments:
         space: of the draws.
@@ -111,7 +111,7 @@ def smallest(space: Space, fault: Callable[[Draw], Any], *, examples: int, seed:
 
 
 def search(space: Space, fault: Callable[[Draw], Any], *, examples: int, seed: int, shrink: bool = False) -> Any:
-    """What `fault` says of a draw that is at fault, the first or one that is shrunk; None if there is none."""
+    """A draw that is at fault, the first or one that is shrunk, with what `fault` says of it; None if there is none."""
     hypothesis = need_hypothesis()
     phases = (hypothesis.Phase.generate, *((hypothesis.Phase.shrink,) if shrink else ()))
     settings = hypothesis.settings(max_examples=examples, database=None, deadline=None, phases=phases)

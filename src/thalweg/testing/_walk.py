@@ -1,4 +1,4 @@
-"""What an optimizer is put through, and what a framework has to offer for that."""
+"""Walks that an optimizer is put through, and what a framework has to offer for that."""
 
 import abc
 import contextlib
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Walk:
-    """What an optimizer is put through.
+    """Steps that an optimizer is put through.
 
     Arguments:
         settings: what the factory is called with.
@@ -90,7 +90,7 @@ class AbstractFramework(abc.ABC):
         """The walk as lines to paste, which end with the parameters in `x`."""
 
     def context(self) -> contextlib.AbstractContextManager:
-        """What it all runs in."""
+        """Context in which it all runs."""
         return contextlib.nullcontext()
 
     def follow(self, walk: Walk, gradient: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
