@@ -48,7 +48,7 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
         return value
 
     def listed() -> list[str]:
-        return sorted({*known, *(name for name in vars(sys.modules[package]) if name.startswith("__"))})
+        return [*sorted(known), *({"__version__"} & vars(sys.modules[package]).keys())]
 
     return load, listed, sorted(known)
 
