@@ -276,7 +276,7 @@ def test_the_date_is_the_runs(valley, tmp_path, words_only):
 
 
 @pytest.mark.slow
-def test_digits_in_twelve_seconds(tmp_path):
+def test_digits(tmp_path):
     problem = tw.problems.get("digits").solved()
     f = problem.objective
     methods = {
@@ -286,7 +286,5 @@ def test_digits_in_twelve_seconds(tmp_path):
         "nesterov": tw.nesterov(f, 1.36, 0.9),
     }
     result = tw.compare(methods, problem.start, 1e-4, 1000, limits=False, record=1, progress=False)
-    begun = time.process_time()
     page = _report(result, tmp_path)
-    assert time.process_time() - begun < 24.0  # two cores for twelve seconds
     assert len(page.of("svg")) == 5
