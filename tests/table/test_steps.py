@@ -1,5 +1,9 @@
 """What holds for a step of every row: its state, its dtype, its hyperparameters as data, schedules, runs."""
 
+import os
+import subprocess
+import sys
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -192,3 +196,22 @@ def test_the_stability_a_row_prints_is_where_it_turns(row):
     inside, outside = (row.build(None, **{knob: float(limit) * factor}) for factor in (0.999, 1.001))
     assert spectral_radius(inside, 1.0) <= 1 + 1e-9
     assert spectral_radius(outside, 1.0) > 1 + 1e-6
+
+
+LATE = """
+import thalweg as tw
+rows = tw.table()
+import jax, equinox as eqx
+jax.config.update("jax_enable_x64", True)
+for row in rows:
+    numbers = jax.tree.leaves(eqx.filter(row.build(None), eqx.is_inexact_array))
+    print(row.name, *{str(number.dtype) for number in numbers} - {"float64"})
+"""
+
+
+def test_rows_have_the_precision_that_is_set_when_they_are_built():
+    """As the command line does: a resumed run must find the numbers that it was begun with."""
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    env.pop("JAX_ENABLE_X64", None)
+    done = subprocess.run([sys.executable, "-c", LATE], env=env, capture_output=True, text=True, check=True)
+    assert [line.strip() for line in done.stdout.splitlines()] == [row.name for row in tw.table()]

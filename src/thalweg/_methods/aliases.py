@@ -196,7 +196,7 @@ def sgld(objective: Any, learning_rate: ArrayLike | Schedule, temperature: Array
 
     Reference: Welling and Teh (2011), equation 4.
     """
-    return diffusion(EulerMaruyama())(objective, learning_rate, temperature)
+    return diffusion(EulerMaruyama)(objective, learning_rate, temperature)
 
 
 def mala(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike = 1.0) -> Method:
@@ -216,7 +216,7 @@ def mala(objective: Any, learning_rate: ArrayLike | Schedule, temperature: Array
 
     Reference: Roberts and Tweedie (1996), section 1.4.
     """
-    return diffusion(MetropolisAdjustedLangevin())(objective, learning_rate, temperature)
+    return diffusion(MetropolisAdjustedLangevin)(objective, learning_rate, temperature)
 
 
 def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike, momentum: ArrayLike) -> Method:
@@ -230,12 +230,12 @@ def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike
     return Method(HeavyBall(objective, friction), scheme, step)
 
 
-def diffusion(scheme: AbstractScheme) -> Callable[..., Method]:
+def diffusion(scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
     """A scheme on overdamped Langevin dynamics, in learning rate and temperature."""
 
     def make(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike) -> Method:
         if not callable(learning_rate):
             check_number("learning_rate", learning_rate, above=0.0)
-        return Method(OverdampedLangevin(objective, temperature), scheme, learning_rate)
+        return Method(OverdampedLangevin(objective, temperature), scheme(), learning_rate)
 
     return make

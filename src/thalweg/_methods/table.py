@@ -133,17 +133,18 @@ class Row:
         }
 
 
-def _descent(scheme: AbstractScheme) -> Callable[..., Method]:
+# Schemes are made when a row is built: their numbers have the precision that JAX is set to then.
+def _descent(scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
     def make(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
         if not callable(learning_rate):
             check_number("learning_rate", learning_rate, above=0.0)
-        return Method(GradientFlow(objective), scheme, learning_rate)
+        return Method(GradientFlow(objective), scheme(), learning_rate)
 
     return make
 
 
-def _motion(law: Callable[..., AbstractDynamics], scheme: AbstractScheme) -> Callable[..., Method]:
-    return lambda objective, step_size, **constants: Method(law(objective, **constants), scheme, step_size)
+def _motion(law: Callable[..., AbstractDynamics], scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
+    return lambda objective, step_size, **constants: Method(law(objective, **constants), scheme(), step_size)
 
 
 def _remembering(objective: Any, step_size: ArrayLike | Schedule, **constants: Any) -> Method:
@@ -167,56 +168,62 @@ _BATH = {"step_size": 0.1, "friction": 1.0, "temperature": 1.0}
 
 _ROWS = (
     Row("gradient_descent", gradient_descent, _RATE, "cauchy1847", ("gd", "euler")),
-    Row("midpoint", _descent(Midpoint()), _RATE, "runge1895"),
-    Row("heun", _descent(Heun()), _RATE, "heun1900"),
-    Row("ralston", _descent(Ralston()), _RATE, "ralston1962"),
-    Row("rk4", _descent(RK4()), _RATE, "kutta1901", ("runge_kutta",)),
-    Row("tsit5", _descent(Tsit5()), _RATE, "tsitouras2011"),
-    Row("bogacki_shampine", _descent(BogackiShampine()), _RATE, "bogacki1989"),
-    Row("dormand_prince", _descent(DormandPrince()), _RATE, "dormand1980"),
+    Row("midpoint", _descent(Midpoint), _RATE, "runge1895"),
+    Row("heun", _descent(Heun), _RATE, "heun1900"),
+    Row("ralston", _descent(Ralston), _RATE, "ralston1962"),
+    Row("rk4", _descent(RK4), _RATE, "kutta1901", ("runge_kutta",)),
+    Row("tsit5", _descent(Tsit5), _RATE, "tsitouras2011"),
+    Row("bogacki_shampine", _descent(BogackiShampine), _RATE, "bogacki1989"),
+    Row("dormand_prince", _descent(DormandPrince), _RATE, "dormand1980"),
     Row("rkc", stabilised_descent, _RATE, "verwer1996", ("stabilised_descent",)),
-    Row("rkc2", _descent(RungeKuttaChebyshev(2, stages=10)), _RATE, "sommeijer1998"),
-    Row("rkl1", _descent(RungeKuttaLegendre(1, stages=9)), _RATE, "meyer2014"),
-    Row("rkl2", _descent(RungeKuttaLegendre(2, stages=9)), _RATE, "meyer2014"),
-    Row("proximal_point", _descent(ImplicitEuler()), _RATE, "rockafellar1976", ("implicit_euler",)),
-    Row("implicit_midpoint", _descent(ImplicitMidpoint()), _RATE, "hairer1996"),
-    Row("rosenbrock_euler", _descent(RosenbrockEuler()), _RATE, "hairer1996", ("damped_newton",)),
-    Row("exponential_euler", _descent(ExponentialEuler()), _RATE, "hochbruck2010"),
+    Row("rkc2", _descent(lambda: RungeKuttaChebyshev(2, stages=10)), _RATE, "sommeijer1998"),
+    Row("rkl1", _descent(lambda: RungeKuttaLegendre(1, stages=9)), _RATE, "meyer2014"),
+    Row("rkl2", _descent(lambda: RungeKuttaLegendre(2, stages=9)), _RATE, "meyer2014"),
+    Row("proximal_point", _descent(ImplicitEuler), _RATE, "rockafellar1976", ("implicit_euler",)),
+    Row("implicit_midpoint", _descent(ImplicitMidpoint), _RATE, "hairer1996"),
+    Row("rosenbrock_euler", _descent(RosenbrockEuler), _RATE, "hairer1996", ("damped_newton",)),
+    Row("exponential_euler", _descent(ExponentialEuler), _RATE, "hochbruck2010"),
     Row("momentum", momentum, _PAIR, "polyak1964", ("heavy_ball", "sgd_momentum")),
     Row("nesterov", nesterov, _PAIR, "sutskever2013", ("nag",)),
     Row("midpoint_momentum", midpoint_momentum, _PAIR, "sutskever2013"),
     Row("leapfrog", leapfrog, _PAIR, "hairer2003"),
-    Row("heavy_ball_euler", _motion(HeavyBall, Euler()), _BALL, "polyak1964"),
-    Row("heavy_ball_midpoint", _motion(HeavyBall, Midpoint()), _BALL, "runge1895"),
-    Row("heavy_ball_heun", _motion(HeavyBall, Heun()), _BALL, "heun1900"),
-    Row("heavy_ball_ralston", _motion(HeavyBall, Ralston()), _BALL, "ralston1962"),
-    Row("heavy_ball_rk4", _motion(HeavyBall, RK4()), _BALL, "kutta1901"),
-    Row("heavy_ball_tsit5", _motion(HeavyBall, Tsit5()), _BALL, "tsitouras2011"),
-    Row("heavy_ball_implicit_midpoint", _motion(HeavyBall, ImplicitMidpoint()), _BALL, "hairer1996"),
-    Row("heavy_ball_exponential_euler", _motion(HeavyBall, ExponentialEuler()), _BALL, "hochbruck2010"),
-    Row("nesterov_flow", _motion(NesterovFlow, Leapfrog()), _NESTEROV, "su2016"),
-    Row("nesterov_flow_lookahead", _motion(NesterovFlow, Lookahead(1.0)), _NESTEROV, "su2016"),
-    Row("nesterov_restart", _motion(NesterovFlow, Restarted(by="gradient")), _NESTEROV, "donoghue2015"),
-    Row("nesterov_restart_speed", _motion(NesterovFlow, Restarted(by="speed")), _NESTEROV, "su2016"),
-    Row("nesterov_flow_rk4", _motion(NesterovFlow, RK4()), _NESTEROV, "su2016"),
-    Row("bregman_flow_rk4", _motion(BregmanFlow, RK4()), _BREGMAN, "wibisono2016"),
-    Row("hessian_damped_rk4", _motion(HessianDampedFlow, RK4()), _HESSIAN, "attouch2016"),
-    Row("high_resolution_rk4", _motion(HighResolutionFlow, RK4()), _HIGH, "shi2022"),
-    Row("high_resolution_strong_rk4", _motion(HighResolutionFlow, RK4()), _HIGH_STRONG, "shi2022"),
+    Row("heavy_ball_euler", _motion(HeavyBall, Euler), _BALL, "polyak1964"),
+    Row("heavy_ball_midpoint", _motion(HeavyBall, Midpoint), _BALL, "runge1895"),
+    Row("heavy_ball_heun", _motion(HeavyBall, Heun), _BALL, "heun1900"),
+    Row("heavy_ball_ralston", _motion(HeavyBall, Ralston), _BALL, "ralston1962"),
+    Row("heavy_ball_rk4", _motion(HeavyBall, RK4), _BALL, "kutta1901"),
+    Row("heavy_ball_tsit5", _motion(HeavyBall, Tsit5), _BALL, "tsitouras2011"),
+    Row("heavy_ball_implicit_midpoint", _motion(HeavyBall, ImplicitMidpoint), _BALL, "hairer1996"),
+    Row("heavy_ball_exponential_euler", _motion(HeavyBall, ExponentialEuler), _BALL, "hochbruck2010"),
+    Row("nesterov_flow", _motion(NesterovFlow, Leapfrog), _NESTEROV, "su2016"),
+    Row("nesterov_flow_lookahead", _motion(NesterovFlow, lambda: Lookahead(1.0)), _NESTEROV, "su2016"),
+    Row("nesterov_restart", _motion(NesterovFlow, lambda: Restarted(by="gradient")), _NESTEROV, "donoghue2015"),
+    Row("nesterov_restart_speed", _motion(NesterovFlow, lambda: Restarted(by="speed")), _NESTEROV, "su2016"),
+    Row("nesterov_flow_rk4", _motion(NesterovFlow, RK4), _NESTEROV, "su2016"),
+    Row("bregman_flow_rk4", _motion(BregmanFlow, RK4), _BREGMAN, "wibisono2016"),
+    Row("hessian_damped_rk4", _motion(HessianDampedFlow, RK4), _HESSIAN, "attouch2016"),
+    Row("high_resolution_rk4", _motion(HighResolutionFlow, RK4), _HIGH, "shi2022"),
+    Row("high_resolution_strong_rk4", _motion(HighResolutionFlow, RK4), _HIGH_STRONG, "shi2022"),
     Row("sgld", sgld, _HEAT, "welling2011", ("euler_maruyama", "langevin")),
     Row("mala", mala, _HEAT, "roberts1996", ("metropolis_langevin",)),
-    Row("replica_exchange", diffusion(ReplicaExchange(MetropolisAdjustedLangevin())), _HEAT, "swendsen1986"),
-    Row("leimkuhler_matthews", diffusion(LeimkuhlerMatthews()), _HEAT, "leimkuhler2013"),
-    Row("stochastic_heun", diffusion(StochasticHeun()), _HEAT, "kloeden1992"),
-    Row("coloured_langevin", _motion(ColouredLangevin, StochasticHeun()), _COLOURED, "hanggi1995"),
-    Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama()), _BATH, "kloeden1992"),
-    Row("baoab", _motion(UnderdampedLangevin, Splitting("BAOAB")), _BATH, "leimkuhler2013", ("underdamped_langevin",)),
+    Row("replica_exchange", diffusion(lambda: ReplicaExchange(MetropolisAdjustedLangevin())), _HEAT, "swendsen1986"),
+    Row("leimkuhler_matthews", diffusion(LeimkuhlerMatthews), _HEAT, "leimkuhler2013"),
+    Row("stochastic_heun", diffusion(StochasticHeun), _HEAT, "kloeden1992"),
+    Row("coloured_langevin", _motion(ColouredLangevin, StochasticHeun), _COLOURED, "hanggi1995"),
+    Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama), _BATH, "kloeden1992"),
+    Row(
+        "baoab",
+        _motion(UnderdampedLangevin, lambda: Splitting("BAOAB")),
+        _BATH,
+        "leimkuhler2013",
+        ("underdamped_langevin",),
+    ),
     Row("generalized_langevin", _remembering, _BATH, "ceriotti2010"),
-    Row("adaptive_langevin", _motion(AdaptiveLangevin, Splitting("BADODAB")), _THERMOSTAT, "leimkuhler2016"),
-    Row("aboba", _motion(UnderdampedLangevin, Splitting("ABOBA")), _BATH, "leimkuhler2013"),
-    Row("obabo", _motion(UnderdampedLangevin, Splitting("OBABO")), _BATH, "bussi2007"),
-    Row("oabao", _motion(UnderdampedLangevin, Splitting("OABAO")), _BATH, "leimkuhler2015"),
-    Row("baoa", _motion(UnderdampedLangevin, Splitting("BAOA")), _BATH, "leimkuhler2015"),
+    Row("adaptive_langevin", _motion(AdaptiveLangevin, lambda: Splitting("BADODAB")), _THERMOSTAT, "leimkuhler2016"),
+    Row("aboba", _motion(UnderdampedLangevin, lambda: Splitting("ABOBA")), _BATH, "leimkuhler2013"),
+    Row("obabo", _motion(UnderdampedLangevin, lambda: Splitting("OBABO")), _BATH, "bussi2007"),
+    Row("oabao", _motion(UnderdampedLangevin, lambda: Splitting("OABAO")), _BATH, "leimkuhler2015"),
+    Row("baoa", _motion(UnderdampedLangevin, lambda: Splitting("BAOA")), _BATH, "leimkuhler2015"),
 )
 
 
