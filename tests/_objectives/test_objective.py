@@ -126,6 +126,19 @@ def test_every_sample_and_every_pair_is_drawn_as_often():
         assert stats.chisquare(pairs[~np.eye(count, dtype=bool)]).pvalue > LEVEL
 
 
+@pytest.mark.parametrize("how", [{}, {"replace": False}, {"replace": False, "epochs": True}])
+def test_whole_is_the_same_function_without_batches(how):
+    samples = jnp.arange(6.0).reshape(3, 2)
+    f = tw.FiniteSum(lambda x, s: jnp.sum(jnp.cosh(x - s)), samples, batch_size=2, minimum=0.5, smoothness=7.0, **how)
+    whole = f.whole()
+    assert f.stochastic and not whole.stochastic and whole.draw(None) is None
+    assert (whole.minimum, whole.smoothness) == (0.5, 7.0)
+    assert jnp.array_equal(whole.gradient(jnp.ones(2)), f.gradient(jnp.ones(2)))
+    cut = unraveler(jnp.ones(2))
+    assert not Flattened(f, cut).whole().stochastic
+    assert tw.Objective(jnp.sum).whole().fn is jnp.sum
+
+
 def test_all_samples_without_replacement_are_the_full_gradient():
     f = tw.FiniteSum(lambda w, s: w * s, jnp.arange(10.0), batch_size=10, replace=False)
     assert not f.stochastic

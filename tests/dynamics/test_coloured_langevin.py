@@ -97,7 +97,7 @@ REFUSED = {
     "no time": (lambda: tw.ColouredLangevin(None, 1.0, 0.0), "correlation_time must be greater than 0"),
     "half noise": (
         lambda: tw.Method(tw.ColouredLangevin(None, 1.0, 1.0), tw.LeimkuhlerMatthews(), 0.1),
-        "ColouredLangevin has no separate white noise; use tw.EulerMaruyama()",
+        "ColouredLangevin has no separate white noise; use tw.StochasticHeun()",
     ),
     "left out": (
         lambda: tw.Method(tw.ColouredLangevin(None, 1.0, 1.0), tw.RK4(), 0.1), "has noise, which RungeKutta would",

@@ -176,6 +176,14 @@ def test_the_contours_are_those_of_the_loss_on_the_plane(deep):
             assert values[j, i] == pytest.approx(float(value), rel=1e-12)
 
 
+@pytest.mark.parametrize("how", [{}, {"replace": False}, {"replace": False, "epochs": True}])
+def test_paths_of_mini_batches_lie_over_the_whole_function(how):
+    f = tw.FiniteSum(lambda x, s: jnp.sum((x - s) ** 2), jnp.arange(8.0).reshape(4, 2), batch_size=2, **how)
+    result = tw.compare({"sgd": tw.gradient_descent(f, 0.1)}, jnp.ones(2), 1e-3, 20, limits=False, record=1)
+    ax = tw.plot.paths(result, points=5)
+    assert len(_lines(ax, "path")) == len(_lines(ax, "law")) == 1
+
+
 def test_a_diverging_path_does_not_set_the_view(valley):
     methods = {"ok": tw.gradient_descent(valley, 0.05), "wild": tw.gradient_descent(valley, 0.3)}
     result = tw.compare(methods, jnp.array([1.0, 0.7]), 1e-6, 60, limits=False, record=1, progress=False)

@@ -14,6 +14,7 @@ import thalweg as tw
 from tests.chance import scores
 from tests.rows import few, quick
 from tests.table.test_steps import Compilations
+from thalweg._loops.sampling_step import _default_scheme
 from thalweg.analysis import (
     largest_stable_step,
     modified_equation,
@@ -21,6 +22,7 @@ from thalweg.analysis import (
     stationary_covariance,
     transient_covariance,
 )
+from thalweg.schemes._base import advice
 
 NOISY = [row for row in tw.table() if row.method.normals]
 ROWS = quick(NOISY)
@@ -286,7 +288,8 @@ REFUSED = {
     "a word": (lambda: tw.Splitting("BAXAB"), "letters A, B and O"),
     "a short word": (lambda: tw.Splitting("BAB"), "lacks O"),
     "noise left out": (
-        lambda: tw.Method(tw.OverdampedLangevin(None, 1.0), tw.Euler(), 0.1), "would leave out; use tw.EulerMaruyama()",
+        lambda: tw.Method(tw.OverdampedLangevin(None, 1.0), tw.Euler(), 0.1),
+        "would leave out; use tw.LeimkuhlerMatthews()",
     ),
     "noise left out of two": (
         lambda: tw.Method(tw.UnderdampedLangevin(None, 1.0, 1.0), tw.Leapfrog(), 0.1), 'use tw.Splitting("BAOAB")',
@@ -303,6 +306,14 @@ REFUSED = {
     "in torch": (lambda: tw.adapters.torch.Optimizer([], tw.sgld(None, 0.1)), "draws noise"),
     "in scipy": (lambda: tw.adapters.scipy.minimizer(tw.sgld(None, 0.1)), "draws noise"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("row", {type(row.dynamics): row for row in tw.table()}.values(), ids=lambda row: row.name)
+def test_what_is_advised_for_a_law_fits_it_and_samples_it_by_default(row):
+    advised = eval(advice(row.dynamics), {"tw": tw})
+    tw.Method(row.dynamics, advised, 0.1)
+    if row.method.noisy:
+        assert bool(eqx.tree_equal(_default_scheme(row.dynamics), advised))
 
 
 @pytest.mark.parametrize("case", REFUSED)

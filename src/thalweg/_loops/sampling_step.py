@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import LinAlgWarning
 
+from .. import schemes
 from .._errors import InputError
 from .._methods.method import JUDGED, PILOT, Method
 from .._methods.probe import largest_stable_step
@@ -18,7 +19,8 @@ from .._objectives.noise import gradient_noise
 from .._objectives.objective import FiniteSum
 from .._tree import size
 from ..dynamics import AbstractDynamics
-from ..schemes import AbstractScheme, LeimkuhlerMatthews, Splitting, State, StochasticHeun
+from ..schemes import AbstractScheme, State
+from ..schemes._base import right_scheme
 from .chains import Plan, advance, start_chains
 
 # Of the stability limit on a Gaussian; a law with tails needs the other half.
@@ -84,9 +86,8 @@ def choose_method(
 
 
 def _default_scheme(law: AbstractDynamics) -> AbstractScheme:
-    if law.order == 1:
-        return LeimkuhlerMatthews() if "white noise" in law.parts else StochasticHeun()
-    return Splitting("BADODAB" if "thermostat" in law.parts else "BAOAB")
+    name, arguments = right_scheme(law)
+    return getattr(schemes, name)(*arguments)
 
 
 def _pilot(method: Method, positions: Any, key: Any) -> tuple[State, np.ndarray]:

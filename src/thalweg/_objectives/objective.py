@@ -1,6 +1,7 @@
 """Objectives: a scalar function of parameters, with what is known about it."""
 
 import abc
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -78,6 +79,10 @@ class AbstractObjective(eqx.Module):
     def stochastic(self) -> bool:
         """Tell whether a step needs a mini-batch, hence a key."""
         return False
+
+    def whole(self) -> "AbstractObjective":
+        """The same function without mini-batches; itself, where it has none."""
+        return self
 
 
 def check_facts(objective: AbstractObjective) -> None:
@@ -214,6 +219,9 @@ class FiniteSum(AbstractObjective):
         # The first of a random order: `jax.random.choice` would sort all samples to take a few of them.
         return shuffled(key, jnp.arange(self.batch_size), self.samples)
 
+    def whole(self) -> "FiniteSum":
+        return dataclasses.replace(self, batch_size=None, replace=True, epochs=False)
+
 
 # Compiled by itself as well, for who draws outside a compiled loop.
 @partial(jax.jit, static_argnames="count")
@@ -275,6 +283,9 @@ class Flattened(AbstractObjective):
 
     def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
         return self.objective.draw(key, step)
+
+    def whole(self) -> "Flattened":
+        return Flattened(self.objective.whole(), self.unravel)
 
 
 class Quadratic(AbstractObjective):

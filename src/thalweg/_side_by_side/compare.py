@@ -20,7 +20,7 @@ from .._objectives.stream import Stream
 from .._records.run import Record, Run
 from .._records.sweep import regime
 from .._text import make_table, number, plain
-from .limit import full_gradient, measured_limit
+from .limit import measured_limit
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -194,7 +194,7 @@ def compare(
             for key in keys
         ]  # fmt: skip
     best, stationary = _best_point(objective, [r for found in runs.values() for r in found])
-    curvature, direction = top_curvature(full_gradient(objective), best)
+    curvature, direction = top_curvature(objective.whole(), best)
     limits = limits and stationary
     criterion = "gap" if objective.minimum is not None else "gradient norm"
     entries = tuple(
@@ -236,7 +236,7 @@ def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
         return objective.minimiser, True
     losses = [run.metrics["loss"][-1] for run in runs]
     best = runs[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
-    _, point, norm = polish(full_gradient(objective), best.final.lookahead, _STATIONARY)
+    _, point, norm = polish(objective.whole(), best.final.lookahead, _STATIONARY)
     dtypes = best.final.lookahead
     point = as_position(jax.tree.map(lambda new, old: np.asarray(new, old.dtype), point, dtypes))
     return point, bool(norm <= np.sqrt(_STATIONARY) * max(float(best.metrics["gradient_norm"][0]), 1.0))

@@ -1,6 +1,5 @@
 """The stability limit found by running: where a small push away from a minimum starts to grow."""
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +10,7 @@ from jaxtyping import Array
 
 from .._methods.method import Method
 from .._methods.probe import stable_limit
-from .._objectives.objective import AbstractObjective, FiniteSum, as_position
+from .._objectives.objective import as_position
 from .._tree import Vector, combine, inner, ravel, unraveler
 
 _STEPS = 120
@@ -23,13 +22,6 @@ _ROUNDS = 4
 def with_knob(method: Method, knob: str, value: Any) -> Method:
     """The method at another learning rate or step size."""
     return method.with_learning_rate(value) if knob == "learning_rate" else method.with_step_size(value)
-
-
-def full_gradient(objective: AbstractObjective) -> AbstractObjective:
-    """The objective without mini-batches: limits are those of the full gradient."""
-    if not isinstance(objective, FiniteSum):
-        return objective
-    return dataclasses.replace(objective, batch_size=None, epochs=False)
 
 
 def measured_limit(method: Method, minimiser: Vector, direction: Vector, curvature: float) -> float | None:
@@ -49,7 +41,7 @@ def measured_limit(method: Method, minimiser: Vector, direction: Vector, curvatu
     """
     if callable(method.step_size) or method.objective is None:
         return None
-    method = method.linearised().with_objective(full_gradient(method.objective))
+    method = method.linearised().with_objective(method.objective.whole())
     minimiser = as_position(minimiser)
     flat = method.flattened(unraveler(minimiser))
     x, v = ravel(minimiser), ravel(direction)

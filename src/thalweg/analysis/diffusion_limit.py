@@ -266,20 +266,15 @@ def diffusion_limit(method: Method, noise_covariance: Any = None, x: Any = None)
     rate = float(np.asarray(getattr(law, "rate", 1.0)))
     friction = float(np.asarray(law.friction_at(None))) if second else 0.0
     mass = float(np.asarray(law.mass)) if second else 1.0
-    return DiffusionLimit(_whole(method.objective), 2 if second else 1, rate, friction, mass, thermal, noise)
+    # The diffusion limit has the noise of mini-batches already.
+    whole = None if method.objective is None else method.objective.whole()
+    return DiffusionLimit(whole, 2 if second else 1, rate, friction, mass, thermal, noise)
 
 
 def _number(value: np.ndarray) -> float:
     if value < 0.0:
         raise InputError(f"noise_covariance must be at least 0, but is {float(value):g}")
     return float(value)
-
-
-def _whole(objective: AbstractObjective | None) -> AbstractObjective | None:
-    """The objective without its mini-batches, whose noise the diffusion limit has already."""
-    if not isinstance(objective, FiniteSum):
-        return objective
-    return dataclasses.replace(objective, batch_size=None, replace=True, epochs=False)
 
 
 def _times(time: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from .._side_by_side.compare import Comparison
 from .._tree import ravel, size, unraveler
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 from ._plane import Plane, as_matrix, fit_plane, loss_on
-from ._trajectory import Law, _whole, follow, laws
+from ._trajectory import Law, follow, laws
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,8 +64,9 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
     reach = _REACH * scale
     clouds = [cloud[_near(cloud, best, reach)] for cloud in positions.values()]
     plane = fit_plane(best, start, clouds)
-    objective = _whole(next(iter(comparison.methods.values()))).objective
-    assert objective is not None
+    first = next(iter(comparison.methods.values())).objective
+    assert first is not None
+    objective = first.whole()
     cut = unraveler(x0)
     looks = styles(positions)
     handles, labels, seen = [], [], [plane.project(np.stack([start, best]))]

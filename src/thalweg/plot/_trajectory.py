@@ -14,7 +14,7 @@ from .._errors import InputError
 from .._loops.run import run
 from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
-from .._objectives.objective import FiniteSum, Quadratic
+from .._objectives.objective import Quadratic
 from .._records.run import Record, Run
 from .._side_by_side.compare import Comparison
 from ..dynamics import AbstractDynamics
@@ -54,7 +54,8 @@ def laws(comparison: Comparison) -> list[Law]:
     """The distinct laws behind a comparison's methods, in their order."""
     found: dict[Any, Law] = {}
     for name, method in comparison.methods.items():
-        dynamics = _whole(method).dynamics
+        assert method.objective is not None
+        dynamics = method.with_objective(method.objective.whole()).dynamics
         try:
             RK4().check(dynamics)
         except InputError:
@@ -137,13 +138,6 @@ def _curvature(law: Law, x: PyTree) -> float:
     # By the same program as in tw.compare, which is compiled already.
     found = largest_curvature(law.dynamics.objective, x)
     return found if np.isfinite(found) and found > 0 else 1e-12
-
-
-def _whole(method: Method) -> Method:
-    objective = method.objective
-    if isinstance(objective, FiniteSum):
-        return method.with_objective(dataclasses.replace(objective, batch_size=None))
-    return method
 
 
 def _fastest_rate(law: Law, curvature: float) -> float:

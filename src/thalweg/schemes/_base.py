@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import json
 from typing import Any
 
 import equinox as eqx
@@ -236,13 +237,19 @@ def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str
         )
 
 
-def advice(dynamics: AbstractDynamics) -> str:
-    """A scheme that is right for a law."""
+def right_scheme(dynamics: AbstractDynamics) -> tuple[str, tuple[str, ...]]:
+    """Name in `tw` and arguments of the scheme that is right for a law: advised, and taken where none is given."""
     if "noise" not in dynamics.parts:
-        return "tw.RK4()"
+        return "RK4", ()
     if dynamics.order == 1:
-        return "tw.EulerMaruyama()"
-    return 'tw.Splitting("BADODAB")' if "thermostat" in dynamics.parts else 'tw.Splitting("BAOAB")'
+        return "LeimkuhlerMatthews" if "white noise" in dynamics.parts else "StochasticHeun", ()
+    return "Splitting", ("BADODAB" if "thermostat" in dynamics.parts else "BAOAB",)
+
+
+def advice(dynamics: AbstractDynamics) -> str:
+    """The right scheme of a law as code."""
+    name, arguments = right_scheme(dynamics)
+    return f"tw.{name}({', '.join(map(json.dumps, arguments))})"
 
 
 def noise_count(dynamics: AbstractDynamics) -> int:
@@ -318,5 +325,6 @@ __all__ = [
     "learning_rate",
     "noise_count",
     "phase",
+    "right_scheme",
     "start_velocity",
 ]
