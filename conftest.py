@@ -14,6 +14,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import hypothesis
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
@@ -78,6 +79,16 @@ def room_for_programs():
     maps = Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > _MAPS:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def float16():
+    """float16, where XLA can compile it: on a processor without F16C it lacks the conversions."""
+    try:
+        jax.block_until_ready(jax.jit(lambda x: x + 1)(jnp.ones(2, jnp.float16)))
+    except jax.errors.JaxRuntimeError:
+        pytest.skip("XLA compiles no float16 on this processor")
+    return jnp.float16
 
 
 @pytest.fixture

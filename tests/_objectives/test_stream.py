@@ -271,8 +271,8 @@ def test_other_batches_and_other_lengths_compile_nothing():
     assert len(traces) == before
 
 
-def test_data_may_be_of_any_kind_and_low_precision_stays():
-    batches = [(np.arange(4, dtype=np.uint8), np.array([True, False, True, True]), [np.ones((4, 2), np.float16)])] * 3
+def test_data_may_be_of_any_kind_and_low_precision_stays(float16):
+    batches = [(np.arange(4, dtype=np.uint8), np.array([True, False, True, True]), [np.ones((4, 2), float16)])] * 3
     f = tw.Stream(lambda x, s: jnp.sum((x - s[0] - s[2][0]) ** 2) * s[1], batches)
     run = tw.run(tw.gradient_descent(f, 0.125), jnp.zeros(2, jnp.float32), 3)
     # Of the true ones the mean of s is 1 + (0 + 2 + 3)/3; each step closes 3/4 * 2 * 0.125 of the gap.

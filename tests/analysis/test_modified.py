@@ -177,7 +177,7 @@ REFUSED = {
     "batch kept": (lambda: modified_equation(bath(0.1), 1.0, 1.0), "remembers noise of the last one"),
     "law": (
         lambda: modified_equation(tw.Method(tw.HighResolutionFlow(None, 0.1, 1.0), tw.RK4(), 0.1), 1.0),
-        "a limit is known of",
+        "a diffusion limit is known of",
     ),
     "velocity": (
         lambda: modified_equation(tw.sgld(None, 0.1), 1.0).stationary_covariance("velocity"), "no velocity",

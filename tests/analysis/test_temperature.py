@@ -65,7 +65,7 @@ def test_small_steps_tend_to_the_limit_along_each_eigenvector(make):
 
 
 def test_wrong_input_is_one_line():
-    with pytest.raises(tw.InputError, match="without noise the limit is the law itself"):
+    with pytest.raises(tw.InputError, match="without noise the diffusion limit is the law itself"):
         tw.momentum(None, 0.1).temperature()
     with pytest.raises(tw.InputError, match="there is no stationary law"):
         tw.sgld(None, 0.1).temperature(hessian=np.diag([1.0, 0.0]))

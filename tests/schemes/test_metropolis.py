@@ -9,7 +9,7 @@ import pytest
 import thalweg as tw
 from thalweg.analysis import amplification, largest_stable_learning_rate, stationary_covariance
 from thalweg.schemes import Draws
-from thalweg.schemes.metropolis import Point
+from thalweg.schemes.metropolis import EvaluatedPoint
 
 T, H = 0.7, 0.35
 
@@ -39,7 +39,7 @@ def kernel(log_acceptance):
     np.testing.assert_allclose(moved[moved != X], middle[moved != X], rtol=0, atol=1e-14)
     spread = float(step_from(0.3, 1.0, 0.0) - step_from(0.3, 0.0, 0.0))
     q = np.exp(-0.5 * ((X[None, :] - middle[:, None]) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
-    points = jax.vmap(lambda x: Point(x[None], potential(x), -jax.grad(potential)(x)[None]))(X)
+    points = jax.vmap(lambda x: EvaluatedPoint(x[None], potential(x), -jax.grad(potential)(x)[None]))(X)
     accept = jax.vmap(lambda a: jax.vmap(lambda b: log_acceptance(a, b))(points))(points)
     law = np.exp(-np.asarray(jax.vmap(potential)(X)) / T)
     law /= law.sum()
@@ -84,7 +84,7 @@ def test_the_step_accepts_with_that_probability(rng):
     rejected = 0
     for x, normal in zip(rng.normal(size=20), rng.normal(size=20), strict=True):
         there = step_from(x, normal, 0.0)
-        ends = [Point(p[None], potential(p), -jax.grad(potential)(p)[None]) for p in (jnp.asarray(x), there)]
+        ends = [EvaluatedPoint(p[None], potential(p), -jax.grad(potential)(p)[None]) for p in (jnp.asarray(x), there)]
         chance = np.exp(min(float(METHOD.scheme.log_acceptance(METHOD.dynamics, H, *ends)), 0.0))
         assert step_from(x, normal, chance * (1 - 1e-9)) == there != x
         if chance < 1.0:
@@ -100,9 +100,9 @@ def test_the_ratio_keeps_its_digits_in_single_precision(rng):
 
     def ratio(dtype):
         a, b = (jnp.asarray(p, dtype) for p in (x, y))
-        ends = [Point(p, 0.5 * jnp.sum(p * p), -p) for p in (a, b)]
+        ends = [EvaluatedPoint(p, 0.5 * jnp.sum(p * p), -p) for p in (a, b)]
         # The energies themselves are the objective's, so that they are left out.
-        ends = [Point(p.position, jnp.zeros((), dtype), p.force) for p in ends]
+        ends = [EvaluatedPoint(p.position, jnp.zeros((), dtype), p.force) for p in ends]
         return float(METHOD.scheme.log_acceptance(METHOD.dynamics, 1e-4, *ends))
 
     assert ratio(jnp.float32) == pytest.approx(ratio(jnp.float64), rel=1e-5)

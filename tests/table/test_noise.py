@@ -335,7 +335,7 @@ def test_what_is_linear_on_no_function_has_no_exact_law_after_n_steps(row):
             with pytest.raises(tw.InputError, match="is linear on no function"):
                 analysis(row.method)
     if row.build(bowl).init(jnp.zeros(2)).auxiliary is not None:
-        with pytest.raises(tw.InputError, match="a limit is known of"):
+        with pytest.raises(tw.InputError, match="a diffusion limit is known of"):
             row.build(bowl).diffusion_limit()
 
 
