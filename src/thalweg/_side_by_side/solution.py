@@ -78,7 +78,7 @@ def _spectrum(objective: AbstractObjective | None, x0: PyTree) -> tuple[np.ndarr
 
 def _closed_form(method: Method, x0: PyTree, velocity: Array | None, until: float) -> np.ndarray | None:
     found = _spectrum(method.objective, x0)
-    if found is None or not method.dynamics.autonomous:
+    if found is None or not method.dynamics.autonomous or method.dynamics.has_auxiliary:
         return None
     from scipy.linalg import expm
 

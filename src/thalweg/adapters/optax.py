@@ -88,6 +88,11 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
         )
     if method.normals:
         raise InputError(f"{type(method.dynamics).__name__} draws noise, for which an optax transformation has no key")
+    if method.dynamics.has_auxiliary:
+        raise InputError(
+            f"{type(method.dynamics).__name__} has variables besides position and velocity, which this transformation "
+            "does not keep; run it with tw.run"
+        )
     if method.gradients_at_start:
         raise InputError(
             f"{type(method.dynamics).__name__} by {type(method.scheme).__name__} needs a gradient before its first "

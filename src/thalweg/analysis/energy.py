@@ -13,8 +13,8 @@ from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective
 from .._records.run import Run
-from .._tree import Vector, inner, unraveler
-from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder
+from .._tree import inner, unraveler
+from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, Evaluation, Phase
 from ..dynamics._base import Time
 from ..schemes import Clock, Leapfrog, Lookahead, RungeKutta, State
 
@@ -106,7 +106,7 @@ def energy_account(run: Run) -> EnergyAccount:
     if np.any(np.diff(trace.step) != 1) or trace.step[0] != 0:
         raise InputError("an energy account needs the position at every step; make the run with tw.run(..., record=1)")
     with jax.enable_x64(True):
-        phase = Phase(run)
+        phase = Rows(run)
         rows = phase.map(_row)
     loss, lookahead = rows["loss"], rows["lookahead"]
     if phase.staggered:
@@ -125,7 +125,7 @@ def energy_account(run: Run) -> EnergyAccount:
     )
 
 
-class Phase:
+class Rows:
     """The rows of a run's trace as raveled float64 vectors, beside the method that made them."""
 
     def __init__(self, run: Run) -> None:
@@ -136,6 +136,11 @@ class Phase:
             raise InputError("a run read from disk does not know its method; make the run again with tw.run")
         if method.normals:
             raise InputError("the run must be deterministic, but its method draws noise")
+        if method.dynamics.has_auxiliary:
+            raise InputError(
+                f"{type(method.dynamics).__name__} has variables besides position and velocity, "
+                "which a trace does not keep"
+            )
         if method.objective.stochastic:
             raise InputError(
                 "the run must be deterministic, but it drew mini-batches; give the FiniteSum no batch_size"
@@ -226,16 +231,15 @@ class _WithLoss(AbstractFirstOrder):
     objective: AbstractObjective | None
     parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
 
-    def velocity(self, time: Time, position: Vector, batch: Any = None) -> Vector:
-        del batch
-        law = self.law
+    def evaluate(self, time: Time, phase: Phase, batch: Any = None) -> Evaluation:
+        return self.law.evaluate(time, Phase(*phase.position[:-1]), batch)
+
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        law, own = self.law, Phase(*phase.position[:-1])
+        rates = law.rates(time, own, evaluation)
         if isinstance(law, AbstractFirstOrder):
-            x, _ = position
-            rate = law.velocity(time, x)
-            return rate, -inner(law._objective().gradient(x), rate)
-        assert isinstance(law, AbstractSecondOrder)
-        x, v, _ = position
-        acceleration = law.acceleration(time, x, v)
+            return Phase((rates.position, -inner(law._objective().gradient(own.position), rates.position)))
         if isinstance(law, AbstractDamped):
-            return v, acceleration, law.friction_at(time) * inner(v, v)
-        return v, acceleration, -inner(v, acceleration + law._objective().gradient(x))
+            return Phase((own.velocity, rates.velocity, law.friction_at(time) * inner(own.velocity, own.velocity)))
+        left = rates.velocity + law._objective().gradient(own.position)  # pyright: ignore[reportOperatorIssue]
+        return Phase((own.velocity, rates.velocity, -inner(own.velocity, left)))

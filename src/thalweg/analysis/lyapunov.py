@@ -16,7 +16,7 @@ from .._records.run import Run
 from .._tree import ravel
 from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, NesterovFlow
 from ..schemes import Clock, RungeKutta
-from .energy import Phase, synchronised
+from .energy import Rows, synchronised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def lyapunov(run: Run, which: str | None = None) -> LyapunovValues:
     function = known[name]
     facts = _facts(objective, function, law)
     with jax.enable_x64(True):
-        phase = Phase(run)
+        phase = Rows(run)
         target = None
         if function.needs_minimiser:
             minimiser = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), objective.minimiser)

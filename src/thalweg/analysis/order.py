@@ -1,7 +1,7 @@
 """The observed order of convergence: how fast a method closes in on its own law of motion."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +15,7 @@ from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import as_position
 from .._tree import ravel, unraveler
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
 from ..schemes import State
 
@@ -190,12 +190,10 @@ def end_of_run(method: Method, start: Array, velocity: Array | None, step: Array
 
 
 @eqx.filter_jit
-def field_of(dynamics: AbstractDynamics, time: Array, y: Array) -> Array:
-    if isinstance(dynamics, AbstractFirstOrder):
-        return dynamics.velocity(time, y)
-    assert isinstance(dynamics, AbstractSecondOrder)
-    x, v = jnp.split(y, 2)
-    return jnp.concatenate([v, dynamics.acceleration(time, x, v)])
+def field_of(dynamics: AbstractDynamics, time: Array, y: Array, cut: Callable | None = None) -> Array:
+    """The right-hand side on a raveled phase, which `cut` cuts; of equal parts, the position first, if it is None."""
+    phase = Phase(*jnp.split(y, dynamics.order)) if cut is None else cut(y)
+    return ravel(dynamics.rates(time, phase, dynamics.evaluate(time, phase)))
 
 
 def reference_end(dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float) -> np.ndarray:
@@ -203,10 +201,11 @@ def reference_end(dynamics: AbstractDynamics, start: Array, velocity: Array | No
 
     # Nesterov's ODE is singular at t = 0, but its field has a limit there, which is the law's own
     # acceleration; the solution is smooth, and DOP853 finds its first steps small enough by itself.
-    y0 = np.asarray(start) if velocity is None else np.concatenate([start, velocity])
+    phase = Phase(start, velocity, dynamics.initial_auxiliary(start))
+    y0, cut = np.asarray(ravel(phase)), unraveler(phase)
     begin = float(dynamics.start_time)
     solved = solve_ivp(
-        lambda t, y: np.asarray(field_of(dynamics, jnp.asarray(t), jnp.asarray(y))),
+        lambda t, y: np.asarray(field_of(dynamics, jnp.asarray(t), jnp.asarray(y), cut)),
         (begin, begin + horizon), y0, method="DOP853", t_eval=[begin + horizon],
         rtol=_TOLERANCE, atol=_TOLERANCE * float(np.max(np.abs(y0))), max_step=horizon / _REFERENCE_STEPS,
     )  # fmt: skip

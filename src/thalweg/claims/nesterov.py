@@ -9,10 +9,10 @@ from jaxtyping import Array, Float
 
 from .._methods.aliases import nesterov
 from .._methods.method import Method
-from .._objectives.objective import AbstractObjective, Batch, as_objective
-from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall, HighResolutionFlow
+from .._objectives.objective import AbstractObjective, as_objective
+from ..dynamics import AbstractDynamics, Evaluation, HeavyBall, HighResolutionFlow, Phase
 from ..dynamics._base import Time
+from ..dynamics._hessian_damping import AbstractCurvatureDamped, damped_by_curvature
 from ..schemes import RK4, Lookahead
 from ._experiment import (
     ORDER_TOLERANCE,
@@ -30,7 +30,7 @@ from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
 from .momentum import FRICTION, PUSH, STEPS, TIME, order_on_the_heavy_ball
 
 
-class CurvatureDamped(AbstractSecondOrder):
+class CurvatureDamped(AbstractCurvatureDamped):
     r"""$\ddot\theta + \lambda\dot\theta + \epsilon\nabla^2f(\theta)\,\dot\theta + \nabla f(\theta) = 0$."""
 
     objective: AbstractObjective | None
@@ -38,10 +38,9 @@ class CurvatureDamped(AbstractSecondOrder):
     damping: Float[Array, ""]
     parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
 
-    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         del time
-        gradient, curved = self._objective().gradient_and_curvature(position, velocity, batch)
-        return combine((-1.0, gradient), (-self.friction, velocity), (-self.damping, curved))
+        return damped_by_curvature(phase, evaluation, 1.0, self.friction, self.damping)
 
 
 def _run(fraction: float) -> Callable[[float, int], np.ndarray]:

@@ -13,8 +13,8 @@ from scipy.special import j1
 
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch, Objective
-from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics, AbstractSecondOrder, NesterovFlow
+from .._tree import combine
+from ..dynamics import AbstractDynamics, AbstractSecondOrder, Evaluation, NesterovFlow, Phase
 from ..dynamics._base import Time
 from ..schemes import RK4
 from ._experiment import ORDER_TOLERANCE, close, path, quadratic, shown
@@ -36,10 +36,13 @@ class LookaheadFlow(AbstractSecondOrder):
     def autonomous(self) -> bool:
         return False
 
-    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+    def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         assert time is not None
-        ahead = combine((1, position), (time / (time + 3.0), velocity))
-        return NesterovFlow(self.objective).acceleration(time, ahead, velocity, batch)
+        ahead = combine((1, phase.position), (time / (time + 3.0), phase.velocity))
+        return super().evaluate(time, phase._replace(position=ahead), batch)
+
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        return NesterovFlow(self.objective).rates(time, phase, evaluation)
 
 
 def bessel(times: np.ndarray, curvatures: np.ndarray) -> np.ndarray:

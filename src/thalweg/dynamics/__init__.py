@@ -7,6 +7,8 @@ from ._base import AbstractFirstOrder as AbstractFirstOrder
 from ._base import AbstractNoisy as AbstractNoisy
 from ._base import AbstractSecondOrder as AbstractSecondOrder
 from ._base import AbstractWhite as AbstractWhite
+from ._base import Evaluation as Evaluation
+from ._base import Phase as Phase
 from .adaptive_langevin import AdaptiveLangevin as AdaptiveLangevin
 from .bregman import BregmanFlow as BregmanFlow
 from .coloured_langevin import ColouredLangevin as ColouredLangevin

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,6 +20,31 @@ Time = Float[Array, ""] | None
 Coefficient = Float[Array, ""] | int | Callable[[Float[Array, ""]], ArrayLike]
 # What `combine` adds up: coefficients and what they scale.
 Terms = tuple[tuple[ArrayLike, Vector], ...]
+
+
+class Phase(NamedTuple):
+    """All that moves; a part is None where a law has none of it.
+
+    `auxiliary` are the law's own variables besides position and velocity: averages of gradients, a coloured noise, a
+    thermostat.
+    """
+
+    position: Vector
+    velocity: Vector | None = None
+    auxiliary: PyTree = None
+
+
+class Evaluation(NamedTuple):
+    r"""Facts learned of the objective for one right-hand side, and where.
+
+    `gradient` is $\nabla f$ at `point`; `curved` is $\nabla^2f\,\dot\theta$ there, for the laws that take it; `value`
+    is f, where it is known.
+    """
+
+    point: Vector
+    gradient: Vector | None = None
+    curved: Vector | None = None
+    value: Float[Array, ""] | None = None
 
 
 def coefficient(value: Any) -> Any:
@@ -42,10 +67,11 @@ def at_time(value: Coefficient, time: Time) -> ArrayLike:
 
 
 class AbstractDynamics(eqx.Module):
-    """A law of motion in continuous time, made of the parts that schemes act on.
+    r"""A law of motion in continuous time, $\dot y = \mathtt{rates}(t, y, \mathtt{evaluate}(t, y))$ of a whole phase y.
 
-    `order` is 1 (the state is a position) or 2 (a position and a velocity). `parts` names
-    what a scheme may ask for; a scheme refuses a dynamics that lacks a part it needs.
+    `order` is 1 (the state is a position) or 2 (a position and a velocity); in either case a law may have variables of
+    its own besides, which start at `initial_auxiliary`. `parts` names what a scheme may ask for; a scheme refuses a
+    dynamics that lacks a part it needs.
     """
 
     objective: eqx.AbstractVar[AbstractObjective | None]
@@ -67,10 +93,24 @@ class AbstractDynamics(eqx.Module):
         """The time at which the linear probe freezes the coefficients."""
         return self.start_time
 
+    def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
+        """Evaluate the objective for one right-hand side: its gradient at the position, unless overridden."""
+        del time
+        return Evaluation(phase.position, self._objective().gradient(phase.position, batch))
+
+    @abc.abstractmethod
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        """The right-hand side, whole, without its noise; None for variables that only the noise's part moves."""
+
     def initial_auxiliary(self, position: Vector) -> PyTree:
         """The law's variables besides position and velocity at the start; None where it has none."""
         del position
         return None
+
+    @property
+    def has_auxiliary(self) -> bool:
+        """Tell whether the law has variables besides position and velocity."""
+        return type(self).initial_auxiliary is not AbstractDynamics.initial_auxiliary
 
     def linearised(self) -> "AbstractDynamics":
         """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""
@@ -92,23 +132,27 @@ class AbstractDynamics(eqx.Module):
 
 
 class AbstractFirstOrder(AbstractDynamics):
-    r"""$\dot\theta = \mathtt{velocity}(t, \theta)$."""
+    r"""$\dot\theta$ is given by the position, and by variables of the law's own where it has some."""
 
     order: ClassVar[int] = 1
 
-    @abc.abstractmethod
     def velocity(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
-        r"""$\dot\theta$."""
+        r"""$\dot\theta$ of a law without variables of its own."""
+        phase = Phase(position)
+        return self.rates(time, phase, self.evaluate(time, phase, batch)).position
 
 
 class AbstractSecondOrder(AbstractDynamics):
-    r"""$\dot\theta = \eta$, $\dot\eta = \mathtt{acceleration}(t, \theta, \eta)$."""
+    r"""$\dot\theta = \eta$, and $\dot\eta$ is given by both."""
 
     order: ClassVar[int] = 2
 
-    @abc.abstractmethod
     def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
-        r"""$\dot\eta$."""
+        r"""$\dot\eta$ of a law without variables of its own."""
+        phase = Phase(position, velocity)
+        found = self.rates(time, phase, self.evaluate(time, phase, batch)).velocity
+        assert found is not None
+        return found
 
     def initial_velocity(self, position: Vector, batch: Batch = None) -> Vector:
         r"""$\eta$ at the start, where the user gives none."""
@@ -128,14 +172,19 @@ class AbstractDamped(AbstractSecondOrder):
         """m, one unless the law says otherwise."""
         return jnp.ones((), float)
 
-    def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
+    def force_of(self, time: Time, evaluation: Evaluation) -> Vector:
         r"""$-\nabla f$, unless the law says otherwise."""
         del time
-        return combine((-1.0, self._objective().gradient(position, batch)))
+        return combine((-1.0, evaluation.gradient))
 
-    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+    def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
+        """The force at a position, evaluated there."""
+        return self.force_of(time, self.evaluate(time, Phase(position), batch))
+
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         friction = self.friction_at(time) / self.mass
-        return combine((1.0 / self.mass, self.force(time, position, batch)), (-friction, velocity))
+        force = self.force_of(time, evaluation)
+        return Phase(phase.velocity, combine((1.0 / self.mass, force), (-friction, phase.velocity)))
 
     def rest_time(self, step_size: ArrayLike) -> Float[Array, ""]:
         """The first time at which a step by the midpoint rule moves what is at rest: the start, unless friction there

@@ -3,19 +3,25 @@
 import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
-from .._objectives.objective import AbstractObjective, Batch
-from .._tree import Vector, combine
+from .._objectives.objective import Batch
+from .._tree import combine
+from ._base import AbstractSecondOrder, Evaluation, Phase, Time
+
+
+class AbstractCurvatureDamped(AbstractSecondOrder):
+    r"""$\dot\eta = -w\nabla f(\theta) - \lambda\eta - \beta\nabla^2f(\theta)\,\eta$."""
+
+    def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
+        # Gradient and product in one pass.
+        del time
+        found = self._objective().gradient_and_curvature(phase.position, phase.velocity, batch)
+        return Evaluation(phase.position, *found)
 
 
 def damped_by_curvature(
-    objective: AbstractObjective,
-    position: Vector,
-    velocity: Vector,
-    weight: ArrayLike,
-    friction: ArrayLike,
-    strength: ArrayLike,
-    batch: Batch = None,
-) -> Vector:
-    r"""$-w\nabla f(\theta) - \lambda\eta - \beta\nabla^2f(\theta)\,\eta$, gradient and product in one pass."""
-    gradient, curved = objective.gradient_and_curvature(position, velocity, batch)
-    return combine(*zip(map(jnp.negative, (weight, friction, strength)), (gradient, velocity, curved), strict=True))
+    phase: Phase, evaluation: Evaluation, weight: ArrayLike, friction: ArrayLike, strength: ArrayLike
+) -> Phase:
+    r"""The rates, for a weight w, a friction $\lambda$ and a strength $\beta$."""
+    terms = evaluation.gradient, phase.velocity, evaluation.curved
+    coefficients = map(jnp.negative, (weight, friction, strength))
+    return Phase(phase.velocity, combine(*zip(coefficients, terms, strict=True)))

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import check_number
-from .._objectives.objective import AbstractObjective, Batch, as_objective
+from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import Vector, combine, scalar
-from ._base import AbstractSecondOrder, Time, check_rest
+from ._base import AbstractSecondOrder, Evaluation, Phase, Time, check_rest
 
 
 class BregmanFlow(AbstractSecondOrder):
@@ -60,11 +60,11 @@ class BregmanFlow(AbstractSecondOrder):
     def check_velocity(self, velocity: Vector) -> None:
         check_rest(self, velocity, "(p+1)/t")
 
-    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         assert time is not None
         started = time > 0
         friction = jnp.where(started, (self.p + 1.0) / jnp.where(started, time, 1.0), 0.0)
         # From rest x'' = (p-1) x'/t at t = 0, of which friction takes its part; only p = 2 moves at once.
         inertia = jnp.where(started, 1.0, 2.0 * self.p / (self.p - 1.0))
         pull = self.strength * self.p**2 * time ** (self.p - 2.0) / inertia
-        return combine((-pull, self._objective().gradient(position, batch)), (-friction, velocity))
+        return Phase(phase.velocity, combine((-pull, evaluation.gradient), (-friction, phase.velocity)))

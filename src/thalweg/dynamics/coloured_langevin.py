@@ -7,12 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import check_number
-from .._objectives.objective import AbstractObjective, Batch, as_objective
+from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import Vector, combine, scalar, zeros_like
 from ._base import (
     AbstractAdditive,
     AbstractFirstOrder,
     Coefficient,
+    Evaluation,
+    Phase,
     Terms,
     Time,
     at_time,
@@ -68,9 +70,9 @@ class ColouredLangevin(AbstractFirstOrder, AbstractAdditive):
     def initial_auxiliary(self, position: Vector) -> PyTree:
         return zeros_like(position)
 
-    def velocity(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
-        del time
-        return combine((-1.0, self._objective().gradient(position, batch)))
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        del time, phase
+        return Phase(combine((-1.0, evaluation.gradient)))
 
     def increment(
         self, time: Time, duration: ArrayLike, auxiliary: PyTree, normals: tuple[Vector, ...]

@@ -4,9 +4,9 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 
-from .._objectives.objective import AbstractObjective, Batch, as_objective
-from .._tree import Vector, combine
-from ._base import AbstractFirstOrder, Coefficient, Time, at_time, check_coefficient, coefficient
+from .._objectives.objective import AbstractObjective, as_objective
+from .._tree import combine
+from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient, coefficient
 
 
 def _rate(value: Any) -> Any:
@@ -46,5 +46,6 @@ class GradientFlow(AbstractFirstOrder):
     def autonomous(self) -> bool:
         return not callable(self.rate)
 
-    def velocity(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
-        return combine((-at_time(self.rate, time), self._objective().gradient(position, batch)))  # pyright: ignore
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        del phase
+        return Phase(combine((-at_time(self.rate, time), evaluation.gradient)))  # pyright: ignore

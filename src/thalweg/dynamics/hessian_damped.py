@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import check_number
-from .._objectives.objective import AbstractObjective, Batch, as_objective
-from .._tree import Vector, scalar
-from ._base import AbstractSecondOrder, Time
-from ._hessian_damping import damped_by_curvature
+from .._objectives.objective import AbstractObjective, as_objective
+from .._tree import scalar
+from ._base import Evaluation, Phase, Time
+from ._hessian_damping import AbstractCurvatureDamped, damped_by_curvature
 
 
-class HessianDampedFlow(AbstractSecondOrder):
+class HessianDampedFlow(AbstractCurvatureDamped):
     r"""Inertia with damping driven by the Hessian, beside a friction that fades or stays.
 
     $$\ddot\theta + \frac\alpha t\dot\theta + \beta\nabla^2f(\theta)\,\dot\theta + \nabla f(\theta) = 0,
@@ -68,7 +68,7 @@ class HessianDampedFlow(AbstractSecondOrder):
     def late_time(self) -> Float[Array, ""]:
         return jnp.full((), jnp.inf, float) if self.friction is None else self.start_time
 
-    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         weight, friction = 1.0, self.friction
         if friction is None:
             assert time is not None
@@ -76,6 +76,4 @@ class HessianDampedFlow(AbstractSecondOrder):
             started = time > 0
             friction = jnp.where(started, self.damping / jnp.where(started, time, 1.0), 0.0)
             weight = jnp.where(started, 1.0, 1.0 / (1.0 + self.damping))
-        return damped_by_curvature(
-            self._objective(), position, velocity, weight, friction, self.curvature_damping, batch
-        )
+        return damped_by_curvature(phase, evaluation, weight, friction, self.curvature_damping)

@@ -9,11 +9,11 @@ from jaxtyping import Array, Float
 from .._errors import check_number
 from .._objectives.objective import AbstractObjective, Batch, as_objective
 from .._tree import Vector, combine, scalar
-from ._base import AbstractSecondOrder, Time
-from ._hessian_damping import damped_by_curvature
+from ._base import Evaluation, Phase, Time
+from ._hessian_damping import AbstractCurvatureDamped, damped_by_curvature
 
 
-class HighResolutionFlow(AbstractSecondOrder):
+class HighResolutionFlow(AbstractCurvatureDamped):
     r"""Nesterov's method at learning rate s, with the damping its look-ahead adds along the curvature.
 
     Without strong convexity, from $t_0 = \tfrac32\sqrt s$ and $\dot\theta(t_0) = -\sqrt s\,\nabla f(\theta_0)$:
@@ -73,7 +73,7 @@ class HighResolutionFlow(AbstractSecondOrder):
             return combine((-root, gradient))
         return combine((-2.0 * root / (1.0 + jnp.sqrt(self.strong_convexity * self.step)), gradient))
 
-    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         root = jnp.sqrt(self.step)
         if self.strong_convexity is None:
             assert time is not None
@@ -82,4 +82,4 @@ class HighResolutionFlow(AbstractSecondOrder):
         else:
             friction = 2.0 * jnp.sqrt(self.strong_convexity)
             weight = 1.0 + jnp.sqrt(self.strong_convexity * self.step)
-        return damped_by_curvature(self._objective(), position, velocity, weight, friction, root, batch)
+        return damped_by_curvature(phase, evaluation, weight, friction, root)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import check_number
-from .._objectives.objective import AbstractObjective, Batch, as_objective
+from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import Vector, combine, scalar
-from ._base import AbstractDamped, Time, check_rest
+from ._base import AbstractDamped, Evaluation, Phase, Time, check_rest
 
 
 class NesterovFlow(AbstractDamped):
@@ -64,9 +64,10 @@ class NesterovFlow(AbstractDamped):
         # Where the midpoint rule forgets the velocity: r/t = 2/h.
         return 0.5 * self.damping * jnp.asarray(step_size)
 
-    def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         assert time is not None
         started = time > 0
         friction = jnp.where(started, self.friction_at(time), 0.0)
         inertia = jnp.where(started, 1.0, 1.0 + self.damping)
-        return combine((1.0 / inertia, self.force(time, position, batch)), (-friction, velocity))
+        force = self.force_of(time, evaluation)
+        return Phase(phase.velocity, combine((1.0 / inertia, force), (-friction, phase.velocity)))

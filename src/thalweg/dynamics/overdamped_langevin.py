@@ -6,9 +6,19 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._objectives.objective import AbstractObjective, Batch, as_objective
-from .._tree import Vector, combine
-from ._base import AbstractFirstOrder, AbstractWhite, Coefficient, Time, at_time, check_coefficient, coefficient
+from .._objectives.objective import AbstractObjective, as_objective
+from .._tree import combine
+from ._base import (
+    AbstractFirstOrder,
+    AbstractWhite,
+    Coefficient,
+    Evaluation,
+    Phase,
+    Time,
+    at_time,
+    check_coefficient,
+    coefficient,
+)
 
 
 class OverdampedLangevin(AbstractFirstOrder, AbstractWhite):
@@ -44,9 +54,9 @@ class OverdampedLangevin(AbstractFirstOrder, AbstractWhite):
     def autonomous(self) -> bool:
         return not callable(self.temperature)
 
-    def velocity(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
-        del time
-        return combine((-1.0, self._objective().gradient(position, batch)))
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        del time, phase
+        return Phase(combine((-1.0, evaluation.gradient)))
 
     def diffusion(self, time: Time) -> Float[Array, ""]:
         r"""$\sqrt{2T}$, the strength of the noise."""

@@ -60,6 +60,9 @@ def laws(comparison: Comparison) -> list[Law]:
             RK4().check(dynamics)
         except InputError:
             continue
+        if dynamics.has_auxiliary:
+            # Its linearisation is that of the whole phase, which the lines are not drawn by.
+            continue
         values = constants(dynamics)
         key = (type(dynamics), *((k, id(v) if callable(v) else round(float(v), 12)) for k, v in values.items()))
         trace = comparison.runs[name].trace

@@ -20,6 +20,7 @@ from ..dynamics import (
     AbstractNoisy,
     AbstractSecondOrder,
     GradientFlow,
+    Phase,
 )
 
 
@@ -148,6 +149,16 @@ class AbstractScheme(eqx.Module):
                 f"{type(dynamics).__name__} has noise, which {type(self).__name__} would leave out; "
                 f"use {advice(dynamics)}"
             )
+        if dynamics.has_auxiliary and not self.moves_auxiliary(dynamics):
+            raise InputError(
+                f"{type(dynamics).__name__} has variables besides position and velocity, which {type(self).__name__} "
+                f"would leave where they are; use {advice(dynamics)}"
+            )
+
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        """Tell whether the scheme moves the variables that a law has besides position and velocity."""
+        del dynamics
+        return False
 
     @property
     def exact_law(self) -> bool:
@@ -280,17 +291,25 @@ def start_velocity(dynamics: AbstractDynamics, position: Vector, velocity: Vecto
     return dynamics.initial_velocity(position) if velocity is None else velocity
 
 
-def phase(state: State) -> tuple[Vector, ...]:
-    """The position, and the velocity where there is one."""
-    return (state.position,) if state.velocity is None else (state.position, state.velocity)
+def phase(state: State) -> Phase:
+    """Everything that moves: the position, the velocity where there is one, and variables that a law has besides."""
+    return Phase(state.position, state.velocity, state.auxiliary)
 
 
-def derivative(dynamics: AbstractDynamics, time: Any, y: tuple[Vector, ...], batch: Batch) -> tuple[Vector, ...]:
-    """The rate of change of a `phase`, its noise left out."""
-    if isinstance(dynamics, AbstractFirstOrder):
-        return (dynamics.velocity(time, y[0], batch),)
-    assert isinstance(dynamics, AbstractSecondOrder)
-    return (y[1], dynamics.acceleration(time, y[0], y[1], batch))
+def derivative(dynamics: AbstractDynamics, time: Any, y: Phase, batch: Batch) -> Phase:
+    """The rate of change of a `Phase`, its noise left out."""
+    rates = dynamics.rates(time, y, dynamics.evaluate(time, y, batch))
+    for part, here, there in zip(Phase._fields, y, rates, strict=True):
+        if jax.tree.structure(here) != jax.tree.structure(there):
+            raise InputError(
+                f"{type(dynamics).__name__}: rates must give {part} of the structure that the phase has, but for "
+                f"{_structure(here)} it gives {_structure(there)}"
+            )
+    return rates
+
+
+def _structure(tree: PyTree) -> str:
+    return "None" if tree is None else str(jax.tree.structure(tree)).removeprefix("PyTreeDef")
 
 
 def half_step_velocity(

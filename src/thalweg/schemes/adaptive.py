@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from .._errors import InputError, check_number
 from .._tree import Vector, scalar, size
-from ..dynamics import AbstractDynamics
+from ..dynamics import AbstractDynamics, Phase
 from ._base import AbstractScheme, Clock, Draws, State, Termination, check_exact, derivative, phase
 from .runge_kutta import RungeKutta, Tsit5, advanced
 
@@ -26,7 +26,7 @@ class Control(eqx.Module):
     """Memory of a step for the next: its length, the slope it begins with, and minus the logs of two errors."""
 
     step: Float[Array, ""]
-    slope: tuple[Vector, ...] | None
+    slope: Phase | None
     last: Float[Array, ""]
     before: Float[Array, ""]
     failed: Int[Array, ""]
@@ -106,6 +106,10 @@ class Adaptive(AbstractScheme):
     @property
     def order(self) -> int:
         return self.scheme.order
+
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        del dynamics
+        return True
 
     @property
     def controlled(self) -> bool:
@@ -202,8 +206,7 @@ class Adaptive(AbstractScheme):
             jnp.where(going, failed, old.failed), jnp.where(going, code, old.code), old.attempts + going,
         )  # fmt: skip
         y = kept(end, y)
-        velocity = None if state.velocity is None else y[1]
-        return State(y[0], velocity, clock=kept(ticked, clock), memory=control)
+        return State(y.position, y.velocity, clock=kept(ticked, clock), memory=control, auxiliary=y.auxiliary)
 
     def _error(self, y: Any, end: Any, slopes: list[Any], h: Array) -> Array:
         tableau = self.scheme.tableau

@@ -14,10 +14,10 @@ from jaxtyping import Array, ArrayLike, Int
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Batch
 from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow
+from ..dynamics import AbstractDynamics, GradientFlow, Phase
 from ..dynamics._base import at_time
 from . import _stabilised as coefficients
-from ._base import AbstractScheme, Clock, Draws, State, learning_rate
+from ._base import AbstractScheme, Clock, Draws, State, derivative, learning_rate, phase
 from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed
 
 # Stages that are chosen: more would lose digits in float32 before they pay.
@@ -82,6 +82,10 @@ class AbstractStabilised(AbstractScheme):
         found = Stated(objective.smoothness, objective.strong_convexity)
         return self if found == Stated() else dataclasses.replace(self, stated=found)
 
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        del dynamics
+        return True
+
     def requires(self) -> frozenset[str]:
         return frozenset({"velocity"})
 
@@ -118,12 +122,13 @@ class AbstractStabilised(AbstractScheme):
         h = jnp.asarray(step_size)
         clock = None if state.clock is None else state.clock.tick(h)
         if self.stages is not None:
-            return State(self._advance(dynamics, state, h, self.stages, draws.batch), clock=clock)
+            end = self._advance(dynamics, state, h, self.stages, draws.batch)
+            return State(end.position, clock=clock, auxiliary=end.auxiliary)
         objective = dynamics._objective()
         memory = refreshed(state.memory, objective, state.position, draws.batch)
         curvature = self.stated.smoothness if memory.curvature is None else SAFETY * memory.curvature
         s = self._enough(_most_rate(dynamics, state, h) * curvature)
-        position = self._advance(dynamics, state, h, s, draws.batch)
+        position = self._advance(dynamics, state, h, s, draws.batch).position
         memory = CurvatureEstimate(memory.gradients + s, memory.steps + 1, memory.curvature, memory.direction)
         return State(position, clock=clock, memory=memory)
 
@@ -136,26 +141,25 @@ class AbstractStabilised(AbstractScheme):
     def _eligible(self) -> list[int]:
         return list(range(self.order, MOST_STAGES + 1))
 
-    def _advance(self, dynamics: AbstractDynamics, state: State, h: Array, stages: Any, batch: Batch) -> Vector:
-        assert isinstance(dynamics, AbstractFirstOrder)
-        fixed = isinstance(stages, int)
+    def _advance(self, dynamics: AbstractDynamics, state: State, h: Array, stages: Any, batch: Batch) -> Phase:
+        begin, fixed = phase(state), isinstance(stages, int)
         s = float(stages) if fixed else stages.astype(float)
         shape = self.shape(s, _most_rate(dynamics, state, h), jnp)
         # In float64 by NumPy where nothing is traced, and in the state's precision at the very end.
         xp = np if fixed and not isinstance(shape, jax.Array) else jnp
 
-        def slope(fraction: Any, moved: Vector) -> Vector:
+        def slope(fraction: Any, moved: Phase) -> Phase:
             time = None if state.time is None else state.time + fraction * h
-            return dynamics.velocity(time, combine((1, state.position), (1, moved)), batch)
+            return derivative(dynamics, time, combine((1, begin), (1, moved)), batch)
 
-        def stage(c: coefficients.Stage, moved: Vector, change: Vector) -> tuple[Vector, Vector]:
+        def stage(c: coefficients.Stage, moved: Phase, change: Phase) -> tuple[Phase, Phase]:
             terms = [(c.keep, change), (h * c.kick, slope(c.time, moved))]
             if c.back is not None:
                 terms += [(c.back, moved), (h * c.first, start)]
             change = combine(*terms)
             return combine((1, moved), (1, change)), change
 
-        start = dynamics.velocity(state.time, state.position, batch)
+        start = derivative(dynamics, state.time, begin, batch)
         change = combine((h * self.first(s, shape, xp), jax.tree.map(_wide, start)))
         moved = change
         if fixed and stages > 1:
@@ -168,11 +172,11 @@ class AbstractStabilised(AbstractScheme):
                 moved, _ = jax.lax.scan(lambda carry, c: (stage(c, *carry), None), (moved, change), rows)[0]
         elif not fixed:
 
-            def body(j: Array, carry: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
+            def body(j: Array, carry: tuple[Phase, Phase]) -> tuple[Phase, Phase]:
                 return stage(self.stage(j.astype(float), s, shape, jnp), *carry)
 
             moved, _ = jax.lax.fori_loop(2, stages + 1, body, (moved, change))
-        return combine((1, state.position), (1, moved))
+        return combine((1, begin), (1, moved))
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)

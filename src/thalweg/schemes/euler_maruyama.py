@@ -1,10 +1,13 @@
 """The Euler-Maruyama method."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
-from .._tree import combine
-from ..dynamics import AbstractAdditive, AbstractDynamics, OverdampedLangevin
+from .._tree import Vector, combine
+from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, OverdampedLangevin, Phase
+from ..dynamics._base import Terms
 from ._base import AbstractScheme, Draws, State, derivative, noise_count, phase
 
 
@@ -28,6 +31,9 @@ class EulerMaruyama(AbstractScheme):
     def order(self) -> int:
         return 1
 
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        return moved_by_noise(dynamics)
+
     def requires(self) -> frozenset[str]:
         return frozenset({"noise", "additive noise"})
 
@@ -36,15 +42,33 @@ class EulerMaruyama(AbstractScheme):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractAdditive)
-        h, y = jnp.asarray(step_size), phase(state)
+        h, y = jnp.asarray(step_size), seen(state)
         noise, auxiliary = dynamics.increment(state.time, h, state.auxiliary, draws.noise)
         rates = derivative(dynamics, state.time, y, draws.batch)
-        moved = [combine((1, y[i]), (h, rates[i]), *(noise if i == len(y) - 1 else ())) for i in range(len(y))]
         clock = None if state.clock is None else state.clock.tick(h)
-        return State(*moved, clock=clock, auxiliary=auxiliary)
+        return State(*with_noise(y, ((h, rates),), noise), clock=clock, auxiliary=auxiliary)
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+
+
+def moved_by_noise(dynamics: AbstractDynamics) -> bool:
+    """Tell whether the noise of a law moves its own variables: white noise does not."""
+    return isinstance(dynamics, AbstractAdditive) and type(dynamics).increment is not AbstractWhite.increment
+
+
+def seen(state: State) -> Phase:
+    """Position and velocity; what else a law with additive noise has, its increment moves."""
+    return phase(state)._replace(auxiliary=None)
+
+
+def with_noise(y: Phase, drifts: Sequence[tuple[ArrayLike, Phase]], noise: Terms) -> tuple[Vector, Vector | None]:
+    """Position and velocity after some drifts, with the noise on the velocity, or on a position that has none."""
+    moves = [(h, rate.position) for h, rate in drifts]
+    if y.velocity is None:
+        return combine((1, y.position), *moves, *noise), None
+    kicks = [(h, rate.velocity) for h, rate in drifts]
+    return combine((1, y.position), *moves), combine((1, y.velocity), *kicks, *noise)
 
 
 def langevin_hyperparameters(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:

@@ -102,6 +102,9 @@ class ReplicaExchange(AbstractScheme):
     def linearised(self) -> AbstractScheme:
         return self.scheme.linearised()
 
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        return self.scheme.moves_auxiliary(dynamics)
+
     def requires(self) -> frozenset[str]:
         return self.scheme.requires() | {"noise"}
 

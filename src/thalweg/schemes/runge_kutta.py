@@ -1,7 +1,6 @@
 """Explicit Runge-Kutta methods: a tableau, and the one step that reads it."""
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,8 +9,8 @@ from jaxtyping import Array, ArrayLike
 
 from .._errors import InputError
 from .._objectives.objective import Batch
-from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics
+from .._tree import combine
+from ..dynamics import AbstractDynamics, Phase
 from ._base import AbstractScheme, Draws, State, derivative, learning_rate, phase
 
 
@@ -98,6 +97,10 @@ class RungeKutta(AbstractScheme):
     def order(self) -> int:
         return self.tableau.order
 
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        del dynamics
+        return True
+
     @property
     def name(self) -> str:
         """The tableau's name."""
@@ -107,7 +110,7 @@ class RungeKutta(AbstractScheme):
         h = jnp.asarray(step_size)
         end, _ = advanced(self.tableau, dynamics, state.time, phase(state), h, draws.batch)
         clock = None if state.clock is None else state.clock.tick(h)
-        return State(end[0], None if state.velocity is None else end[1], clock=clock)
+        return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
@@ -117,13 +120,13 @@ def advanced(
     tableau: ButcherTableau,
     dynamics: AbstractDynamics,
     start: Array | None,
-    y: tuple[Vector, ...],
+    y: Phase,
     h: Array,
     batch: Batch = None,
-    first: tuple[Vector, ...] | None = None,
-) -> tuple[tuple[Vector, ...], list[Any]]:
+    first: Phase | None = None,
+) -> tuple[Phase, list[Phase]]:
     """The phase after a step, and the slopes of its stages, the first of which may be known."""
-    stages: list[Any] = [] if first is None else [first]
+    stages: list[Phase] = [] if first is None else [first]
     for row, c in list(zip(tableau.a, tableau.c, strict=True))[len(stages) :]:
         known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
         time = None if start is None else start + c * h

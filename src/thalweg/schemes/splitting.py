@@ -66,6 +66,13 @@ class Splitting(AbstractScheme):
     def order(self) -> int:
         return 2 if self.word == self.word[::-1] else 1
 
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        # By the letters O and D, where the law says how.
+        own = type(dynamics)
+        return issubclass(own, AbstractDamped) and (
+            own.thermal is not AbstractDamped.thermal or own.thermostat is not AbstractDamped.thermostat
+        )
+
     def requires(self) -> frozenset[str]:
         return frozenset({"force", "friction"})
 

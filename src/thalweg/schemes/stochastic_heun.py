@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
-from .._tree import Vector, combine
-from ..dynamics import AbstractAdditive, AbstractDynamics
-from ._base import AbstractScheme, Draws, State, derivative, noise_count, phase
-from .euler_maruyama import langevin_hyperparameters
+from .._tree import Vector
+from ..dynamics import AbstractAdditive, AbstractDynamics, Phase
+from ._base import AbstractScheme, Draws, State, derivative, noise_count
+from .euler_maruyama import langevin_hyperparameters, moved_by_noise, seen, with_noise
 
 
 class StochasticHeun(AbstractScheme):
@@ -30,6 +30,9 @@ class StochasticHeun(AbstractScheme):
     def order(self) -> int:
         return 2
 
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        return moved_by_noise(dynamics)
+
     def requires(self) -> frozenset[str]:
         return frozenset({"noise", "additive noise"})
 
@@ -38,17 +41,15 @@ class StochasticHeun(AbstractScheme):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractAdditive)
-        h, y = jnp.asarray(step_size), phase(state)
+        h, y = jnp.asarray(step_size), seen(state)
         middle, end = (None, None) if state.time is None else (state.time + 0.5 * h, state.time + h)
         noise, auxiliary = dynamics.increment(middle, h, state.auxiliary, draws.noise)
 
-        def moved(*rates: tuple[ArrayLike, tuple[Vector, ...]]) -> tuple[Vector, ...]:
-            drifts = [[(1, y[i]), *((h * weight, rate[i]) for weight, rate in rates)] for i in range(len(y))]
-            drifts[-1].extend(noise)
-            return tuple(combine(*drift) for drift in drifts)
+        def moved(*rates: tuple[ArrayLike, Phase]) -> tuple[Vector, Vector | None]:
+            return with_noise(y, [(h * weight, rate) for weight, rate in rates], noise)
 
         first = derivative(dynamics, state.time, y, draws.batch)
-        second = derivative(dynamics, end, moved((1.0, first)), draws.batch)
+        second = derivative(dynamics, end, Phase(*moved((1.0, first))), draws.batch)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(*moved((0.5, first), (0.5, second)), clock=clock, auxiliary=auxiliary)
 
