@@ -42,9 +42,9 @@ class Evaluation(NamedTuple):
     """
 
     point: Vector
+    value: Float[Array, ""] | None = None
     gradient: Vector | None = None
     curved: Vector | None = None
-    value: Float[Array, ""] | None = None
 
 
 def coefficient(value: Any) -> Any:
@@ -96,7 +96,7 @@ class AbstractDynamics(eqx.Module):
     def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         """Evaluate the objective for one right-hand side: its gradient at the position, unless overridden."""
         del time
-        return Evaluation(phase.position, self._objective().gradient(phase.position, batch))
+        return Evaluation(phase.position, gradient=self._objective().gradient(phase.position, batch))
 
     @abc.abstractmethod
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:

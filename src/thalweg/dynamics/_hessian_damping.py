@@ -14,8 +14,8 @@ class AbstractCurvatureDamped(AbstractSecondOrder):
     def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         # Gradient and product in one pass.
         del time
-        found = self._objective().gradient_and_curvature(phase.position, phase.velocity, batch)
-        return Evaluation(phase.position, *found)
+        gradient, curved = self._objective().gradient_and_curvature(phase.position, phase.velocity, batch)
+        return Evaluation(phase.position, gradient=gradient, curved=curved)
 
 
 def damped_by_curvature(
