@@ -5,7 +5,7 @@ the share evenly among its checks, and each check of k numbers among those (Bonf
 counted when it is collected, and tests/test_chance.py adds the shares up.
 
 Two kinds of checks take no share: those that chance alone would have to move by ten standard errors or more (1.5e-23),
-and those that want to see something wrong told apart, which is the power of a test and not its false alarm.
+and those that want to see something wrong distinguished, which is the power of a test and not its false alarm.
 """
 
 import re

@@ -618,9 +618,9 @@ def test_python(case, untouched, tmp_path, monkeypatch):
     call, message = API[case]
     with pytest.raises(tw.InputError) as caught:
         call()
-    told = str(caught.value)
-    assert message in told
-    assert "\n" not in told
+    said = str(caught.value)
+    assert message in said
+    assert "\n" not in said
     if case.startswith("out occupied"):
         assert snapshot(tmp_path) == {"full": None, "full/thesis.txt": b"three years"}
 

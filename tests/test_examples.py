@@ -24,9 +24,9 @@ def test_your_objective():
 def test_rate_drop():
     """Both frameworks go the same way, and the exact one goes on where the rate left alone brakes."""
     found = run("rate_drop", 60, 1)
-    for told in found.values():
-        np.testing.assert_allclose(told["torch"], told["optax"], rtol=0, atol=1e-12)
-    last = {way: told["torch"][-1] for way, told in found.items()}
+    for values in found.values():
+        np.testing.assert_allclose(values["torch"], values["optax"], rtol=0, atol=1e-12)
+    last = {way: values["torch"][-1] for way, values in found.items()}
     assert last["never dropped"] < last["exact"] < last["left alone"]
     assert abs(last["square root"] - last["exact"]) < 0.1 * (last["left alone"] - last["exact"])
 
@@ -45,11 +45,11 @@ def test_larger_than_memory():
 def test_sample_posterior():
     """Means and standard deviations to the errors of the draws and of the reference run."""
     tree, problem = run("sample_posterior", 10_000)
-    told, moments = tree["diagnostics"], problem.moments
-    assert (told["weights"].sel(statistic="ess_bulk") > 300).all()
+    values, moments = tree["diagnostics"], problem.moments
+    assert (values["weights"].sel(statistic="ess_bulk") > 300).all()
     for name in ("bias", "weights"):
         mean, sd, error, spread = (
-            told[name].sel(statistic=s).values for s in ("mean", "sd", "mcse_mean", "mcse_sd")
+            values[name].sel(statistic=s).values for s in ("mean", "sd", "mcse_mean", "mcse_sd")
         )  # fmt: skip
         assert (np.abs(mean - moments.mean[name]) < 5 * np.hypot(error, moments.mean_error[name])).all()
         exact = np.sqrt(moments.variance[name])

@@ -120,7 +120,7 @@ def test_fifty_settings_go_the_way_of_torch_and_optax(name, nesterov):
     np.testing.assert_allclose(ours, optax_paths(fn, nesterov), rtol=0, atol=1e-12)
     other = np.asarray(our_paths(fn, not nesterov))
     apart = np.max(np.abs(other - ours), axis=(1, 2))
-    assert np.all(apart[MOMENTUM > 0.05] > 1e-6), "momentum and Nesterov are told apart"
+    assert np.all(apart[MOMENTUM > 0.05] > 1e-6), "momentum and Nesterov are distinguished"
 
 
 @pytest.mark.parametrize("nesterov", [False, True], ids=["momentum", "nesterov"])

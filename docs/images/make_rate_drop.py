@@ -19,11 +19,11 @@ def main() -> None:
     figure = Figure(figsize=(11, 4.2), layout="constrained", dpi=110)
     left, right = figure.subplots(1, 2, sharey=True)
     for way, (colour, line) in STYLES.items():
-        told = found[way]
-        apart = np.abs(told["torch"] - told["optax"]).max()
+        one = found[way]
+        apart = np.abs(one["torch"] - one["optax"]).max()
         print(f"{way}: torch and optax differ by {apart:.1e}")
-        for ax, x in ((left, np.arange(STEPS + 1)), (right, told["times"])):
-            ax.semilogy(x, told["torch"], line, color=colour, label=way, linewidth=1.6)
+        for ax, x in ((left, np.arange(STEPS + 1)), (right, one["times"])):
+            ax.semilogy(x, one["torch"], line, color=colour, label=way, linewidth=1.6)
     left.set(xlabel="steps", ylabel="loss on all samples", xlim=(STEPS // 2 - 50, STEPS), ylim=(1.7e-2, 4.2e-2))
     end = found["exact"]["times"][-1]
     middle = found["exact"]["times"][STEPS // 2]

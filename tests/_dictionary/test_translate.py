@@ -102,24 +102,24 @@ def test_the_code_is_the_same_optimizer(case, framework):
 @pytest.mark.parametrize("case", ["descent", "momentum", "nesterov", "average"])
 def test_the_limit_in_the_units_of_each_framework(case):
     h = CASES[case]
-    told = tw.translate(h, [0.5, 2.0])
+    found = tw.translate(h, [0.5, 2.0])
     beta, top = h.momentum, 2.0
     limit = (2 + 2 * beta) / top / ((1 + 2 * beta) if h.nesterov else 1.0)
-    assert told["torch"].stable_up_to == pytest.approx(limit, rel=1e-9)
-    if told["ema"].code is not None:
-        assert told["ema"].stable_up_to == pytest.approx(limit / (1 - beta), rel=1e-9)
+    assert found["torch"].stable_up_to == pytest.approx(limit, rel=1e-9)
+    if found["ema"].code is not None:
+        assert found["ema"].stable_up_to == pytest.approx(limit / (1 - beta), rel=1e-9)
 
 
 def test_the_constants():
-    told = tw.translate(tw.Hyperparameters(0.1, 0.81, batch_size=10), 1.0)
-    assert told.physical == tw.Hyperparameters(0.1, 0.81, batch_size=10).physical()
-    assert told.memory_steps == pytest.approx(1 / 0.19)
-    assert told.effective_learning_rate == pytest.approx(0.1 / 0.19)
+    found = tw.translate(tw.Hyperparameters(0.1, 0.81, batch_size=10), 1.0)
+    assert found.physical == tw.Hyperparameters(0.1, 0.81, batch_size=10).physical()
+    assert found.memory_steps == pytest.approx(1 / 0.19)
+    assert found.effective_learning_rate == pytest.approx(0.1 / 0.19)
     # It oscillates, and shrinks by the root of its momentum a step.
-    assert told.relaxation_steps == pytest.approx(-1 / math.log(0.9), rel=1e-9)
+    assert found.relaxation_steps == pytest.approx(-1 / math.log(0.9), rel=1e-9)
     assert tw.translate(tw.Hyperparameters(3.0, 0.5), 2.0).relaxation_steps == math.inf
     assert tw.translate(tw.Hyperparameters(0.1)).relaxation_steps is None
-    assert "torch.optim.SGD(params, lr=0.1, momentum=0.81)" in repr(told)
+    assert "torch.optim.SGD(params, lr=0.1, momentum=0.81)" in repr(found)
 
 
 def test_precision_of_the_constants_is_double_whatever_jax_is_set_to():

@@ -61,7 +61,7 @@ def test_the_draws_have_the_law_of_the_method_at_its_step(method):
     mean, variance = z_scores(tree, expected)
     assert mean.max() < 5.0 and variance.max() < 5.0
     assert tree["diagnostics"]["x"].sel(statistic="ess_bulk").min() > 2000
-    # The law of another step is told apart.
+    # The law of another step is distinguished.
     other = np.diag(tw.analysis.stationary_covariance(method, 1.3 * HESSIAN))
     assert z_scores(tree, other)[1].max() > 5.0
 

@@ -65,8 +65,8 @@ def test_an_estimate_is_unbiased_and_knows_its_error(chance):
     spread = covariances.std(axis=0, ddof=1)
     i, j = np.triu_indices(4)
     assert np.abs(scores(covariances[:, i, j], exact.covariance[i, j])).max() < chance.z(len(i), checks=2)
-    told = np.sqrt(np.mean([one.covariance_error**2 for one in found], axis=0))
-    np.testing.assert_allclose(told, spread, rtol=0.3)
+    stated = np.sqrt(np.mean([one.covariance_error**2 for one in found], axis=0))
+    np.testing.assert_allclose(stated, spread, rtol=0.3)
     traces = np.array([one.trace for one in found])
     assert np.sqrt(np.mean([one.trace_error**2 for one in found])) == pytest.approx(traces.std(ddof=1), rel=0.3)
 

@@ -65,8 +65,8 @@ def test_attributes_tell_what_ran(run):
     assert json.loads(attributes["hyperparameters"]) == run.method.hyperparameters
     assert attributes["objective"].endswith(":bowl")
     assert attributes["method"].startswith("HeavyBall Lookahead(")
-    told = {name: attributes[name] for name in ("status", "message", "gradients", "steps", "final_time", "version")}
-    assert told == {
+    kept = {name: attributes[name] for name in ("status", "message", "gradients", "steps", "final_time", "version")}
+    assert kept == {
         "status": "finished", "message": "made 20 steps", "gradients": 20, "steps": 20,
         "final_time": run.final.time, "version": tw.__version__,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Runs that were made, side by side: what is told of each is what its rows say."""
+"""Runs that were made, side by side: what each shows is what its rows say."""
 
 import jax.numpy as jnp
 import jaxtyping

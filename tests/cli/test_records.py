@@ -16,7 +16,7 @@ SETTINGS = ("-m", "nesterov", "--learning-rate", 0.02, "--steps", 30, "--record"
 
 @pytest.fixture
 def run(thalweg):
-    """A run, and what it was told to be."""
+    """A run, and its options."""
     thalweg("run", "valleys:bowl", "--start", "valleys:x0", *SETTINGS, "--positions", 10, "--out", "runs/mine")
     return tw.Run.load("runs/mine")
 

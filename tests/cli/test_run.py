@@ -40,11 +40,11 @@ def test_json_is_one_row(thalweg):
 
 def test_text_is_the_row_too(thalweg):
     outcome = thalweg(*ROSENBROCK, "--steps", 5, "--out", "run")
-    told = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
-    assert list(told) == list(KEYS)
-    assert told["hyperparameters"] == "learning rate 0.001, momentum 0.9"
-    assert float(told["loss"]) == pytest.approx(tw.Run.load("run").metrics["loss"][-1], rel=1e-5)
-    assert len(told["loss"]) < 12
+    shown = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
+    assert list(shown) == list(KEYS)
+    assert shown["hyperparameters"] == "learning rate 0.001, momentum 0.9"
+    assert float(shown["loss"]) == pytest.approx(tw.Run.load("run").metrics["loss"][-1], rel=1e-5)
+    assert len(shown["loss"]) < 12
     assert outcome.err == "run: run\n"
 
 

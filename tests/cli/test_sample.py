@@ -27,10 +27,10 @@ def test_json_is_a_row_a_parameter(thalweg):
     rows = outcome.rows
     assert [row["name"] for row in rows] == ["x[0]", "x[1]"] and all(tuple(row) == KEYS for row in rows)
     tree, moments = tw.read_samples("here"), tw.problems.double_well().moments
-    told = tree["diagnostics"]["x"]
+    statistics = tree["diagnostics"]["x"]
     for i, row in enumerate(rows):
         for name, statistic in (("mean", "mean"), ("sd", "sd"), ("ess", "ess_bulk"), ("r_hat", "r_hat")):
-            assert row[name] == told.sel(statistic=statistic).values[i]
+            assert row[name] == statistics.sel(statistic=statistic).values[i]
         assert row["exact_sd"] == pytest.approx(np.sqrt(moments.variance[i]), rel=1e-12)
         assert row["z"] == pytest.approx(row["mean"] / row["mcse_mean"], rel=1e-12)
         assert abs(row["z"]) < 5
@@ -46,18 +46,18 @@ def test_text_is_a_table_and_the_rest_goes_to_stderr(thalweg):
     lines = [line.split() for line in outcome.out.splitlines() if line.strip()]
     assert " ".join(lines[0]) == "name mean sd mcse mean ess ess tail r hat exact mean exact sd z"
     assert [line[0] for line in lines[2:]] == ["x[0]", "x[1]"] and "\x1b" not in outcome.out
-    told = outcome.err.splitlines()
-    assert re.fullmatch(r"16\d gradients, \S+ s", told[0])
-    path = told[1].removeprefix("samples: ")
+    lines = outcome.err.splitlines()
+    assert re.fullmatch(r"16\d gradients, \S+ s", lines[0])
+    path = lines[1].removeprefix("samples: ")
     assert re.fullmatch(r"runs/double-well-baoab-\d{8}-\d{6}", path)
-    assert told[-1].startswith("hint: the effective sample size of x[")
-    assert re.search(rf"below 400; go on with: thalweg resume {path} --draws \d+$", told[-1])
+    assert lines[-1].startswith("hint: the effective sample size of x[")
+    assert re.search(rf"below 400; go on with: thalweg resume {path} --draws \d+$", lines[-1])
     shown = thalweg("show", path)
     assert (shown.out, shown.err) == (outcome.out, outcome.err)
     assert len(thalweg("show", path, "--json").rows) == 2
     (row,) = thalweg("list", "--json").rows
     assert (row["path"], row["objective"], row["method"], row["steps"]) == (path, "double-well", "baoab", 60)
-    assert (row["status"], row["loss"], row["gradients"]) == ("finished", None, int(told[0].split()[0]))
+    assert (row["status"], row["loss"], row["gradients"]) == ("finished", None, int(lines[0].split()[0]))
     assert path in thalweg("list").out
 
 

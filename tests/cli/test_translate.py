@@ -8,8 +8,8 @@ import thalweg as tw
 def test_json_is_a_row_a_framework(thalweg):
     outcome = thalweg("translate", 0.1, 0.9, "--batch-size", 256, "--curvature", 4, "--json")
     assert outcome.err == ""
-    told = tw.translate(tw.Hyperparameters(0.1, 0.9, batch_size=256.0), 4.0)
-    assert outcome.rows == [{"settings": "as given"} | row for row in told.as_list()]
+    translation = tw.translate(tw.Hyperparameters(0.1, 0.9, batch_size=256.0), 4.0)
+    assert outcome.rows == [{"settings": "as given"} | row for row in translation.as_list()]
     assert [row["framework"] for row in outcome.rows] == ["torch", "optax", "keras", "ema", "thalweg"]
 
 

@@ -20,7 +20,7 @@ QUARTIC = 2 * scipy.special.gamma(0.75) / scipy.special.gamma(0.25)
 
 
 class Noisy(AbstractObjective):
-    """A potential whose gradient has noise of a standard deviation that the method is not told."""
+    """A potential whose gradient has noise of a standard deviation that the method does not know."""
 
     power: int = eqx.field(static=True)
     deviation: float = eqx.field(static=True)

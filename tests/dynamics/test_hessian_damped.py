@@ -65,9 +65,9 @@ def test_the_form_without_a_hessian_is_the_same_motion(friction):
         return np.concatenate([v, -(3.0 / t if friction is None else friction) * v - g])
 
     first = np.concatenate([start, strength * np.asarray(slope(jnp.asarray(start)))])
-    told = solve_ivp(field, (begin, horizon), first, "DOP853", rtol=1e-10, atol=1e-12).y[:3, -1]
+    expected = solve_ivp(field, (begin, horizon), first, "DOP853", rtol=1e-10, atol=1e-12).y[:3, -1]
     found = motion(law, LOPSIDED.start, horizon, 400).final.position
-    np.testing.assert_allclose(found, told, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
 
 
 def test_it_is_the_high_resolution_equation_but_for_the_weight_of_the_force():

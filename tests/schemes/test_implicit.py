@@ -221,7 +221,7 @@ def test_beyond_negative_curvature_a_step_still_goes_down():
         np.testing.assert_allclose(run.final.position, [1.0, -1.0], atol=1e-8)
         # One linear system says where down is, not how far: only the minimum is never higher.
         assert isinstance(scheme, tw.RosenbrockEuler) or np.all(np.diff(run.metrics["loss"]) <= 1e-15)
-    # The energy of a saddle has no minimum: nothing to find, which is told.
+    # The energy of a saddle has no minimum: nothing to find, which is said.
     saddle = tw.Objective(lambda x: 0.5 * (x[0] ** 2 - x[1] ** 2))
     scheme = tw.ImplicitEuler()
     assert int(scheme.failures(after(tw.Method(tw.GradientFlow(saddle), scheme, 2.0), jnp.array([1.0, 0.1])))) == 1
