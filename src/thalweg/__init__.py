@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ._records.run import Run as Run
     from ._records.sweep import Sweep as Sweep
     from ._loops.run import run as run
+    from ._loops.solve import Solution as Solution
+    from ._loops.solve import solve as solve
     from ._loops.minimize import minimize as minimize
     from ._loops.sample import read_samples as read_samples
     from ._loops.sample import sample as sample

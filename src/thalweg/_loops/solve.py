@@ -1,0 +1,123 @@
+"""A pure loop of steps, for programs of one's own: jit, vmap and grad go through it."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from .._errors import InputError, check_choice, check_count
+from .._methods.method import Method
+from .._objectives.objective import as_position
+from .._objectives.stream import Stream
+from .._tree import ravel, unraveler
+from ..schemes import Draws, State
+from .run import as_key
+
+_GRADIENTS = ("direct", "checkpoint")
+
+
+class Solution(NamedTuple):
+    """Result of `tw.solve`.
+
+    `final` is the state after the last step: `.position`, `.velocity`, `.auxiliary` and `.lookahead`. Row k of every
+    array in `saved` belongs to the state before step k, the last row to `final`; None, where nothing was saved.
+    """
+
+    final: State
+    saved: PyTree = None
+
+
+def solve(
+    method: Method,
+    x0: PyTree,
+    steps: int,
+    key: Any = None,
+    save: Callable[[State], PyTree] | None = None,
+    *,
+    velocity: PyTree = None,
+    gradient: str = "direct",
+) -> Solution:
+    r"""Make `steps` steps of a method as a pure function of its arguments.
+
+    Nothing is recorded, printed or checked on the way, and nothing is compiled: `jax.jit` it, `jax.vmap` it over
+    starts, keys or hyperparameters, differentiate through it. For runs that are kept, stopped and resumed: `tw.run`,
+    whose steps are the same.
+
+    Arguments:
+        method: a `tw.Method`; made inside of what is transformed, its hyperparameters are traced.
+        x0: the start, a pytree of float arrays.
+        steps: how many, a Python number.
+        key: a seed or JAX key, for what draws; step k uses `fold_in(key, k)`, as in `tw.run`.
+        save: a function of the `State` whose results are kept at the start and after every step.
+        velocity: the starting velocity of a second-order law, a pytree like `x0`.
+        gradient: how a reverse-mode derivative gets at the states on the way: "direct" keeps all of them, "checkpoint"
+            about $2\sqrt n$ of n, and makes every step twice.
+
+    Returns:
+        a `Solution`: `.final`, `.saved`.
+
+    Raises:
+        InputError: wrong input, or something to draw and no key, with one line that says what is wrong.
+
+    >>> import jax, thalweg as tw, jax.numpy as jnp
+    >>> f = lambda x: 0.5 * jnp.sum(x**2)
+    >>> end = lambda rate: tw.solve(tw.gradient_descent(f, rate), jnp.array([8.0]), 3).final.position[0]
+    >>> float(end(0.5)), float(jax.grad(end)(0.5))  # 8 (1 - a)^3
+    (1.0, -6.0)
+    """
+    if not isinstance(method, Method):
+        raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
+    count = check_count("steps", steps, at_least=0)
+    check_choice("gradient", gradient, _GRADIENTS)
+    if save is not None and not callable(save):
+        raise InputError(f"save must be a function of the state, such as lambda state: state.position, but is {save!r}")
+    if method.objective is None:
+        raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
+    if isinstance(method.objective, Stream):
+        raise InputError("a tw.Stream gives its mini-batches to tw.run alone; use a tw.FiniteSum")
+    if method.stochastic and key is None:
+        raise InputError("this method draws noise or mini-batches; give a key, such as key=0")
+    x0 = as_position(x0)
+    velocity = None if velocity is None else as_position(velocity)
+    root, cut = None if key is None else as_key(key), unraveler(x0)
+
+    def keep(state: State) -> PyTree:
+        return None if save is None else save(state)
+
+    def step(state: State, k: Array) -> tuple[State, PyTree]:
+        draws = Draws()
+        if method.stochastic:
+            # The numbers of a run, which draws them for all parameters as one vector.
+            draws = method.draw(root, ravel(state.position), k)
+            draws = dataclasses.replace(draws, noise=tuple(cut(normal) for normal in draws.noise))
+        after, ended = method.step(state.with_lookahead(), draws), method.scheme.ended(state)
+        if ended is not None:
+            # What has ended by itself stays where it is.
+            after = jax.tree.map(lambda old, new: jnp.where(ended, old, new), state, after)
+        return after, keep(state)
+
+    final, rows = _scan(step, method.init(x0, velocity), count, gradient)
+    if save is None:
+        return Solution(final)
+    return Solution(final, jax.tree.map(lambda kept, last: jnp.concatenate([kept, last[None]]), rows, keep(final)))
+
+
+def _scan(step: Callable, state: State, count: int, gradient: str) -> tuple[State, PyTree]:
+    if gradient == "direct" or count < 4:
+        return jax.lax.scan(step, state, jnp.arange(count))
+    # Only the states at the edges of so many blocks are kept; a block is made again when its derivative is taken.
+    length = math.isqrt(count)
+    whole = count - count % length
+
+    @jax.checkpoint
+    def block(state: State, at: Array) -> tuple[State, PyTree]:
+        return jax.lax.scan(step, state, at)
+
+    state, rows = jax.lax.scan(block, state, jnp.arange(whole).reshape(-1, length))
+    rows = jax.tree.map(lambda kept: kept.reshape(whole, *kept.shape[2:]), rows)
+    state, rest = block(state, jnp.arange(whole, count))
+    return state, jax.tree.map(lambda first, last: jnp.concatenate([first, last]), rows, rest)
