@@ -156,6 +156,78 @@ def test_a_resumed_run_has_all_of_its_variables(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+class Corrected(AbstractFirstOrder):
+    """Adam as a flow with its bias correction, which is singular at t = 0, where its limit is the gradient alone."""
+
+    objective: Any
+    begin: float = 0.0
+    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
+
+    @property
+    def autonomous(self):
+        return False
+
+    @property
+    def start_time(self):
+        return jnp.asarray(self.begin, float)
+
+    def initial_auxiliary(self, position):
+        # As if the gradient had been the same since t = 0.
+        gradient = self.objective.gradient(position)
+        return -np.expm1(-FIRST * self.begin) * gradient, -np.expm1(-SECOND * self.begin) * gradient**2
+
+    def rates(self, time, phase, evaluation):
+        (mean, square), gradient = phase.auxiliary, evaluation.gradient
+        started = time > 0
+        t = jnp.where(started, time, 1.0)
+        first = jnp.where(started, mean / -jnp.expm1(-FIRST * t), gradient)
+        second = jnp.where(started, square / -jnp.expm1(-SECOND * t), gradient**2)
+        # The root of zero has no derivative.
+        root = jnp.where(second > 0, jnp.sqrt(jnp.where(second > 0, second, 1.0)), 0.0)
+        return Phase(-first / (root + EPSILON), auxiliary=(FIRST * (gradient - mean), SECOND * (gradient**2 - square)))
+
+
+def corrected_by_scipy(begin, time):
+    def field(t, y):
+        x, m, v = np.split(y, 3)
+        g = np.array([1.0, 4.0]) * x + 0.4 * x**3
+        first, second = (m / -np.expm1(-FIRST * t), v / -np.expm1(-SECOND * t)) if t > 0 else (g, g * g)
+        return np.concatenate([-first / (np.sqrt(second) + EPSILON), FIRST * (g - m), SECOND * (g * g - v)])
+
+    y0 = np.concatenate([START, *Corrected(BOWL, begin).initial_auxiliary(START)])
+    solved = solve_ivp(field, (begin, begin + time), y0, "DOP853", rtol=1e-13, atol=1e-15, first_step=1e-6)
+    return solved.y[:2, -1]
+
+
+@pytest.mark.parametrize(
+    ("begin", "scheme", "low", "high"),
+    [
+        (0.0, "euler", 0.95, 1.05), (0.0, "heun", 1.7, 2.0), (0.0, "rk4", 2.9, 3.1),
+        (0.1, "euler", 0.9, 1.1), (0.1, "heun", 1.9, 2.1), (0.1, "rk4", 3.9, 4.1),
+    ],
+)  # fmt: skip
+def test_the_correction_of_adam_costs_order_at_time_zero_alone(begin, scheme, low, high):
+    """Like 1/t the field has no derivative at 0: orders 1, 2 up to a logarithm, 3; from a later time 1, 2, 4."""
+    exact, law = corrected_by_scipy(begin, 0.25), Corrected(BOWL, begin)
+    errors = []
+    for steps in (64, 128):
+        end = tw.run(tw.Method(law, ORDERS[scheme][0], 0.25 / steps), START, steps, record=None).final.position
+        errors.append(float(jnp.linalg.norm(end - exact)))
+    assert low <= np.log2(errors[0] / errors[1]) <= high
+
+
+def test_the_correction_of_adam_has_a_derivative_at_time_zero():
+    def end(x):
+        return jnp.sum(tw.solve(tw.Method(Corrected(BOWL), tw.RK4(), 0.01), x, 10).final.position)
+
+    found, step = jax.grad(end)(START), 1e-6
+    for i, direction in enumerate(np.eye(2)):
+        across = (end(START + step * direction) - end(START - step * direction)) / (2 * step)
+        assert float(found[i]) == pytest.approx(float(across), abs=1e-8)
+    # Where a gradient is zero from the start, too.
+    assert np.isfinite(jax.grad(end)(jnp.array([1.0, 0.0]))).all()
+
+
 SCHEMES = {
     "euler": tw.Euler(), "heun": tw.Heun(), "rk4": tw.RK4(), "tsit5": tw.Tsit5(), "rkc1": tw.RungeKuttaChebyshev(1, 5),
     "rkc": tw.RungeKuttaChebyshev(), "rkl2": tw.RungeKuttaLegendre(2, 5), "adaptive": tw.Adaptive(),
