@@ -78,16 +78,16 @@ class Optimizer(torch.optim.Optimizer):
                 raise InputError(f"{name} must be True, False or None, but is {value!r}")
         if foreach and fused:
             raise InputError("foreach and fused cannot both be True")
-        if method.dynamics.has_auxiliary:
-            raise InputError(
-                f"{type(method.dynamics).__name__} has variables besides position and velocity, which the torch "
-                "optimizer does not keep; use tw.run"
-            )
         if method.normals or jax.eval_shape(lambda: _at_zero(method)).memory is not None:
             raise InputError(
                 f"{type(method.dynamics).__name__} by {getattr(method.scheme, 'name', type(method.scheme).__name__)} "
                 "draws noise, restarts, keeps a force or solves for its step, which the torch optimizer does not; "
                 "use tw.run"
+            )
+        if method.dynamics.has_auxiliary:
+            raise InputError(
+                f"{type(method.dynamics).__name__} has variables besides position and velocity, which the torch "
+                "optimizer does not keep; use tw.run"
             )
         self.method, values = in_double(method)
         self._names = {"lr" if name in _RATES else name: name for name in values}
