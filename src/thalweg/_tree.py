@@ -86,6 +86,16 @@ class Unravel:
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[Any, ...]
 
+    @property
+    def size(self) -> int:
+        """The length of the vector."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def trivial(self) -> bool:
+        """Tell whether the tree is one vector, so that there is nothing to cut."""
+        return len(self.shapes) == 1 and len(self.shapes[0]) == 1
+
     def __call__(self, vector: Any) -> Any:
         if len(self.shapes) == 1:
             leaf = vector.reshape(vector.shape[:-1] + self.shapes[0]).astype(self.dtypes[0])
@@ -119,3 +129,11 @@ def to_host(x: Vector) -> np.ndarray:
     """All parameters as one NumPy vector."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
     return leaves[0].ravel() if len(leaves) == 1 else np.concatenate([leaf.ravel() for leaf in leaves])
+
+
+def copied(module: Any, **fields: Any) -> Any:
+    """A module with other fields, not checked again; a run makes several, and `eqx.tree_at` is slow."""
+    new = object.__new__(type(module))
+    for name, value in {**vars(module), **fields}.items():
+        object.__setattr__(new, name, value)
+    return new

@@ -201,7 +201,7 @@ class _Loop:
         if checkpoint is not None:
             self._restore(checkpoint)
         interrupted = threading.Event()
-        label = type(self.method.dynamics).__name__
+        label = type(self.user_method.dynamics).__name__
         try:
             with Interrupt(interrupted), Progress(self.steps, self.progress, label) as progress:
                 if directory is not None and checkpoint is None:

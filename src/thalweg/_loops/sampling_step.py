@@ -17,7 +17,7 @@ from .._methods.stationary import stationary_covariance
 from .._objectives.curvature import curvature_scale
 from .._objectives.noise import gradient_noise
 from .._objectives.objective import FiniteSum
-from .._tree import size
+from .._tree import Unravel, size
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme, State
 from ..schemes._base import right_scheme
@@ -44,7 +44,7 @@ def warn(text: str) -> None:
 
 
 def choose_method(
-    method: Method | AbstractDynamics, scheme: AbstractScheme | None, cut: Callable, positions: Any, key: Any
+    method: Method | AbstractDynamics, scheme: AbstractScheme | None, cut: Unravel, positions: Any, key: Any
 ) -> Method:
     """A method as it is; a law with a scheme and a step.
 
@@ -101,7 +101,7 @@ def _pilot(method: Method, positions: Any, key: Any) -> tuple[State, np.ndarray]
     return states, passed.reshape(-1, passed.shape[-1])
 
 
-def _by_acceptance(method: Method, cut: Callable, positions: Any, curvature: float, key: Any) -> Method:
+def _by_acceptance(method: Method, cut: Unravel, positions: Any, curvature: float, key: Any) -> Method:
     """The step at which a method that rejects accepts as often as is best for it."""
     # The exponent at which the acceptance does not depend on the dimension.
     step = positions.shape[1] ** (-1 / 3) / curvature
@@ -163,7 +163,7 @@ def _curvature(method: Method, cut: Callable, positions: Any) -> float | None:
 
 
 def step_warnings(
-    method: Method, cut: Callable, first: Any, positions: np.ndarray, key: Any, acceptance: float | None = None
+    method: Method, cut: Unravel, first: Any, positions: np.ndarray, key: Any, acceptance: float | None = None
 ) -> list[str]:
     """Faults of the step of a method on the way of its chains: one line each, with the cause and the remedy.
 

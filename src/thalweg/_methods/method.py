@@ -13,10 +13,11 @@ from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 from .._dictionary.momentum import physical_constants
 from .._errors import InputError, check_number, suggest
 from .._objectives.objective import AbstractObjective, Batch, Flattened
-from .._tree import Vector, scalar, zeros_like
+from .._tree import Unravel, Vector, copied, scalar, zeros_like
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
 from ..schemes import AbstractScheme, Clock, Draws, State
 from .counting import Marking, counted
+from .raveled import Raveled, raveled
 
 if TYPE_CHECKING:
     from ..analysis import DiffusionLimit
@@ -264,7 +265,7 @@ class Method(eqx.Module):
 
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
-        return _copied(self, dynamics=_copied(self.dynamics, objective=objective))
+        return copied(self, dynamics=copied(self.dynamics, objective=objective))
 
     def with_step_size(self, step_size: ArrayLike | Schedule) -> "Method":
         """The same law and scheme at another step."""
@@ -321,10 +322,13 @@ class Method(eqx.Module):
             return {"step_size": self.step_size} | self._constants()
         return dict(self.scheme.hyperparameters(self.dynamics, self.step_size))
 
-    def flattened(self, unravel: Callable) -> "Method":
-        """The same method on raveled parameters."""
+    def flattened(self, unravel: Unravel) -> "Method":
+        """The same method on raveled parameters, the law too where it looks at their shapes."""
         assert self.objective is not None
-        return self.with_objective(Flattened(self.objective, unravel))
+        flat = Flattened(self.objective, unravel)
+        if self.dynamics.elementwise or unravel.trivial:
+            return self.with_objective(flat)
+        return copied(self, dynamics=raveled(self.dynamics, flat, unravel))
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -358,7 +362,11 @@ class Method(eqx.Module):
     def gradients_vary(self) -> bool:
         """Tell whether steps differ in how many gradients they take, so that a run must say how many it took."""
         counting = self.with_objective(Marking())
-        return jax.eval_shape(lambda x: self.scheme.gradient_evaluations(counting.init(x)), jnp.ones(1)) is not None
+
+        def counted_by_scheme(x: Vector) -> Any:
+            return jax.eval_shape(lambda x: self.scheme.gradient_evaluations(counting.init(x)), x)
+
+        return self._on_example(counted_by_scheme) is not None
 
     @property
     def uneven(self) -> bool:
@@ -380,9 +388,24 @@ class Method(eqx.Module):
         known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
         if known not in _COUNTS:
             counting = self.with_objective(Marking())
-            at_start, state = counted(counting.init, jnp.ones(1))
-            _COUNTS[known] = (at_start, counted(counting.step, state, self.silent(jnp.ones(1)))[0])
+
+            def both(x: Vector) -> tuple[int, int]:
+                at_start, state = counted(counting.init, x)
+                return at_start, counted(counting.step, state, self.silent(x))[0]
+
+            _COUNTS[known] = self._on_example(both)
         return _COUNTS[known]
+
+    def _on_example(self, trace: Callable[[Vector], Any]) -> Any:
+        """Trace on a vector, or on a matrix where the law takes no vector."""
+        if isinstance(self.dynamics, Raveled):
+            return trace(jnp.ones(self.dynamics.cut.size))
+        try:
+            return trace(jnp.ones(1))
+        except Exception:
+            if self.dynamics.elementwise:
+                raise
+            return trace(jnp.ones((2, 2)))
 
     def _check_velocity(self, position: Vector, velocity: Vector) -> None:
         if not isinstance(self.dynamics, AbstractSecondOrder):
@@ -402,14 +425,6 @@ def _read(value: Any) -> Any:
     if callable(value) or isinstance(value, Tracer):
         return value
     return value.item() if eqx.is_array(value) else float(value)
-
-
-def _copied(module: Any, **fields: Any) -> Any:
-    """A module with other fields, not checked again; a run makes several, and `eqx.tree_at` is slow."""
-    new = object.__new__(type(module))
-    for name, value in {**vars(module), **fields}.items():
-        object.__setattr__(new, name, value)
-    return new
 
 
 def _normal(key: Key[Array, ""], like: Vector) -> Vector:

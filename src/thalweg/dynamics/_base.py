@@ -77,6 +77,9 @@ class AbstractDynamics(eqx.Module):
     objective: eqx.AbstractVar[AbstractObjective | None]
     order: eqx.AbstractClassVar[int]
     parts: eqx.AbstractClassVar[frozenset[str]]
+    # Whether the right-hand side is the same on all parameters as one vector: entry by entry, or by sums over all of
+    # them. A law that says so is run on one vector, which is faster; of any other the shapes are kept.
+    elementwise: ClassVar[bool] = False
 
     @property
     def autonomous(self) -> bool:

@@ -51,6 +51,7 @@ class AdaptiveLangevin(AbstractDamped, AbstractNoisy):
     thermal_mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     parts: ClassVar[frozenset[str]] = frozenset({"force", "friction", "noise", "thermostat"})
+    elementwise: ClassVar[bool] = True
     normals: ClassVar[int] = 1
     canonical: ClassVar[bool] = False
 

@@ -44,6 +44,7 @@ class BregmanFlow(AbstractSecondOrder):
     p: Float[Array, ""] = eqx.field(default=2.0, converter=scalar)
     strength: Float[Array, ""] = eqx.field(default=0.25, converter=scalar)
     parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
+    elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         check_number("p", self.p, at_least=2.0)

@@ -56,6 +56,7 @@ class ColouredLangevin(AbstractFirstOrder, AbstractAdditive):
     temperature: Coefficient = eqx.field(converter=coefficient)
     correlation_time: Float[Array, ""] = eqx.field(converter=scalar)
     parts: ClassVar[frozenset[str]] = frozenset({"velocity", "noise", "additive noise"})
+    elementwise: ClassVar[bool] = True
     normals: ClassVar[int] = 2
     canonical: ClassVar[bool] = False
 

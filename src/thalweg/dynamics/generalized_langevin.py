@@ -60,6 +60,7 @@ class GeneralizedLangevin(AbstractDamped, AbstractNoisy):
     memory_frictions: Float[Array, " memories"] = eqx.field(converter=_numbers)
     mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     parts: ClassVar[frozenset[str]] = frozenset({"force", "friction", "noise"})
+    elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         check_coefficient("friction", self.friction, at_least=0.0)

@@ -38,6 +38,7 @@ class GradientFlow(AbstractFirstOrder):
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     rate: Coefficient = eqx.field(default=1, converter=_rate)
     parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
+    elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         check_coefficient("rate", self.rate, above=0.0)

@@ -36,6 +36,7 @@ class HeavyBall(AbstractDamped):
     friction: Coefficient = eqx.field(converter=coefficient)
     mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction"})
+    elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         check_coefficient("friction", self.friction, at_least=0.0)

@@ -53,6 +53,7 @@ class HessianDampedFlow(AbstractCurvatureDamped):
     damping: Float[Array, ""] = eqx.field(default=3.0, converter=scalar)
     friction: Float[Array, ""] | None = eqx.field(default=None, converter=lambda v: None if v is None else scalar(v))
     parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
+    elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         check_number("curvature_damping", self.curvature_damping, at_least=0.0)

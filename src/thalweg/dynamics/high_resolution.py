@@ -48,6 +48,7 @@ class HighResolutionFlow(AbstractCurvatureDamped):
         default=None, converter=lambda mu: None if mu is None else scalar(mu)
     )
     parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
+    elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         check_number("step", self.step, above=0.0)

@@ -46,6 +46,7 @@ class OverdampedLangevin(AbstractFirstOrder, AbstractWhite):
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     temperature: Coefficient = eqx.field(converter=coefficient)
     parts: ClassVar[frozenset[str]] = frozenset({"velocity", "noise", "additive noise", "white noise"})
+    elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         check_coefficient("temperature", self.temperature, at_least=0.0)

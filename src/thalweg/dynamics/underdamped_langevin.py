@@ -44,6 +44,7 @@ class UnderdampedLangevin(AbstractDamped, AbstractWhite):
     parts: ClassVar[frozenset[str]] = frozenset(
         {"acceleration", "force", "friction", "noise", "additive noise", "white noise"}
     )
+    elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         check_coefficient("friction", self.friction, above=0.0)

@@ -30,6 +30,13 @@ class Effort(eqx.Module):
         return Effort(self.gradients + gradients, self.products + products, self.failures + failed)
 
 
+def is_gradient(dynamics: AbstractDynamics) -> bool:
+    """Tell whether the force of a damped law is that of its objective, at the position."""
+    parts = ("evaluate", "force", "force_of")
+    own = all(getattr(type(dynamics), name, None) is getattr(AbstractDamped, name) for name in parts)
+    return isinstance(dynamics, AbstractDamped) and own
+
+
 class AbstractSolving(AbstractScheme):
     """A scheme that solves for its step by products with the Hessian, to a tolerance, as far as it gets.
 
@@ -39,8 +46,7 @@ class AbstractSolving(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
-        own = isinstance(dynamics, AbstractDamped) and type(dynamics).force is AbstractDamped.force
-        if not (own or isinstance(dynamics, GradientFlow)):
+        if not (isinstance(dynamics, GradientFlow) or is_gradient(dynamics)):
             name = type(self).__name__
             raise InputError(
                 f"{name} solves for the position alone, with the Hessian and a multiple of the identity, to which "

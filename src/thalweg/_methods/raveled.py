@@ -1,0 +1,144 @@
+"""A law that looks at the shapes of its parameters, on one vector that is cut into their tree for every evaluation."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+from jaxtyping import Array, ArrayLike, Float, PyTree
+
+from .._errors import InputError
+from .._objectives.objective import AbstractObjective, Batch
+from .._tree import Unravel, Vector, copied, ravel
+from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, Evaluation, Phase
+from ..dynamics._base import Time
+
+
+def raveled(law: AbstractDynamics, objective: AbstractObjective, cut: Unravel) -> AbstractDynamics:
+    """The law on raveled parameters.
+
+    Arguments:
+        law: one that is not elementwise.
+        objective: of the raveled parameters.
+        cut: makes the tree of a raveled vector.
+
+    Raises:
+        InputError: the law draws noise, which is drawn for all parameters as one vector.
+    """
+    if "noise" in law.parts:
+        raise InputError(
+            f"{type(law).__name__} draws noise and may look at the shapes of its parameters; start it from one vector, "
+            "or say elementwise = True in its class where it treats all of them alike"
+        )
+    kind: Any = _Damped if isinstance(law, AbstractDamped) else _FirstOrder if law.order == 1 else _SecondOrder
+    return kind(copied(law, objective=None), objective, cut)
+
+
+class _OnTrees(AbstractObjective):
+    """An objective of a vector, as one of the tree that it stands for."""
+
+    flat: AbstractObjective
+    cut: Callable = eqx.field(static=True)
+
+    def value(self, x: Vector, batch: Batch = None) -> Array:
+        return self.flat.value(ravel(x), batch)
+
+    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Array, Vector]:
+        value, gradient = self.flat.value_and_gradient(ravel(x), batch)
+        return value, self.cut(gradient)
+
+    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
+        return self.cut(self.flat.gradient(ravel(x), batch))
+
+    def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
+        gradient, curved = self.flat.gradient_and_curvature(ravel(x), ravel(v), batch)
+        return self.cut(gradient), self.cut(curved)
+
+
+class Raveled(eqx.Module):
+    """A law on raveled parameters: the common part of first- and second-order ones."""
+
+    law: AbstractDynamics
+    objective: AbstractObjective | None
+    cut: Unravel = eqx.field(static=True)
+    elementwise: ClassVar[bool] = True
+
+    @property
+    def autonomous(self) -> bool:
+        return self.law.autonomous
+
+    @property
+    def start_time(self) -> Float[Array, ""]:
+        return self.law.start_time
+
+    @property
+    def late_time(self) -> Float[Array, ""]:
+        return self.law.late_time
+
+    @property
+    def has_auxiliary(self) -> bool:
+        return self.law.has_auxiliary
+
+    def initial_auxiliary(self, position: Vector) -> PyTree:
+        return self._on_trees().initial_auxiliary(self.cut(position))
+
+    def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
+        if type(self.law).evaluate is AbstractDynamics.evaluate:
+            assert self.objective is not None
+            return Evaluation(phase.position, gradient=self.objective.gradient(phase.position, batch))
+        found = self._on_trees().evaluate(time, self._cut(phase), batch)
+        point, gradient, curved = map(_raveled, (found.point, found.gradient, found.curved))
+        return Evaluation(point, found.value, gradient, curved)
+
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        found = self._on_trees().rates(time, self._cut(phase), self._cut_evaluation(evaluation))
+        return Phase(ravel(found.position), _raveled(found.velocity), found.auxiliary)
+
+    def _on_trees(self) -> Any:
+        return copied(self.law, objective=None if self.objective is None else _OnTrees(self.objective, self.cut))
+
+    def _cut(self, phase: Phase) -> Phase:
+        velocity = None if phase.velocity is None else self.cut(phase.velocity)
+        return Phase(self.cut(phase.position), velocity, phase.auxiliary)
+
+    def _cut_evaluation(self, found: Evaluation) -> Evaluation:
+        point, gradient, curved = (
+            None if x is None else self.cut(x) for x in (found.point, found.gradient, found.curved)
+        )
+        return Evaluation(point, found.value, gradient, curved)
+
+
+class _FirstOrder(Raveled, AbstractFirstOrder):
+    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
+
+
+class _Moving(Raveled):
+    def initial_velocity(self, position: Vector, batch: Batch = None) -> Vector:
+        return ravel(self._on_trees().initial_velocity(self.cut(position), batch))
+
+    def check_velocity(self, velocity: Vector) -> None:
+        self._on_trees().check_velocity(self.cut(velocity))
+
+
+class _SecondOrder(_Moving, AbstractSecondOrder):
+    parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
+
+
+class _Damped(_Moving, AbstractDamped):
+    parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction"})
+
+    @property
+    def mass(self) -> Float[Array, ""]:
+        return self._on_trees().mass
+
+    def force_of(self, time: Time, evaluation: Evaluation) -> Vector:
+        return ravel(self._on_trees().force_of(time, self._cut_evaluation(evaluation)))
+
+    def friction_at(self, time: Time) -> ArrayLike:
+        return self._on_trees().friction_at(time)
+
+    def rest_time(self, step_size: ArrayLike) -> Float[Array, ""]:
+        return self._on_trees().rest_time(step_size)
+
+
+def _raveled(x: Vector | None) -> Vector | None:
+    return None if x is None else ravel(x)
