@@ -392,9 +392,12 @@ def test_steps_may_be_told_and_leave_gaps(tmp_path):
 
 
 def wait_for(condition):
-    """Wait for a thread; one that never comes is stopped by whoever runs the suite."""
-    while not condition():
+    """Wait for a thread, so many looks and not so many seconds; one that never comes fails the test."""
+    for _ in range(3000):
+        if condition():
+            return
         time.sleep(0.02)
+    pytest.fail("what was waited for never came")
 
 
 def test_rows_come_to_the_disk_without_another_call_and_can_be_read_then(tmp_path):
