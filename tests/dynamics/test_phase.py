@@ -1,6 +1,6 @@
 """Laws of a user's own, with variables besides position and velocity: every scheme moves all of them, or refuses."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,6 @@ class Adam(AbstractFirstOrder):
     """Adam as a flow without bias correction: averages of the gradient and of its square as variables of its own."""
 
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
 
     def initial_auxiliary(self, position):
         return {
@@ -46,7 +45,6 @@ class Averaging(AbstractSecondOrder):
     """A ball pulled by an average of the gradient."""
 
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
 
     def initial_auxiliary(self, position):
         return jnp.zeros_like(position)
@@ -60,7 +58,6 @@ class Damped(AbstractDamped):
     """A heavy ball with a variable of its own that counts the way it has gone."""
 
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction"})
 
     def initial_auxiliary(self, position):
         return jnp.zeros_like(position)
@@ -77,7 +74,6 @@ class Forgetful(AbstractFirstOrder):
     """A law whose rates leave its variables out."""
 
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
 
     def initial_auxiliary(self, position):
         return jnp.zeros_like(position)
@@ -161,7 +157,6 @@ class Corrected(AbstractFirstOrder):
 
     objective: Any
     begin: float = 0.0
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
 
     @property
     def autonomous(self):

@@ -39,7 +39,6 @@ class Spectral(AbstractFirstOrder):
     """Steepest descent in the spectral norm."""
 
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
 
     def rates(self, time, phase, evaluation):
         del time, phase
@@ -50,7 +49,6 @@ class SpectralBall(AbstractDamped):
     """A ball whose force is the polar factor of the gradient."""
 
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction"})
 
     def friction_at(self, time):
         del time
@@ -65,7 +63,6 @@ class Averaged(AbstractSecondOrder):
     """The same of an average of gradients taken ahead of where the ball is: a memory, shapes and another point."""
 
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
 
     def initial_velocity(self, position, batch=None):
         return scaled(-0.1, self.objective.gradient(position, batch))
@@ -170,7 +167,6 @@ class OfMatrices(AbstractFirstOrder):
     """The polar factor alone, which a vector has not."""
 
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
 
     def rates(self, time, phase, evaluation):
         del time, phase
@@ -192,7 +188,6 @@ def test_a_law_of_one_matrix_alone():
 
 class NoisyMatrices(AbstractFirstOrder, AbstractWhite):
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity", "noise", "additive noise", "white noise"})
 
     def diffusion(self, time):
         del time
@@ -205,7 +200,6 @@ class NoisyMatrices(AbstractFirstOrder, AbstractWhite):
 
 class NoisyNumbers(AbstractFirstOrder, AbstractWhite):
     objective: Any
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity", "noise", "additive noise", "white noise"})
     elementwise: ClassVar[bool] = True
 
     def diffusion(self, time):

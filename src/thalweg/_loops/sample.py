@@ -19,7 +19,7 @@ from .._records.describe import describe_method, describe_start, objective_name
 from .._records.directory import Directory, check_out
 from .._records.sums import Sums
 from .._tree import ravel, unraveler
-from ..dynamics import AbstractDynamics
+from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..schemes import AbstractScheme, State
 from .chains import Plan, advance, start_chains, values
 from .interrupt import Interrupt
@@ -157,7 +157,7 @@ def _check(
             "method must be a tw.Method such as tw.sgld(f, 0.1), or a law such as "
             f"tw.UnderdampedLangevin(f, friction=1.0, temperature=1.0), but is {method!r}"
         )
-    elif "noise" not in method.parts:
+    elif not isinstance(method, AbstractNoisy):
         raise InputError(f"{type(method).__name__} has no noise to sample with; use a law with a temperature")
     if method.objective is None:
         raise InputError("this method was built without an objective; give one to sample, such as tw.sgld(f, 0.1)")

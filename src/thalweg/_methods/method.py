@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Float, Key, PyTree
+from jaxtyping import Array, ArrayLike, Float, Key
 
 from .._dictionary.momentum import physical_constants
 from .._errors import InputError, check_number, suggest
@@ -265,7 +265,7 @@ class Method(eqx.Module):
 
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
-        return copied(self, dynamics=copied(self.dynamics, objective=objective))
+        return copied(self, dynamics=self.dynamics.with_objective(objective))
 
     def with_step_size(self, step_size: ArrayLike | Schedule) -> "Method":
         """The same law and scheme at another step."""
@@ -319,13 +319,12 @@ class Method(eqx.Module):
 
     def _knobs(self) -> dict[str, Any]:
         if callable(self.step_size):
-            return {"step_size": self.step_size} | self._constants()
+            return {"step_size": self.step_size} | self.dynamics.constants
         return dict(self.scheme.hyperparameters(self.dynamics, self.step_size))
 
     def flattened(self, unravel: Unravel) -> "Method":
         """The same method on raveled parameters, the law too where it looks at their shapes."""
-        assert self.objective is not None
-        flat = Flattened(self.objective, unravel)
+        flat = None if self.objective is None else Flattened(self.objective, unravel)
         if self.dynamics.elementwise or unravel.trivial:
             return self.with_objective(flat)
         return copied(self, dynamics=raveled(self.dynamics, flat, unravel))
@@ -339,11 +338,6 @@ class Method(eqx.Module):
         {'learning_rate': 0.1, 'momentum': 0.9}
         """
         return {name: _read(value) for name, value in self._knobs().items()}
-
-    def _constants(self) -> dict[str, PyTree]:
-        from ..schemes._base import constants
-
-        return constants(self.dynamics)
 
     @property
     def gradients_per_step(self) -> int:

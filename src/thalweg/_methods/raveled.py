@@ -8,29 +8,37 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
 from .._objectives.objective import AbstractObjective, Batch
-from .._tree import Unravel, Vector, copied, ravel
-from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, Evaluation, Phase
+from .._tree import Unravel, Vector, ravel
+from ..dynamics import (
+    AbstractDamped,
+    AbstractDynamics,
+    AbstractFirstOrder,
+    AbstractNoisy,
+    AbstractSecondOrder,
+    Evaluation,
+    Phase,
+)
 from ..dynamics._base import Time
 
 
-def raveled(law: AbstractDynamics, objective: AbstractObjective, cut: Unravel) -> AbstractDynamics:
+def raveled(law: AbstractDynamics, objective: AbstractObjective | None, cut: Unravel) -> AbstractDynamics:
     """The law on raveled parameters.
 
     Arguments:
         law: one that is not elementwise.
-        objective: of the raveled parameters.
+        objective: of the raveled parameters, None where the law has none.
         cut: makes the tree of a raveled vector.
 
     Raises:
         InputError: the law draws noise, which is drawn for all parameters as one vector.
     """
-    if "noise" in law.parts:
+    if isinstance(law, AbstractNoisy):
         raise InputError(
             f"{type(law).__name__} draws noise and may look at the shapes of its parameters; start it from one vector, "
             "or say elementwise = True in its class where it treats all of them alike"
         )
     kind: Any = _Damped if isinstance(law, AbstractDamped) else _FirstOrder if law.order == 1 else _SecondOrder
-    return kind(copied(law, objective=None), objective, cut)
+    return kind(law.with_objective(None), objective, cut)
 
 
 class _OnTrees(AbstractObjective):
@@ -82,8 +90,7 @@ class Raveled(eqx.Module):
         return self._on_trees().initial_auxiliary(self.cut(position))
 
     def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
-        if type(self.law).evaluate is AbstractDynamics.evaluate:
-            assert self.objective is not None
+        if type(self.law).evaluate is AbstractDynamics.evaluate and self.objective is not None:
             return Evaluation(phase.position, gradient=self.objective.gradient(phase.position, batch))
         found = self._on_trees().evaluate(time, self._cut(phase), batch)
         point, gradient, curved = map(_raveled, (found.point, found.gradient, found.curved))
@@ -94,7 +101,7 @@ class Raveled(eqx.Module):
         return Phase(ravel(found.position), _raveled(found.velocity), found.auxiliary)
 
     def _on_trees(self) -> Any:
-        return copied(self.law, objective=None if self.objective is None else _OnTrees(self.objective, self.cut))
+        return self.law.with_objective(None if self.objective is None else _OnTrees(self.objective, self.cut))
 
     def _cut(self, phase: Phase) -> Phase:
         velocity = None if phase.velocity is None else self.cut(phase.velocity)
@@ -108,7 +115,7 @@ class Raveled(eqx.Module):
 
 
 class _FirstOrder(Raveled, AbstractFirstOrder):
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
+    pass
 
 
 class _Moving(Raveled):
@@ -120,12 +127,10 @@ class _Moving(Raveled):
 
 
 class _SecondOrder(_Moving, AbstractSecondOrder):
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
+    pass
 
 
 class _Damped(_Moving, AbstractDamped):
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction"})
-
     @property
     def mass(self) -> Float[Array, ""]:
         return self._on_trees().mass

@@ -18,7 +18,6 @@ from .._text import make_table, number, plain
 from .._tree import ravel, unraveler
 from ..analysis.order import horizon_of, in_float64, velocity_of
 from ..dynamics import AbstractDynamics
-from ..schemes._base import constants
 from .compare import _named
 from .ladder import Rung, check_control, check_ladder, ladder
 from .solution import ACCURACY, solution
@@ -254,7 +253,7 @@ def _common_law(methods: Mapping[str, Method]) -> str:
 
 
 def _words(law: AbstractDynamics) -> str:
-    known = (f"{k} {number(v if callable(v) else float(v))}" for k, v in constants(law).items())
+    known = (f"{k} {number(v if callable(v) else float(v))}" for k, v in law.constants.items())
     return f"{type(law).__name__}({', '.join(known)})"
 
 

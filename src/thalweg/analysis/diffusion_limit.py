@@ -14,6 +14,7 @@ from .._objectives.objective import AbstractObjective, FiniteSum
 from ..dynamics import (
     AbstractDamped,
     AbstractDynamics,
+    AbstractNoisy,
     GradientFlow,
     OverdampedLangevin,
     UnderdampedLangevin,
@@ -258,7 +259,7 @@ def diffusion_limit(method: Method, noise_covariance: Any = None, x: Any = None)
         given = symmetric("noise_covariance", noise_covariance, None)
         given = symmetric("noise_covariance", given, len(given)) if given.ndim else _number(given)
         noise = float(np.asarray(method.step_size)) * given
-    if "noise" not in law.parts and not np.any(noise):
+    if not isinstance(law, AbstractNoisy) and not np.any(noise):
         raise InputError(
             "without noise the diffusion limit is the law itself, method.dynamics; give a noise_covariance"
         )

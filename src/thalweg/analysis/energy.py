@@ -1,7 +1,7 @@
 """Accounts of the energy along a run: kinetic, potential, dissipated."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -229,7 +229,6 @@ class _WithLoss(AbstractFirstOrder):
 
     law: AbstractDynamics
     objective: AbstractObjective | None
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
 
     def evaluate(self, time: Time, phase: Phase, batch: Any = None) -> Evaluation:
         return self.law.evaluate(time, Phase(*phase.position[:-1]), batch)

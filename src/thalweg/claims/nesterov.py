@@ -1,7 +1,6 @@
 """Nesterov's method at constant momentum as an integrator: its order, and the equation it follows to second order."""
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +35,6 @@ class CurvatureDamped(AbstractCurvatureDamped):
     objective: AbstractObjective | None
     friction: Float[Array, ""]
     damping: Float[Array, ""]
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         del time

@@ -1,7 +1,6 @@
 """Nesterov's ODE: the limit of his method, its bound, and an equation that is neither."""
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -30,7 +29,6 @@ class LookaheadFlow(AbstractSecondOrder):
     r"""An article's $\ddot\theta + \tfrac3t\dot\theta + \nabla f\bigl(\theta + \tfrac t{t+3}\dot\theta\bigr) = 0$."""
 
     objective: AbstractObjective | None
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
 
     @property
     def autonomous(self) -> bool:

@@ -1,6 +1,7 @@
 """Abstract laws of motion."""
 
 import abc
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, Batch
-from .._tree import Vector, combine, scalar, zeros_like
+from .._tree import Vector, combine, copied, scalar, zeros_like
 
 Time = Float[Array, ""] | None
 # A constant is an array, so that another compiles nothing anew; where it is the number 1 it multiplies nothing.
@@ -70,13 +71,12 @@ class AbstractDynamics(eqx.Module):
     r"""A law of motion in continuous time, $\dot y = \mathtt{rates}(t, y, \mathtt{evaluate}(t, y))$ of a whole phase y.
 
     `order` is 1 (the state is a position) or 2 (a position and a velocity); in either case a law may have variables of
-    its own besides, which start at `initial_auxiliary`. `parts` names what a scheme may ask for; a scheme refuses a
-    dynamics that lacks a part it needs.
+    its own besides, which start at `initial_auxiliary`. Its parts, of which a scheme may ask, are abstract classes:
+    `AbstractDamped`, `AbstractNoisy`, ...; a scheme refuses a law that lacks one it needs.
     """
 
     objective: eqx.AbstractVar[AbstractObjective | None]
     order: eqx.AbstractClassVar[int]
-    parts: eqx.AbstractClassVar[frozenset[str]]
     # Whether the right-hand side is the same on all parameters as one vector: entry by entry, or by sums over all of
     # them. A law that says so is run on one vector, which is faster; of any other the shapes are kept.
     elementwise: ClassVar[bool] = False
@@ -115,6 +115,20 @@ class AbstractDynamics(eqx.Module):
         """Tell whether the law has variables besides position and velocity."""
         return type(self).initial_auxiliary is not AbstractDynamics.initial_auxiliary
 
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The constants of the law by name: its numbers and functions of time, without what is several numbers."""
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            name: value
+            for name, value in found.items()
+            if name != "objective" and value is not None and (callable(value) or jnp.ndim(value) == 0)
+        }
+
+    def with_objective(self, objective: AbstractObjective | None) -> Any:
+        """The same law on another function; itself, where it has none."""
+        return copied(self, objective=objective)
+
     def linearised(self) -> "AbstractDynamics":
         """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""
         return self
@@ -137,6 +151,7 @@ class AbstractDynamics(eqx.Module):
 class AbstractFirstOrder(AbstractDynamics):
     r"""$\dot\theta$ is given by the position, and by variables of the law's own where it has some."""
 
+    part: ClassVar[str] = "velocity"
     order: ClassVar[int] = 1
 
     def velocity(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
@@ -148,6 +163,7 @@ class AbstractFirstOrder(AbstractDynamics):
 class AbstractSecondOrder(AbstractDynamics):
     r"""$\dot\theta = \eta$, and $\dot\eta$ is given by both."""
 
+    part: ClassVar[str] = "acceleration"
     order: ClassVar[int] = 2
 
     def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
@@ -169,6 +185,8 @@ class AbstractSecondOrder(AbstractDynamics):
 
 class AbstractDamped(AbstractSecondOrder):
     r"""$m\dot\eta = \mathtt{force}(t, \theta) - \lambda(t)\,\eta$: force and scalar friction apart."""
+
+    part: ClassVar[str] = "force and friction"
 
     @property
     def mass(self) -> Float[Array, ""]:
@@ -207,10 +225,15 @@ class AbstractDamped(AbstractSecondOrder):
         rate = jnp.asarray(self.friction_at(time)) / self.mass
         return combine((jnp.exp(-rate * duration), velocity)), auxiliary
 
+
+class AbstractThermostat(eqx.Module):
+    """The part of a damped law that adapts its variables to the velocity."""
+
+    part: ClassVar[str] = "thermostat"
+
+    @abc.abstractmethod
     def thermostat(self, time: Time, duration: ArrayLike, velocity: Vector, auxiliary: PyTree) -> PyTree:
         """The auxiliary variables after a thermostat alone has looked at the velocity for a while."""
-        del time, duration, velocity
-        return auxiliary
 
 
 class AbstractNoisy(eqx.Module):
@@ -221,6 +244,7 @@ class AbstractNoisy(eqx.Module):
     zero whose spread goes as the root of T.
     """
 
+    part: ClassVar[str] = "noise"
     normals: eqx.AbstractVar[int]
     canonical: ClassVar[bool] = True
 
@@ -237,6 +261,8 @@ class AbstractNoisy(eqx.Module):
 class AbstractAdditive(AbstractNoisy):
     """Noise that does not depend on where the motion is, so that it can be added to any step."""
 
+    part: ClassVar[str] = "additive noise"
+
     @abc.abstractmethod
     def increment(
         self, time: Time, duration: ArrayLike, auxiliary: PyTree, normals: tuple[Vector, ...]
@@ -247,6 +273,7 @@ class AbstractAdditive(AbstractNoisy):
 class AbstractWhite(AbstractAdditive):
     r"""White noise, $\mathtt{diffusion}(t)\,dW$."""
 
+    part: ClassVar[str] = "white noise"
     normals: ClassVar[int] = 1
 
     @abc.abstractmethod

@@ -10,10 +10,19 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import check_number
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import Vector, combine, scalar, size
-from ._base import AbstractDamped, AbstractNoisy, Coefficient, Time, at_time, check_coefficient, coefficient
+from ._base import (
+    AbstractDamped,
+    AbstractNoisy,
+    AbstractThermostat,
+    Coefficient,
+    Time,
+    at_time,
+    check_coefficient,
+    coefficient,
+)
 
 
-class AdaptiveLangevin(AbstractDamped, AbstractNoisy):
+class AdaptiveLangevin(AbstractDamped, AbstractNoisy, AbstractThermostat):
     r"""The heavy ball with a friction $\xi$ that rises while the ball is too hot and falls while it is too cold.
 
     $$m\,d\eta = -(\nabla f(\theta) + \xi\eta)\,dt + \sqrt{2AT}\,dW,\qquad d\xi = \frac{m|\eta|^2 - dT}{Q}\,dt$$
@@ -50,7 +59,6 @@ class AdaptiveLangevin(AbstractDamped, AbstractNoisy):
     friction: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     thermal_mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
-    parts: ClassVar[frozenset[str]] = frozenset({"force", "friction", "noise", "thermostat"})
     elementwise: ClassVar[bool] = True
     normals: ClassVar[int] = 1
     canonical: ClassVar[bool] = False

@@ -43,7 +43,6 @@ class BregmanFlow(AbstractSecondOrder):
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     p: Float[Array, ""] = eqx.field(default=2.0, converter=scalar)
     strength: Float[Array, ""] = eqx.field(default=0.25, converter=scalar)
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

@@ -55,7 +55,6 @@ class ColouredLangevin(AbstractFirstOrder, AbstractAdditive):
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     temperature: Coefficient = eqx.field(converter=coefficient)
     correlation_time: Float[Array, ""] = eqx.field(converter=scalar)
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity", "noise", "additive noise"})
     elementwise: ClassVar[bool] = True
     normals: ClassVar[int] = 2
     canonical: ClassVar[bool] = False

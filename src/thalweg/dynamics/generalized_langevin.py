@@ -59,7 +59,6 @@ class GeneralizedLangevin(AbstractDamped, AbstractNoisy):
     memory_times: Float[Array, " memories"] = eqx.field(converter=_numbers)
     memory_frictions: Float[Array, " memories"] = eqx.field(converter=_numbers)
     mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
-    parts: ClassVar[frozenset[str]] = frozenset({"force", "friction", "noise"})
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

@@ -37,7 +37,6 @@ class GradientFlow(AbstractFirstOrder):
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     rate: Coefficient = eqx.field(default=1, converter=_rate)
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity"})
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

@@ -35,7 +35,6 @@ class HeavyBall(AbstractDamped):
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     friction: Coefficient = eqx.field(converter=coefficient)
     mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction"})
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

@@ -52,7 +52,6 @@ class HessianDampedFlow(AbstractCurvatureDamped):
     curvature_damping: Float[Array, ""] = eqx.field(converter=scalar)
     damping: Float[Array, ""] = eqx.field(default=3.0, converter=scalar)
     friction: Float[Array, ""] | None = eqx.field(default=None, converter=lambda v: None if v is None else scalar(v))
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

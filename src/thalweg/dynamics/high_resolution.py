@@ -47,7 +47,6 @@ class HighResolutionFlow(AbstractCurvatureDamped):
     strong_convexity: Float[Array, ""] | None = eqx.field(
         default=None, converter=lambda mu: None if mu is None else scalar(mu)
     )
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration"})
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

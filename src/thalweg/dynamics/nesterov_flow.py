@@ -38,7 +38,6 @@ class NesterovFlow(AbstractDamped):
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     damping: Float[Array, ""] = eqx.field(default=3.0, converter=scalar)
-    parts: ClassVar[frozenset[str]] = frozenset({"acceleration", "force", "friction"})
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

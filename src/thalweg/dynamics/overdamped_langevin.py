@@ -45,7 +45,6 @@ class OverdampedLangevin(AbstractFirstOrder, AbstractWhite):
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     temperature: Coefficient = eqx.field(converter=coefficient)
-    parts: ClassVar[frozenset[str]] = frozenset({"velocity", "noise", "additive noise", "white noise"})
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

@@ -41,9 +41,6 @@ class UnderdampedLangevin(AbstractDamped, AbstractWhite):
     friction: Coefficient = eqx.field(converter=coefficient)
     temperature: Coefficient = eqx.field(converter=coefficient)
     mass: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
-    parts: ClassVar[frozenset[str]] = frozenset(
-        {"acceleration", "force", "friction", "noise", "additive noise", "white noise"}
-    )
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

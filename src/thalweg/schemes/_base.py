@@ -19,6 +19,8 @@ from ..dynamics import (
     AbstractFirstOrder,
     AbstractNoisy,
     AbstractSecondOrder,
+    AbstractThermostat,
+    AbstractWhite,
     GradientFlow,
     Phase,
 )
@@ -117,9 +119,9 @@ class AbstractScheme(eqx.Module):
     def order(self) -> int:
         """Order of convergence to the law of motion, at fixed constants of the law."""
 
-    def requires(self) -> frozenset[str]:
-        """The parts of a dynamics that this scheme acts on."""
-        return frozenset()
+    def requires(self) -> tuple[type, ...]:
+        """The parts of a law that this scheme acts on, as abstract classes: `AbstractDamped`, `AbstractNoisy`, ..."""
+        return ()
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         """Number of standard normals of the position's shape that a step draws."""
@@ -133,18 +135,21 @@ class AbstractScheme(eqx.Module):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         """Refuse a dynamics that lacks a part, with the reason, or whose noise the scheme would leave out."""
-        missing = self.requires() - dynamics.parts
-        if "noise" in missing:
+        required = self.requires()
+        missing = [part for part in required if not isinstance(dynamics, part)]
+        noisy = isinstance(dynamics, AbstractNoisy)
+        if not noisy and any(issubclass(part, AbstractNoisy) for part in missing):
             raise InputError(
                 f"{type(self).__name__} adds the noise of a law, but {type(dynamics).__name__} has none; "
                 "use tw.Euler(), or a law with a temperature"
             )
         if missing:
+            lacks = " or ".join(map(_part, missing)).replace(" and ", " or ")
             raise InputError(
-                f"{type(self).__name__} acts on {' and '.join(sorted(self.requires() - {'noise'}))}, but "
-                f"{type(dynamics).__name__} has no separate {' or '.join(sorted(missing))}; use {advice(dynamics)}"
+                f"{type(self).__name__} acts on {' and '.join(map(_part, required))}, but "
+                f"{type(dynamics).__name__} has no separate {lacks}; use {advice(dynamics)}"
             )
-        if "noise" in dynamics.parts and not self.normals(dynamics):
+        if noisy and not self.normals(dynamics):
             raise InputError(
                 f"{type(dynamics).__name__} has noise, which {type(self).__name__} would leave out; "
                 f"use {advice(dynamics)}"
@@ -236,7 +241,12 @@ class AbstractScheme(eqx.Module):
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         """The step as the numbers a user tunes: the step size and the law's own constants."""
-        return {"step_size": step_size} | constants(dynamics)
+        return {"step_size": step_size} | dynamics.constants
+
+
+def _part(kind: type) -> str:
+    """The word for a part of a law."""
+    return vars(kind).get("part", kind.__name__)
 
 
 def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str, what: str = "energy") -> None:
@@ -250,11 +260,11 @@ def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str
 
 def right_scheme(dynamics: AbstractDynamics) -> tuple[str, tuple[str, ...]]:
     """Name in `tw` and arguments of the scheme that is right for a law: advised, and taken where none is given."""
-    if "noise" not in dynamics.parts:
+    if not isinstance(dynamics, AbstractNoisy):
         return "RK4", ()
     if dynamics.order == 1:
-        return "LeimkuhlerMatthews" if "white noise" in dynamics.parts else "StochasticHeun", ()
-    return "Splitting", ("BADODAB" if "thermostat" in dynamics.parts else "BAOAB",)
+        return "LeimkuhlerMatthews" if isinstance(dynamics, AbstractWhite) else "StochasticHeun", ()
+    return "Splitting", ("BADODAB" if isinstance(dynamics, AbstractThermostat) else "BAOAB",)
 
 
 def advice(dynamics: AbstractDynamics) -> str:
@@ -266,16 +276,6 @@ def advice(dynamics: AbstractDynamics) -> str:
 def noise_count(dynamics: AbstractDynamics) -> int:
     """Number of normals that a law takes at a time."""
     return dynamics.normals if isinstance(dynamics, AbstractNoisy) else 0
-
-
-def constants(dynamics: AbstractDynamics) -> dict[str, Any]:
-    """The constants of a law of motion by name, its objective left out, and what is several numbers."""
-    found = {field.name: getattr(dynamics, field.name) for field in dataclasses.fields(dynamics)}
-    return {
-        name: value
-        for name, value in found.items()
-        if name != "objective" and value is not None and (callable(value) or jnp.ndim(value) == 0)
-    }
 
 
 def learning_rate(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
@@ -338,7 +338,6 @@ __all__ = [
     "Termination",
     "advice",
     "check_exact",
-    "constants",
     "derivative",
     "half_step_velocity",
     "learning_rate",

@@ -7,7 +7,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError
 from .._tree import Vector
-from ..dynamics import AbstractDynamics, GradientFlow
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow
 from ._base import AbstractScheme, State, check_exact
 
 
@@ -23,8 +23,8 @@ class AbstractDescending(AbstractScheme):
     def controlled(self) -> bool:
         return True
 
-    def requires(self) -> frozenset[str]:
-        return frozenset({"velocity"})
+    def requires(self) -> tuple[type, ...]:
+        return (AbstractFirstOrder,)
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)

@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Int
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Batch
 from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics, GradientFlow, Phase
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
 from . import _stabilised as coefficients
 from ._base import AbstractScheme, Clock, Draws, State, derivative, learning_rate, phase
@@ -86,8 +86,8 @@ class AbstractStabilised(AbstractScheme):
         del dynamics
         return True
 
-    def requires(self) -> frozenset[str]:
-        return frozenset({"velocity"})
+    def requires(self) -> tuple[type, ...]:
+        return (AbstractFirstOrder,)
 
     def check(self, dynamics: AbstractDynamics) -> None:
         if dynamics.order != 1:

@@ -48,8 +48,8 @@ class Leapfrog(AbstractScheme):
     def order(self) -> int:
         return 2 if self.start == "exact" else 1
 
-    def requires(self) -> frozenset[str]:
-        return frozenset({"force", "friction"})
+    def requires(self) -> tuple[type, ...]:
+        return (AbstractDamped,)
 
     def init(
         self,

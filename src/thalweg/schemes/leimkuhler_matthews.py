@@ -29,8 +29,8 @@ class LeimkuhlerMatthews(AbstractScheme):
     def order(self) -> int:
         return 2
 
-    def requires(self) -> frozenset[str]:
-        return frozenset({"noise", "velocity", "white noise"})
+    def requires(self) -> tuple[type, ...]:
+        return (AbstractFirstOrder, AbstractWhite)
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         del dynamics

@@ -49,8 +49,8 @@ class Lookahead(AbstractScheme):
     def order(self) -> int:
         return 1
 
-    def requires(self) -> frozenset[str]:
-        return frozenset({"force", "friction"})
+    def requires(self) -> tuple[type, ...]:
+        return (AbstractDamped,)
 
     def init(
         self,

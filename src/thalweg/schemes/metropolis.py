@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_number
 from .._tree import Vector, combine, wide_inner
-from ..dynamics import AbstractDynamics, OverdampedLangevin
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite, OverdampedLangevin
 from ._base import AbstractScheme, Clock, Draws, State, check_exact
 from .euler_maruyama import langevin_hyperparameters
 
@@ -64,8 +64,8 @@ class MetropolisAdjustedLangevin(AbstractScheme):
     def exact_law(self) -> bool:
         return True
 
-    def requires(self) -> frozenset[str]:
-        return frozenset({"noise", "velocity", "white noise"})
+    def requires(self) -> tuple[type, ...]:
+        return (AbstractFirstOrder, AbstractWhite)
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         del dynamics

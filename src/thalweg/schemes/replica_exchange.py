@@ -105,8 +105,8 @@ class ReplicaExchange(AbstractScheme):
     def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
         return self.scheme.moves_auxiliary(dynamics)
 
-    def requires(self) -> frozenset[str]:
-        return self.scheme.requires() | {"noise"}
+    def requires(self) -> tuple[type, ...]:
+        return (*self.scheme.requires(), AbstractNoisy)
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         return self._replicas * self.scheme.normals(dynamics)

@@ -108,7 +108,7 @@ class Restarted(AbstractScheme):
     def order(self) -> int:
         return self.scheme.order
 
-    def requires(self) -> frozenset[str]:
+    def requires(self) -> tuple[type, ...]:
         return self.scheme.requires()
 
     def check(self, dynamics: AbstractDynamics) -> None:

@@ -6,7 +6,7 @@ from jaxtyping import ArrayLike
 
 from .._errors import InputError
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics
+from ..dynamics import AbstractDamped, AbstractDynamics, AbstractThermostat
 from ._base import AbstractScheme, Clock, Draws, State, advice, noise_count, start_velocity
 
 
@@ -52,7 +52,7 @@ class Splitting(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
-        thermostat = "thermostat" in dynamics.parts
+        thermostat = isinstance(dynamics, AbstractThermostat)
         if thermostat != ("D" in self.word):
             what = "needs the letter D for its thermostat" if thermostat else "has no thermostat for the letter D"
             raise InputError(f"{type(dynamics).__name__} {what}, but the word is {self.word!r}; use {advice(dynamics)}")
@@ -70,11 +70,11 @@ class Splitting(AbstractScheme):
         # By the letters O and D, where the law says how.
         own = type(dynamics)
         return issubclass(own, AbstractDamped) and (
-            own.thermal is not AbstractDamped.thermal or own.thermostat is not AbstractDamped.thermostat
+            own.thermal is not AbstractDamped.thermal or issubclass(own, AbstractThermostat)
         )
 
-    def requires(self) -> frozenset[str]:
-        return frozenset({"force", "friction"})
+    def requires(self) -> tuple[type, ...]:
+        return (AbstractDamped,)
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         return self.word.count("O") * noise_count(dynamics)
@@ -113,6 +113,7 @@ class Splitting(AbstractScheme):
                 force = dynamics.force(time, position, draws.batch) if force is None else force
                 velocity = combine((1, velocity), (part / mass, force))
             elif letter == "D":
+                assert isinstance(dynamics, AbstractThermostat)
                 auxiliary = dynamics.thermostat(time, part, velocity, auxiliary)
             else:
                 own, normals = normals[len(normals) - count :], normals[: len(normals) - count]

@@ -33,8 +33,8 @@ class StochasticHeun(AbstractScheme):
     def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
         return moved_by_noise(dynamics)
 
-    def requires(self) -> frozenset[str]:
-        return frozenset({"noise", "additive noise"})
+    def requires(self) -> tuple[type, ...]:
+        return (AbstractAdditive,)
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         return noise_count(dynamics)

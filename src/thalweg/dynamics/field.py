@@ -1,0 +1,86 @@
+"""A field that is followed: a right-hand side that need be no gradient."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from .._errors import InputError
+from .._objectives.objective import AbstractObjective, Batch
+from .._tree import Vector
+from ._base import AbstractFirstOrder, Evaluation, Phase, Time
+
+
+class Field(AbstractFirstOrder):
+    r"""The motion along a field, without an objective.
+
+    $$\dot x = \mathtt{fn}(t, x, \mathtt{args})$$
+
+    Arguments:
+        fn: `fn(t, x, args)`, a tree like x; t is a scalar.
+        args: a pytree passed on to `fn`; its arrays are traced, so that other numbers compile nothing anew.
+
+    Raises:
+        InputError: `fn` is no function; where a step is made, it gives another tree or other shapes than x has.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> circle = tw.Field(lambda t, x, speed: speed * jnp.stack([-x[1], x[0]]), 2.0)
+    >>> method = tw.Method(circle, tw.Tsit5(), jnp.pi / 64)
+    >>> end = tw.run(method, jnp.array([1.0, 0.0]), 32).final
+    >>> (end.position + 0.0).round(6).tolist(), round(end.time, 6)
+    ([-1.0, 0.0], 1.570796)
+    """
+
+    fn: Callable = eqx.field()
+    args: PyTree = None
+    objective: ClassVar[None] = None
+
+    def __check_init__(self) -> None:
+        if not callable(self.fn):
+            raise InputError(f"a field must be a function of (t, x, args), but is {self.fn!r}")
+
+    @property
+    def autonomous(self) -> bool:
+        # Whether fn looks at the time it alone knows.
+        return False
+
+    def with_objective(self, objective: AbstractObjective | None) -> "Field":
+        del objective
+        return self
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        return {}
+
+    def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
+        del time, batch
+        return Evaluation(phase.position)
+
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        del evaluation
+        x = phase.position
+        return Phase(_like(self.fn(time, x, self.args), x))
+
+
+def _like(found: PyTree, x: Vector) -> Vector:
+    """What a field gives, in the dtypes of x; refused where it is another tree."""
+    here, there = jax.tree.structure(x), jax.tree.structure(found)
+    if here != there:
+        raise InputError(f"a field must give a tree like x, {_named(here)}, but gives {_named(there)}")
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
+    if (given := [jnp.shape(leaf) for leaf in jax.tree.leaves(found)]) != shapes:
+        raise InputError(f"a field must give arrays of the shapes of x, {_list(shapes)}, but gives {_list(given)}")
+    if any(jnp.issubdtype(jnp.result_type(leaf), jnp.complexfloating) for leaf in jax.tree.leaves(found)):
+        raise InputError("a field must give real numbers, but gives complex ones; give x two parts, real and imaginary")
+    return jax.tree.map(lambda leaf, own: jnp.asarray(leaf).astype(own.dtype), found, x)
+
+
+def _named(structure: Any) -> str:
+    return str(structure).removeprefix("PyTreeDef")
+
+
+def _list(shapes: list[Any]) -> str:
+    return ", ".join(map(str, shapes))
