@@ -19,7 +19,6 @@ from .._records.run import Record, Run
 from .._side_by_side.compare import Comparison
 from ..dynamics import AbstractDynamics
 from ..schemes import RK4
-from ..schemes._base import constants
 from ._plane import Plane, as_matrix
 
 # Steps in a window; one compiled program serves them all.
@@ -63,7 +62,7 @@ def laws(comparison: Comparison) -> list[Law]:
         if dynamics.has_auxiliary:
             # Its linearisation is that of the whole phase, which the lines are not drawn by.
             continue
-        values = constants(dynamics)
+        values = dynamics.constants
         key = (type(dynamics), *((k, id(v) if callable(v) else round(float(v), 12)) for k, v in values.items()))
         trace = comparison.runs[name].trace
         duration = 0.0 if trace is None or not len(trace) else float(trace.time[-1] - trace.time[0])
