@@ -75,7 +75,7 @@ def solve(
     check_choice("gradient", gradient, _GRADIENTS)
     if save is not None and not callable(save):
         raise InputError(f"save must be a function of the state, such as lambda state: state.position, but is {save!r}")
-    if method.objective is None:
+    if method.lacks_objective:
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
     if isinstance(method.objective, Stream):
         raise InputError("a tw.Stream gives its mini-batches to tw.run alone; use a tw.FiniteSum")
@@ -94,7 +94,7 @@ def solve(
             # The numbers of a run, which draws them for all parameters as one vector.
             draws = method.draw(root, ravel(state.position), k)
             draws = dataclasses.replace(draws, noise=tuple(cut(normal) for normal in draws.noise))
-        after, ended = method.step(state.with_lookahead(), draws), method.scheme.ended(state)
+        after, ended = method.step(state.with_lookahead(), draws), method.scheme.report(state).ended
         if ended is not None:
             # What has ended by itself stays where it is.
             after = jax.tree.map(lambda old, new: jnp.where(ended, old, new), state, after)

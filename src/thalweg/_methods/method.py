@@ -14,9 +14,10 @@ from .._dictionary.momentum import physical_constants
 from .._errors import InputError, check_number, suggest
 from .._objectives.objective import AbstractObjective, Batch, Flattened
 from .._tree import Unravel, Vector, copied, scalar, zeros_like
-from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
+from ..dynamics import AbstractDynamics, AbstractSecondOrder, Field, HeavyBall
 from ..schemes import AbstractScheme, Clock, Draws, State
-from .counting import Marking, counted
+from ..schemes._base import evaluated
+from .counting import Marking, counted, marked_field
 from .raveled import Raveled, raveled
 
 if TYPE_CHECKING:
@@ -92,6 +93,13 @@ class Method(eqx.Module):
         return self.dynamics.objective
 
     @property
+    def lacks_objective(self) -> bool:
+        """Tell whether the law goes down a function and was given none."""
+        law = self.dynamics
+        takes = any(field.name == "objective" for field in dataclasses.fields(law))
+        return law.objective is None and takes and type(law).evaluate is AbstractDynamics.evaluate
+
+    @property
     def autonomous(self) -> bool:
         """Tell whether neither the law nor the step size depends on time, and all steps are as long."""
         return self.dynamics.autonomous and not callable(self.step_size) and not self.scheme.adaptive
@@ -121,7 +129,16 @@ class Method(eqx.Module):
 
     def step(self, state: State, draws: Draws = Draws()) -> State:
         """One step: a deterministic function of the state and what was drawn."""
-        return self.scheme.step(self.dynamics, state, self.step_size_at(state.clock), draws)
+        after = self.scheme.step(self.dynamics, state, self.step_size_at(state.clock), draws)
+        # What was known of the point before belongs to no other.
+        return after if after.evaluation is None else dataclasses.replace(after, evaluation=None)
+
+    def evaluated(self, state: State, batch: Batch = None) -> State:
+        """The state with f and its gradient at the look-ahead point, for all who ask within a step."""
+        state = state.with_lookahead()
+        known = self.scheme.known(state)
+        found = evaluated(self.dynamics, state, batch, value=True) if known is None else known
+        return dataclasses.replace(state, evaluation=found)
 
     @property
     def normals(self) -> int:
@@ -355,10 +372,10 @@ class Method(eqx.Module):
     @property
     def gradients_vary(self) -> bool:
         """Tell whether steps differ in how many gradients they take, so that a run must say how many it took."""
-        counting = self.with_objective(Marking())
+        counting = self._counting
 
         def counted_by_scheme(x: Vector) -> Any:
-            return jax.eval_shape(lambda x: self.scheme.gradient_evaluations(counting.init(x)), x)
+            return jax.eval_shape(lambda x: self.scheme.report(counting.init(x)).gradients, x)
 
         return self._on_example(counted_by_scheme) is not None
 
@@ -369,11 +386,19 @@ class Method(eqx.Module):
 
     def gradients_after(self, state: State, steps: int) -> int:
         """Gradients taken up to a state so many steps from the start, the start's own among them."""
-        taken = self.scheme.gradient_evaluations(state)
+        taken = self.scheme.report(state).gradients
         if taken is not None:
             return int(taken)
         at_start, per_step = self._counts()
         return at_start + steps * per_step
+
+    @property
+    def _counting(self) -> "Method":
+        """The method on a function, or along a field, whose evaluations are marked."""
+        law = self.dynamics
+        if law.objective is None and law.order == 1 and not (self.lacks_objective or law.has_auxiliary):
+            return copied(self, dynamics=Field(marked_field))
+        return self.with_objective(Marking())
 
     def _counts(self) -> tuple[int, int]:
         bare = self.with_objective(None)
@@ -381,7 +406,7 @@ class Method(eqx.Module):
         # What is traced depends on no array's value, so one count serves every setting of the numbers.
         known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
         if known not in _COUNTS:
-            counting = self.with_objective(Marking())
+            counting = self._counting
 
             def both(x: Vector) -> tuple[int, int]:
                 at_start, state = counted(counting.init, x)

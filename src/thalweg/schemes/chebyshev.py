@@ -17,7 +17,7 @@ from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
 from . import _stabilised as coefficients
-from ._base import AbstractScheme, Clock, Draws, State, derivative, learning_rate, phase
+from ._base import AbstractScheme, Clock, Draws, Report, State, derivative, learning_rate, phase
 from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed
 
 # Stages that are chosen: more would lose digits in float32 before they pay.
@@ -102,8 +102,8 @@ class AbstractStabilised(AbstractScheme):
                 f"{type(dynamics).__name__}; give a number of stages"
             )
 
-    def gradient_evaluations(self, state: State) -> Int[Array, ""] | None:
-        return state.memory.gradients if self.stages is None else None
+    def report(self, state: State) -> Report:
+        return Report(gradients=state.memory.gradients if self.stages is None else None)
 
     def init(
         self,
@@ -159,7 +159,7 @@ class AbstractStabilised(AbstractScheme):
             change = combine(*terms)
             return combine((1, moved), (1, change)), change
 
-        start = derivative(dynamics, state.time, begin, batch)
+        start = derivative(dynamics, state.time, begin, batch, state.evaluation)
         change = combine((h * self.first(s, shape, xp), jax.tree.map(_wide, start)))
         moved = change
         if fixed and stages > 1:

@@ -6,7 +6,7 @@ from jaxtyping import ArrayLike
 
 from .._errors import InputError
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics, AbstractThermostat
+from ..dynamics import AbstractDamped, AbstractDynamics, AbstractThermostat, Phase
 from ._base import AbstractScheme, Clock, Draws, State, advice, noise_count, start_velocity
 
 
@@ -110,7 +110,10 @@ class Splitting(AbstractScheme):
             if letter == "A":
                 position, force = combine((1, position), (part, velocity)), None
             elif letter == "B":
-                force = dynamics.force(time, position, draws.batch) if force is None else force
+                if force is None:
+                    known = state.evaluation if position is state.position else None
+                    at = dynamics.evaluate(time, Phase(position), draws.batch) if known is None else known
+                    force = dynamics.force_of(time, at)
                 velocity = combine((1, velocity), (part / mass, force))
             elif letter == "D":
                 assert isinstance(dynamics, AbstractThermostat)

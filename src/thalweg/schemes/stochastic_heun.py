@@ -48,7 +48,7 @@ class StochasticHeun(AbstractScheme):
         def moved(*rates: tuple[ArrayLike, Phase]) -> tuple[Vector, Vector | None]:
             return with_noise(y, [(h * weight, rate) for weight, rate in rates], noise)
 
-        first = derivative(dynamics, state.time, y, draws.batch)
+        first = derivative(dynamics, state.time, y, draws.batch, state.evaluation)
         second = derivative(dynamics, end, Phase(*moved((1.0, first))), draws.batch)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(*moved((0.5, first), (0.5, second)), clock=clock, auxiliary=auxiliary)
