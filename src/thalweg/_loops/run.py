@@ -48,7 +48,7 @@ Stop = Mapping[str, float] | Callable[[dict[str, np.ndarray]], np.ndarray]
 def run(
     method: Method,
     x0: PyTree,
-    steps: int,
+    steps: int | None = None,
     key: Any = None,
     record: Record | int | str | Callable | tuple[Any, ...] | None = Record(),  # noqa: B008
     out: str | Path | None = None,
@@ -63,7 +63,7 @@ def run(
     Arguments:
         method: a `tw.Method`, or what an alias such as `tw.momentum(f, 0.1, 0.9)` returns.
         x0: the start, a pytree of float arrays; its dtype is kept.
-        steps: how many.
+        steps: how many; None makes all those of a grid of times.
         key: a seed or JAX key, for objectives that draw mini-batches; step k uses `fold_in(key, k)`. A `tw.Stream`
             draws none.
         record: what to keep, a `tw.Record`; a whole number keeps positions every so many steps, a
@@ -91,7 +91,8 @@ def run(
     ('finished', [1.0], [32.0, 8.0, 2.0, 0.5])
     """
     watch = Stopwatch()
-    record, key = _check(method, steps, key, record, out, resume, stop)
+    record, key = _check(method, key, record, out, resume, stop)
+    steps = method.check_steps(steps)
     x0 = as_position(x0)
     if velocity is not None:
         velocity = as_position(velocity)
@@ -117,10 +118,9 @@ def run(
     return loop.go(directory, checkpoint)
 
 
-def _check(method: Any, steps: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
+def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
     if not isinstance(method, Method):
         raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
-    check_count("steps", steps, at_least=0)
     if method.lacks_objective:
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
     if method.normals and key is None:

@@ -42,13 +42,20 @@ class Draws(eqx.Module):
 class Clock(eqx.Module):
     """Time and step count, kept apart from the parameters' precision.
 
-    The sum is compensated (Kahan), so that a million float32 steps still add up.
+    The sum is compensated (Kahan), so that a million float32 steps still add up. `end` is the time at the end of the
+    step to come, where a grid of times gives it.
     """
 
     time: Float[Array, ""]
     lost: Float[Array, ""]
     steps: Int[Array, ""]
     last_step: Float[Array, ""]
+    end: Float[Array, ""] | None = None
+
+    def after(self, duration: ArrayLike) -> Float[Array, ""]:
+        """The time so long from now; at the end of a step that of the grid, where there is one."""
+        time = self.time + jnp.asarray(duration)
+        return time if self.end is None else jnp.where(jnp.asarray(duration) == self.end - self.time, self.end, time)
 
     def tick(self, step_size: ArrayLike) -> "Clock":
         step = jnp.asarray(step_size, self.time.dtype)
@@ -337,8 +344,18 @@ def _structure(tree: PyTree) -> str:
     return "None" if tree is None else str(jax.tree.structure(tree)).removeprefix("PyTreeDef")
 
 
+def start_of(dynamics: AbstractDynamics, clock: Clock | None) -> Float[Array, ""]:
+    """The time at which a motion begins: that of its clock, or the law's own."""
+    return dynamics.start_time if clock is None else clock.time
+
+
 def half_step_velocity(
-    dynamics: AbstractDamped, position: Vector, step_size: ArrayLike, velocity: Vector | None, start: str
+    dynamics: AbstractDamped,
+    position: Vector,
+    step_size: ArrayLike,
+    velocity: Vector | None,
+    start: str,
+    clock: Clock | None,
 ) -> Vector:
     r"""The half-step velocity $\eta_{-1/2}$.
 
@@ -348,7 +365,7 @@ def half_step_velocity(
     given = start_velocity(dynamics, position, velocity)
     if start == "zero":
         return given
-    acceleration = dynamics.acceleration(dynamics.start_time, position, given)
+    acceleration = dynamics.acceleration(start_of(dynamics, clock), position, given)
     return combine((1, given), (-0.5 * jnp.asarray(step_size), acceleration))
 
 
@@ -372,5 +389,6 @@ __all__ = [
     "noise_count",
     "phase",
     "right_scheme",
+    "start_of",
     "start_velocity",
 ]

@@ -111,7 +111,7 @@ def eliminated(dynamics: AbstractDynamics, state: State, time: Time, step_size: 
 
 def time_after(state: State, duration: ArrayLike) -> Time:
     """The time a while after that of the state, where it is carried."""
-    return None if state.time is None else state.time + jnp.asarray(duration)
+    return None if state.clock is None else state.clock.after(duration)
 
 
 def precise(tolerance: Float[Array, ""], x: Vector) -> Float[Array, ""]:

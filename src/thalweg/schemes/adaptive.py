@@ -174,7 +174,7 @@ class Adaptive(AbstractScheme):
         assert isinstance(clock, Clock) and isinstance(old, Control)
         h, y, going = self.report(state).step_size, phase(state), old.code == _GOING
         assert h is not None
-        end, slopes = advanced(tableau, dynamics, clock.time, y, h, draws.batch, state.evaluation, old.slope)
+        end, slopes = advanced(tableau, dynamics, clock, y, h, draws.batch, state.evaluation, old.slope)
         if tableau.first_same_as_last:
             slopes.append(derivative(dynamics, clock.time + h, end, draws.batch))
         error = self._error(y, end, slopes, h).astype(h.dtype)

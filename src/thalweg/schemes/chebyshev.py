@@ -149,7 +149,7 @@ class AbstractStabilised(AbstractScheme):
         xp = np if fixed and not isinstance(shape, jax.Array) else jnp
 
         def slope(fraction: Any, moved: Phase) -> Phase:
-            time = None if state.time is None else state.time + fraction * h
+            time = None if state.clock is None else state.clock.after(fraction * h)
             return derivative(dynamics, time, combine((1, begin), (1, moved)), batch)
 
         def stage(c: coefficients.Stage, moved: Phase, change: Phase) -> tuple[Phase, Phase]:
@@ -193,8 +193,8 @@ def _most_rate(dynamics: AbstractDynamics, state: State, h: Array) -> Any:
         return h
     if not callable(dynamics.rate):
         return h * dynamics.rate
-    assert state.time is not None
-    rates = [jnp.asarray(at_time(dynamics.rate, state.time + part * h)) for part in (0.0, 0.5, 1.0)]
+    assert state.clock is not None
+    rates = [jnp.asarray(at_time(dynamics.rate, state.clock.after(part * h))) for part in (0.0, 0.5, 1.0)]
     return h * jnp.max(jnp.stack(rates))
 
 

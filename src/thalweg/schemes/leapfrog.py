@@ -60,7 +60,7 @@ class Leapfrog(AbstractScheme):
         clock: Clock | None = None,
     ) -> State:
         assert isinstance(dynamics, AbstractDamped)
-        velocity = half_step_velocity(dynamics, position, step_size, velocity, self.start)
+        velocity = half_step_velocity(dynamics, position, step_size, velocity, self.start, clock)
         return State(position, unit=kick_unit(dynamics, clock, step_size), clock=clock).at(position, velocity)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:

@@ -42,7 +42,7 @@ class StochasticHeun(AbstractScheme):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractAdditive)
         h, y = jnp.asarray(step_size), seen(state)
-        middle, end = (None, None) if state.time is None else (state.time + 0.5 * h, state.time + h)
+        middle, end = (None, None) if state.clock is None else map(state.clock.after, (0.5 * h, h))
         noise, auxiliary = dynamics.increment(middle, h, state.auxiliary, draws.noise)
 
         def moved(*rates: tuple[ArrayLike, Phase]) -> tuple[Vector, Vector | None]:
