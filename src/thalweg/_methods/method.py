@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Key
 from .._dictionary.momentum import physical_constants
 from .._errors import InputError, check_count, check_number, suggest
 from .._objectives.objective import AbstractObjective, Batch, Flattened
+from .._objectives.parts import same
 from .._tree import Unravel, Vector, copied, scalar, zeros_like
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, Field, HeavyBall
 from ..schemes import AbstractScheme, Clock, Draws, State
@@ -145,6 +146,12 @@ class Method(eqx.Module):
             position: pytree of float arrays.
             velocity: of the same shapes, for second-order laws; the law's own start if None.
         """
+        for leaf in jax.tree.leaves(position):
+            if callable(leaf) or isinstance(leaf, str | bytes):
+                raise InputError(
+                    f"the position must be made of arrays, but holds {leaf!r}; tw.run and tw.solve take a module as it "
+                    "is, for steps by hand part it: eqx.partition(module, eqx.is_inexact_array)"
+                )
         if velocity is not None:
             self._check_velocity(position, velocity)
         clock = None
@@ -316,6 +323,10 @@ class Method(eqx.Module):
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
         return copied(self, dynamics=self.dynamics.with_objective(objective))
+
+    def joined(self, join: Callable) -> "Method":
+        """The same method on the parameters from which `join` makes what its functions take."""
+        return self if join is same else copied(self, dynamics=self.dynamics.joined(join))
 
     def with_step_size(self, step_size: ArrayLike | Schedule) -> "Method":
         """The same law and scheme at another step."""

@@ -139,7 +139,7 @@ def columns(metric: Metric, seen: Seen) -> tuple[str, ...]:
         InputError: it raises, or gives something else than a real scalar or a dictionary of such.
     """
     try:
-        found = metric.columns(jax.eval_shape(metric.fn, seen))
+        found = metric.columns(eqx.filter_eval_shape(metric.fn, seen))
     except InputError:
         raise
     except Exception as error:

@@ -138,6 +138,10 @@ class AbstractDynamics(eqx.Module):
         """The same law on another function; itself, where it has none."""
         return copied(self, objective=objective)
 
+    def joined(self, join: Callable) -> Any:
+        """The same law on the parameters from which `join` makes what its functions take."""
+        return self if self.objective is None else self.with_objective(self.objective.joined(join))
+
     def linearised(self) -> "AbstractDynamics":
         """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""
         return self
