@@ -118,6 +118,11 @@ class Method(eqx.Module):
         """The grid of times, None where the step size is a number or a schedule."""
         return self.step_size if isinstance(self.step_size, TimeGrid) else None
 
+    @property
+    def start_time(self) -> Float[Array, ""]:
+        """The time at which a run begins."""
+        return self.dynamics.start_time if self.grid is None else self.grid.times[0]
+
     def check_steps(self, steps: Any) -> int:
         """The number of steps of a run: that of the grid of times, where None is given; refused where it has fewer."""
         if self.grid is None:
@@ -130,7 +135,8 @@ class Method(eqx.Module):
     @property
     def autonomous(self) -> bool:
         """Tell whether neither the law nor the step size depends on time, and all steps are as long."""
-        return self.dynamics.autonomous and not callable(self.step_size) and not self.scheme.adaptive
+        fixed = self.dynamics.autonomous and not (callable(self.step_size) or self.scheme.adaptive)
+        return fixed and not (self.objective is not None and self.objective.time_dependent)
 
     def step_size_at(self, clock: Clock | None) -> Float[Array, ""]:
         """The step size of the next step."""
