@@ -75,9 +75,10 @@ class Method(eqx.Module):
     def __init__(
         self, dynamics: AbstractDynamics, scheme: AbstractScheme, step_size: Any = None, *, times: Any = None
     ) -> None:
-        if (step_size is None) == (times is None):
+        if step_size is not None and times is not None:
             raise InputError("give a step_size, or the times of all states, times=jnp.linspace(0, 1, 11); one of them")
-        self.dynamics, self.step_size = dynamics, step_size if times is None else TimeGrid(times)
+        chosen: Any = step_size if times is None else TimeGrid(times)
+        self.dynamics, self.step_size = dynamics, chosen
         # What a scheme takes from the objective it keeps, so that the probe and another loop see the same method.
         both = isinstance(scheme, AbstractScheme) and isinstance(dynamics, AbstractDynamics)
         self.scheme = scheme.specialised(dynamics) if both else scheme
