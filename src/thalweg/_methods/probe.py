@@ -14,6 +14,7 @@ from .._errors import InputError
 from .._objectives.objective import Objective
 from .._tree import scalar
 from ..schemes import Clock
+from .knobs import knobs_of
 from .method import Method
 
 Curvature = ArrayLike | Sequence[float]
@@ -159,7 +160,7 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
 
 def stable_limit(method: Method, curvature: Curvature) -> tuple[str, float]:
     """The knob a user turns (`learning_rate` where there is one, else `step_size`) and its limit."""
-    if "learning_rate" in method.hyperparameters:
+    if knobs_of(method).step == "learning_rate":
         return "learning_rate", largest_stable_learning_rate(method, curvature)
     return "step_size", largest_stable_step(method, curvature)
 
