@@ -114,6 +114,11 @@ class Row:
         return self.method.gradients_per_step
 
     @property
+    def gradients(self) -> str:
+        """The gradients in a step as a table shows them; where steps differ, the least."""
+        return f"≥ {self.gradients_per_step}" if self.method.gradients_vary else str(self.gradients_per_step)
+
+    @property
     def stability(self) -> str:
         """The largest stable step at curvature 1 and the row's other hyperparameters, from the probe."""
         if self.scheme.controlled:
