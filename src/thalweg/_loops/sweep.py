@@ -12,10 +12,11 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, check_count
 from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
+from .._objectives.parts import parted
 from .._objectives.stream import Stream
 from .._records.sweep import Sweep
 from .._tree import ravel, unraveler
-from .chunk import shared_step
+from .chunk import evaluated_step
 from .width import width
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -56,8 +57,8 @@ def sweep(
     settings, shape = _settings(grid)
     steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
     start = _start(x0)
-    first = as_position(start(jax.random.key(0)))
-    objective = _check_settings(make_method, settings)
+    first, join = parted(start(jax.random.key(0)))
+    first, objective = as_position(first), _check_settings(make_method, settings).joined(join)
     check_at_start(objective, first)
     count = seeds * len(next(iter(settings.values())))
     at_once = width(objective, first, count)
@@ -120,9 +121,11 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
 
 
 def _start(x0: PyTree | Callable) -> Callable:
-    if callable(x0):
+    # A module may be called; it is a start all the same.
+    if callable(x0) and not isinstance(x0, eqx.Module):
         return x0
-    return _Same(as_position(x0))
+    parameters, join = parted(x0)
+    return _Same(join(as_position(parameters)))
 
 
 class _Same(eqx.Module):
@@ -144,12 +147,12 @@ def _program(
 ) -> tuple[Array | None, Array, PyTree]:
     def one(setting: dict[str, Array], seed: Array) -> tuple[Array | None, Array, PyTree]:
         key, start_key = jax.random.split(jax.random.key(seed))
-        x0 = start(start_key)
+        x0, join = parted(start(start_key))
         cut = unraveler(x0)
-        method = make_method(**setting).flattened(cut)
+        method = make_method(**setting).joined(join).flattened(cut)
 
         def step(state: Any, k: Array) -> tuple[Any, Array | None]:
-            loss, after = shared_step(method, state, key, k)
+            loss, after = evaluated_step(method, state, key, k)
             return after, loss if losses else None
 
         state, curve = jax.lax.scan(step, method.init(ravel(x0)), jnp.arange(steps))

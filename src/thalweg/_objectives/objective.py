@@ -14,7 +14,8 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, Key, PyTree
 
 from .._errors import InputError, check_count, check_number
-from .._tree import Vector
+from .._tree import Vector, copied
+from .parts import Joined
 
 Batch = PyTree
 
@@ -83,6 +84,11 @@ class AbstractObjective(eqx.Module):
     def whole(self) -> "AbstractObjective":
         """The same function without mini-batches; itself, where it has none."""
         return self
+
+    def joined(self, join: Callable) -> "AbstractObjective":
+        """The same function, of the parameters from which `join` makes what it takes."""
+        fn = getattr(self, "fn", None)
+        return Flattened(self, join) if fn is None else copied(self, fn=Joined(fn, join))
 
 
 def check_facts(objective: AbstractObjective) -> None:

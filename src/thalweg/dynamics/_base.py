@@ -101,6 +101,15 @@ class AbstractDynamics(eqx.Module):
         del time
         return Evaluation(phase.position, gradient=self._objective().gradient(phase.position, batch))
 
+    def evaluate_with_value(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
+        """The same with the value of the objective there, where the law has one: from one evaluation if it can be."""
+        if self.objective is None:
+            return self.evaluate(time, phase, batch)
+        if type(self).evaluate is AbstractDynamics.evaluate:
+            value, gradient = self._objective().value_and_gradient(phase.position, batch)
+            return Evaluation(phase.position, value, gradient)
+        return self.evaluate(time, phase, batch)._replace(value=self._objective().value(phase.position, batch))
+
     @abc.abstractmethod
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         """The right-hand side, whole, without its noise; None for variables that only the noise's part moves."""
@@ -128,6 +137,10 @@ class AbstractDynamics(eqx.Module):
     def with_objective(self, objective: AbstractObjective | None) -> Any:
         """The same law on another function; itself, where it has none."""
         return copied(self, objective=objective)
+
+    def joined(self, join: Callable) -> Any:
+        """The same law on the parameters from which `join` makes what its functions take."""
+        return self if self.objective is None else self.with_objective(self.objective.joined(join))
 
     def linearised(self) -> "AbstractDynamics":
         """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""

@@ -1,12 +1,10 @@
 """Common parts of schemes whose steps are as long as the descent of f allows."""
 
 import equinox as eqx
-from jaxtyping import Array, Float, Int
 
 from .._errors import InputError
-from .._tree import Vector
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow
-from ._base import AbstractScheme, State, check_exact
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, Evaluation, GradientFlow
+from ._base import AbstractScheme, Report, State, check_exact
 
 
 class AbstractDescending(AbstractScheme):
@@ -31,8 +29,8 @@ class AbstractDescending(AbstractScheme):
             raise InputError(f"{name} follows tw.GradientFlow at a constant rate, not {dynamics!r}")
         check_exact(self, dynamics, "tw.momentum")
 
-    def gradient_evaluations(self, state: State) -> Int[Array, ""]:
-        return state.memory.gradients
+    def report(self, state: State) -> Report:
+        return Report(gradients=state.memory.gradients)
 
-    def known(self, state: State) -> tuple[Float[Array, ""], Vector]:
-        return state.memory.energy, state.memory.slope
+    def known(self, state: State) -> Evaluation:
+        return Evaluation(state.position, state.memory.energy, state.memory.slope)

@@ -10,8 +10,8 @@ from jaxtyping import Array, ArrayLike
 from .._errors import InputError
 from .._objectives.objective import Batch
 from .._tree import combine
-from ..dynamics import AbstractDynamics, Phase
-from ._base import AbstractScheme, Draws, State, derivative, phase
+from ..dynamics import AbstractDynamics, Evaluation, Phase
+from ._base import AbstractScheme, Clock, Draws, State, derivative, phase
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ class RungeKutta(AbstractScheme):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
-        end, _ = advanced(self.tableau, dynamics, state.time, phase(state), h, draws.batch)
+        end, _ = advanced(self.tableau, dynamics, state.clock, phase(state), h, draws.batch, state.evaluation)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
 
@@ -120,18 +120,20 @@ class RungeKutta(AbstractScheme):
 def advanced(
     tableau: ButcherTableau,
     dynamics: AbstractDynamics,
-    start: Array | None,
+    clock: Clock | None,
     y: Phase,
     h: Array,
     batch: Batch = None,
+    evaluation: Evaluation | None = None,
     first: Phase | None = None,
 ) -> tuple[Phase, list[Phase]]:
-    """The phase after a step, and the slopes of its stages, the first of which may be known."""
+    """The phase after a step, and the slopes of its stages; the first, or what it is evaluated from, may be known."""
     stages: list[Phase] = [] if first is None else [first]
     for row, c in list(zip(tableau.a, tableau.c, strict=True))[len(stages) :]:
         known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
-        time = None if start is None else start + c * h
-        stages.append(derivative(dynamics, time, combine((1, y), *known) if known else y, batch))
+        time = None if clock is None else clock.after(c * h)
+        here = combine((1, y), *known) if known else y
+        stages.append(derivative(dynamics, time, here, batch, None if stages else evaluation))
     moves = [(h * b, k) for b, k in zip(tableau.b, stages, strict=True) if b != 0.0]
     return combine((1, y), *moves), stages
 
