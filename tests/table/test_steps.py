@@ -32,16 +32,16 @@ FAMILIES = (
     "nesterov_flow_lookahead",
     "high_resolution_rk4",
 )
+# Where 0.7 of a row's own value is none, or changes little.
 MOVED = {
-    "learning_rate": 0.03, "momentum": 0.7, "step_size": 0.07, "friction": 0.4, "damping": 4.0, "step": 0.02,
-    "strong_convexity": 0.6, "p": 2.5, "strength": 0.4, "curvature_damping": 0.2, "tolerance": 0.3,
-    "max_gradients": 5000,
+    "learning_rate": 0.03, "friction": 0.4, "damping": 4.0, "step": 0.02, "p": 2.5, "strength": 0.4,
+    "curvature_damping": 0.2, "tolerance": 0.3,
 }  # fmt: skip
 
 
 def elsewhere(row):
     """Other values of all the row's hyperparameters."""
-    return {name: MOVED[name] for name in row.defaults}
+    return {name: MOVED.get(name, 0.7 * value) for name, value in row.defaults.items()}
 
 
 def schedule(step):
@@ -108,7 +108,7 @@ def test_a_change_of_hyperparameters_compiles_nothing(row):
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.values[0].defaults])
 def test_vmap_over_hyperparameters_is_a_loop_over_them(row):
-    settings = {name: np.linspace(row.defaults[name], MOVED[name], 3) for name in row.defaults}
+    settings = {name: np.linspace(row.defaults[name], value, 3) for name, value in elsewhere(row).items()}
 
     def walk(setting):
         return path(row.build(F, **setting), START, COUNT)[0]
