@@ -16,6 +16,7 @@ from .._objectives.objective import Objective, as_position
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
 from ..dynamics import Field, Phase
 from ..schemes import Clock
+from .knobs import knobs_of
 from .method import Method
 
 Curvature = ArrayLike | Sequence[float]
@@ -206,7 +207,7 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
 
 def stable_limit(method: Method, curvature: Curvature) -> tuple[str, float]:
     """The knob a user turns (`learning_rate` where there is one, else `step_size`) and its limit."""
-    if "learning_rate" in method.hyperparameters:
+    if knobs_of(method).step == "learning_rate":
         return "learning_rate", largest_stable_learning_rate(method, curvature)
     return "step_size", largest_stable_step(method, curvature)
 

@@ -11,7 +11,7 @@ from .._errors import InputError
 from .._objectives.objective import Batch
 from .._tree import combine
 from ..dynamics import AbstractDynamics, Evaluation, Phase
-from ._base import AbstractScheme, Clock, Draws, State, derivative, learning_rate, phase
+from ._base import AbstractScheme, Clock, Draws, State, derivative, phase
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +112,9 @@ class RungeKutta(AbstractScheme):
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 def advanced(
