@@ -87,7 +87,6 @@ def test_a_run_over_a_grid_goes_on_bit_for_bit(tmp_path):
         (lambda: tw.Method(SWING, tw.Euler(), times="now"), "two numbers or more"),
         (lambda: tw.Method(SWING, tw.Euler(), times=[0.0, jnp.inf]), "times must be finite"),
         (lambda: tw.Method(SWING, tw.Euler(), 0.1, times=[0.0, 1.0]), "one of them"),
-        (lambda: tw.Method(SWING, tw.Euler()), "step_size must be"),
         (lambda: tw.Method(SWING, tw.Adaptive(), times=[0.0, 1.0]), "sets its steps itself"),
         (lambda: tw.Method(tw.GradientFlow(jnp.sum), tw.Euler(), times=[1.0, 0.0]), "GradientFlow, which backwards"),
         (lambda: tw.Method(tw.HeavyBall(None, 1.0), tw.Leapfrog(), times=[1.0, 0.0]), "HeavyBall, which backwards"),
