@@ -7,8 +7,6 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from .._tree import Vector
-
 
 def same(tree: Any) -> Any:
     """The tree itself: what joins or cuts where there is nothing to join or to cut."""
@@ -20,7 +18,7 @@ class Join(eqx.Module):
 
     rest: PyTree
 
-    def __call__(self, parameters: Vector) -> PyTree:
+    def __call__(self, parameters: PyTree) -> PyTree:
         return eqx.combine(parameters, self.rest)
 
 
