@@ -34,7 +34,10 @@ def by_hand(steps):
     buffer = jax.tree.map(jnp.zeros_like, parameters)
     for k in range(steps):
         batch = F.draw(jax.random.key(0), k)
-        gradient = jax.grad(lambda p, b=batch: F.value(eqx.combine(p, rest), b))(parameters)
+        drawn = DATA[batch], LABELS[batch]
+        gradient = jax.grad(lambda p, s=drawn: jnp.mean(jax.vmap(lambda one: loss(eqx.combine(p, rest), one))(s)))(
+            parameters
+        )
         buffer = jax.tree.map(lambda v, g: 0.9 * v - 0.1 * g, buffer, gradient)
         parameters = jax.tree.map(jnp.add, parameters, buffer)
     return eqx.combine(parameters, rest)

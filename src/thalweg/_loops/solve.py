@@ -14,7 +14,7 @@ from .._methods.method import Method
 from .._objectives.objective import as_position
 from .._objectives.parts import parted, same
 from .._objectives.stream import Stream
-from .._tree import ravel, unraveler
+from .._tree import copied, ravel, unraveler
 from ..schemes import Draws, State
 from .run import as_key
 
@@ -92,7 +92,7 @@ def solve(
         return None if save is None else save(whole(state))
 
     def whole(state: State) -> State:
-        return state if join is same else dataclasses.replace(state, position=join(state.position))
+        return state if join is same else copied(state, position=join(state.position))
 
     def step(state: State, k: Array) -> tuple[State, PyTree]:
         draws = Draws()

@@ -31,7 +31,7 @@ class Field(AbstractFirstOrder):
     >>> circle = tw.Field(lambda t, x, speed: speed * jnp.stack([-x[1], x[0]]), 2.0)
     >>> method = tw.Method(circle, tw.Tsit5(), jnp.pi / 64)
     >>> end = tw.run(method, jnp.array([1.0, 0.0]), 32).final
-    >>> (end.position + 0.0).round(6).tolist(), round(end.time, 6)
+    >>> (end.position.round(6) + 0.0).tolist(), round(end.time, 6)
     ([-1.0, 0.0], 1.570796)
     """
 
@@ -70,7 +70,7 @@ class Field(AbstractFirstOrder):
 
 
 def _like(found: PyTree, x: Vector) -> Vector:
-    """What a field gives, in the dtypes of x; refused where it is another tree."""
+    """The values of a field in the dtypes of x; refused where they are another tree."""
     here, there = jax.tree.structure(x), jax.tree.structure(found)
     if here != there:
         raise InputError(f"a field must give a tree like x, {_named(here)}, but gives {_named(there)}")
