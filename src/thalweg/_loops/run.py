@@ -24,6 +24,7 @@ from .._records.describe import describe
 from .._records.directory import Directory, check_out, to_lines
 from .._records.run import METRICS, Point, Record, Run, Trace, as_record
 from .._tree import Vector, inner, ravel, sharded, to_host, unraveler
+from ..dynamics._curved import check_on
 from ..schemes import State, Termination
 from .chunk import advance, begin, metric
 from .interrupt import Interrupt
@@ -91,6 +92,7 @@ def run(
     if velocity is not None:
         velocity = as_position(velocity)
         method._check_velocity(x0, velocity)
+    check_on(method.dynamics.geometry, x0, velocity)
     objective = method.objective
     assert objective is not None
     reader = None

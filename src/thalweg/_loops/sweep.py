@@ -15,6 +15,7 @@ from .._objectives.objective import as_position, check_at_start
 from .._objectives.stream import Stream
 from .._records.sweep import Sweep
 from .._tree import ravel, unraveler
+from ..dynamics._curved import check_on
 from .chunk import shared_step
 from .width import width
 
@@ -57,7 +58,10 @@ def sweep(
     steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
     start = _start(x0)
     first = as_position(start(jax.random.key(0)))
-    objective = _check_settings(make_method, settings)
+    method = _check_settings(make_method, settings)
+    objective = method.objective
+    assert objective is not None
+    check_on(method.dynamics.geometry, first)
     check_at_start(objective, first)
     count = seeds * len(next(iter(settings.values())))
     at_once = width(objective, first, count)
@@ -97,7 +101,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
         raise InputError(f"grid: the values of {name!r} must be numbers, but are {values!r}") from None
 
 
-def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray]) -> Any:
+def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray]) -> Method:
     """Build the method at the ends of every axis, so that a bad value is refused before anything is traced."""
     if not callable(make_method):
         raise InputError(f"make_method must be a function that returns a tw.Method, but is {make_method!r}")
@@ -116,7 +120,7 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
                 "a sweep draws its mini-batches on the device, where a tw.Stream gives none; use a tw.FiniteSum, or "
                 "tw.run for one setting after the other"
             )
-    return method.objective
+    return method
 
 
 def _start(x0: PyTree | Callable) -> Callable:

@@ -15,6 +15,8 @@ from .._errors import InputError, check_number, suggest
 from .._objectives.objective import AbstractObjective, Batch, Flattened
 from .._tree import Unravel, Vector, copied, scalar, zeros_like
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
+from ..dynamics._base import check_flat
+from ..dynamics._curved import check_on
 from ..schemes import AbstractScheme, Clock, Draws, State
 from .counting import Marking, counted
 from .raveled import Raveled, raveled
@@ -109,9 +111,13 @@ class Method(eqx.Module):
         Arguments:
             position: pytree of float arrays.
             velocity: of the same shapes, for second-order laws; the law's own start if None.
+
+        Raises:
+            InputError: the start is not on the manifold of the law, or the velocity is not tangent there.
         """
         if velocity is not None:
             self._check_velocity(position, velocity)
+        check_on(self.dynamics.geometry, position, velocity)
         clock = None
         first = self.step_size if not callable(self.step_size) else jnp.asarray(self.step_size(0), float)
         if not self.autonomous:
@@ -258,6 +264,7 @@ class Method(eqx.Module):
 
     def linearised(self) -> "Method":
         """The method as the linear probe takes it, without what is not linear on any function."""
+        check_flat(self.dynamics, "the linear probe")
         dynamics, scheme = self.dynamics.linearised(), self.scheme.linearised()
         if dynamics is self.dynamics and scheme is self.scheme:
             return self
@@ -304,7 +311,7 @@ class Method(eqx.Module):
             assert isinstance(self.dynamics, HeavyBall)
             step, friction = physical_constants(knobs["learning_rate"], knobs["momentum"])
             root = jnp.sqrt(self.dynamics.mass)
-            dynamics = HeavyBall(self.dynamics.objective, friction * root, self.dynamics.mass)
+            dynamics = HeavyBall(self.dynamics.objective, friction * root, self.dynamics.mass, self.dynamics.geometry)
             return Method(dynamics, self.scheme, step * root)
         if "learning_rate" in knobs:
             step = jnp.asarray(knobs.pop("learning_rate")) / getattr(self.dynamics, "rate", 1.0)
@@ -355,7 +362,7 @@ class Method(eqx.Module):
     @property
     def gradients_vary(self) -> bool:
         """Tell whether steps differ in how many gradients they take, so that a run must say how many it took."""
-        counting = self.with_objective(Marking())
+        counting = self._counting()
 
         def counted_by_scheme(x: Vector) -> Any:
             return jax.eval_shape(lambda x: self.scheme.gradient_evaluations(counting.init(x)), x)
@@ -381,7 +388,7 @@ class Method(eqx.Module):
         # What is traced depends on no array's value, so one count serves every setting of the numbers.
         known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
         if known not in _COUNTS:
-            counting = self.with_objective(Marking())
+            counting = self._counting()
 
             def both(x: Vector) -> tuple[int, int]:
                 at_start, state = counted(counting.init, x)
@@ -389,6 +396,10 @@ class Method(eqx.Module):
 
             _COUNTS[known] = self._on_example(both)
         return _COUNTS[known]
+
+    def _counting(self) -> "Method":
+        # As many gradients in flat space, and on any shape.
+        return copied(self, dynamics=self.dynamics.with_objective(Marking()).in_flat_space())
 
     def _on_example(self, trace: Callable[[Vector], Any]) -> Any:
         """Trace on a vector, or on a matrix where the law takes no vector."""

@@ -8,7 +8,9 @@ from .._dictionary.momentum import momentum_from_friction
 from .._errors import check_choice
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics, HeavyBall
+from ..geometry import AbstractGeometry, AbstractManifold
 from ._base import AbstractScheme, Clock, Draws, State, half_step_velocity
+from ._curved import brought_back, carried, manifold
 
 STARTS = ("exact", "zero")
 
@@ -50,6 +52,9 @@ class Leapfrog(AbstractScheme):
 
     def requires(self) -> tuple[type, ...]:
         return (AbstractDamped,)
+
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return None if isinstance(geometry, AbstractManifold) else super().refused_geometry(geometry)
 
     def init(
         self,
@@ -95,10 +100,15 @@ def kick_and_drift(dynamics: AbstractDamped, state: State, step_size: ArrayLike,
     if state.unit is not None:
         # A state may come from other hyperparameters: the velocity stays, its unit is the new kick.
         beta, unit, gain, drift = beta * (state.unit / kick), kick, 1, step_size * kick
-    force = dynamics.force(state.time, state.lookahead, draws.batch)
+    force = brought_back(state, dynamics.force(state.time, state.lookahead, draws.batch))
     buffer = combine((beta, state.buffer), (gain, force))
     clock = None if state.clock is None else state.clock.tick(step_size)
-    return State(combine((1, state.position), (drift, buffer)), buffer, unit, state.lookahead_weight, clock)
+    space = manifold(dynamics)
+    if space is None:
+        position = combine((1, state.position), (drift, buffer))
+    else:
+        position, buffer = carried(space, state.position, combine((drift, buffer)), buffer)
+    return State(position, buffer, unit, state.lookahead_weight, clock, geometry=state.geometry)
 
 
 def learning_rate_and_momentum(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:

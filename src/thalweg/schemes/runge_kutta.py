@@ -1,6 +1,7 @@
 """Explicit Runge-Kutta methods: a tableau, and the one step that reads it."""
 
 import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,7 +12,10 @@ from .._errors import InputError
 from .._objectives.objective import Batch
 from .._tree import combine
 from ..dynamics import AbstractDynamics, Phase
+from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
+from ..geometry.base import named
 from ._base import AbstractScheme, Draws, State, derivative, learning_rate, phase
+from ._curved import carried, grounded, manifold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +110,22 @@ class RungeKutta(AbstractScheme):
         """The tableau's name."""
         return self.tableau.name
 
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        if not isinstance(geometry, AbstractManifold) or isinstance(geometry, AbstractEmbedded) or self._moves:
+            return None
+        return f"has stages, which need a surrounding space (tw.geometry.AbstractEmbedded), but {named(geometry)} has none"
+
+    @property
+    def _moves(self) -> bool:
+        """Tell whether there is one stage, along which a manifold itself can be followed."""
+        return len(self.tableau.b) == 1
+
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
-        h = jnp.asarray(step_size)
-        end, _ = advanced(self.tableau, dynamics, state.time, phase(state), h, draws.batch)
+        h, space = jnp.asarray(step_size), manifold(dynamics)
+        if space is not None and self._moves:
+            end = _moved(space, dynamics, state.time, phase(state), h, draws.batch)
+        else:
+            end, _ = advanced(self.tableau, dynamics, state.time, phase(state), h, draws.batch)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
 
@@ -130,9 +147,19 @@ def advanced(
     for row, c in list(zip(tableau.a, tableau.c, strict=True))[len(stages) :]:
         known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
         time = None if start is None else start + c * h
-        stages.append(derivative(dynamics, time, combine((1, y), *known) if known else y, batch))
+        at = grounded(dynamics.geometry, combine((1, y), *known)) if known else y
+        stages.append(derivative(dynamics, time, at, batch))
     moves = [(h * b, k) for b, k in zip(tableau.b, stages, strict=True) if b != 0.0]
-    return combine((1, y), *moves), stages
+    return grounded(dynamics.geometry, combine((1, y), *moves)), stages
+
+
+def _moved(space: AbstractManifold, dynamics: AbstractDynamics, time: Any, y: Phase, h: Array, batch: Batch) -> Phase:
+    """The phase after a step of Euler's method along a manifold."""
+    rates = dynamics.covariant_rates(time, y, dynamics.evaluate(time, y, batch))
+    move = combine((h, rates.position))
+    if y.velocity is None:
+        return Phase(space.move(y.position, move))
+    return Phase(*carried(space, y.position, move, combine((1, y.velocity), (h, rates.velocity))))
 
 
 EULER = ButcherTableau("Euler", ((),), (1.0,), 1, "euler1768")
