@@ -421,6 +421,8 @@ class _Loop:
         self.message = f"{what} at step {step} with {with_}{self._limit()}"
 
     def _limit(self) -> str:
+        if self.user_method.dynamics.geometry is not None:
+            return ""
         objective, where = self.at_start, "" if self.feed is None else " of the first mini-batch"
         try:
             curvature = getattr(objective, "smoothness", None) or largest_curvature(objective, self.x0, 100, 1e-4)

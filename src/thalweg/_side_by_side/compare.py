@@ -249,7 +249,8 @@ def _entry(
     steps, gradients, reached = zip(*(_steps_to(run, method, tolerance, budget) for run in runs), strict=True)
     median = int(np.median(steps))
     knob = predicted = measured = None
-    if not callable(method.step_size) and curvature > 0 and not method.scheme.controlled:
+    flat = method.dynamics.geometry is None
+    if flat and not callable(method.step_size) and curvature > 0 and not method.scheme.controlled:
         knob, predicted = stable_limit(method, curvature)
         measured = measured_limit(method, minimiser, direction, curvature) if limits else None
     total = max(runs[0].steps, 1)

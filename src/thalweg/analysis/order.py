@@ -17,7 +17,9 @@ from .._objectives.objective import as_position
 from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
+from ..dynamics._curved import check_on
 from ..schemes import State
+from ..schemes._curved import grounded
 
 # DOP853 at the tightest tolerance scipy takes, and at least 64 steps of it: a few 1e-15 of the scale.
 _TOLERANCE = 2.3e-14
@@ -107,6 +109,7 @@ def convergence_order(
         method, x0 = _problem(method, x0)
         start = ravel(x0)
         first_velocity = velocity_of(method, x0, velocity)
+        check_on(method.dynamics.geometry, x0, None if velocity is None else unraveler(x0)(first_velocity))
         flat = method.flattened(unraveler(x0))
         horizon = horizon_of(method, x0, horizon)
         counts = _counts(steps)
@@ -192,7 +195,7 @@ def end_of_run(method: Method, start: Array, velocity: Array | None, step: Array
 @eqx.filter_jit
 def field_of(dynamics: AbstractDynamics, time: Array, y: Array, cut: Callable | None = None) -> Array:
     """The right-hand side on a raveled phase, which `cut` cuts; of equal parts, the position first, if it is None."""
-    phase = Phase(*jnp.split(y, dynamics.order)) if cut is None else cut(y)
+    phase = grounded(dynamics.geometry, Phase(*jnp.split(y, dynamics.order)) if cut is None else cut(y))
     return ravel(dynamics.rates(time, phase, dynamics.evaluate(time, phase)))
 
 

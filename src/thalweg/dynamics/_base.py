@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, copied, scalar, zeros_like
-from ..geometry import AbstractEmbedded, AbstractGeometry, Euclidean
+from ..geometry import AbstractEmbedded, Euclidean
 from ._curved import gradient
 
 Time = Float[Array, ""] | None

@@ -15,9 +15,9 @@ from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Batch
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow, Phase
+from ..dynamics._base import at_time
 from ..geometry import AbstractGeometry, AbstractManifold
 from ..geometry.base import named
-from ..dynamics._base import at_time
 from . import _stabilised as coefficients
 from ._base import AbstractScheme, Clock, Draws, State, derivative, learning_rate, phase
 from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed

@@ -113,7 +113,9 @@ class RungeKutta(AbstractScheme):
     def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
         if not isinstance(geometry, AbstractManifold) or isinstance(geometry, AbstractEmbedded) or self._moves:
             return None
-        return f"has stages, which need a surrounding space (tw.geometry.AbstractEmbedded), but {named(geometry)} has none"
+        return (
+            f"has stages, which need a surrounding space (tw.geometry.AbstractEmbedded), but {named(geometry)} has none"
+        )
 
     @property
     def _moves(self) -> bool:
