@@ -1,4 +1,4 @@
-"""The unit sphere: every map against its closed form, at small and large tangents, with derivatives and in all dtypes."""
+"""The unit sphere: maps against closed forms, at small and large tangents, with derivatives and in all dtypes."""
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,9 @@ def test_the_log_undoes_a_move(points):
         w = length * SPHERE.project(v)
         y = SPHERE.move(x, w)
         np.testing.assert_allclose(SPHERE.log(x, y), w, rtol=0, atol=1e-15 + 3e-14 * length)
-        np.testing.assert_allclose(SPHERE.squared_distance(x, y), len(x) * length**2, rtol=1e-7 if length < 1e-7 else 1e-12)
+        np.testing.assert_allclose(
+            SPHERE.squared_distance(x, y), len(x) * length**2, rtol=1e-7 if length < 1e-7 else 1e-12
+        )
 
 
 def test_opposite_points_have_a_distance_and_no_log():
@@ -132,9 +134,7 @@ def test_leaves_and_leading_axes_are_spheres_of_their_own(points):
         (SPHERE.bend(tree, ways), SPHERE.bend(x, v)),
     ):
         np.testing.assert_allclose(jnp.concatenate([apart["a"][None], apart["b"]]), whole, rtol=0, atol=1e-15)
-    np.testing.assert_allclose(
-        SPHERE.squared_distance(tree, SPHERE.move(tree, ways)), jnp.sum(v * v), rtol=1e-13
-    )
+    np.testing.assert_allclose(SPHERE.squared_distance(tree, SPHERE.move(tree, ways)), jnp.sum(v * v), rtol=1e-13)
 
 
 def test_projection_neither_overflows_nor_vanishes():

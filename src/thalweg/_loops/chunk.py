@@ -11,7 +11,8 @@ from jaxtyping import Array
 
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch
-from .._tree import Vector, inner
+from .._tree import Vector
+from ..dynamics._curved import as_tangent, norm
 from ..schemes import Draws, State
 
 
@@ -42,14 +43,19 @@ class Shared(AbstractObjective):
         return self.base.gradient_and_curvature(x, v, batch)
 
 
+def slope_norm(method: Method, state: State, slope: Vector) -> Array:
+    """The length of a slope at the look-ahead point, in the metric of the law."""
+    geometry: Any = method.dynamics.geometry
+    return norm(geometry, state.lookahead, as_tangent(geometry, state.lookahead, slope))
+
+
 def metric(name: str, method: Method, objective: AbstractObjective, state: State, batch: Batch) -> Array:
     if name == "loss":
         return objective.value(state.lookahead, batch)
     if name == "gradient_norm":
-        gradient = objective.value_and_gradient(state.lookahead, batch)[1]
-        return jnp.sqrt(inner(gradient, gradient))
+        return slope_norm(method, state, objective.value_and_gradient(state.lookahead, batch)[1])
     if name == "speed":
-        return jnp.sqrt(inner(state.velocity, state.velocity))
+        return norm(method.dynamics.geometry, state.position, state.velocity)
     if name == "gradients":
         # Where all steps are alike the host counts them.
         taken = method.scheme.gradient_evaluations(state)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
@@ -23,10 +22,10 @@ from .._objectives.stream import BatchMean, Stream
 from .._records.describe import describe
 from .._records.directory import Directory, check_out, to_lines
 from .._records.run import METRICS, Point, Record, Run, Trace, as_record
-from .._tree import Vector, inner, ravel, sharded, to_host, unraveler
+from .._tree import Vector, ravel, sharded, to_host, unraveler
 from ..dynamics._curved import check_on
 from ..schemes import State, Termination
-from .chunk import advance, begin, metric
+from .chunk import advance, begin, metric, slope_norm
 from .interrupt import Interrupt
 from .progress import Progress
 from .stopwatch import Stopwatch
@@ -474,7 +473,7 @@ class _Loop:
                 row[name] = np.array([float(value)])  # pyright: ignore[reportArgumentType]
                 self.newest_loss = float(value)  # pyright: ignore[reportArgumentType]
             elif name == "gradient_norm":
-                row[name] = np.array([float(jnp.sqrt(inner(gradient, gradient)))])
+                row[name] = np.array([float(slope_norm(self.method, self.state, gradient))])
             elif name == "gradients":
                 row[name] = np.array([float(self.gradients)])
             else:

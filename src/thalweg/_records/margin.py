@@ -64,7 +64,7 @@ class Motion:
             used = self.learning_rate if used is None else used * self.weight
         elif used is None:
             used = self._step_size(step)
-        if not (total > 0.0 and used > 0.0 and self.flat):
+        if not (total > 0.0 and used > 0.0):
             return float("nan")
         if self.learning_rate is not None:
             return self._limit / total / used

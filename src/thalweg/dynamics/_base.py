@@ -16,7 +16,7 @@ from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, copied, scalar, zeros_like
 from ..geometry import AbstractEmbedded, Euclidean
-from ._curved import gradient
+from ._curved import as_tangent
 
 Time = Float[Array, ""] | None
 # A constant is an array, so that another compiles nothing anew; where it is the number 1 it multiplies nothing.
@@ -211,7 +211,7 @@ class AbstractDamped(AbstractSecondOrder):
     def force_of(self, time: Time, evaluation: Evaluation) -> Vector:
         r"""$-\nabla f$, in the metric of the law's geometry, unless the law says otherwise."""
         del time
-        return combine((-1.0, gradient(self.geometry, evaluation.point, evaluation.gradient)))
+        return combine((-1.0, as_tangent(self.geometry, evaluation.point, evaluation.gradient)))
 
     def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
         """The force at a position, evaluated there."""

@@ -4,9 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from .._errors import InputError
-from .._tree import Vector
+from .._tree import Vector, inner
 from ..geometry import AbstractGeometry, AbstractManifold, AbstractMetric, Euclidean
 from ..geometry.base import named, traced
 
@@ -32,7 +33,7 @@ def check_geometry(value: Any, needed: type[AbstractGeometry] = AbstractMetric) 
     raise InputError(f"geometry must be one of tw.geometry, such as tw.geometry.Sphere(), but is {value!r}")
 
 
-def gradient(geometry: AbstractMetric | None, position: Vector, slope: Vector) -> Vector:
+def as_tangent(geometry: AbstractMetric | None, position: Vector, slope: Vector) -> Vector:
     r"""The tangent that $\nabla f$ stands for; the slope itself in flat space.
 
     Raises:
@@ -58,6 +59,11 @@ def gradient(geometry: AbstractMetric | None, position: Vector, slope: Vector) -
     return jax.tree.map(lambda leaf, own: jnp.asarray(leaf).astype(own.dtype), found, slope)
 
 
+def norm(geometry: AbstractMetric | None, position: Vector, tangent: Vector) -> Float[Array, ""]:
+    """The length of a tangent in the metric at a point."""
+    return jnp.sqrt(inner(tangent, tangent) if geometry is None else geometry.inner(position, tangent, tangent))
+
+
 def check_on(geometry: AbstractGeometry | None, position: Vector, velocity: Vector | None = None) -> None:
     """Refuse a start that does not fit a geometry: its point, its velocity, or its shapes."""
     if isinstance(geometry, AbstractManifold) and not traced((position, velocity)):
@@ -65,7 +71,7 @@ def check_on(geometry: AbstractGeometry | None, position: Vector, velocity: Vect
         if velocity is not None:
             geometry.check_tangent(position, velocity)
     if isinstance(geometry, AbstractMetric):
-        jax.eval_shape(lambda x: gradient(geometry, x, x), position)
+        jax.eval_shape(lambda x: as_tangent(geometry, x, x), position)
 
 
 def _shapes(tree: Vector) -> str:

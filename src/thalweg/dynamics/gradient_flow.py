@@ -8,7 +8,7 @@ from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import combine
 from ..geometry import AbstractMetric
 from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient, coefficient
-from ._curved import as_geometry, check_geometry, gradient
+from ._curved import as_geometry, as_tangent, check_geometry
 
 
 def _rate(value: Any) -> Any:
@@ -61,5 +61,5 @@ class GradientFlow(AbstractFirstOrder):
         return not callable(self.rate)
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
-        slope = gradient(self.geometry, phase.position, evaluation.gradient)
+        slope = as_tangent(self.geometry, phase.position, evaluation.gradient)
         return Phase(combine((-at_time(self.rate, time), slope)))  # pyright: ignore

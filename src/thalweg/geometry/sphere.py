@@ -81,8 +81,8 @@ class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
             norms = np.linalg.norm(np.asarray(leaf, dtype=float), axis=-1)
             if np.any(off := ~(np.abs(norms - 1.0) <= rounding(leaf))):
                 raise InputError(
-                    f"Sphere needs unit vectors along the last axis, but the start has one of length {norms[off][0]:g}; "
-                    "start from its projection: tw.geometry.Sphere().project(x0)"
+                    "Sphere needs unit vectors along the last axis, but the start has one of length "
+                    f"{norms[off][0]:g}; start from its projection: tw.geometry.Sphere().project(x0)"
                 )
 
 
@@ -158,15 +158,19 @@ def _turn(v: Array) -> _Turn:
 
 
 def _moved(x: Array, v: Array) -> Array:
-    turn = _turn(v)
-    return _unit(turn.cosine * x + turn.sine * turn.w)
+    return _end(x, _turn(v))
+
+
+def _end(x: Array, turn: _Turn) -> Array:
+    end = turn.cosine * x + turn.sine * turn.w
+    return end / jnp.sqrt(_dot(end, end))
 
 
 def _transported(x: Array, v: Array, u: Array) -> Array:
     turn = _turn(v)
     carried = u - _dot(turn.w, u) * (turn.versine * turn.w + turn.sine * x)
     # What rounding leaves along the end would grow from step to step.
-    return _tangent(_moved(x, v), carried)
+    return _tangent(_end(x, turn), carried)
 
 
 class _Angle(NamedTuple):
