@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, copied, scalar, zeros_like
-from ..geometry import AbstractEmbedded, Euclidean
+from ..geometry import AbstractEmbedded, AbstractGeometry, Euclidean
 from ._curved import as_tangent
 
 Time = Float[Array, ""] | None
@@ -82,8 +82,10 @@ class AbstractDynamics(eqx.Module):
     # Whether the right-hand side is the same on all parameters as one vector: entry by entry, or by sums over all of
     # them. A law that says so is run on one vector, which is faster; of any other the shapes are kept.
     elementwise: ClassVar[bool] = False
-    # None is flat space. Not annotated: a field of that name would take the place of a class variable, the first one.
-    geometry = None  # type: AbstractGeometry | None
+    # None is flat space. Not annotated where it runs, or the field of that name would be the first of a law's.
+    if TYPE_CHECKING:
+        geometry: ClassVar[AbstractGeometry | None]
+    geometry = None
 
     @property
     def autonomous(self) -> bool:

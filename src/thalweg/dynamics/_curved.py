@@ -33,13 +33,13 @@ def check_geometry(value: Any, needed: type[AbstractGeometry] = AbstractMetric) 
     raise InputError(f"geometry must be one of tw.geometry, such as tw.geometry.Sphere(), but is {value!r}")
 
 
-def as_tangent(geometry: AbstractMetric | None, position: Vector, slope: Vector) -> Vector:
+def as_tangent(geometry: AbstractGeometry | None, position: Vector, slope: Vector) -> Vector:
     r"""The tangent that $\nabla f$ stands for; the slope itself in flat space.
 
     Raises:
         InputError: the metric raises, or gives another tree or other shapes than the slope has.
     """
-    if geometry is None:
+    if not isinstance(geometry, AbstractMetric):
         return slope
     name = f"{named(geometry)}.velocity"
     try:
@@ -59,9 +59,10 @@ def as_tangent(geometry: AbstractMetric | None, position: Vector, slope: Vector)
     return jax.tree.map(lambda leaf, own: jnp.asarray(leaf).astype(own.dtype), found, slope)
 
 
-def norm(geometry: AbstractMetric | None, position: Vector, tangent: Vector) -> Float[Array, ""]:
+def norm(geometry: AbstractGeometry | None, position: Vector, tangent: Vector) -> Float[Array, ""]:
     """The length of a tangent in the metric at a point."""
-    return jnp.sqrt(inner(tangent, tangent) if geometry is None else geometry.inner(position, tangent, tangent))
+    square = geometry.inner(position, tangent, tangent) if isinstance(geometry, AbstractMetric) else None
+    return jnp.sqrt(inner(tangent, tangent) if square is None else square)
 
 
 def check_on(geometry: AbstractGeometry | None, position: Vector, velocity: Vector | None = None) -> None:

@@ -37,7 +37,7 @@ class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
     >>> round(float(sphere.squared_distance(north, east)), 6)  # the square of a right angle
     2.467401
 
-    Reference: Absil, Mahony and Sepulchre (2008), examples 3.6.1, 5.4.1 and 8.1.1.
+    Reference: Absil, Mahony and Sepulchre (2008), chapters 3, 5 and 8.
     """
 
     def move(self, position: Vector, tangent: Vector) -> Vector:

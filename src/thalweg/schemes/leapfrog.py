@@ -22,7 +22,9 @@ class Leapfrog(AbstractScheme):
       \qquad \beta = \frac{1-\lambda h/2m}{1+\lambda h/2m}$$
 
     With $v = h\eta$ and $\alpha = (h^2/m)/(1+\lambda h/2m)$: $v^+ = \beta v - \alpha\nabla f(\theta)$,
-    $\theta^+ = \theta + v^+$. The velocity lives half a step behind the position.
+    $\theta^+ = \theta + v^+$. The velocity lives half a step behind the position. On a manifold the kick is in the
+    tangent space at $\theta$, the move along the geodesic, and the velocity is carried along it, to be tangent at
+    $\theta^+$.
 
     Arguments:
         start: "exact" carries the initial velocity to the half step, which makes the motion second

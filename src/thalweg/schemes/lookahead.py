@@ -22,7 +22,8 @@ class Lookahead(AbstractScheme):
 
     Frameworks store the shifted point, `State.lookahead`, $\Theta = \theta + c\beta v$
     (for c = 1: $\Theta^+ = \Theta + \beta v^+ - \alpha\nabla f(\Theta)$). As an integrator of the heavy ball at
-    fixed friction it is first order: the look-ahead is extra damping along the curvature.
+    fixed friction it is first order: the look-ahead is extra damping along the curvature. On a manifold the shifted
+    point is at the end of a geodesic, along which the gradient there is carried back to the tangent space at $\theta$.
 
     Arguments:
         fraction: c; 1 is Nesterov's method, 1/2 the midpoint variant, 0 plain momentum.

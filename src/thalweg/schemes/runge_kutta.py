@@ -78,7 +78,9 @@ class ButcherTableau:
 class RungeKutta(AbstractScheme):
     """An explicit Runge-Kutta method of fixed step, unrolled.
 
-    On a second-order law it advances the position and the velocity as one first-order system.
+    On a second-order law it advances the position and the velocity as one first-order system. On a manifold one of a
+    single stage moves along the geodesic; several are taken in the surrounding space, where the law at a point is that
+    at its projection, and the end is projected, which keeps the order.
 
     Arguments:
         tableau: a `ButcherTableau`.
