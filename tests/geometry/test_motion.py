@@ -236,6 +236,18 @@ def test_a_law_of_ones_own_stays_where_its_geometry_is():
     assert kept.gradients == ours.gradients == 30
 
 
+def test_mini_batches_on_the_sphere():
+    samples = jnp.asarray(np.random.default_rng(3).normal(size=(8, 3)))
+    f = tw.FiniteSum(lambda x, s: 0.5 * (s @ x) ** 2, samples, batch_size=2)
+    method = tw.Method(tw.HeavyBall(f, 1.0, geometry=SPHERE), tw.Lookahead(start="zero"), 0.1)
+    run = tw.run(method, START, 30, key=0, record="loss")
+    state = method.init(START)
+    for k in range(30):
+        state = method.step(state, method.draw(jax.random.key(0), state.position, k))
+    np.testing.assert_allclose(run.final.position, state.position, rtol=0, atol=1e-13)
+    assert abs(np.linalg.norm(run.final.position) - 1.0) < 4e-16 and run.gradients == 30
+
+
 def test_hyperparameters_keep_the_geometry():
     method = tw.Method(BALL, tw.Leapfrog(), 0.1)
     for changed in (method.with_hyperparameters(momentum=0.5), method.with_learning_rate(0.01)):
@@ -252,12 +264,26 @@ def test_hyperparameters_keep_the_geometry():
 
 def test_a_run_on_the_sphere_is_written_and_resumed(tmp_path):
     method = tw.Method(BALL, tw.Lookahead(), 0.1)
+    whole = tw.run(method, START, 40, velocity=PUSH)
     tw.run(method, START, 20, velocity=PUSH, out=tmp_path / "run")
-    text = (tmp_path / "run" / "run.toml").read_text()
-    assert 'geometry = "Sphere()"' in text
+    assert 'geometry = "Sphere()"' in (tmp_path / "run" / "run.toml").read_text()
     flat = tw.Method(tw.HeavyBall(rayleigh, FRICTION, MASS), tw.Lookahead(), 0.1)
-    with pytest.raises(tw.InputError):
+    with pytest.raises(tw.InputError, match="geometry"):
         tw.run(flat, START, 40, velocity=PUSH, out=tmp_path / "run", resume=True)
+    resumed = tw.run(method, START, 40, velocity=PUSH, out=tmp_path / "run", resume=True)
+    np.testing.assert_array_equal(resumed.final.position, whole.final.position)
+    np.testing.assert_array_equal(resumed.metrics["loss"], whole.metrics["loss"])
+
+
+@pytest.mark.parametrize("scheme", [tw.Leapfrog(), tw.Lookahead(), tw.Euler()], ids=["leap", "ahead", "euler"])
+def test_coefficients_and_steps_that_change_in_time_keep_the_order(scheme):
+    ball = tw.HeavyBall(rayleigh, lambda t: 1.0 / (1.0 + t), MASS, geometry=SPHERE)
+    found = tw.analysis.convergence_order(tw.Method(ball, scheme, 0.1), START, 1.0, (256, 512), PUSH)
+    assert found.order == pytest.approx(scheme.order, abs=0.1)
+    run = tw.run(tw.Method(ball, scheme, lambda k: 0.1 / (1 + 0.1 * k)), START, 20, velocity=PUSH, record=None)
+    for point in (run.final.position, run.final.lookahead):
+        assert abs(np.linalg.norm(point) - 1.0) < 4e-16
+    assert abs(run.final.position @ run.final.velocity) < 1e-15
 
 
 def test_a_derivative_goes_through_a_run_from_rest():

@@ -158,6 +158,9 @@ def test_a_ball_in_the_hyperbolic_plane_is_of_order_two():
     start, push = jnp.array([0.3, 1.0]), jnp.array([0.7, 0.4])
     found = tw.analysis.convergence_order(method, start, 1.5, (64, 128), push, reference=exact)
     assert found.order == pytest.approx(2.0, abs=0.05)
+    # Its law gives the covariant derivative, which is none of the coordinates.
+    with pytest.raises(tw.InputError, match="HeavyBall is known along HalfPlane and not in its coordinates"):
+        tw.analysis.convergence_order(method, start, 1.5, (64, 128), push)
 
 
 def test_stages_need_a_surrounding_space():
@@ -245,11 +248,11 @@ def raising(position, covector):
 @pytest.mark.parametrize(
     ("velocity", "message"),
     [
-        (lambda x, p: {"w": p}, r"Wrong\.velocity must give a tree like the slope, \(\*\), but gives \({'w': \*}\)"),
-        (lambda x, p: p[:1], r"Wrong\.velocity must give the shapes of the slope, \(2,\), but gives \(1,\)"),
-        (lambda x, p: jnp.sum(p), r"Wrong\.velocity must give the shapes of the slope, \(2,\), but gives \(\)"),
-        (lambda x, p: 1j * p, r"Wrong\.velocity must give floating-point numbers"),
-        (raising, r"Wrong\.velocity raised KeyError at a slope of \(2,\): 'w'"),
+        (lambda x, p: {"w": p}, r"Wrong\.velocity must give a tree as it is given, \(\*\), but gives \({'w': \*}\)"),
+        (lambda x, p: p[:1], r"Wrong\.velocity must give shapes as it is given, \(2,\), but gives \(1,\)"),
+        (lambda x, p: jnp.sum(p), r"Wrong\.velocity must give shapes as it is given, \(2,\), but gives \(\)"),
+        (lambda x, p: 1j * p, r"Wrong\.velocity must give floating-point numbers, but gives complex128"),
+        (raising, r"Wrong\.velocity raised KeyError at arrays of \(2,\): 'w'"),
     ],
 )
 def test_a_wrong_metric_is_one_line_before_anything_is_traced(velocity, message):
@@ -265,6 +268,24 @@ def test_a_wrong_metric_is_one_line_before_anything_is_traced(velocity, message)
         with pytest.raises(tw.InputError, match=message) as caught:
             start()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "message"),
+    [
+        ("move", lambda x, *_: x[:2], r"Wrong\.move must give shapes as it is given, \(3,\), but gives \(2,\)"),
+        ("transport", lambda x, *_: (x,), r"Wrong\.transport must give a tree as it is given, \(\*\), but gives"),
+        ("bend", lambda x, *_: x["a"], r"Wrong\.bend raised TypeError at arrays of \(3,\): "),
+        ("tangent", lambda x, *_: x.astype(jnp.float32), r"Wrong\.tangent must give float64, but gives float32"),
+        ("project", lambda x: x[5:] @ x, r"Wrong\.check raised TypeError at arrays of \(3,\): "),
+    ],
+)
+def test_a_wrong_manifold_is_one_line_before_anything_is_traced(name, found, message):
+    wrong = type("Wrong", (Cylinder,), {name: lambda self, *arguments: found(*arguments)})()
+    method = tw.Method(tw.HeavyBall(on_the_cylinder, 0.3, geometry=wrong), tw.Leapfrog(), 0.1)
+    with pytest.raises(tw.InputError, match=message) as caught:
+        tw.run(method, jnp.array([0.6, 0.8, 0.3]), 3)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_metric_is_no_manifold_for_a_ball():

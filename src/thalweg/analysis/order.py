@@ -18,6 +18,7 @@ from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
 from ..dynamics._curved import check_on
+from ..geometry import AbstractEmbedded, AbstractManifold
 from ..schemes import State
 from ..schemes._curved import grounded
 
@@ -110,6 +111,8 @@ def convergence_order(
         start = ravel(x0)
         first_velocity = velocity_of(method, x0, velocity)
         check_on(method.dynamics.geometry, x0, None if velocity is None else unraveler(x0)(first_velocity))
+        if reference is None:
+            _check_coordinates(method.dynamics)
         flat = method.flattened(unraveler(x0))
         horizon = horizon_of(method, x0, horizon)
         counts = _counts(steps)
@@ -136,6 +139,15 @@ def _problem(method: Method, x0: PyTree) -> tuple[Method, PyTree]:
     if method.objective is not None and method.objective.stochastic:
         raise InputError("an order is measured with the full gradient; give the FiniteSum no batch_size")
     return in_float64(method), in_float64(as_position(x0))
+
+
+def _check_coordinates(dynamics: AbstractDynamics) -> None:
+    geometry = dynamics.geometry
+    if dynamics.order == 2 and isinstance(geometry, AbstractManifold) and not isinstance(geometry, AbstractEmbedded):
+        raise InputError(
+            f"the acceleration of {type(dynamics).__name__} is known along {type(geometry).__name__} and not in its "
+            "coordinates, so that DOP853 cannot follow it; give the exact position, reference="
+        )
 
 
 def in_float64(tree: Any) -> Any:

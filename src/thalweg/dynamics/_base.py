@@ -116,7 +116,10 @@ class AbstractDynamics(eqx.Module):
 
     def covariant_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         """The same, with the covariant derivative of the velocity: without what keeps a free motion on a manifold."""
-        return self.rates(time, phase, evaluation)
+        rates = self.rates(time, phase, evaluation)
+        if rates.velocity is None or not isinstance(self.geometry, AbstractEmbedded):
+            return rates
+        return rates._replace(velocity=self.geometry.tangent(phase.position, rates.velocity))
 
     def initial_auxiliary(self, position: Vector) -> PyTree:
         """The law's variables besides position and velocity at the start; None where it has none."""

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._tree import Vector, inner
-from ..geometry import AbstractGeometry, AbstractManifold, AbstractMetric, Euclidean
+from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold, AbstractMetric, Euclidean
 from ..geometry.base import named, traced
 
 
@@ -41,21 +41,7 @@ def as_tangent(geometry: AbstractGeometry | None, position: Vector, slope: Vecto
     """
     if not isinstance(geometry, AbstractMetric):
         return slope
-    name = f"{named(geometry)}.velocity"
-    try:
-        found = geometry.velocity(position, slope)
-    except InputError:
-        raise
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(f"{name} raised {type(error).__name__} at a slope of {_shapes(slope)}: {first}") from error
-    here, there = jax.tree.structure(slope), jax.tree.structure(found)
-    if here != there:
-        raise InputError(f"{name} must give a tree like the slope, {_tree(here)}, but gives {_tree(there)}")
-    if any(jnp.shape(a) != jnp.shape(b) for a, b in zip(jax.tree.leaves(slope), jax.tree.leaves(found), strict=True)):
-        raise InputError(f"{name} must give the shapes of the slope, {_shapes(slope)}, but gives {_shapes(found)}")
-    if any(not jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(found)):
-        raise InputError(f"{name} must give floating-point numbers")
+    found = _mapped(geometry, "velocity", position, slope)
     return jax.tree.map(lambda leaf, own: jnp.asarray(leaf).astype(own.dtype), found, slope)
 
 
@@ -66,13 +52,53 @@ def norm(geometry: AbstractGeometry | None, position: Vector, tangent: Vector) -
 
 
 def check_on(geometry: AbstractGeometry | None, position: Vector, velocity: Vector | None = None) -> None:
-    """Refuse a start that does not fit a geometry: its point, its velocity, or its shapes."""
-    if isinstance(geometry, AbstractManifold) and not traced((position, velocity)):
-        geometry.check(position)
-        if velocity is not None:
-            geometry.check_tangent(position, velocity)
-    if isinstance(geometry, AbstractMetric):
-        jax.eval_shape(lambda x: as_tangent(geometry, x, x), position)
+    """Refuse a start that does not fit a geometry, and maps of it that do not fit the start; what is traced passes."""
+    if geometry is None or traced(position):
+        return
+    if isinstance(geometry, AbstractManifold):
+        _asked(geometry, "check", position)
+        if velocity is not None and not traced(velocity):
+            _asked(geometry, "check_tangent", position, velocity)
+    for kind, maps in _MAPS.items():
+        for name, count in maps.items() if isinstance(geometry, kind) else ():
+            jax.eval_shape(lambda x, name=name, count=count: _mapped(geometry, name, *(x,) * count), position)
+
+
+# The maps that steps are made of, all of whose arguments and results are of the shape of the position, and how many.
+_MAPS: dict[type, dict[str, int]] = {
+    AbstractMetric: {"velocity": 2},
+    AbstractManifold: {"move": 2, "transport": 3},
+    AbstractEmbedded: {"project": 1, "tangent": 2, "bend": 2},
+}
+
+
+def _asked(geometry: AbstractGeometry, name: str, *arguments: Vector) -> Any:
+    try:
+        return getattr(geometry, name)(*arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"{named(geometry)}.{name} raised {type(error).__name__} at arrays of {_shapes(arguments[0])}: {first}"
+        ) from error
+
+
+def _mapped(geometry: AbstractGeometry, name: str, *arguments: Vector) -> Any:
+    """The value of a map, refused where it is not of the shape of its arguments."""
+    found, own, what = _asked(geometry, name, *arguments), arguments[-1], f"{named(geometry)}.{name}"
+    here, there = jax.tree.structure(own), jax.tree.structure(found)
+    if here != there:
+        raise InputError(f"{what} must give a tree as it is given, {_tree(here)}, but gives {_tree(there)}")
+    pairs = list(zip(jax.tree.leaves(own), jax.tree.leaves(found), strict=True))
+    if any(jnp.shape(a) != jnp.shape(b) for a, b in pairs):
+        raise InputError(f"{what} must give shapes as it is given, {_shapes(own)}, but gives {_shapes(found)}")
+    for a, b in pairs:
+        # What a metric gives is cast; a point that changes its precision would fail far from here.
+        kind, words = (jnp.floating, "floating-point numbers") if name == "velocity" else (a.dtype, a.dtype)
+        if not jnp.issubdtype(jnp.result_type(b), kind):
+            raise InputError(f"{what} must give {words}, but gives {jnp.result_type(b)}")
+    return found
 
 
 def _shapes(tree: Vector) -> str:
