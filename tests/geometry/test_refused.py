@@ -81,6 +81,8 @@ def test_a_ball_of_ones_own_in_a_metric_is_refused(scheme):
     assert tw.Method(Ball(tw.Objective(f)), scheme, 0.1).gradients_per_step == 1
     with pytest.raises(tw.InputError, match="takes the gradient of f for that of the law, which Halved makes another"):
         tw.Method(Ball(tw.Objective(f), Halved()), scheme, 0.1)
+    with pytest.raises(tw.InputError, match="Ball needs a manifold, but Halved is a metric alone, whose Christoffel"):
+        tw.Method(Ball(tw.Objective(f), Halved()), tw.RK4(), 0.1)
 
 
 def test_variables_of_a_laws_own_are_not_carried_along_a_manifold():

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
@@ -143,9 +144,9 @@ def traced(tree: Any) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
-def rounding(leaf: Any) -> float:
-    """Relative rounding of a norm over an array: a few units in the last place, and of the sum some more."""
-    return float(jax.numpy.finfo(leaf.dtype).eps) * (8.0 + leaf.size**0.5)
+def rounding(leaf: Any, count: int) -> float:
+    """Relative rounding of a norm over so many numbers: a few units in the last place, and of the sum some more."""
+    return float(jnp.finfo(leaf.dtype).eps) * (8.0 + count**0.5)
 
 
 def _apart(x: Vector, y: Vector) -> float | None:
@@ -153,6 +154,6 @@ def _apart(x: Vector, y: Vector) -> float | None:
     for leaf, other in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True):
         here = np.asarray(leaf, dtype=float)
         far, length = np.linalg.norm(here - np.asarray(other, dtype=float)), np.linalg.norm(here)
-        if not far <= rounding(leaf) * length:
+        if not far <= rounding(leaf, leaf.size) * length:
             return float(far / length) if length > 0 else float("inf")
     return None

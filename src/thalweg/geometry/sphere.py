@@ -79,7 +79,7 @@ class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
             return
         for leaf in jax.tree.leaves(position):
             norms = np.linalg.norm(np.asarray(leaf, dtype=float), axis=-1)
-            if np.any(off := ~(np.abs(norms - 1.0) <= rounding(leaf))):
+            if np.any(off := ~(np.abs(norms - 1.0) <= rounding(leaf, leaf.shape[-1]))):
                 raise InputError(
                     "Sphere needs unit vectors along the last axis, but the start has one of length "
                     f"{norms[off][0]:g}; start from its projection: tw.geometry.Sphere().project(x0)"
@@ -158,19 +158,14 @@ def _turn(v: Array) -> _Turn:
 
 
 def _moved(x: Array, v: Array) -> Array:
-    return _end(x, _turn(v))
-
-
-def _end(x: Array, turn: _Turn) -> Array:
+    turn = _turn(v)
     end = turn.cosine * x + turn.sine * turn.w
     return end / jnp.sqrt(_dot(end, end))
 
 
 def _transported(x: Array, v: Array, u: Array) -> Array:
     turn = _turn(v)
-    carried = u - _dot(turn.w, u) * (turn.versine * turn.w + turn.sine * x)
-    # What rounding leaves along the end would grow from step to step.
-    return _tangent(_end(x, turn), carried)
+    return u - _dot(turn.w, u) * (turn.versine * turn.w + turn.sine * x)
 
 
 class _Angle(NamedTuple):

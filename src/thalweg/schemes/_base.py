@@ -176,6 +176,11 @@ class AbstractScheme(eqx.Module):
             motion = "tw.Leapfrog()" if isinstance(dynamics, AbstractDamped) else "tw.Euler()"
             use = motion if isinstance(geometry, AbstractManifold) else advice(dynamics)
             raise InputError(f"{type(self).__name__} {reason}; use {use}, or leave out the geometry")
+        if isinstance(dynamics, AbstractDamped) and not isinstance(geometry, AbstractManifold):
+            raise InputError(
+                f"{type(dynamics).__name__} needs a manifold, but {named(geometry)} is a metric alone, whose "
+                "Christoffel terms are not known; leave out its geometry"
+            )
         if dynamics.has_auxiliary and isinstance(geometry, AbstractManifold):
             raise InputError(
                 f"{type(dynamics).__name__} has variables besides position and velocity, which cannot be carried along "

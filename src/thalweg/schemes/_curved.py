@@ -23,7 +23,13 @@ def grounded(geometry: AbstractGeometry | None, y: Phase) -> Phase:
 
 def carried(geometry: AbstractManifold, position: Vector, move: Vector, tangent: Vector) -> tuple[Vector, Vector]:
     """The point at the end of a move, and a tangent carried there in parallel."""
-    return geometry.move(position, move), geometry.transport(position, move, tangent)
+    end = geometry.move(position, move)
+    return end, tangent_at(geometry, end, geometry.transport(position, move, tangent))
+
+
+def tangent_at(geometry: AbstractManifold, position: Vector, carried: Vector) -> Vector:
+    """What was carried to a point, without what rounding left normal to an embedded manifold: it would add up."""
+    return geometry.tangent(position, carried) if isinstance(geometry, AbstractEmbedded) else carried
 
 
 def brought_back(state: State, force: Vector) -> Vector:
@@ -33,4 +39,4 @@ def brought_back(state: State, force: Vector) -> Vector:
         return force
     way = combine((state.lookahead_weight, state.buffer))
     back = combine((-1, geometry.transport(state.position, way, way)))
-    return geometry.transport(state.lookahead, back, force)
+    return tangent_at(geometry, state.position, geometry.transport(state.lookahead, back, force))
