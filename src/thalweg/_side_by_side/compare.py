@@ -236,6 +236,9 @@ def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
         return objective.minimiser, True
     losses = [run.metrics["loss"][-1] for run in runs]
     best = runs[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
+    if best.method.dynamics.geometry is not None:
+        # A minimum of f on a manifold is none of f.
+        return best.final.lookahead, False
     _, point, norm = polish(objective.whole(), best.final.lookahead, _STATIONARY)
     dtypes = best.final.lookahead
     point = as_position(jax.tree.map(lambda new, old: np.asarray(new, old.dtype), point, dtypes))
