@@ -153,7 +153,7 @@ def test_runs_are_compared_without_the_limits_of_flat_space():
     found = tw.compare(methods, START, max_steps=60)
     assert [entry.predicted_limit for entry in found.entries] == [None, None]
     # Unbounded but on the sphere, where nothing is to be looked for off it.
-    plunge = tw.Method(tw.GradientFlow(lambda x: x[0] ** 3, geometry=SPHERE), tw.Heun(), 0.1)
+    plunge = tw.Method(tw.GradientFlow(lambda x: x[0] ** 3 + x[0], geometry=SPHERE), tw.Heun(), 0.1)
     found = tw.compare({"sphere": plunge}, START, max_steps=200)
     np.testing.assert_allclose(found.minimiser, [-1.0, 0.0, 0.0], rtol=0, atol=1e-6)
 
