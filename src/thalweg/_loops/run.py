@@ -14,19 +14,23 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, check_choice, check_count, check_number
 from .._methods.method import Method
 from .._methods.probe import stable_limit
+from .._methods.raveled import Raveled
 from .._objectives.batches import EndedError, Reader
 from .._objectives.curvature import largest_curvature
 from .._objectives.feed import Feed
-from .._objectives.objective import AbstractObjective, as_position, check_at_start, start_value_and_gradient
+from .._objectives.objective import as_position, check_at_start, start_value_and_gradient
+from .._objectives.parts import Composed, parted, same
 from .._objectives.stream import BatchMean, Stream
 from .._records.describe import describe
 from .._records.directory import Directory, check_out, to_lines
-from .._records.run import METRICS, Point, Record, Run, Trace, as_record
+from .._records.metrics import METRICS
+from .._records.run import Point, Record, Run, Trace, as_record
 from .._tree import Vector, ravel, sharded, to_host, unraveler
-from ..dynamics._curved import check_on
+from ..dynamics._curved import check_on, slope_norm
 from ..schemes import State, Termination
-from .chunk import advance, begin, metric, slope_norm
+from .chunk import advance, begin, last_values, start_rates
 from .interrupt import Interrupt
+from .measuring import Measures
 from .progress import Progress
 from .stopwatch import Stopwatch
 
@@ -36,6 +40,8 @@ _SCALARS = 16384
 _POSITION_BYTES = 32 * 2**20
 # A loss that has grown by this factor over its start will not come back.
 _DIVERGED = 1e10
+# Metrics whose last row is made here, from programs that a run has in any case.
+_BY_HOST = {"loss", "gradient_norm", "gradients"}
 
 Stop = Mapping[str, float] | Callable[[dict[str, np.ndarray]], np.ndarray]
 
@@ -43,9 +49,9 @@ Stop = Mapping[str, float] | Callable[[dict[str, np.ndarray]], np.ndarray]
 def run(
     method: Method,
     x0: PyTree,
-    steps: int,
+    steps: int | None = None,
     key: Any = None,
-    record: Record | int | str | tuple[str, ...] | None = Record(),  # noqa: B008
+    record: Record | int | str | Callable | tuple[Any, ...] | None = Record(),  # noqa: B008
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
@@ -57,12 +63,13 @@ def run(
 
     Arguments:
         method: a `tw.Method`, or what an alias such as `tw.momentum(f, 0.1, 0.9)` returns.
-        x0: the start, a pytree of float arrays; its dtype is kept.
-        steps: how many.
+        x0: the start, a pytree of float arrays, whose dtypes are kept; or a module of Equinox, of which the
+            floating-point arrays move and all else stays.
+        steps: how many; None makes all those of a grid of times.
         key: a seed or JAX key, for objectives that draw mini-batches; step k uses `fold_in(key, k)`. A `tw.Stream`
             draws none.
         record: what to keep, a `tw.Record`; a whole number keeps positions every so many steps, a
-            name or several are metrics, None keeps nothing.
+            name, a function or several are metrics, None keeps nothing.
         out: a directory to write the run to as it goes; None keeps it in memory.
         resume: go on from the last checkpoint in `out` (from the start, if there is none yet). The
             result is the one an uninterrupted run would have had, bit for bit.
@@ -86,26 +93,30 @@ def run(
     ('finished', [1.0], [32.0, 8.0, 2.0, 0.5])
     """
     watch = Stopwatch()
-    record, key = _check(method, steps, key, record, out, resume, stop)
-    x0 = as_position(x0)
+    record, key = _check(method, key, record, out, resume, stop)
+    steps = method.check_steps(steps)
+    x0, join = parted(x0)
+    x0, user_method, method = as_position(x0), method, method.joined(join)
     if velocity is not None:
-        velocity = as_position(velocity)
+        velocity = as_position(parted(velocity)[0])
         method._check_velocity(x0, velocity)
     check_on(method.dynamics.geometry, x0, velocity)
     objective = method.objective
-    assert objective is not None
     reader = None
     if isinstance(objective, Stream):
         reader = objective.batches.reader().begin()
         if not resume:
             reader.check_from(0)
         objective = objective.on(reader.first)
-    first_loss = check_at_start(objective, x0)
-    loop = _Loop(method, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader, watch)
+    first_loss = None if objective is None else check_at_start(objective.at(method.start_time), x0)
+    loop = _Loop(
+        user_method, method, join, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader,
+        watch,
+    )  # fmt: skip
     if out is None:
         return loop.go(None, None)
     directory = Directory(Path(out))
-    config = describe(method, x0, steps, key, record, velocity, source, first_loss)
+    config = describe(user_method, x0, steps, key, record, velocity, source, first_loss)
     checkpoint = None
     if resume and (Path(out) / "run.toml").exists():
         checkpoint = directory.reopen(config)
@@ -114,28 +125,26 @@ def run(
     return loop.go(directory, checkpoint)
 
 
-def _check(method: Any, steps: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
+def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
     if not isinstance(method, Method):
         raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
-    check_count("steps", steps, at_least=0)
-    if method.objective is None:
+    if method.lacks_objective:
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
     if method.normals and key is None:
         raise InputError("this method draws noise; give a key, such as key=0")
-    if method.objective.stochastic and key is None and not isinstance(method.objective, Stream):
+    if method.stochastic and key is None and not isinstance(method.objective, Stream):
         raise InputError("this objective draws mini-batches; give a key, such as key=0")
     check_out(out, resume)
     record = as_record(record)
+    if method.objective is None:
+        record = record.without_loss()
     if isinstance(stop, Mapping):
         for name, value in stop.items():
-            check_choice("stop metric", name, METRICS)
+            check_choice("stop metric", name.split(".")[0], tuple(dict.fromkeys((*METRICS, *record.names))))
             check_number(f"stop[{name!r}]", value)
-        missing = tuple(name for name in stop if name not in record.metrics)
-        record = Record(record.metrics + missing, record.positions, record.checkpoint_seconds)
+        record = record.also(tuple(name for name in stop if name.split(".")[0] not in record.names))
     elif stop is not None and not callable(stop):
         raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
-    if "speed" in record.metrics and method.dynamics.order == 1:
-        raise InputError("metric 'speed' needs a second-order law; a first-order one has no velocity")
     return record, None if key is None else as_key(key)
 
 
@@ -155,11 +164,11 @@ class _Loop:
     """The host's side of one run."""
 
     def __init__(
-        self, method: Method, x0: Vector, steps: int, key: Any, record: Record,
-        progress: bool | None, stop: Stop | None, velocity: Vector | None, first_loss: float,
-        objective: AbstractObjective, reader: Reader | None, watch: Stopwatch,
+        self, user_method: Method, method: Method, join: Callable, x0: Vector, steps: int, key: Any, record: Record,
+        progress: bool | None, stop: Stop | None, velocity: Vector | None, first_loss: float | None,
+        objective: Any, reader: Reader | None, watch: Stopwatch,
     ) -> None:  # fmt: skip
-        self.user_method, self.x0, self.steps, self.key, self.record = method, x0, steps, key, record
+        self.user_method, self.x0, self.steps, self.key, self.record = user_method, x0, steps, key, record
         self.progress, self.stop = progress, stop
         # What needs no mini-batch of its own, such as a velocity that starts right, takes the first of a stream.
         self.at_start = objective
@@ -172,7 +181,7 @@ class _Loop:
         self.whole = sharded(x0)
         if self.whole:
             # A sharded position keeps its tree and its sharding.
-            self.cut: Callable = lambda tree: tree
+            self.cut: Callable = same
             self.method = method
             self.state = starting.init(x0, velocity)
         else:
@@ -181,6 +190,12 @@ class _Loop:
             starting = self.method if starting is method else starting.flattened(self.cut)
             self.state = begin(starting, ravel(x0), None if velocity is None else ravel(velocity))
         self.step = 0
+        if objective is None:
+            _check_rates(starting, self.state)
+        # Parameters as a user has them.
+        self.shown: Callable = self.cut if join is same else Composed(join, self.cut)
+        self.join = join
+        self.measures = Measures(record, starting, self.state, key, self.shown)
         self.watch = watch
         self.kept: dict[str, list[np.ndarray]] = {}
         self.rows: dict[str, list[np.ndarray]] = {}
@@ -190,7 +205,8 @@ class _Loop:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.record.metrics
+        """The columns that the compiled loop fills."""
+        return self.measures.columns
 
     @property
     def gradients(self) -> int:
@@ -227,7 +243,7 @@ class _Loop:
         block = None if self.feed is None else self.feed.block
         return advance(
             self.method, state, self.key, np.int64(start), np.int64(segments), np.int64(length),
-            self.names, scalars, self._rows_per_chunk,
+            self.measures.traced, self.names, scalars, self._rows_per_chunk, self.shown,
             None if block is None else block.arrays, np.int64(0 if block is None else start - block.start),
         )  # fmt: skip
 
@@ -300,6 +316,7 @@ class _Loop:
         if self.feed is not None:
             wanted = min(wanted, self.feed.reach(self.step))
         stride, rows = self._stride, self._rows_per_chunk
+        wanted = self.measures.until_due(self.step, wanted)
         if not stride:
             return min(wanted, left), 1
         to_mark = stride - self.step % stride
@@ -334,6 +351,10 @@ class _Loop:
             times = first + step * steps
         else:
             times = np.asarray(kept["time"])[:taken]
+        if self.measures.called:
+            batch = None if self.feed is None else self.feed.seen_from(self.step)
+            for name, value in self.measures.row(self.method, self.state, self.step, batch).items():
+                columns[name] = np.append(value, np.full(taken - 1, np.nan))
         return {"step": steps, "time": times} | columns
 
     def _judge(
@@ -370,6 +391,7 @@ class _Loop:
         return taken
 
     def _first_bad(self, losses: np.ndarray) -> int | None:
+        assert self.first_loss is not None
         limit = self.first_loss + _DIVERGED * max(1.0, abs(self.first_loss))
         bad = ~np.isfinite(losses) | (losses > limit)
         return int(np.argmax(bad)) if bad.any() else None
@@ -378,14 +400,15 @@ class _Loop:
         """The last loss that counts and the one after it."""
         if losses is not None:
             return losses[good : good + 2]
-        assert self.method.objective is not None
+        if self.method.objective is None:
+            return np.full(2, np.nan)
         return self._loss_of(self._call(before, self.step, 1, good)[0], self.step + good)[None]
 
     def _loss_of(self, state: State, step: int) -> np.ndarray:
         objective = self.method.objective
         assert objective is not None
         batch = None if self.feed is None else self.feed.seen_from(step)
-        return np.asarray(start_value_and_gradient(objective, state.lookahead, batch)[0])
+        return np.asarray(start_value_and_gradient(objective.at(state.time), state.lookahead, batch)[0])
 
     def _last_finite(self, before: State, taken: int) -> int:
         low, high = 0, taken
@@ -410,8 +433,10 @@ class _Loop:
         return int(np.argmax(met)) if met.any() else None
 
     def _diverged(self, losses: np.ndarray, step: int) -> None:
-        largest = np.nanmax(losses, initial=-np.inf)
-        self.status = "diverged" if largest > self.first_loss + 10 * max(1.0, abs(self.first_loss)) else "not finite"
+        grown = False
+        if self.first_loss is not None:
+            grown = np.nanmax(losses, initial=-np.inf) > self.first_loss + 10 * max(1.0, abs(self.first_loss))
+        self.status = "diverged" if grown else "not finite"
         knobs = self.user_method.hyperparameters
         if callable(self.user_method.step_size):
             knobs = knobs | {"step_size": float(np.asarray(self.user_method.step_size(max(step - 1, 0))))}
@@ -423,6 +448,8 @@ class _Loop:
         if self.user_method.dynamics.geometry is not None:
             return ""
         objective, where = self.at_start, "" if self.feed is None else " of the first mini-batch"
+        if objective is None:
+            return ""
         try:
             curvature = getattr(objective, "smoothness", None) or largest_curvature(objective, self.x0, 100, 1e-4)
             if not curvature > 0:
@@ -460,24 +487,28 @@ class _Loop:
     def _finish(self) -> None:
         """The last row belongs to the final state."""
         objective = self.method.objective
-        assert objective is not None
         # The last row has no step of its own: its loss is on the whole of the data (a stream has the last batch alone),
         # its time the clock's.
         row: dict[str, Any] = {"step": np.array([self.step]), "time": np.array([self._time()])}
         value = gradient = None
+        batch = None if self.feed is None else self.feed.last(self.step)
         if {"loss", "gradient_norm"} & set(self.names):
-            batch = None if self.feed is None else self.feed.last(self.step)
-            value, gradient = start_value_and_gradient(objective, self.state.lookahead, batch)
-        for name in self.names:
+            assert objective is not None
+            now = objective.at(self.state.time)
+            value, gradient = start_value_and_gradient(now, self.state.lookahead, batch)
+        rest = tuple(metric for metric in self.measures.traced if metric.name not in _BY_HOST)
+        others = last_values(self.method, self.state, np.int64(self.step), rest, self.shown, batch) if rest else {}
+        others |= self.measures.row(self.method, self.state, self.step, batch, last=True)
+        for name in (*self.names, *(name for name in others if name not in self.names)):
             if name == "loss":
                 row[name] = np.array([float(value)])  # pyright: ignore[reportArgumentType]
                 self.newest_loss = float(value)  # pyright: ignore[reportArgumentType]
             elif name == "gradient_norm":
-                row[name] = np.array([float(slope_norm(self.method, self.state, gradient))])
+                row[name] = np.array([float(slope_norm(self.method.dynamics.geometry, self.state.lookahead, gradient))])
             elif name == "gradients":
                 row[name] = np.array([float(self.gradients)])
             else:
-                row[name] = np.array([float(metric(name, self.method, objective, self.state, None))])
+                row[name] = np.array([float(others[name])])
         rows = {}
         if self._stride and self.step % self._stride == 0:
             rows = {"step": row["step"], "time": row["time"], **_host_parts(self.state)}
@@ -530,11 +561,10 @@ class _Loop:
         self.watch.go_on_from(checkpoint["seconds"], checkpoint["compile_seconds"])
 
     def _result(self) -> Run:
-        cut = self.cut
-        state = self.state
+        cut, state = self.shown, self.state
         position = cut(state.position)
         lookahead = position if state.lookahead_weight is None else cut(state.lookahead)
-        velocity = None if state.velocity is None else cut(state.velocity)
+        velocity = None if state.velocity is None else self.cut(state.velocity)
         final = Point(position, lookahead, velocity, self._time(), self.step)
         common: dict[str, Any] = dict(
             method=self.user_method, final=final, state=state, status=self.status, message=self.message,
@@ -551,9 +581,26 @@ class _Loop:
             unravel = unraveler(self.x0)
             velocity = rows.get("velocity")
             trace = Trace(
-                rows["step"], rows["time"], unravel(rows["position"]), None if velocity is None else unravel(velocity)
+                rows["step"],
+                rows["time"],
+                self.join(unravel(rows["position"])),
+                None if velocity is None else unravel(velocity),
             )
         return Run(**common, _metrics=metrics, _trace=trace)
+
+
+def _check_rates(method: Method, state: State) -> None:
+    """Refuse a law without an objective that has no finite rate of change at the start."""
+    name = type(method.dynamics.law if isinstance(method.dynamics, Raveled) else method.dynamics).__name__
+    try:
+        rates = start_rates(method.dynamics, state)
+    except InputError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(f"{name} raised {type(error).__name__} at the start: {first}") from error
+    if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(rates)):
+        raise InputError(f"{name} has a rate of change that is not finite at the start; begin where it is finite")
 
 
 def _host_parts(state: State) -> dict[str, np.ndarray]:

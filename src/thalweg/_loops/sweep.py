@@ -12,11 +12,12 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, check_count
 from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
+from .._objectives.parts import parted
 from .._objectives.stream import Stream
 from .._records.sweep import Sweep
 from .._tree import ravel, unraveler
 from ..dynamics._curved import check_on
-from .chunk import shared_step
+from .chunk import evaluated_step
 from .width import width
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -57,12 +58,11 @@ def sweep(
     settings, shape = _settings(grid)
     steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
     start = _start(x0)
-    first = as_position(start(jax.random.key(0)))
+    first, join = parted(start(jax.random.key(0)))
     method = _check_settings(make_method, settings)
-    objective = method.objective
-    assert objective is not None
+    first, objective = as_position(first), method.objective.joined(join)
     check_on(method.dynamics.geometry, first)
-    check_at_start(objective, first)
+    check_at_start(objective.at(method.start_time), first)
     count = seeds * len(next(iter(settings.values())))
     at_once = width(objective, first, count)
     # Every pair of a setting and a seed, the seed the faster index; the last batch is filled up with its last pair.
@@ -101,7 +101,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
         raise InputError(f"grid: the values of {name!r} must be numbers, but are {values!r}") from None
 
 
-def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray]) -> Method:
+def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray]) -> Any:
     """Build the method at the ends of every axis, so that a bad value is refused before anything is traced."""
     if not callable(make_method):
         raise InputError(f"make_method must be a function that returns a tw.Method, but is {make_method!r}")
@@ -124,9 +124,11 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
 
 
 def _start(x0: PyTree | Callable) -> Callable:
-    if callable(x0):
+    # A module may be called; it is a start all the same.
+    if callable(x0) and not isinstance(x0, eqx.Module):
         return x0
-    return _Same(as_position(x0))
+    parameters, join = parted(x0)
+    return _Same(join(as_position(parameters)))
 
 
 class _Same(eqx.Module):
@@ -148,17 +150,17 @@ def _program(
 ) -> tuple[Array | None, Array, PyTree]:
     def one(setting: dict[str, Array], seed: Array) -> tuple[Array | None, Array, PyTree]:
         key, start_key = jax.random.split(jax.random.key(seed))
-        x0 = start(start_key)
+        x0, join = parted(start(start_key))
         cut = unraveler(x0)
-        method = make_method(**setting).flattened(cut)
+        method = make_method(**setting).joined(join).flattened(cut)
 
         def step(state: Any, k: Array) -> tuple[Any, Array | None]:
-            loss, after = shared_step(method, state, key, k)
+            loss, after = evaluated_step(method, state, key, k)
             return after, loss if losses else None
 
         state, curve = jax.lax.scan(step, method.init(ravel(x0)), jnp.arange(steps))
         assert method.objective is not None
-        last = method.objective.value(state.lookahead)
+        last = method.objective.at(state.time).value(state.lookahead)
         if curve is not None:
             curve = jnp.concatenate([curve, last[None]])
         return curve, last, cut(state.position)

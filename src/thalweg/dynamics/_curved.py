@@ -51,6 +51,11 @@ def norm(geometry: AbstractGeometry | None, position: Vector, tangent: Vector) -
     return jnp.sqrt(inner(tangent, tangent) if square is None else square)
 
 
+def slope_norm(geometry: AbstractGeometry | None, position: Vector, slope: Vector) -> Float[Array, ""]:
+    """The length of the tangent that a slope stands for."""
+    return norm(geometry, position, as_tangent(geometry, position, slope))
+
+
 def check_on(geometry: AbstractGeometry | None, position: Vector, velocity: Vector | None = None) -> None:
     """Refuse a start that does not fit a geometry, and maps of it that do not fit the start; what is traced passes."""
     if geometry is None or traced(position):

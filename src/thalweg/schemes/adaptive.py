@@ -7,13 +7,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_number
 from .._tree import Vector, scalar, size
 from ..dynamics import AbstractDynamics, Phase
 from ..geometry import AbstractGeometry
-from ._base import AbstractScheme, Clock, Draws, State, Termination, check_exact, derivative, phase
+from ._base import AbstractScheme, Clock, Draws, Report, State, Termination, check_exact, derivative, phase
 from .runge_kutta import RungeKutta, Tsit5, advanced
 
 _GOING, _ARRIVED, _NOT_FINITE, _STALLED = range(4)
@@ -129,13 +129,12 @@ class Adaptive(AbstractScheme):
         if self.until is not None and not isinstance(dynamics.start_time, Tracer):
             check_number("until", self.until, above=float(dynamics.start_time))
 
-    def length(self, state: State) -> Float[Array, ""]:
+    def report(self, state: State) -> Report:
         assert state.clock is not None
         step = state.memory.step
-        return step if self.until is None else jnp.minimum(step, _left(self.until, state.clock))
-
-    def ended(self, state: State) -> Bool[Array, ""]:
-        return state.memory.code != _GOING
+        if self.until is not None:
+            step = jnp.minimum(step, _left(self.until, state.clock))
+        return Report(step_size=step, ended=state.memory.code != _GOING)
 
     def termination(self, state: State) -> Termination | None:
         end: Control = state.memory
@@ -177,8 +176,9 @@ class Adaptive(AbstractScheme):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         tableau, clock, old = self.scheme.tableau, state.clock, state.memory
         assert isinstance(clock, Clock) and isinstance(old, Control)
-        h, y, going = self.length(state), phase(state), old.code == _GOING
-        end, slopes = advanced(tableau, dynamics, clock.time, y, h, draws.batch, old.slope)
+        h, y, going = self.report(state).step_size, phase(state), old.code == _GOING
+        assert h is not None
+        end, slopes = advanced(tableau, dynamics, clock, y, h, draws.batch, state.evaluation, old.slope)
         if tableau.first_same_as_last:
             slopes.append(derivative(dynamics, clock.time + h, end, draws.batch))
         error = self._error(y, end, slopes, h).astype(h.dtype)

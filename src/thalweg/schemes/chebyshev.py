@@ -19,7 +19,7 @@ from ..dynamics._base import at_time
 from ..geometry import AbstractGeometry, AbstractManifold
 from ..geometry.base import named
 from . import _stabilised as coefficients
-from ._base import AbstractScheme, Clock, Draws, State, derivative, learning_rate, phase
+from ._base import AbstractScheme, Clock, Draws, Report, State, derivative, learning_rate, phase
 from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed
 
 # Stages that are chosen: more would lose digits in float32 before they pay.
@@ -111,8 +111,8 @@ class AbstractStabilised(AbstractScheme):
             return f"chooses its stages by the curvature of f, which {named(geometry)} makes another, if none are given"
         return None
 
-    def gradient_evaluations(self, state: State) -> Int[Array, ""] | None:
-        return state.memory.gradients if self.stages is None else None
+    def report(self, state: State) -> Report:
+        return Report(gradients=state.memory.gradients if self.stages is None else None)
 
     def init(
         self,
@@ -158,7 +158,7 @@ class AbstractStabilised(AbstractScheme):
         xp = np if fixed and not isinstance(shape, jax.Array) else jnp
 
         def slope(fraction: Any, moved: Phase) -> Phase:
-            time = None if state.time is None else state.time + fraction * h
+            time = None if state.clock is None else state.clock.after(fraction * h)
             return derivative(dynamics, time, combine((1, begin), (1, moved)), batch)
 
         def stage(c: coefficients.Stage, moved: Phase, change: Phase) -> tuple[Phase, Phase]:
@@ -168,7 +168,7 @@ class AbstractStabilised(AbstractScheme):
             change = combine(*terms)
             return combine((1, moved), (1, change)), change
 
-        start = derivative(dynamics, state.time, begin, batch)
+        start = derivative(dynamics, state.time, begin, batch, state.evaluation)
         change = combine((h * self.first(s, shape, xp), jax.tree.map(_wide, start)))
         moved = change
         if fixed and stages > 1:
@@ -202,8 +202,8 @@ def _most_rate(dynamics: AbstractDynamics, state: State, h: Array) -> Any:
         return h
     if not callable(dynamics.rate):
         return h * dynamics.rate
-    assert state.time is not None
-    rates = [jnp.asarray(at_time(dynamics.rate, state.time + part * h)) for part in (0.0, 0.5, 1.0)]
+    assert state.clock is not None
+    rates = [jnp.asarray(at_time(dynamics.rate, state.clock.after(part * h))) for part in (0.0, 0.5, 1.0)]
     return h * jnp.max(jnp.stack(rates))
 
 

@@ -1,7 +1,6 @@
 """Explicit Runge-Kutta methods: a tableau, and the one step that reads it."""
 
 import dataclasses
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,10 +10,10 @@ from jaxtyping import Array, ArrayLike
 from .._errors import InputError
 from .._objectives.objective import Batch
 from .._tree import combine
-from ..dynamics import AbstractDynamics, Phase
+from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
 from ..geometry.base import named
-from ._base import AbstractScheme, Draws, State, derivative, learning_rate, phase
+from ._base import AbstractScheme, Clock, Draws, State, derivative, evaluated, learning_rate, phase
 from ._curved import carried, grounded, manifold
 
 
@@ -127,9 +126,9 @@ class RungeKutta(AbstractScheme):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h, space = jnp.asarray(step_size), manifold(dynamics)
         if space is not None and self._moves:
-            end = _moved(space, dynamics, state.time, phase(state), h, draws.batch)
+            end = _moved(space, dynamics, state, h, draws.batch)
         else:
-            end, _ = advanced(self.tableau, dynamics, state.time, phase(state), h, draws.batch)
+            end, _ = advanced(self.tableau, dynamics, state.clock, phase(state), h, draws.batch, state.evaluation)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
 
@@ -140,26 +139,28 @@ class RungeKutta(AbstractScheme):
 def advanced(
     tableau: ButcherTableau,
     dynamics: AbstractDynamics,
-    start: Array | None,
+    clock: Clock | None,
     y: Phase,
     h: Array,
     batch: Batch = None,
+    evaluation: Evaluation | None = None,
     first: Phase | None = None,
 ) -> tuple[Phase, list[Phase]]:
-    """The phase after a step, and the slopes of its stages, the first of which may be known."""
+    """The phase after a step, and the slopes of its stages; the first, or what it is evaluated from, may be known."""
     stages: list[Phase] = [] if first is None else [first]
     for row, c in list(zip(tableau.a, tableau.c, strict=True))[len(stages) :]:
         known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
-        time = None if start is None else start + c * h
-        at = grounded(dynamics.geometry, combine((1, y), *known)) if known else y
-        stages.append(derivative(dynamics, time, at, batch))
+        time = None if clock is None else clock.after(c * h)
+        here = grounded(dynamics.geometry, combine((1, y), *known)) if known else y
+        stages.append(derivative(dynamics, time, here, batch, None if stages else evaluation))
     moves = [(h * b, k) for b, k in zip(tableau.b, stages, strict=True) if b != 0.0]
     return grounded(dynamics.geometry, combine((1, y), *moves)), stages
 
 
-def _moved(space: AbstractManifold, dynamics: AbstractDynamics, time: Any, y: Phase, h: Array, batch: Batch) -> Phase:
+def _moved(space: AbstractManifold, dynamics: AbstractDynamics, state: State, h: Array, batch: Batch) -> Phase:
     """The phase after a step of Euler's method along a manifold."""
-    rates = dynamics.covariant_rates(time, y, dynamics.evaluate(time, y, batch))
+    y = phase(state)
+    rates = dynamics.covariant_rates(state.time, y, evaluated(dynamics, state, batch))
     move = combine((h, rates.position))
     if y.velocity is None:
         return Phase(space.move(y.position, move))
