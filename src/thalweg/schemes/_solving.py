@@ -15,7 +15,7 @@ from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import Time, at_time
-from ._base import AbstractScheme, Clock, Report, State, advice, learning_rate
+from ._base import AbstractScheme, Clock, Report, State, advice
 from ._krylov import Operator, rounding, wide_dtype
 
 
@@ -79,8 +79,9 @@ class AbstractSolving(AbstractScheme):
         """Steps since the start that ended short of the tolerance, at what had been reached; of `run.state`, say."""
         return state.memory.failures
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ..dynamics._base import at_time
 from ..geometry import AbstractGeometry, AbstractManifold
 from ..geometry.base import named
 from . import _stabilised as coefficients
-from ._base import AbstractScheme, Clock, Draws, Report, State, derivative, learning_rate, phase
+from ._base import AbstractScheme, Clock, Draws, Report, State, derivative, phase
 from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed
 
 # Stages that are chosen: more would lose digits in float32 before they pay.
@@ -187,8 +187,9 @@ class AbstractStabilised(AbstractScheme):
             moved, _ = jax.lax.fori_loop(2, stages + 1, body, (moved, change))
         return combine((1, begin), (1, moved))
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 def _wide(leaf: Array) -> Array:

@@ -7,7 +7,7 @@ from jaxtyping import Array, ArrayLike, Float
 from .._dictionary.momentum import momentum_from_friction
 from .._errors import check_choice
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics, HeavyBall
+from ..dynamics import AbstractDamped, AbstractDynamics
 from ..geometry import AbstractGeometry, AbstractManifold
 from ._base import AbstractScheme, Clock, Draws, State, evaluated, half_step_velocity
 from ._curved import brought_back, carried, manifold
@@ -74,9 +74,6 @@ class Leapfrog(AbstractScheme):
         assert isinstance(dynamics, AbstractDamped)
         return kick_and_drift(dynamics, state, step_size, draws)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate_and_momentum(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
-
 
 def kick_coefficients(dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike):  # noqa: ANN201
     r"""$(\beta, \text{kick})$ between the two half steps, whose distance is the mean of two steps."""
@@ -111,11 +108,3 @@ def kick_and_drift(dynamics: AbstractDamped, state: State, step_size: ArrayLike,
     else:
         position, buffer = carried(space, state.position, combine((drift, buffer)), buffer)
     return State(position, buffer, unit, state.lookahead_weight, clock, geometry=state.geometry)
-
-
-def learning_rate_and_momentum(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:
-    """A framework's names for these constants; None where friction varies with time."""
-    if not isinstance(dynamics, HeavyBall) or callable(dynamics.friction):
-        return None
-    beta, kick = momentum_from_friction(dynamics.friction, step_size, dynamics.mass)
-    return {"learning_rate": step_size * kick, "momentum": beta}

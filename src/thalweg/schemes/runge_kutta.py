@@ -13,7 +13,7 @@ from .._tree import combine
 from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
 from ..geometry.base import named
-from ._base import AbstractScheme, Clock, Draws, State, derivative, evaluated, learning_rate, phase
+from ._base import AbstractScheme, Clock, Draws, State, derivative, evaluated, phase
 from ._curved import carried, grounded, manifold
 
 
@@ -132,8 +132,9 @@ class RungeKutta(AbstractScheme):
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 def advanced(
