@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from . import analysis as analysis
     from . import claims as claims
     from . import dynamics as dynamics
+    from . import geometry as geometry
     from . import plot as plot
     from . import problems as problems
     from . import schemes as schemes

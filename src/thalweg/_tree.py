@@ -93,8 +93,8 @@ class Unravel:
 
     @property
     def trivial(self) -> bool:
-        """Tell whether the tree is one vector, so that there is nothing to cut."""
-        return len(self.shapes) == 1 and len(self.shapes[0]) == 1
+        """Tell whether the tree is one bare vector, so that there is nothing to cut."""
+        return jax.tree_util.treedef_is_leaf(self.structure) and len(self.shapes[0]) == 1
 
     def __call__(self, vector: Any) -> Any:
         if len(self.shapes) == 1:

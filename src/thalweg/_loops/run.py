@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
@@ -26,7 +25,8 @@ from .._records.describe import describe
 from .._records.directory import Directory, check_out, to_lines
 from .._records.metrics import METRICS
 from .._records.run import Point, Record, Run, Trace, as_record
-from .._tree import Vector, inner, ravel, sharded, to_host, unraveler
+from .._tree import Vector, ravel, sharded, to_host, unraveler
+from ..dynamics._curved import check_on, slope_norm
 from ..schemes import State, Termination
 from .chunk import advance, begin, last_values, start_rates
 from .interrupt import Interrupt
@@ -100,6 +100,7 @@ def run(
     if velocity is not None:
         velocity = as_position(parted(velocity)[0])
         method._check_velocity(x0, velocity)
+    check_on(method.dynamics.geometry, x0, velocity)
     objective = method.objective
     reader = None
     if isinstance(objective, Stream):
@@ -444,6 +445,8 @@ class _Loop:
         self.message = f"{what} at step {step} with {with_}{self._limit()}"
 
     def _limit(self) -> str:
+        if self.user_method.dynamics.geometry is not None:
+            return ""
         objective, where = self.at_start, "" if self.feed is None else " of the first mini-batch"
         if objective is None:
             return ""
@@ -501,7 +504,7 @@ class _Loop:
                 row[name] = np.array([float(value)])  # pyright: ignore[reportArgumentType]
                 self.newest_loss = float(value)  # pyright: ignore[reportArgumentType]
             elif name == "gradient_norm":
-                row[name] = np.array([float(jnp.sqrt(inner(gradient, gradient)))])
+                row[name] = np.array([float(slope_norm(self.method.dynamics.geometry, self.state.lookahead, gradient))])
             elif name == "gradients":
                 row[name] = np.array([float(self.gradients)])
             else:

@@ -20,6 +20,7 @@ from .._records.directory import Directory, check_out
 from .._records.sums import Sums
 from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractNoisy
+from ..dynamics._base import check_flat
 from ..schemes import AbstractScheme, State
 from .chains import Plan, advance, start_chains, values
 from .interrupt import Interrupt
@@ -159,6 +160,7 @@ def _check(
         )
     elif not isinstance(method, AbstractNoisy):
         raise InputError(f"{type(method).__name__} has no noise to sample with; use a law with a temperature")
+    check_flat(method.dynamics if isinstance(method, Method) else method, "sampling")
     if method.objective is None:
         raise InputError("this method was built without an objective; give one to sample, such as tw.sgld(f, 0.1)")
     if isinstance(method.objective, Stream):

@@ -16,6 +16,7 @@ from .._objectives.parts import parted
 from .._objectives.stream import Stream
 from .._records.sweep import Sweep
 from .._tree import ravel, unraveler
+from ..dynamics._curved import check_on
 from .chunk import evaluated_step
 from .width import width
 
@@ -60,6 +61,7 @@ def sweep(
     first, join = parted(start(jax.random.key(0)))
     method = _check_settings(make_method, settings)
     first, objective = as_position(first), method.objective.joined(join)
+    check_on(method.dynamics.geometry, first)
     check_at_start(objective.at(method.start_time), first)
     count = seeds * len(next(iter(settings.values())))
     at_once = width(objective, first, count)

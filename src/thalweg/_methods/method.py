@@ -15,6 +15,8 @@ from .._objectives.objective import AbstractObjective, Batch, Flattened
 from .._objectives.parts import same
 from .._tree import Unravel, Vector, copied, scalar, zeros_like
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, Field
+from ..dynamics._base import check_flat
+from ..dynamics._curved import check_on
 from ..schemes import AbstractScheme, Clock, Draws, State
 from ..schemes._base import evaluated
 from .counting import Marking, counted, marked_field
@@ -141,6 +143,9 @@ class Method(eqx.Module):
         Arguments:
             position: pytree of float arrays.
             velocity: of the same shapes, for second-order laws; the law's own start if None.
+
+        Raises:
+            InputError: the start is not on the manifold of the law, or the velocity is not tangent there.
         """
         for leaf in jax.tree.leaves(position):
             if callable(leaf) or isinstance(leaf, str | bytes):
@@ -150,6 +155,7 @@ class Method(eqx.Module):
                 )
         if velocity is not None:
             self._check_velocity(position, velocity)
+        check_on(self.dynamics.geometry, position, velocity)
         clock = None
         first = self.step_size if not callable(self.step_size) else jnp.asarray(self.step_size(0), float)
         if not self.autonomous:
@@ -311,6 +317,7 @@ class Method(eqx.Module):
 
     def linearised(self) -> "Method":
         """The method as the linear probe takes it, without what is not linear on any function."""
+        check_flat(self.dynamics, "the linear probe")
         dynamics, scheme = self.dynamics.linearised(), self.scheme.linearised()
         if dynamics is self.dynamics and scheme is self.scheme:
             return self
@@ -415,7 +422,8 @@ class Method(eqx.Module):
         law = self.dynamics
         if law.objective is None and law.order == 1 and not (self.lacks_objective or law.has_auxiliary):
             return copied(self, dynamics=Field(marked_field))
-        return self.with_objective(Marking())
+        # As many gradients in flat space, and on any shape.
+        return copied(self, dynamics=law.with_objective(Marking()).in_flat_space())
 
     def _counts(self) -> tuple[int, int]:
         bare = self.with_objective(None)

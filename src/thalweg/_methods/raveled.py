@@ -8,7 +8,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
 from .._objectives.objective import AbstractObjective, Batch
-from .._tree import Unravel, Vector, ravel
+from .._tree import Unravel, Vector, copied, ravel
 from ..dynamics import (
     AbstractDamped,
     AbstractDynamics,
@@ -19,6 +19,8 @@ from ..dynamics import (
     Phase,
 )
 from ..dynamics._base import Time
+from ..geometry import AbstractGeometry
+from ..geometry._raveled import raveled as raveled_geometry
 
 
 def raveled(law: AbstractDynamics, objective: AbstractObjective | None, cut: Unravel) -> AbstractDynamics:
@@ -78,6 +80,13 @@ class Raveled(eqx.Module):
     elementwise: ClassVar[bool] = True
 
     @property
+    def geometry(self) -> AbstractGeometry | None:
+        return None if self.law.geometry is None else raveled_geometry(self.law.geometry, self.cut)
+
+    def in_flat_space(self) -> "Raveled":
+        return copied(self, law=self.law.in_flat_space())
+
+    @property
     def autonomous(self) -> bool:
         return self.law.autonomous
 
@@ -115,7 +124,13 @@ class Raveled(eqx.Module):
         )
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
-        found = self._on_trees().rates(time, self._cut(phase), self._cut_evaluation(evaluation))
+        return self._raveled(self._on_trees().rates, time, phase, evaluation)
+
+    def covariant_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        return self._raveled(self._on_trees().covariant_rates, time, phase, evaluation)
+
+    def _raveled(self, of: Callable, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        found = of(time, self._cut(phase), self._cut_evaluation(evaluation))
         return Phase(ravel(found.position), _raveled(found.velocity), found.auxiliary)
 
     def _on_trees(self) -> Any:

@@ -14,6 +14,7 @@ from jaxtyping import Array
 from .._errors import InputError, check_choice
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
+from ..dynamics._base import check_flat
 from ..schemes import Draws, State
 from .method import Method
 from .probe import in_float64
@@ -117,6 +118,7 @@ def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str) ->
         raise InputError(f"method must be a tw.Method, but is {method!r}")
     if not method.autonomous:
         raise InputError("an exact law needs constant hyperparameters: no schedule, no law that changes in time")
+    check_flat(method.dynamics, "the linear probe")
     if of == "velocity" and method.dynamics.order == 1:
         raise InputError("a first-order law has no velocity")
     _check_linear(method)

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 from .._methods.method import Method
 from .._tree import Vector
 from ..dynamics import AbstractDynamics
+from ..geometry import AbstractGeometry
 from .metrics import Metric
 from .run import Record, Run
 
@@ -59,10 +60,17 @@ def describe_method(method: Method) -> dict[str, Any]:
     """A law, a scheme and their numbers."""
     return {
         "dynamics": type(method.dynamics).__name__,
+        **({} if method.dynamics.geometry is None else {"geometry": _words(method.dynamics.geometry)}),
         "scheme": getattr(method.scheme, "name", repr(method.scheme)),
         "hyperparameters": {name: _value(name, value) for name, value in method.hyperparameters.items()},
         "digest": _digest((method.dynamics, method.scheme, method.step_size), repr(method.scheme)),
     }
+
+
+def _words(geometry: AbstractGeometry) -> str:
+    # Where a function is part of it, its print is another in the next process.
+    text = " ".join(repr(geometry).split())
+    return type(geometry).__name__ if " at 0x" in text else text
 
 
 def labels(run: Run) -> tuple[str, str, dict[str, Any]]:

@@ -39,6 +39,7 @@ class Motion:
     order: int = 1
     weight: float = 1.0
     weight_decay: float = 0.0
+    flat: bool = True
 
     @property
     def knob(self) -> str:
@@ -102,7 +103,14 @@ def as_motion(method: Any) -> Motion:
     if isinstance(method, Method):
         rate = None if callable(method.step_size) else method.hyperparameters.get("learning_rate")
         size: Any = method.step_size if callable(method.step_size) else float(np.asarray(method.step_size))
-        return Motion(describe_method(method), lambda: method, size, rate, method.dynamics.order)
+        return Motion(
+            describe_method(method),
+            lambda: method,
+            size,
+            rate,
+            method.dynamics.order,
+            flat=method.dynamics.geometry is None,
+        )
     if isinstance(method, Hyperparameters):
         return _of_hyperparameters(method)
     if not isinstance(method, Mapping):

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, PyTree
 
 from .._errors import InputError, check_choice, check_count
-from .._tree import Vector, inner
+from .._objectives.parts import same
+from .._tree import Vector
+from ..dynamics._curved import norm, slope_norm
 
 
 class Seen(NamedTuple):
@@ -18,7 +20,7 @@ class Seen(NamedTuple):
     `position` is the iterate, `lookahead` the point where the next gradient is taken: `value` and `gradient` are those
     of the objective there, on `batch` where the step draws one; None where there is no objective. `velocity` and
     `auxiliary` are those of the law, None where it has none. `step` counts from 0; `step_size` is that of the step to
-    come. `report` are the numbers of the scheme.
+    come. `report` are the numbers of the scheme. `geometry` is that of the law, for our own metrics.
     """
 
     step: Array
@@ -32,6 +34,7 @@ class Seen(NamedTuple):
     value: Array | None
     gradient: PyTree
     report: Any
+    geometry: Any = None
 
 
 def loss(seen: Seen) -> Array:
@@ -40,16 +43,16 @@ def loss(seen: Seen) -> Array:
 
 
 def gradient_norm(seen: Seen) -> Array:
-    """The Euclidean norm of the gradient that the step takes."""
-    gradient = _of_objective(seen.gradient, "gradient_norm")
-    return jnp.sqrt(inner(gradient, gradient))
+    """The norm of the gradient that the step takes, in the metric of the law."""
+    slope = _of_objective(seen.gradient, "gradient_norm")
+    return slope_norm(seen.geometry, seen.lookahead, slope)
 
 
 def speed(seen: Seen) -> Array:
-    """The Euclidean norm of the velocity."""
+    """The norm of the velocity, in the metric of the law."""
     if seen.velocity is None:
         raise InputError("metric 'speed' needs a second-order law; a first-order one has no velocity")
-    return jnp.sqrt(inner(seen.velocity, seen.velocity))
+    return norm(seen.geometry, seen.position, seen.velocity)
 
 
 def step_size(seen: Seen) -> Array:
@@ -199,6 +202,8 @@ def look(method: Any, state: Any, step: ArrayLike, batch: PyTree, cut: Callable)
         None if found is None else found.value,
         None if found is None else tree(found.gradient),
         method.scheme.report(state),
+        # A law on one vector has its geometry there.
+        method.dynamics.geometry if cut is same else None,
     )
 
 

@@ -319,6 +319,8 @@ class Recorder:
     def _check_margin(self) -> None:
         if self._motion.make is None:
             raise InputError("a stability margin needs to know the method: give tw.Hyperparameters or a tw.Method")
+        if not self._motion.flat:
+            raise InputError("a stability margin is of laws in flat space; leave out the curvature, or the geometry")
 
     def _guarded(self, job: Callable[[], None]) -> None:
         """Whatever has gone wrong ends the recorder."""

@@ -233,6 +233,9 @@ def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
         return objective.minimiser, True
     losses = [run.metrics["loss"][-1] for run in runs]
     best = runs[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
+    if best.method.dynamics.geometry is not None:
+        # A minimum of f on a manifold is none of f.
+        return best.final.lookahead, False
     _, point, norm = polish(objective.whole(), best.final.lookahead, _STATIONARY)
     dtypes = best.final.lookahead
     point = as_position(jax.tree.map(lambda new, old: np.asarray(new, old.dtype), point, dtypes))
@@ -246,7 +249,8 @@ def _entry(
     steps, gradients, reached = zip(*(_steps_to(run, method, tolerance, budget) for run in runs), strict=True)
     median = int(np.median(steps))
     knob = predicted = measured = None
-    if not callable(method.step_size) and curvature > 0 and not method.scheme.controlled:
+    flat = method.dynamics.geometry is None
+    if flat and not callable(method.step_size) and curvature > 0 and not method.scheme.controlled:
         knob, predicted = stable_limit(method, curvature)
         measured = measured_limit(method, minimiser, direction, curvature) if limits else None
     total = max(runs[0].steps, 1)

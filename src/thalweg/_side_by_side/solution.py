@@ -80,6 +80,8 @@ def _closed_form(method: Method, x0: PyTree, velocity: Array | None, until: floa
     found = _spectrum(method.objective, x0)
     if found is None or not method.dynamics.autonomous or method.dynamics.has_auxiliary:
         return None
+    if method.dynamics.geometry is not None:
+        return None
     from scipy.linalg import expm
 
     curvature, basis = found

@@ -19,6 +19,7 @@ from .._text import make_table, number, plain
 from .._tree import ravel, unraveler
 from ..analysis.order import horizon_of, velocity_of
 from ..dynamics import AbstractDynamics
+from ..dynamics._curved import check_on
 from .compare import _named
 from .ladder import Rung, check_control, check_ladder, ladder
 from .solution import ACCURACY, solution
@@ -221,8 +222,9 @@ def work_precision(
         x0 = in_float64(as_position(x0))
         first = next(iter(named.values()))
         assert first.objective is not None
-        check_at_start(first.objective, x0)
         start, unravel, v0 = ravel(x0), unraveler(x0), velocity_of(first, x0, velocity)
+        check_on(first.dynamics.geometry, x0, None if velocity is None else unravel(v0))
+        check_at_start(first.objective, x0)
         until = horizon_of(first, x0, until)
         exact = solution(first, x0, first.flattened(unravel), v0, until)
         ladders: dict[str, list[tuple[Rung, WorkPoint]]] = {}
@@ -255,7 +257,8 @@ def _common_law(methods: Mapping[str, Method]) -> str:
 
 def _words(law: AbstractDynamics) -> str:
     known = (f"{k} {number(v if callable(v) else float(v))}" for k, v in law.constants.items())
-    return f"{type(law).__name__}({', '.join(known)})"
+    space = () if law.geometry is None else (f"geometry {type(law.geometry).__name__}",)
+    return f"{type(law).__name__}({', '.join((*known, *space))})"
 
 
 def _measured(name: str, rung: Rung, exact: np.ndarray, scale: float) -> WorkPoint:

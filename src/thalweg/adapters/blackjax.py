@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import Objective
+from ..dynamics._base import check_flat
 from ..schemes import State
 from ..schemes._base import energy as energy_of
 
@@ -79,6 +80,7 @@ def sampling_algorithm(method: Method) -> SamplingAlgorithm:
         raise InputError(f"sampling_algorithm takes a tw.Method, such as tw.mala(f, 0.1), but is given {method!r}")
     if method.objective is None:
         raise InputError("this method was built without an objective; give one to sample, such as tw.mala(f, 0.1)")
+    check_flat(method.dynamics, "a sampling algorithm")
     if not method.stochastic:
         raise InputError("this method draws nothing, so it samples nothing; use a law with a temperature")
     if getattr(method.objective, "epochs", False) or getattr(method.objective, "streamed", False):

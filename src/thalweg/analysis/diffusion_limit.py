@@ -19,6 +19,7 @@ from ..dynamics import (
     OverdampedLangevin,
     UnderdampedLangevin,
 )
+from ..dynamics._base import check_flat
 from . import _langevin
 
 _OF = ("position", "velocity", "phase")
@@ -240,6 +241,7 @@ def diffusion_limit(method: Method, noise_covariance: Any = None, x: Any = None)
     law = method.dynamics
     if not method.autonomous:
         raise InputError("a diffusion limit needs constant hyperparameters: no schedule, no law that changes in time")
+    check_flat(law, "the diffusion limit")
     # A memory or a thermostat makes another diffusion limit.
     own = law.initial_auxiliary(jnp.zeros(())) is not None
     second = isinstance(law, AbstractDamped)

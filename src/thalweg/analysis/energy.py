@@ -15,7 +15,7 @@ from .._objectives.objective import AbstractObjective
 from .._records.run import Run
 from .._tree import inner, unraveler
 from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, Evaluation, Phase
-from ..dynamics._base import Time
+from ..dynamics._base import Time, check_flat
 from ..schemes import Clock, Leapfrog, Lookahead, RungeKutta, State
 
 _ROWS_AT_ONCE = 256
@@ -134,6 +134,7 @@ class Rows:
             raise InputError("the run kept no positions; make it with tw.run(..., record=1)")
         if method is None:
             raise InputError("a run read from disk does not know its method; make the run again with tw.run")
+        check_flat(method.dynamics, "an account along a run")
         if method.normals:
             raise InputError("the run must be deterministic, but its method draws noise")
         if method.dynamics.has_auxiliary:

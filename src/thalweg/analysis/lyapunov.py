@@ -15,6 +15,7 @@ from .._objectives.objective import AbstractObjective
 from .._records.run import Run
 from .._tree import ravel
 from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, NesterovFlow
+from ..dynamics._base import check_flat
 from ..schemes import Clock, RungeKutta
 from .energy import Rows, synchronised
 
@@ -92,6 +93,7 @@ def lyapunov(run: Run, which: str | None = None) -> LyapunovValues:
     if method is None:
         raise InputError("a run read from disk does not know its method; make the run again with tw.run")
     law, objective = method.dynamics, method.objective
+    check_flat(law, "a Lyapunov function")
     known = _functions(law)
     name = _choose(law, objective, known) if which is None else which
     check_choice(f"the Lyapunov function of {type(law).__name__}", name, known)

@@ -17,7 +17,10 @@ from .._objectives.objective import as_position
 from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
+from ..dynamics._curved import check_on
+from ..geometry import AbstractEmbedded, AbstractManifold
 from ..schemes import State
+from ..schemes._curved import grounded
 
 # DOP853 at the tightest tolerance scipy takes, and at least 64 steps of it: a few 1e-15 of the scale.
 _TOLERANCE = 2.3e-14
@@ -107,6 +110,9 @@ def convergence_order(
         method, x0 = _problem(method, x0)
         start = ravel(x0)
         first_velocity = velocity_of(method, x0, velocity)
+        check_on(method.dynamics.geometry, x0, None if velocity is None else unraveler(x0)(first_velocity))
+        if reference is None:
+            _check_coordinates(method.dynamics)
         flat = method.flattened(unraveler(x0))
         horizon = horizon_of(method, x0, horizon)
         counts = _counts(steps)
@@ -133,6 +139,15 @@ def _problem(method: Method, x0: PyTree) -> tuple[Method, PyTree]:
     if method.objective is not None and method.objective.stochastic:
         raise InputError("an order is measured with the full gradient; give the FiniteSum no batch_size")
     return in_float64(method), in_float64(as_position(x0))
+
+
+def _check_coordinates(dynamics: AbstractDynamics) -> None:
+    geometry = dynamics.geometry
+    if dynamics.order == 2 and isinstance(geometry, AbstractManifold) and not isinstance(geometry, AbstractEmbedded):
+        raise InputError(
+            f"the acceleration of {type(dynamics).__name__} is known along {type(geometry).__name__} and not in its "
+            "coordinates, so that DOP853 cannot follow it; give the exact position, reference="
+        )
 
 
 def velocity_of(method: Method, x0: PyTree, velocity: PyTree) -> Float[Array, " d"] | None:
@@ -188,7 +203,7 @@ def end_of_run(method: Method, start: Array, velocity: Array | None, step: Array
 @eqx.filter_jit
 def field_of(dynamics: AbstractDynamics, time: Array, y: Array, cut: Callable | None = None) -> Array:
     """The right-hand side on a raveled phase, which `cut` cuts; of equal parts, the position first, if it is None."""
-    phase = Phase(*jnp.split(y, dynamics.order)) if cut is None else cut(y)
+    phase = grounded(dynamics.geometry, Phase(*jnp.split(y, dynamics.order)) if cut is None else cut(y))
     return ravel(dynamics.rates(time, phase, dynamics.evaluate(time, phase)))
 
 

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,6 +15,8 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, copied, scalar, zeros_like
+from ..geometry import AbstractEmbedded, AbstractGeometry, Euclidean
+from ._curved import as_tangent
 
 Time = Float[Array, ""] | None
 # A constant is an array, so that another compiles nothing anew; where it is the number 1 it multiplies nothing.
@@ -80,6 +82,10 @@ class AbstractDynamics(eqx.Module):
     # Whether the right-hand side is the same on all parameters as one vector: entry by entry, or by sums over all of
     # them. A law that says so is run on one vector, which is faster; of any other the shapes are kept.
     elementwise: ClassVar[bool] = False
+    # None is flat space. Not annotated where it runs, or the field of that name would be the first of a law's.
+    if TYPE_CHECKING:
+        geometry: ClassVar[AbstractGeometry | None]
+    geometry = None
 
     @property
     def autonomous(self) -> bool:
@@ -111,7 +117,17 @@ class AbstractDynamics(eqx.Module):
 
     @abc.abstractmethod
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
-        """The right-hand side, whole, without its noise; None for variables that only the noise's part moves."""
+        """The right-hand side, whole, without its noise; None for variables that only the noise's part moves.
+
+        On a manifold in a surrounding space that of the coordinates there.
+        """
+
+    def covariant_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        """The same, with the covariant derivative of the velocity: without what keeps a free motion on a manifold."""
+        rates = self.rates(time, phase, evaluation)
+        if rates.velocity is None or not isinstance(self.geometry, AbstractEmbedded):
+            return rates
+        return rates._replace(velocity=self.geometry.tangent(phase.position, rates.velocity))
 
     def initial_auxiliary(self, position: Vector) -> PyTree:
         """The law's variables besides position and velocity at the start; None where it has none."""
@@ -130,12 +146,16 @@ class AbstractDynamics(eqx.Module):
         return {
             name: value
             for name, value in found.items()
-            if name != "objective" and value is not None and (callable(value) or jnp.ndim(value) == 0)
+            if name not in ("objective", "geometry") and value is not None and (callable(value) or jnp.ndim(value) == 0)
         }
 
     def with_objective(self, objective: AbstractObjective | None) -> Any:
         """The same law on another function; itself, where it has none."""
         return copied(self, objective=objective)
+
+    def in_flat_space(self) -> Any:
+        """The same law without its geometry, of as many evaluations at every shape of the parameters."""
+        return self if self.geometry is None else copied(self, geometry=Euclidean())
 
     def joined(self, join: Callable) -> Any:
         """The same law on the parameters from which `join` makes what its functions take."""
@@ -179,9 +199,9 @@ class AbstractSecondOrder(AbstractDynamics):
     order: ClassVar[int] = 2
 
     def acceleration(self, time: Time, position: Vector, velocity: Vector, batch: Batch = None) -> Vector:
-        r"""$\dot\eta$ of a law without variables of its own."""
+        r"""$\dot\eta$ of a law without variables of its own, on a manifold the covariant derivative."""
         phase = Phase(position, velocity)
-        found = self.rates(time, phase, self.evaluate(time, phase, batch)).velocity
+        found = self.covariant_rates(time, phase, self.evaluate(time, phase, batch)).velocity
         assert found is not None
         return found
 
@@ -206,15 +226,26 @@ class AbstractDamped(AbstractSecondOrder):
         return jnp.ones((), float)
 
     def force_of(self, time: Time, evaluation: Evaluation) -> Vector:
-        r"""$-\nabla f$, unless the law says otherwise."""
+        r"""$-\nabla f$, in the metric of the law's geometry, unless the law says otherwise."""
         del time
-        return combine((-1.0, evaluation.gradient))
+        return combine((-1.0, as_tangent(self.geometry, evaluation.point, evaluation.gradient)))
 
     def force(self, time: Time, position: Vector, batch: Batch = None) -> Vector:
         """The force at a position, evaluated there."""
         return self.force_of(time, self.evaluate(time, Phase(position), batch))
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        rates = self._pushed(time, phase, evaluation)
+        if not isinstance(self.geometry, AbstractEmbedded):
+            return rates
+        bend = self.geometry.bend(phase.position, phase.velocity)
+        return rates._replace(velocity=combine((1, rates.velocity), (1, bend)))
+
+    def covariant_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        of = self._pushed if isinstance(self.geometry, AbstractEmbedded) else self.rates
+        return of(time, phase, evaluation)
+
+    def _pushed(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         friction = self.friction_at(time) / self.mass
         force = self.force_of(time, evaluation)
         return Phase(phase.velocity, combine((1.0 / self.mass, force), (-friction, phase.velocity)))
@@ -305,4 +336,13 @@ def check_rest(dynamics: AbstractDynamics, velocity: Vector, friction: str) -> N
         raise InputError(
             f"{type(dynamics).__name__} starts from rest, since its friction {friction} is infinite at t = 0; "
             "give no starting velocity, or use tw.HeavyBall"
+        )
+
+
+def check_flat(dynamics: AbstractDynamics, what: str) -> None:
+    """Refuse a law with a geometry where flat space is taken for granted."""
+    if dynamics.geometry is not None:
+        raise InputError(
+            f"{what} is for laws in flat space, but {type(dynamics).__name__} has the geometry "
+            f"{type(dynamics.geometry).__name__}; leave out its geometry"
         )

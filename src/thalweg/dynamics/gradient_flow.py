@@ -1,12 +1,14 @@
 """Gradient flow, the law behind gradient descent."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import equinox as eqx
 
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import combine
+from ..geometry import AbstractMetric
 from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient, coefficient
+from ._curved import as_geometry, as_tangent, check_geometry
 
 
 def _rate(value: Any) -> Any:
@@ -17,19 +19,26 @@ def _rate(value: Any) -> Any:
 class GradientFlow(AbstractFirstOrder):
     r"""Steepest descent in continuous time, with a rate.
 
-    $$\dot\theta = -b(t)\,\nabla f(\theta)$$
+    $$\dot\theta = -b(t)\,\nabla f(\theta),\qquad \dot\theta = -b(t)\,G(\theta)^{-1}\,\nabla f(\theta)$$
+
+    in flat space, and in a geometry with metric G: $\mathtt{velocity}(\theta, \nabla f)$.
 
     Arguments:
         objective: $f$, a `tw.Objective` or a function of the parameters.
         rate: $b$, a positive number or a function of time.
+        geometry: one of `tw.geometry`, or a `tw.geometry.AbstractMetric` of one's own; None is flat space.
 
     Raises:
-        InputError: the rate is not a finite positive number.
+        InputError: the rate is not a finite positive number, or the geometry is no metric; in a step, the metric gives
+            another tree or other shapes than the gradient has.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> flow = tw.GradientFlow(lambda x: 0.5 * jnp.sum(x**2), rate=2.0)
     >>> flow.velocity(None, jnp.array([1.0, -3.0])).tolist()
     [-2.0, 6.0]
+    >>> sphere = tw.GradientFlow(lambda x: x[0] + x[1], geometry=tw.geometry.Sphere())
+    >>> sphere.velocity(None, jnp.array([0.0, 1.0])).tolist()
+    [-1.0, -0.0]
 
     Reference: Su, Boyd and Candès (2016), section 1; with $b$ constant, Euler's method on it is
     gradient descent with learning rate $bh$.
@@ -37,15 +46,20 @@ class GradientFlow(AbstractFirstOrder):
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     rate: Coefficient = eqx.field(default=1, converter=_rate)
-    elementwise: ClassVar[bool] = True
+    geometry: AbstractMetric | None = eqx.field(default=None, converter=as_geometry)
 
     def __check_init__(self) -> None:
         check_coefficient("rate", self.rate, above=0.0)
+        check_geometry(self.geometry)
+
+    @property
+    def elementwise(self) -> bool:
+        return self.geometry is None or self.geometry.elementwise
 
     @property
     def autonomous(self) -> bool:
         return not callable(self.rate)
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
-        del phase
-        return Phase(combine((-at_time(self.rate, time), evaluation.gradient)))  # pyright: ignore
+        slope = as_tangent(self.geometry, phase.position, evaluation.gradient)
+        return Phase(combine((-at_time(self.rate, time), slope)))  # pyright: ignore

@@ -192,7 +192,7 @@ def settings(comparison: Comparison, scheme: str) -> dict[str, Setting]:
 
 def scheme_of(method: Method) -> str | None:
     """The map a method is on; "gradient_descent" is on all of them, at momentum 0."""
-    if callable(method.step_size):
+    if callable(method.step_size) or method.dynamics.geometry is not None:
         return None
     scheme, dynamics = method.scheme, method.dynamics
     if isinstance(dynamics, GradientFlow) and isinstance(scheme, RungeKutta) and not callable(dynamics.rate):

@@ -59,8 +59,8 @@ def laws(comparison: Comparison) -> list[Law]:
             RK4().check(dynamics)
         except InputError:
             continue
-        if dynamics.has_auxiliary:
-            # Its linearisation is that of the whole phase, which the lines are not drawn by.
+        if dynamics.has_auxiliary or dynamics.geometry is not None:
+            # Its linearisation is that of the whole phase, or of a curved one, which the lines are not drawn by.
             continue
         values = dynamics.constants
         key = (type(dynamics), *((k, id(v) if callable(v) else round(float(v), 12)) for k, v in values.items()))

@@ -24,6 +24,8 @@ from ..dynamics import (
     Evaluation,
     Phase,
 )
+from ..geometry import AbstractGeometry, AbstractManifold
+from ..geometry.base import named
 
 
 class Draws(eqx.Module):
@@ -72,6 +74,7 @@ class State(eqx.Module):
     of its last step besides (a force, a noise), None for most; `auxiliary` are the variables that a law has besides
     position and velocity (a coloured noise), None for most. `ahead` is filled by `with_lookahead`, and
     `evaluation` is what a loop already knows of the objective at the look-ahead point, both within a step.
+    `geometry` is the manifold that a look-ahead method looks along, None in flat space.
     """
 
     position: Vector
@@ -83,6 +86,7 @@ class State(eqx.Module):
     auxiliary: PyTree = None
     ahead: Vector | None = None
     evaluation: Evaluation | None = None
+    geometry: AbstractManifold | None = None
 
     @property
     def velocity(self) -> Vector | None:
@@ -94,7 +98,11 @@ class State(eqx.Module):
         r"""Point where the next gradient is taken: $\theta$, or $\theta + \text{weight}\cdot\text{buffer}$."""
         if self.lookahead_weight is None:
             return self.position
-        return combine((1, self.position), (self.lookahead_weight, self.buffer)) if self.ahead is None else self.ahead
+        if self.ahead is not None:
+            return self.ahead
+        if self.geometry is None:
+            return combine((1, self.position), (self.lookahead_weight, self.buffer))
+        return self.geometry.move(self.position, combine((self.lookahead_weight, self.buffer)))
 
     def at(self, position: Vector, velocity: Vector | None) -> "State":
         """The state at the same time, elsewhere in phase space."""
@@ -182,6 +190,31 @@ class AbstractScheme(eqx.Module):
                 f"{type(dynamics).__name__} has variables besides position and velocity, which {type(self).__name__} "
                 f"would leave where they are; use {advice(dynamics)}"
             )
+        if dynamics.geometry is not None:
+            self._check_geometry(dynamics, dynamics.geometry)
+
+    def _check_geometry(self, dynamics: AbstractDynamics, geometry: AbstractGeometry) -> None:
+        reason = self.refused_geometry(geometry)
+        if reason is not None:
+            motion = "tw.Leapfrog()" if isinstance(dynamics, AbstractDamped) else "tw.Euler()"
+            use = motion if isinstance(geometry, AbstractManifold) else advice(dynamics)
+            raise InputError(f"{type(self).__name__} {reason}; use {use}, or leave out the geometry")
+        if isinstance(dynamics, AbstractDamped) and not isinstance(geometry, AbstractManifold):
+            raise InputError(
+                f"{type(dynamics).__name__} needs a manifold, but {named(geometry)} is a metric alone, whose "
+                "Christoffel terms are not known; leave out its geometry"
+            )
+        if dynamics.has_auxiliary and isinstance(geometry, AbstractManifold):
+            raise InputError(
+                f"{type(dynamics).__name__} has variables besides position and velocity, which cannot be carried along "
+                f"{named(geometry)}; leave out its geometry"
+            )
+
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        """The reason why the scheme has no right form in a geometry; None where it has one."""
+        if isinstance(geometry, AbstractManifold):
+            return f"adds vectors of flat space, and would leave {named(geometry)}"
+        return f"takes the gradient of f for that of the law, which {named(geometry)} makes another"
 
     def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
         """Tell whether the scheme moves the variables that a law has besides position and velocity."""

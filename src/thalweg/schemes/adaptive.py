@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from .._errors import InputError, check_number
 from .._tree import Vector, scalar, size
 from ..dynamics import AbstractDynamics, Phase
+from ..geometry import AbstractGeometry
 from ._base import AbstractScheme, Clock, Draws, Report, State, Termination, check_exact, derivative, phase
 from .runge_kutta import RungeKutta, Tsit5, advanced
 
@@ -110,6 +111,9 @@ class Adaptive(AbstractScheme):
     def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
         del dynamics
         return True
+
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return self.scheme.refused_geometry(geometry)
 
     @property
     def controlled(self) -> bool:

@@ -16,6 +16,8 @@ from .._objectives.objective import Batch
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
+from ..geometry import AbstractGeometry, AbstractManifold
+from ..geometry.base import named
 from . import _stabilised as coefficients
 from ._base import AbstractScheme, Clock, Draws, Report, State, derivative, phase
 from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed
@@ -101,6 +103,13 @@ class AbstractStabilised(AbstractScheme):
                 f"stages are chosen by the curvature on tw.GradientFlow only, but the law is "
                 f"{type(dynamics).__name__}; give a number of stages"
             )
+
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        if isinstance(geometry, AbstractManifold):
+            return super().refused_geometry(geometry)
+        if self.stages is None:
+            return f"chooses its stages by the curvature of f, which {named(geometry)} makes another, if none are given"
+        return None
 
     def report(self, state: State) -> Report:
         return Report(gradients=state.memory.gradients if self.stages is None else None)

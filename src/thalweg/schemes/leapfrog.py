@@ -8,7 +8,9 @@ from .._dictionary.momentum import momentum_from_friction
 from .._errors import check_choice
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics
+from ..geometry import AbstractGeometry, AbstractManifold
 from ._base import AbstractScheme, Clock, Draws, State, evaluated, half_step_velocity
+from ._curved import brought_back, carried, manifold
 
 STARTS = ("exact", "zero")
 
@@ -20,7 +22,9 @@ class Leapfrog(AbstractScheme):
       \qquad \beta = \frac{1-\lambda h/2m}{1+\lambda h/2m}$$
 
     With $v = h\eta$ and $\alpha = (h^2/m)/(1+\lambda h/2m)$: $v^+ = \beta v - \alpha\nabla f(\theta)$,
-    $\theta^+ = \theta + v^+$. The velocity lives half a step behind the position.
+    $\theta^+ = \theta + v^+$. The velocity lives half a step behind the position. On a manifold the kick is in the
+    tangent space at $\theta$, the move along the geodesic, and the velocity is carried along it, to be tangent at
+    $\theta^+$.
 
     Arguments:
         start: "exact" carries the initial velocity to the half step, which makes the motion second
@@ -50,6 +54,9 @@ class Leapfrog(AbstractScheme):
 
     def requires(self) -> tuple[type, ...]:
         return (AbstractDamped,)
+
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return None if isinstance(geometry, AbstractManifold) else super().refused_geometry(geometry)
 
     def init(
         self,
@@ -92,7 +99,12 @@ def kick_and_drift(dynamics: AbstractDamped, state: State, step_size: ArrayLike,
     if state.unit is not None:
         # A state may come from other hyperparameters: the velocity stays, its unit is the new kick.
         beta, unit, gain, drift = beta * (state.unit / kick), kick, 1, step_size * kick
-    force = dynamics.force_of(state.time, evaluated(dynamics, state, draws.batch))
+    force = brought_back(state, dynamics.force_of(state.time, evaluated(dynamics, state, draws.batch)))
     buffer = combine((beta, state.buffer), (gain, force))
     clock = None if state.clock is None else state.clock.tick(step_size)
-    return State(combine((1, state.position), (drift, buffer)), buffer, unit, state.lookahead_weight, clock)
+    space = manifold(dynamics)
+    if space is None:
+        position = combine((1, state.position), (drift, buffer))
+    else:
+        position, buffer = carried(space, state.position, combine((drift, buffer)), buffer)
+    return State(position, buffer, unit, state.lookahead_weight, clock, geometry=state.geometry)

@@ -9,7 +9,9 @@ from jaxtyping import Array, ArrayLike, Float
 from .._errors import check_choice, check_number
 from .._tree import Vector, scalar
 from ..dynamics import AbstractDamped, AbstractDynamics
+from ..geometry import AbstractGeometry, AbstractManifold
 from ._base import AbstractScheme, Clock, Draws, State, half_step_velocity
+from ._curved import manifold
 from .leapfrog import STARTS, kick_and_drift, kick_coefficients, kick_unit
 
 
@@ -20,7 +22,8 @@ class Lookahead(AbstractScheme):
 
     Frameworks store the shifted point, `State.lookahead`, $\Theta = \theta + c\beta v$
     (for c = 1: $\Theta^+ = \Theta + \beta v^+ - \alpha\nabla f(\Theta)$). As an integrator of the heavy ball at
-    fixed friction it is first order: the look-ahead is extra damping along the curvature.
+    fixed friction it is first order: the look-ahead is extra damping along the curvature. On a manifold the shifted
+    point is at the end of a geodesic, along which the gradient there is carried back to the tangent space at $\theta$.
 
     Arguments:
         fraction: c; 1 is Nesterov's method, 1/2 the midpoint variant, 0 plain momentum.
@@ -52,6 +55,9 @@ class Lookahead(AbstractScheme):
     def requires(self) -> tuple[type, ...]:
         return (AbstractDamped,)
 
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return None if isinstance(geometry, AbstractManifold) else super().refused_geometry(geometry)
+
     def init(
         self,
         dynamics: AbstractDynamics,
@@ -65,7 +71,8 @@ class Lookahead(AbstractScheme):
         unit = kick_unit(dynamics, clock, step_size)
         weight = self.lookahead_weight(dynamics, clock, step_size)
         weight = weight if unit is None else weight * unit
-        return State(position, unit=unit, lookahead_weight=weight, clock=clock).at(position, velocity)
+        begin = State(position, unit=unit, lookahead_weight=weight, clock=clock, geometry=manifold(dynamics))
+        return begin.at(position, velocity)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractDamped) and state.lookahead_weight is not None

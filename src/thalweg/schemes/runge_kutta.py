@@ -11,7 +11,10 @@ from .._errors import InputError
 from .._objectives.objective import Batch
 from .._tree import combine
 from ..dynamics import AbstractDynamics, Evaluation, Phase
-from ._base import AbstractScheme, Clock, Draws, State, derivative, phase
+from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
+from ..geometry.base import named
+from ._base import AbstractScheme, Clock, Draws, State, derivative, evaluated, phase
+from ._curved import carried, grounded, manifold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +77,9 @@ class ButcherTableau:
 class RungeKutta(AbstractScheme):
     """An explicit Runge-Kutta method of fixed step, unrolled.
 
-    On a second-order law it advances the position and the velocity as one first-order system.
+    On a second-order law it advances the position and the velocity as one first-order system. On a manifold one of a
+    single stage moves along the geodesic; several are taken in the surrounding space, where the law at a point is that
+    at its projection, and the end is projected, which keeps the order.
 
     Arguments:
         tableau: a `ButcherTableau`.
@@ -106,9 +111,24 @@ class RungeKutta(AbstractScheme):
         """The tableau's name."""
         return self.tableau.name
 
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        if not isinstance(geometry, AbstractManifold) or isinstance(geometry, AbstractEmbedded) or self._moves:
+            return None
+        return (
+            f"has stages, which need a surrounding space (tw.geometry.AbstractEmbedded), but {named(geometry)} has none"
+        )
+
+    @property
+    def _moves(self) -> bool:
+        """Tell whether there is one stage, along which a manifold itself can be followed."""
+        return len(self.tableau.b) == 1
+
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
-        h = jnp.asarray(step_size)
-        end, _ = advanced(self.tableau, dynamics, state.clock, phase(state), h, draws.batch, state.evaluation)
+        h, space = jnp.asarray(step_size), manifold(dynamics)
+        if space is not None and self._moves:
+            end = _moved(space, dynamics, state, h, draws.batch)
+        else:
+            end, _ = advanced(self.tableau, dynamics, state.clock, phase(state), h, draws.batch, state.evaluation)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
 
@@ -132,10 +152,20 @@ def advanced(
     for row, c in list(zip(tableau.a, tableau.c, strict=True))[len(stages) :]:
         known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
         time = None if clock is None else clock.after(c * h)
-        here = combine((1, y), *known) if known else y
+        here = grounded(dynamics.geometry, combine((1, y), *known)) if known else y
         stages.append(derivative(dynamics, time, here, batch, None if stages else evaluation))
     moves = [(h * b, k) for b, k in zip(tableau.b, stages, strict=True) if b != 0.0]
-    return combine((1, y), *moves), stages
+    return grounded(dynamics.geometry, combine((1, y), *moves)), stages
+
+
+def _moved(space: AbstractManifold, dynamics: AbstractDynamics, state: State, h: Array, batch: Batch) -> Phase:
+    """The phase after a step of Euler's method along a manifold."""
+    y = phase(state)
+    rates = dynamics.covariant_rates(state.time, y, evaluated(dynamics, state, batch))
+    move = combine((h, rates.position))
+    if y.velocity is None:
+        return Phase(space.move(y.position, move))
+    return Phase(*carried(space, y.position, move, combine((1, y.velocity), (h, rates.velocity))))
 
 
 EULER = ButcherTableau("Euler", ((),), (1.0,), 1, "euler1768")

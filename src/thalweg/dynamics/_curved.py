@@ -1,0 +1,114 @@
+"""The geometry of a law: what may stand for one, and the gradient in it."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._errors import InputError
+from .._tree import Vector, inner
+from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold, AbstractMetric, Euclidean
+from ..geometry.base import named, traced
+
+
+def as_geometry(value: Any) -> Any:
+    """A geometry as it is, None for flat space; what is none its law refuses by name."""
+    # Nothing is computed in flat space, so that its programs are those of a law without a geometry.
+    return None if isinstance(value, Euclidean) else value
+
+
+def check_geometry(value: Any, needed: type[AbstractGeometry] = AbstractMetric) -> None:
+    """Refuse what is no metric, and a metric where a manifold is needed."""
+    if isinstance(value, type) and issubclass(value, AbstractGeometry):
+        raise InputError(f"geometry must be an instance: {value.__name__}(), not the class")
+    if value is None or isinstance(value, needed):
+        return
+    if isinstance(value, AbstractMetric):
+        raise InputError(
+            f"tw.HeavyBall needs a manifold, with its straight lines and its parallel transport, but {named(value)} is "
+            "a metric alone, whose Christoffel terms are not known; take it in tw.GradientFlow, or write it as a "
+            "tw.geometry.AbstractManifold"
+        )
+    raise InputError(f"geometry must be one of tw.geometry, such as tw.geometry.Sphere(), but is {value!r}")
+
+
+def as_tangent(geometry: AbstractGeometry | None, position: Vector, slope: Vector) -> Vector:
+    r"""The tangent that $\nabla f$ stands for; the slope itself in flat space.
+
+    Raises:
+        InputError: the metric raises, or gives another tree or other shapes than the slope has.
+    """
+    if not isinstance(geometry, AbstractMetric):
+        return slope
+    found = _mapped(geometry, "velocity", position, slope)
+    return jax.tree.map(lambda leaf, own: jnp.asarray(leaf).astype(own.dtype), found, slope)
+
+
+def norm(geometry: AbstractGeometry | None, position: Vector, tangent: Vector) -> Float[Array, ""]:
+    """The length of a tangent in the metric at a point."""
+    square = geometry.inner(position, tangent, tangent) if isinstance(geometry, AbstractMetric) else None
+    return jnp.sqrt(inner(tangent, tangent) if square is None else square)
+
+
+def slope_norm(geometry: AbstractGeometry | None, position: Vector, slope: Vector) -> Float[Array, ""]:
+    """The length of the tangent that a slope stands for."""
+    return norm(geometry, position, as_tangent(geometry, position, slope))
+
+
+def check_on(geometry: AbstractGeometry | None, position: Vector, velocity: Vector | None = None) -> None:
+    """Refuse a start that does not fit a geometry, and maps of it that do not fit the start; what is traced passes."""
+    if geometry is None or traced(position):
+        return
+    if isinstance(geometry, AbstractManifold):
+        _asked(geometry, "check", position)
+        if velocity is not None and not traced(velocity):
+            _asked(geometry, "check_tangent", position, velocity)
+    for kind, maps in _MAPS.items():
+        for name, count in maps.items() if isinstance(geometry, kind) else ():
+            jax.eval_shape(lambda x, name=name, count=count: _mapped(geometry, name, *(x,) * count), position)
+
+
+# The maps that steps are made of, all of whose arguments and results are of the shape of the position, and how many.
+_MAPS: dict[type, dict[str, int]] = {
+    AbstractMetric: {"velocity": 2},
+    AbstractManifold: {"move": 2, "transport": 3},
+    AbstractEmbedded: {"project": 1, "tangent": 2, "bend": 2},
+}
+
+
+def _asked(geometry: AbstractGeometry, name: str, *arguments: Vector) -> Any:
+    try:
+        return getattr(geometry, name)(*arguments)
+    except InputError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"{named(geometry)}.{name} raised {type(error).__name__} at arrays of {_shapes(arguments[0])}: {first}"
+        ) from error
+
+
+def _mapped(geometry: AbstractGeometry, name: str, *arguments: Vector) -> Any:
+    """The value of a map, refused where it is not of the shape of its arguments."""
+    found, own, what = _asked(geometry, name, *arguments), arguments[-1], f"{named(geometry)}.{name}"
+    here, there = jax.tree.structure(own), jax.tree.structure(found)
+    if here != there:
+        raise InputError(f"{what} must give a tree as it is given, {_tree(here)}, but gives {_tree(there)}")
+    pairs = list(zip(jax.tree.leaves(own), jax.tree.leaves(found), strict=True))
+    if any(jnp.shape(a) != jnp.shape(b) for a, b in pairs):
+        raise InputError(f"{what} must give shapes as it is given, {_shapes(own)}, but gives {_shapes(found)}")
+    for a, b in pairs:
+        # What a metric gives is cast; a point that changes its precision would fail far from here.
+        kind, words = (jnp.floating, "floating-point numbers") if name == "velocity" else (a.dtype, a.dtype)
+        if not jnp.issubdtype(jnp.result_type(b), kind):
+            raise InputError(f"{what} must give {words}, but gives {jnp.result_type(b)}")
+    return found
+
+
+def _shapes(tree: Vector) -> str:
+    return ", ".join(str(jnp.shape(leaf)) for leaf in jax.tree.leaves(tree))
+
+
+def _tree(structure: Any) -> str:
+    return str(structure).removeprefix("PyTreeDef")

@@ -1,0 +1,10 @@
+"""Geometries: the velocity that a slope makes, and the straight lines of a space."""
+
+from .base import AbstractDistance as AbstractDistance
+from .base import AbstractEmbedded as AbstractEmbedded
+from .base import AbstractGeometry as AbstractGeometry
+from .base import AbstractManifold as AbstractManifold
+from .base import AbstractMetric as AbstractMetric
+from .base import AbstractNoise as AbstractNoise
+from .euclidean import Euclidean as Euclidean
+from .sphere import Sphere as Sphere

@@ -1,0 +1,159 @@
+"""Capabilities of a geometry, each an abstract class that a law or a scheme asks for by type."""
+
+import abc
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+from .._errors import InputError
+from .._tree import Vector, wide_inner
+
+
+class AbstractGeometry(eqx.Module):
+    """A geometry of the parameters. What it can do, its other abstract classes say."""
+
+    # Whether it is the same on all parameters as one vector; of any other the shapes are kept.
+    elementwise: ClassVar[bool] = False
+
+
+class AbstractMetric(AbstractGeometry):
+    r"""An inner product at every point, $\langle u, v\rangle_\theta = u^\top G(\theta)\,v$."""
+
+    @abc.abstractmethod
+    def velocity(self, position: Vector, covector: Vector) -> Vector:
+        r"""The tangent $G(\theta)^{-1}p$ that a slope p stands for: of $\nabla f$, the gradient in this metric."""
+
+    @abc.abstractmethod
+    def inner(self, position: Vector, u: Vector, v: Vector) -> Float[Array, ""]:
+        r"""$\langle u, v\rangle_\theta$ of two tangents."""
+
+
+class AbstractManifold(AbstractMetric):
+    r"""A curved space: its straight lines take the place of $\theta + v$.
+
+    The order of a scheme is that of its curves: `move` has to agree with the geodesic to second order, and `transport`
+    to first, or a scheme of order 2 is of order 1.
+    """
+
+    @abc.abstractmethod
+    def move(self, position: Vector, tangent: Vector) -> Vector:
+        """The point that the geodesic with a starting velocity reaches after a unit of time, on the manifold exactly:
+        the exponential map, or a retraction."""
+
+    @abc.abstractmethod
+    def transport(self, position: Vector, along: Vector, tangent: Vector) -> Vector:
+        """A tangent carried in parallel along the geodesic with the starting velocity `along`, to its end."""
+
+    @abc.abstractmethod
+    def check(self, position: Vector) -> None:
+        """Refuse a start that is not on the manifold, in one line that says what to do; what is traced passes."""
+
+    def check_tangent(self, position: Vector, vector: Vector) -> None:
+        """Refuse a starting velocity that is not tangent; every vector is, unless overridden."""
+        del position, vector
+
+
+class AbstractEmbedded(AbstractManifold):
+    """A manifold in a surrounding space, whose points and tangents are written in the coordinates of that space.
+
+    The metric is the one of the surrounding space, unless `velocity` and `inner` say otherwise.
+    """
+
+    @abc.abstractmethod
+    def project(self, position: Vector) -> Vector:
+        """The nearest point of the manifold, smooth near it."""
+
+    @abc.abstractmethod
+    def tangent(self, position: Vector, vector: Vector) -> Vector:
+        """The part of a vector that is tangent at a point of the manifold."""
+
+    @abc.abstractmethod
+    def bend(self, position: Vector, velocity: Vector) -> Vector:
+        r"""The acceleration of a geodesic in the surrounding space: the second fundamental form
+        $\mathrm{II}(\eta, \eta)$."""
+
+    def velocity(self, position: Vector, covector: Vector) -> Vector:
+        return self.tangent(position, covector)
+
+    def inner(self, position: Vector, u: Vector, v: Vector) -> Float[Array, ""]:
+        del position
+        return wide_inner(u, v)
+
+    def check(self, position: Vector) -> None:
+        if traced(position):
+            return
+        far = _apart(position, self.project(position))
+        if far is not None:
+            raise InputError(
+                f"the start must lie on {named(self)}, but its projection is {far:.3g} of its length away; "
+                "start from that: geometry.project(x0)"
+            )
+
+    def check_tangent(self, position: Vector, vector: Vector) -> None:
+        if traced((position, vector)):
+            return
+        far = _apart(vector, self.tangent(position, vector))
+        if far is not None:
+            raise InputError(
+                f"the starting velocity must be tangent to {named(self)} at the start, but {far:.3g} of it is not; "
+                "give its tangent part: geometry.tangent(x0, velocity)"
+            )
+
+
+class AbstractNoise(AbstractGeometry):
+    r"""Noise at the metric: what a law at temperature T needs besides the gradient to settle to $e^{-f/T}$.
+
+    $$d\theta = \bigl(-G^{-1}\nabla f + T\,\mathtt{divergence}\bigr)\,dt + \sqrt{2T}\;\mathtt{noise}\,dW$$
+
+    in the sense of Itô, in the coordinates that the position has; the law is that of the volume of the metric.
+    """
+
+    @abc.abstractmethod
+    def noise(self, position: Vector, normal: Vector) -> Vector:
+        """A tangent that is normal, its covariance the inverse of the metric, made of standard normals."""
+
+    @abc.abstractmethod
+    def divergence(self, position: Vector) -> Vector:
+        r"""The drift of the noise alone at temperature 1: $\sum_j\partial_jG^{-1}_{ij}$, taken at the projection."""
+
+
+class AbstractDistance(AbstractGeometry):
+    """Distances, and the way from one point to another."""
+
+    @abc.abstractmethod
+    def squared_distance(self, position: Vector, other: Vector) -> Float[Array, ""]:
+        """The square of the length of the shortest geodesic between two points."""
+
+    @abc.abstractmethod
+    def log(self, position: Vector, other: Vector) -> Vector:
+        """The tangent whose geodesic is at the other point after a unit of time: the inverse of `move`."""
+
+
+def named(geometry: AbstractGeometry) -> str:
+    """The name of a geometry in a message."""
+    return type(geometry).__name__
+
+
+def traced(tree: Any) -> bool:
+    """Tell whether a number in a tree is not known yet."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def rounding(leaf: Any, count: int) -> float:
+    """Relative rounding of a norm over so many numbers: a few units in the last place, and of the sum some more."""
+    return float(jnp.finfo(leaf.dtype).eps) * (8.0 + count**0.5)
+
+
+def _apart(x: Vector, y: Vector) -> float | None:
+    """The largest distance of a leaf of y from that of x, of its length, where it is beyond rounding."""
+    for leaf, other in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True):
+        here = np.asarray(leaf, dtype=float)
+        far, length = np.linalg.norm(here - np.asarray(other, dtype=float)), np.linalg.norm(here)
+        if not far <= rounding(leaf, leaf.size) * length:
+            return float(far / length) if length > 0 else float("inf")
+    return None

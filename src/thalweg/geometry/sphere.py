@@ -1,0 +1,197 @@
+"""The unit sphere, and products of unit spheres."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._errors import InputError
+from .._tree import Vector
+from .base import AbstractDistance, AbstractEmbedded, AbstractNoise, rounding, traced
+
+# Squared angles below it by series, of so many terms: exact to rounding in float64, and smooth at zero.
+_NEAR, _TERMS = 0.1, 8
+# The same of the squared sine of half an angle, whose series converges more slowly.
+_CLOSE = 0.01
+
+
+class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
+    r"""Unit vectors along the last axis of every leaf; leading axes and leaves are spheres of their own.
+
+    $$\mathtt{move}(x, v) = \cos|v|\,x + \frac{\sin|v|}{|v|}\,v,\qquad
+      \mathtt{bend}(x, v) = -|v|^2x,\qquad \mathtt{tangent}(x, u) = u - (x\cdot u)\,x$$
+
+    $$\mathtt{transport}(x, v, u) = u - (v\cdot u)\Bigl(\frac{1-\cos|v|}{|v|^2}\,v + \frac{\sin|v|}{|v|}\,x\Bigr)$$
+
+    The metric is that of the surrounding space, so that lengths are angles. All maps are smooth at $v = 0$, and end on
+    the sphere to rounding. `log` of opposite points is NaN: no shortest way between them is the only one.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> sphere = tw.geometry.Sphere()
+    >>> north, east = jnp.array([0.0, 0.0, 1.0]), jnp.array([1.0, 0.0, 0.0])
+    >>> abs(sphere.move(north, 0.5 * jnp.pi * east)).round(6).tolist()
+    [1.0, 0.0, 0.0]
+    >>> round(float(sphere.squared_distance(north, east)), 6)  # the square of a right angle
+    2.467401
+
+    Reference: Absil, Mahony and Sepulchre (2008), chapters 3, 5 and 8.
+    """
+
+    def move(self, position: Vector, tangent: Vector) -> Vector:
+        return _leafwise(_moved, position, tangent)
+
+    def transport(self, position: Vector, along: Vector, tangent: Vector) -> Vector:
+        return _leafwise(_transported, position, along, tangent)
+
+    def project(self, position: Vector) -> Vector:
+        return _leafwise(_unit, position)
+
+    def tangent(self, position: Vector, vector: Vector) -> Vector:
+        return _leafwise(_tangent, position, vector)
+
+    def bend(self, position: Vector, velocity: Vector) -> Vector:
+        return _leafwise(lambda x, v: -_dot(v, v) * x, position, velocity)
+
+    def noise(self, position: Vector, normal: Vector) -> Vector:
+        return self.tangent(position, normal)
+
+    def divergence(self, position: Vector) -> Vector:
+        return _leafwise(lambda x: (1.0 - x.shape[-1]) * x, position)
+
+    def squared_distance(self, position: Vector, other: Vector) -> Float[Array, ""]:
+        def square(x: Array, y: Array) -> Array:
+            angle = _angle(_wide(x), _wide(y))
+            return jnp.sum(angle.squared)
+
+        return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(square, position, other))))
+
+    def log(self, position: Vector, other: Vector) -> Vector:
+        # The difference first: its tangent part has all its digits where the points are close.
+        return _leafwise(lambda x, y: _angle(x, y).over_sine * _tangent(x, y - x), position, other)
+
+    def check(self, position: Vector) -> None:
+        if any(leaf.ndim == 0 for leaf in jax.tree.leaves(position)):
+            raise InputError("Sphere needs vectors, along the last axis of every array, but the start holds a number")
+        if traced(position):
+            return
+        for leaf in jax.tree.leaves(position):
+            norms = np.linalg.norm(np.asarray(leaf, dtype=float), axis=-1)
+            if np.any(off := ~(np.abs(norms - 1.0) <= rounding(leaf, leaf.shape[-1]))):
+                raise InputError(
+                    "Sphere needs unit vectors along the last axis, but the start has one of length "
+                    f"{norms[off][0]:g}; start from its projection: tw.geometry.Sphere().project(x0)"
+                )
+
+
+def _wide(leaf: Array) -> Array:
+    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+
+def _leafwise(fn: Callable, *trees: Vector) -> Vector:
+    """A map of arrays over trees, in float32 at least, in the dtypes of the first."""
+
+    def whole(*leaves: Array) -> Array:
+        return fn(*map(_wide, leaves)).astype(leaves[0].dtype)
+
+    return jax.tree.map(whole, *trees)
+
+
+def _dot(x: Array, y: Array) -> Array:
+    return jnp.sum(x * y, axis=-1, keepdims=True)
+
+
+def _largest(x: Array) -> Array:
+    return jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=-1, keepdims=True)
+
+
+def _unit(x: Array) -> Array:
+    # Scaled first, so that squares neither overflow nor vanish.
+    scaled = x / _largest(x)
+    return scaled / jnp.sqrt(_dot(scaled, scaled))
+
+
+def _tangent(x: Array, u: Array) -> Array:
+    return u - _dot(x, u) * x
+
+
+def _series(x: Array, coefficients: list[float]) -> Array:
+    total = jnp.full_like(x, coefficients[-1])
+    for c in coefficients[-2::-1]:
+        total = total * x + c
+    return total
+
+
+def _alternating(first: int) -> list[float]:
+    """$(-1)^k/(2k + \text{first})!$."""
+    factorials = np.cumprod(np.concatenate([[1.0], np.arange(1.0, 2 * _TERMS + 3)]))
+    return [float((-1.0) ** k / factorials[2 * k + first]) for k in range(_TERMS)]
+
+
+class _Turn(NamedTuple):
+    r"""A tangent $v = sw$ as a turn: $\cos|v|$, $\sin|v|/|w|$ and $(1 - \cos|v|)/|w|^2$, which multiply x and w."""
+
+    w: Array
+    cosine: Array
+    sine: Array
+    versine: Array
+
+
+def _turn(v: Array) -> _Turn:
+    # |v| of a long tangent is computed of w, whose largest entry is 1; a short one is its own w.
+    s = jnp.maximum(_largest(v), 1.0)
+    w = v / s
+    q = _dot(w, w)
+    near = (s <= 1.0) & (q < _NEAR)
+    # Each branch is differentiated too where the other is taken, so it gets numbers at which it is smooth.
+    low, high = jnp.where(near, q, 0.0), jnp.where(near, 1.0, q)
+    length = jnp.sqrt(high)
+    angle = s * length
+    return _Turn(
+        w,
+        jnp.where(near, _series(low, _alternating(0)), jnp.cos(angle)),
+        jnp.where(near, _series(low, _alternating(1)), jnp.sin(angle) / length),
+        jnp.where(near, _series(low, _alternating(2)), 2.0 * jnp.sin(0.5 * angle) ** 2 / high),
+    )
+
+
+def _moved(x: Array, v: Array) -> Array:
+    turn = _turn(v)
+    end = turn.cosine * x + turn.sine * turn.w
+    return end / jnp.sqrt(_dot(end, end))
+
+
+def _transported(x: Array, v: Array, u: Array) -> Array:
+    turn = _turn(v)
+    return u - _dot(turn.w, u) * (turn.versine * turn.w + turn.sine * x)
+
+
+class _Angle(NamedTuple):
+    r"""$\varphi^2$ of the angle between two unit vectors, and $\varphi/\sin\varphi$."""
+
+    squared: Array
+    over_sine: Array
+
+
+def _arcsine() -> list[float]:
+    r"""Coefficients of $\arcsin(z)/z$ in powers of $z^2$."""
+    found = [1.0]
+    for k in range(1, _TERMS):
+        found.append(found[-1] * (2 * k - 1) ** 2 / (2 * k * (2 * k + 1)))
+    return found
+
+
+def _angle(x: Array, y: Array) -> _Angle:
+    apart, together = y - x, y + x
+    # The squared sine and cosine of half the angle, each with all its digits.
+    sine, cosine = 0.25 * _dot(apart, apart), 0.25 * _dot(together, together)
+    close = sine < _CLOSE
+    low, high = jnp.where(close, sine, 0.0), jnp.where(close, 0.5, sine)
+    ratio = _series(low, _arcsine())
+    angle = 2.0 * jnp.arctan2(jnp.sqrt(high), jnp.sqrt(cosine))
+    return _Angle(
+        jnp.where(close, 4.0 * low * ratio**2, angle**2),
+        jnp.where(close, ratio / jnp.sqrt(1.0 - low), 0.5 * angle / jnp.sqrt(high * cosine)),
+    )

@@ -1,0 +1,42 @@
+"""Steps along a manifold: what takes the place of sums of vectors there."""
+
+from .._tree import Vector, combine
+from ..dynamics import AbstractDynamics, Phase
+from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
+from ._base import State
+
+
+def manifold(dynamics: AbstractDynamics) -> AbstractManifold | None:
+    """The manifold of a law; None where its positions are those of flat space."""
+    geometry = dynamics.geometry
+    return geometry if isinstance(geometry, AbstractManifold) else None
+
+
+def grounded(geometry: AbstractGeometry | None, y: Phase) -> Phase:
+    """The phase at the nearest point of an embedded manifold, the velocity tangent there."""
+    if not isinstance(geometry, AbstractEmbedded):
+        return y
+    position = geometry.project(y.position)
+    velocity = None if y.velocity is None else geometry.tangent(position, y.velocity)
+    return y._replace(position=position, velocity=velocity)
+
+
+def carried(geometry: AbstractManifold, position: Vector, move: Vector, tangent: Vector) -> tuple[Vector, Vector]:
+    """The point at the end of a move, and a tangent carried there in parallel."""
+    end = geometry.move(position, move)
+    return end, tangent_at(geometry, end, geometry.transport(position, move, tangent))
+
+
+def tangent_at(geometry: AbstractManifold, position: Vector, carried: Vector) -> Vector:
+    """What was carried to a point, without what rounding left normal to an embedded manifold: it would add up."""
+    return geometry.tangent(position, carried) if isinstance(geometry, AbstractEmbedded) else carried
+
+
+def brought_back(state: State, force: Vector) -> Vector:
+    """A force at the look-ahead point as a tangent at the position, carried back along the way ahead."""
+    geometry = state.geometry
+    if geometry is None or state.lookahead_weight is None:
+        return force
+    way = combine((state.lookahead_weight, state.buffer))
+    back = combine((-1, geometry.transport(state.position, way, way)))
+    return tangent_at(geometry, state.position, geometry.transport(state.lookahead, back, force))
