@@ -247,6 +247,7 @@ API = {
     "record a half": (lambda: run(record=0.5), "record must be a whole number, but is 0.5"),
     "record a set": (lambda: run(record={"loss"}), "record must be a whole number"),
     "positions negative": (lambda: run(record=-2), "at least 0, but is -2"),
+    "a module by hand": (lambda: OK.init({"w": jnp.ones(2), "act": jnp.tanh}), "part it: eqx.partition(module"),
     "a field no function": (lambda: tw.Field(3.0), "a field must be a function of (t, x, args), but is 3.0"),
     "a point no pair": (
         lambda: tw.analysis.amplification(tw.gradient_descent(bowl, 0.1), at=jnp.ones(2)),

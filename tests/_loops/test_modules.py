@@ -107,8 +107,6 @@ def test_a_field_on_a_module():
     np.testing.assert_allclose(run.final.position.weight, np.array([1.0, -2.0]) * np.exp(-1.0), rtol=1e-6)
 
 
-def test_steps_by_hand_say_how_to_part_a_module():
-    with pytest.raises(tw.InputError, match=r"part it: eqx\.partition"):
-        METHOD.init(NET)
+def test_what_is_no_module_must_be_arrays():
     with pytest.raises(tw.InputError, match="the start must be made of arrays of numbers"):
         tw.run(METHOD, {"net": jnp.tanh, "w": jnp.ones(2)}, 3, key=0)
