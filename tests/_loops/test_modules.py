@@ -6,7 +6,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import thalweg as tw
 
@@ -105,8 +104,3 @@ def test_a_field_on_a_module():
     decay = tw.Field(lambda t, module, args: jax.tree.map(jnp.negative, eqx.filter(module, eqx.is_inexact_array)))
     run = tw.run(tw.Method(decay, tw.RK4(), 0.1), start, 10)
     np.testing.assert_allclose(run.final.position.weight, np.array([1.0, -2.0]) * np.exp(-1.0), rtol=1e-6)
-
-
-def test_what_is_no_module_must_be_arrays():
-    with pytest.raises(tw.InputError, match="the start must be made of arrays of numbers"):
-        tw.run(METHOD, {"net": jnp.tanh, "w": jnp.ones(2)}, 3, key=0)
