@@ -325,9 +325,10 @@ class Method(eqx.Module):
     def flattened(self, unravel: Unravel) -> "Method":
         """The same method on raveled parameters, the law too where it looks at their shapes."""
         flat = None if self.objective is None else Flattened(self.objective, unravel)
+        method = copied(self, scheme=self.scheme.flattened(unravel))
         if self.dynamics.elementwise or unravel.trivial:
-            return self.with_objective(flat)
-        return copied(self, dynamics=raveled(self.dynamics, flat, unravel))
+            return method.with_objective(flat)
+        return copied(method, dynamics=raveled(self.dynamics, flat, unravel))
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

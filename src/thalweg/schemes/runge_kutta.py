@@ -1,8 +1,11 @@
 """Explicit Runge-Kutta methods: a tableau, and the one step that reads it."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
@@ -11,7 +14,8 @@ from .._errors import InputError
 from .._objectives.objective import Batch
 from .._tree import combine
 from ..dynamics import AbstractDynamics, Phase
-from ._base import AbstractScheme, Draws, State, derivative, learning_rate, phase
+from ._base import Draws, State, derivative, learning_rate, phase
+from ._estimating import AbstractEstimating, Attempt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +75,7 @@ class ButcherTableau:
         return tuple(float(sum(row)) for row in self.a)
 
 
-class RungeKutta(AbstractScheme):
+class RungeKutta(AbstractEstimating):
     """An explicit Runge-Kutta method of fixed step, unrolled.
 
     On a second-order law it advances the position and the velocity as one first-order system.
@@ -111,6 +115,38 @@ class RungeKutta(AbstractScheme):
         end, _ = advanced(self.tableau, dynamics, state.time, phase(state), h, draws.batch)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
+
+    @property
+    def hands_over(self) -> bool:
+        return self.tableau.first_same_as_last
+
+    def check_estimate(self) -> None:
+        if self.tableau.embedded is None:
+            raise InputError(
+                f"tableau {self.name!r} has no embedded weights to see its error by; use tw.Tsit5(), "
+                "tw.DormandPrince(), tw.BogackiShampine() or tw.Heun()"
+            )
+
+    def attempt(
+        self, dynamics: AbstractDynamics, time: Array, y: Phase, h: Array, slope: Phase | None = None,
+        memory: Any = None, allowed: Callable[[], Phase] | None = None, batch: Batch = None,
+    ) -> Attempt:  # fmt: skip
+        del memory, allowed
+        tableau = self.tableau
+        assert tableau.embedded is not None
+        end, slopes = advanced(tableau, dynamics, time, y, h, batch, slope)
+        if tableau.first_same_as_last:
+            slopes.append(derivative(dynamics, time + h, end, batch))
+        main = (*tableau.b, 0.0)[: len(tableau.embedded)]
+        weights = [b - e for b, e in zip(main, tableau.embedded, strict=True)]
+
+        def difference(before: Array, *leaves: Array) -> Array:
+            wide = jnp.promote_types(before.dtype, jnp.float32)
+            terms = [(h * w).astype(wide) * k.astype(wide) for w, k in zip(weights, leaves, strict=True) if w != 0.0]
+            return jnp.asarray(sum(terms[1:], terms[0]))
+
+        error = jax.tree.map(difference, y, *slopes)
+        return Attempt(end, error, slopes[-1] if tableau.first_same_as_last else None)
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)

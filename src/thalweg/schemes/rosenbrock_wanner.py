@@ -1,0 +1,301 @@
+"""Rosenbrock-Wanner methods: a tableau, and the one step that reads it, linearly implicit in all of a law's phase."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from .._errors import InputError, check_count, check_number
+from .._objectives.objective import Batch
+from .._tree import Vector, combine, scalar
+from ..dynamics import AbstractDynamics, Phase
+from ._base import Clock, Draws, State, learning_rate, phase
+from ._estimating import AbstractEstimating, Attempt
+from ._general import flat_field, wide_vector
+from ._krylov import length, rounding
+from ._linear_systems import DENSE, systems
+from ._solving import Effort, precise
+
+# Of the error that a step may make a system may leave so much: stages are added up with coefficients of tens.
+_SHARE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class RosenbrockTableau:
+    r"""Coefficients of a Rosenbrock-Wanner method, in the form that multiplies no vector with the Jacobian J.
+
+    $$\Bigl(\frac1{\gamma h} - J\Bigr)u_i = F\Bigl(t + \alpha_ih,\; y + \sum_{j<i}a_{ij}u_j\Bigr)
+        + \sum_{j<i}\frac{c_{ij}}hu_j + \gamma_ih\,\partial_tF,\qquad y^+ = y + \sum_im_iu_i$$
+
+    with J and $\partial_tF$ those at (t, y).
+
+    Arguments:
+        name: how the method is called.
+        gamma: $\gamma$, one for all stages.
+        a: the strictly lower triangle by rows: `a[i]` has i entries.
+        c: likewise.
+        m: the weights, one for each stage.
+        times: $\alpha_i$, one for each stage.
+        slopes: $\gamma_i$, one for each stage.
+        order: the order of convergence.
+        reference: where the coefficients are from.
+        embedded: the weights of a second solution of one order less, by whose distance `tw.Adaptive` sees the error.
+
+    Raises:
+        InputError: the shapes do not fit together, the weights are of no method of order 1, or `times` and `slopes` are
+            not those that a and c say.
+
+    Reference: Hairer and Wanner (1996), equation IV.7.25.
+    """
+
+    name: str
+    gamma: float
+    a: tuple[tuple[float, ...], ...]
+    c: tuple[tuple[float, ...], ...]
+    m: tuple[float, ...]
+    times: tuple[float, ...]
+    slopes: tuple[float, ...]
+    order: int
+    reference: str = ""
+    embedded: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        stages = len(self.m)
+        for name, rows in (("a", self.a), ("c", self.c)):
+            if len(rows) != stages or any(len(row) != i for i, row in enumerate(rows)):
+                raise InputError(
+                    f"tableau {self.name!r}: {name} must have one row a stage and row i must have i entries, "
+                    f"but m has {stages} and the rows of {name} have {[len(row) for row in rows]}"
+                )
+        for name in ("times", "slopes", "embedded"):
+            found = getattr(self, name)
+            if found is not None and len(found) != stages:
+                raise InputError(f"tableau {self.name!r}: {name} must have {stages} entries, but has {len(found)}")
+        alpha, gamma = self.classical
+        for name, sums in (("times", alpha.sum(axis=1)), ("slopes", gamma.sum(axis=1))):
+            if not np.allclose(getattr(self, name), sums, rtol=0, atol=1e-11):
+                raise InputError(
+                    f"tableau {self.name!r}: {name} must be {np.round(sums, 6).tolist()}, the sums that a and c "
+                    f"give, but are {list(getattr(self, name))}"
+                )
+        for name in ("m", "embedded"):
+            weights = getattr(self, name)
+            if weights is not None and not np.isclose(total := float(np.sum(weights @ gamma)), 1.0, rtol=0, atol=1e-11):
+                raise InputError(f"tableau {self.name!r}: the weights {name} must be of order 1, 1 in sum, not {total:g}")
+
+    @property
+    def classical(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""$\alpha_{ij}$ and $\gamma_{ij}$ of the form in which the order conditions are written; weights are $m\Gamma$.
+
+        Reference: Hairer and Wanner (1996), equations IV.7.4 and IV.7.24.
+        """
+        a, c = (np.array([[*row, *[0.0] * (len(self.m) - len(row))] for row in rows]) for rows in (self.a, self.c))
+        gamma = np.linalg.inv(np.eye(len(self.m)) / self.gamma - c)
+        return a @ gamma, gamma
+
+
+class RosenbrockWanner(AbstractEstimating):
+    r"""A Rosenbrock-Wanner method: linearly implicit, for stiff laws, of fixed step or in `tw.Adaptive`.
+
+    Every stage is one linear system with the same matrix $1/\gamma h - J$, of the Jacobian at the start of the step, so
+    that nothing is iterated to be nonlinearly implicit. The law is any without noise, its Jacobian need not be
+    symmetric, and all of its phase is moved.
+
+    Up to `dense` numbers J is taken column by column and the matrix eliminated once a step. Above, every system is
+    solved by GMRES from products with J to a tolerance, in `tw.Adaptive` to a thousandth of what that allows the error
+    of a step. What is not solved is counted among `failures`, and in `tw.Adaptive` it is a rejected step.
+
+    Arguments:
+        tableau: a `RosenbrockTableau`.
+        tolerance: of a system's residual at fixed step, relative to its right-hand side, from 0; below what the
+            precision allows it is that.
+        products: with J for a system of a stage, at most.
+        dense: numbers in the phase up to which the matrix is eliminated.
+
+    Raises:
+        InputError: a number is out of its range, or with the law, where it has noise.
+
+    >>> import jax, thalweg as tw, jax.numpy as jnp
+    >>> slow = tw.Field(lambda t, x, rate: -rate * (x - jnp.cos(t)), 1e6)
+    >>> method = tw.Method(slow, tw.Rodas5P(), 0.1)
+    >>> end = jax.lax.fori_loop(0, 10, lambda _, state: method.step(state), method.init(jnp.array([1.0])))
+    >>> bool(abs(end.position[0] - jnp.cos(1.0)) < 1e-6)
+    True
+
+    Reference: Hairer and Wanner (1996), section IV.7.
+    """
+
+    tableau: RosenbrockTableau = eqx.field(static=True)
+    tolerance: Float[Array, ""] = eqx.field(default=1e-8, converter=scalar)
+    products: int = eqx.field(default=1000, static=True)
+    dense: int = eqx.field(default=DENSE, static=True)
+
+    def __check_init__(self) -> None:
+        if not isinstance(self.tableau, RosenbrockTableau):
+            raise InputError(f"tableau must be a tw.RosenbrockTableau, but is {self.tableau!r}")
+        check_number("tolerance", self.tolerance, at_least=0.0)
+        check_number("tolerance", self.tolerance, below=1.0)
+        check_count("products", self.products)
+        check_count("dense", self.dense, at_least=0)
+
+    @property
+    def order(self) -> int:
+        return self.tableau.order
+
+    @property
+    def name(self) -> str:
+        """The tableau's name."""
+        return self.tableau.name
+
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        del dynamics
+        return True
+
+    def check_estimate(self) -> None:
+        if self.tableau.embedded is None:
+            raise InputError(
+                f"tableau {self.tableau.name!r} has no embedded weights to see its error by; use tw.Rodas5P()"
+            )
+
+    def gradient_evaluations(self, state: State) -> Int[Array, ""]:
+        """Evaluations since the start; a product with the Jacobian counts 2, and a Jacobian is one of each column."""
+        return state.memory.gradients + 2 * state.memory.products
+
+    def failures(self, state: State) -> Int[Array, "..."]:
+        """Steps since the start with a system that was not solved to the tolerance; of `run.state`, say."""
+        return state.memory.failures
+
+    def init(
+        self,
+        dynamics: AbstractDynamics,
+        position: Vector,
+        step_size: ArrayLike,
+        velocity: Vector | None = None,
+        clock: Clock | None = None,
+    ) -> State:
+        none = jnp.zeros((), int)
+        state = super().init(dynamics, position, step_size, velocity, clock)
+        return dataclasses.replace(state, memory=Effort(none, none, none))
+
+    def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
+        h = jnp.asarray(step_size)
+        found = self.attempt(dynamics, state.time, phase(state), h, memory=state.memory, batch=draws.batch)
+        clock = None if state.clock is None else state.clock.tick(h)
+        end = found.end
+        return State(end.position, end.velocity, clock=clock, memory=found.memory, auxiliary=end.auxiliary)
+
+    def attempt(
+        self, dynamics: AbstractDynamics, time: Any, y: Phase, h: Array, slope: Phase | None = None, memory: Any = None,
+        allowed: Callable[[], Phase] | None = None, batch: Batch = None,
+    ) -> Attempt:  # fmt: skip
+        del slope
+        tableau, field = self.tableau, flat_field(dynamics, y, batch)
+        here = field.here
+        first, product = field.at(time, here)
+        # Numbers of the step in the precision of the phase, so that float32 stays it.
+        h, start = h.astype(here.dtype), time
+        scale = None if allowed is None else wide_vector(allowed()).astype(here.dtype)
+        system = systems(product, h * tableau.gamma, here, self.products, self.dense, scale)
+        evaluations, products, failed = len(tableau.m), jnp.asarray(system.products), jnp.zeros((), bool)
+        # A law that is the same at all times has no such term, though a clock may be carried.
+        drift = None
+        if start is not None and not dynamics.autonomous:
+            _, drift = jax.jvp(lambda t: field(t, here), (start,), (jnp.ones_like(start),))
+            products = products + 1
+        stages: list[Array] = []
+        for i, (a, c) in enumerate(zip(tableau.a, tableau.c, strict=True)):
+            time = None if start is None else start + tableau.times[i] * h.astype(start.dtype)
+            right = h * (first if i == 0 else field(time, _summed(here, a, stages)))
+            right = _summed(right, c, stages)
+            if drift is not None and tableau.slopes[i] != 0.0:
+                right = right + (tableau.slopes[i] * h * h) * drift
+            right = tableau.gamma * right
+            found = system.solve(right, self._residual(right, scale, y))
+            products, failed = products + found.products, failed | found.failed
+            stages.append(found.x)
+        end = combine((1, y), (1, field.wide(_summed(jnp.zeros_like(here), tableau.m, stages))))
+        embedded = tableau.m if tableau.embedded is None else tableau.embedded
+        off = _summed(jnp.zeros_like(here), [m - e for m, e in zip(tableau.m, embedded, strict=True)], stages)
+        memory = memory.plus(evaluations, products, failed)
+        return Attempt(end, field.wide(off), memory=memory, failed=failed)
+
+    def _residual(self, right: Array, scale: Array | None, y: Phase) -> Array:
+        """The residual's norm that a system may leave."""
+        if scale is None:
+            return precise(self.tolerance, y).astype(right.dtype) * length(right)
+        size = length(right / scale)
+        return jnp.maximum(_SHARE * jnp.sqrt(1.0 * right.size), rounding(y) * size).astype(right.dtype)
+
+    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
+        return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+
+
+def _summed(first: Array, coefficients: Any, stages: list[Array]) -> Array:
+    for coefficient, stage in zip(coefficients, stages, strict=False):
+        if coefficient != 0.0:
+            first = first + coefficient * stage
+    return first
+
+
+_LAST = (-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946)
+RODAS5P = RosenbrockTableau(
+    "Rodas5P",
+    0.21193756319429014,
+    (
+        (),
+        (3.0,),
+        (2.849394379747939, 0.45842242204463923),
+        (-6.954028509809101, 2.489845061869568, -10.358996098473584),
+        (2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641),
+        _LAST,
+        (*_LAST, 1.0),
+        (*_LAST, 1.0, 1.0),
+    ),
+    (
+        (),
+        (-14.155112264123755,),
+        (-17.97296035885952, -2.859693295451294),
+        (147.12150275711716, -1.41221402718213, 71.68940251302358),
+        (165.43517024871676, -0.4592823456491126, 42.90938336958603, -5.961986721573306),
+        (24.854864614690072, -3.0009227002832186, 47.4931110020768, 5.5814197821558125, -0.6610691825249471),
+        (
+            30.91273214028599,
+            -3.1208243349937974,
+            77.79954646070892,
+            34.28646028294783,
+            -19.097331116725623,
+            -28.087943162872662,
+        ),
+        (
+            37.80277123390563,
+            -3.2571969029072276,
+            112.26918849496327,
+            66.9347231244047,
+            -40.06618937091002,
+            -54.66780262877968,
+            -9.48861652309627,
+        ),
+    ),
+    # Stiffly accurate: the solution is the argument of one stage more, and the embedded one is that of the last.
+    (*_LAST, 1.0, 1.0, 1.0),
+    (0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1.0, 1.0, 1.0),
+    (0.21193756319429014, -0.42387512638858027, -0.3384627126235924, 1.8046452872882734, 2.325825639765069, 0.0, 0.0, 0.0),
+    5,
+    "steinebach2023",
+    (*_LAST, 1.0, 1.0, 0.0),
+)
+
+
+def Rodas5P(
+    tolerance: ArrayLike = 1e-8, products: int = 1000, dense: int = DENSE
+) -> RosenbrockWanner:
+    """Steinebach's method for stiff laws, order 5 with eight stages, L-stable and stiffly accurate (2023).
+
+    Arguments: as in `tw.RosenbrockWanner`.
+    """
+    return RosenbrockWanner(RODAS5P, tolerance, products, dense)
