@@ -94,7 +94,7 @@ def gmres(operator: Operator, b: Float[Array, " n"], tolerance: ArrayLike, produ
         """The coefficients of least residual, and the residual in the basis."""
         filled = jnp.arange(size) < basis.count
         # Columns that are not filled stand for directions of their own, in which nothing is to be gone.
-        matrix = jnp.where(filled, basis.matrix, jnp.eye(size + 1, size, -1, dtype=b.dtype))
+        matrix = jnp.where(filled[None, :], basis.matrix, jnp.eye(size + 1, size, -1, dtype=b.dtype))
         right = jnp.zeros(size + 1, b.dtype).at[0].set(norm)
         q, r = jnp.linalg.qr(matrix)
         # Of an operator that is singular on the space, the direction that it takes to nothing is left out.

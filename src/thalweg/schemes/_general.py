@@ -94,7 +94,7 @@ def implicit_change(
         iterations: at most.
         products: with the Jacobian for a system that is too large to be eliminated, at most.
 
-    Reference: Deuflhard (2004), section 3.3, for the search; Eisenstat and Walker (1996) for the systems' accuracy.
+    Reference: Nocedal and Wright (2006), chapter 11.
     """
     here, ulps = field.here, rounding(field.cut(field.here))
     h = h.astype(here.dtype)
@@ -173,7 +173,7 @@ def exponential_change(field: FlatField, time: Time, h: Array, tolerance: Array,
 
     def coefficients(basis: Hessenberg) -> Array:
         filled = jnp.arange(size) < basis.count
-        matrix = jnp.where(filled[:, None] & filled, basis.matrix[:size], 0.0)
+        matrix = jnp.where(filled[:, None] & filled[None, :], basis.matrix[:size], 0.0)
         return _phi_one(h * matrix, jnp.zeros(size, slope.dtype).at[0].set(h))
 
     def finished(basis: Hessenberg) -> Array:

@@ -145,7 +145,9 @@ class Adaptive(AbstractScheme):
         )
 
     def gradient_evaluations(self, state: State) -> Int[Array, ""] | None:
-        return self.scheme.gradient_evaluations(self._inner(state))
+        found = self.scheme.gradient_evaluations(self._inner(state))
+        # And one at the start, where the first step is handed its slope.
+        return found if found is None else found + int(self.scheme.hands_over)
 
     def failures(self, state: State) -> Int[Array, "..."]:
         """Attempts since the start whose systems were not solved, all of them rejected; of `run.state`, say.

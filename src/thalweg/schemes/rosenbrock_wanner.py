@@ -166,6 +166,10 @@ class RosenbrockWanner(AbstractEstimating):
         """Evaluations since the start; a product with the Jacobian counts 2, and a Jacobian is one of each column."""
         return state.memory.gradients + 2 * state.memory.products
 
+    def hessian_products(self, state: State) -> Int[Array, "..."]:
+        """Products with the Jacobian since the start, on gradient flow with the Hessian; of `run.state`, say."""
+        return state.memory.products
+
     def failures(self, state: State) -> Int[Array, "..."]:
         """Steps since the start with a system that was not solved to the tolerance; of `run.state`, say."""
         return state.memory.failures
