@@ -10,61 +10,25 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .._methods.method import Method
-from .._objectives.objective import AbstractObjective, Batch
-from .._tree import Vector, inner
+from .._objectives.objective import Batch
+from .._records.metrics import Metric, Seen, look
+from .._tree import Vector
+from ..dynamics import AbstractDynamics, Phase
 from ..schemes import Draws, State
+from ..schemes._base import derivative, phase
 
 
-class Shared(AbstractObjective):
-    """One trace's objective: the gradient taken where the value was is not taken twice."""
-
-    base: AbstractObjective
-    seen: list[Any] = eqx.field(static=True)
-
-    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Array, Vector]:
-        for seen, drawn, value, gradient in self.seen:
-            if seen is x and drawn is batch:
-                return value, gradient
-        value, gradient = self.base.value_and_gradient(x, batch)
-        self.seen.append((x, batch, value, gradient))
-        return value, gradient
-
-    def value(self, x: Vector, batch: Batch = None) -> Array:
-        return self.value_and_gradient(x, batch)[0]
-
-    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
-        for seen, drawn, _, gradient in self.seen:
-            if seen is x and drawn is batch:
-                return gradient
-        return self.base.gradient(x, batch)
-
-    def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
-        return self.base.gradient_and_curvature(x, v, batch)
+def untouched(tree: Any) -> Any:
+    """The tree itself: what cuts a position that is no vector."""
+    return tree
 
 
-def metric(name: str, method: Method, objective: AbstractObjective, state: State, batch: Batch) -> Array:
-    if name == "loss":
-        return objective.value(state.lookahead, batch)
-    if name == "gradient_norm":
-        gradient = objective.value_and_gradient(state.lookahead, batch)[1]
-        return jnp.sqrt(inner(gradient, gradient))
-    if name == "speed":
-        return jnp.sqrt(inner(state.velocity, state.velocity))
-    if name == "gradients":
-        # Where all steps are alike the host counts them.
-        taken = method.scheme.gradient_evaluations(state)
-        return jnp.zeros(()) if taken is None else taken.astype(float)
-    length = method.scheme.length(state)
-    return method.step_size_at(state.clock) if length is None else length
-
-
-def shared_step(method: Method, state: State, key: Any, step: Array) -> tuple[Array, State]:
+def evaluated_step(method: Method, state: State, key: Any, step: Array) -> tuple[Array, State]:
     """The loss where the gradient is taken, and the state after the step, from one evaluation."""
-    assert method.objective is not None
     draws = method.draw(key, state.position, step) if method.stochastic else Draws()
-    shared, state = Shared(method.objective, []), state.with_lookahead()
-    loss = shared.value(state.lookahead, draws.batch)
-    return loss, method.with_objective(shared).step(state, draws)
+    state = method.evaluated(state, draws.batch)
+    assert state.evaluation is not None and state.evaluation.value is not None
+    return state.evaluation.value, method.step(state, draws)
 
 
 @eqx.filter_jit
@@ -74,9 +38,35 @@ def begin(method: Method, position: Vector, velocity: Vector | None) -> State:
 
 
 @eqx.filter_jit
+def start_rates(dynamics: AbstractDynamics, state: State) -> Phase:
+    """The rate of change of a law at the start."""
+    return derivative(dynamics, dynamics.start_time, phase(state), None)
+
+
+@eqx.filter_jit
+def last_values(
+    method: Method, state: State, step: Any, metrics: tuple[Metric, ...], cut: Callable, batch: Batch
+) -> dict[str, Array]:
+    """Metrics of a state that no step is made from, on the whole of the data or a batch of the host's."""
+    state, found = method.evaluated(state, batch), {}
+    for metric in metrics:
+        found |= metric.columns(metric.fn(look(method, state, step, batch, untouched if metric.ours else cut)))
+    return {name: jnp.asarray(value, float) for name, value in found.items()}
+
+
+@eqx.filter_jit
+def seen_by_host(method: Method, state: State, key: Any, step: Any, cut: Callable, batch: Batch = None) -> Seen:
+    """What a metric of the host's sees of a state: on the mini-batch of its step, without a key on all data."""
+    if batch is None and key is not None:
+        batch = method.draw_batch(key, step)
+    return look(method, method.evaluated(state, batch), step, batch, cut)
+
+
+@eqx.filter_jit
 def advance(
     method: Method, state: State, key: Any, start: Any, segments: Any, length: Any,
-    metrics: tuple[str, ...], scalars: int, rows: int, batches: Batch = None, offset: Any = 0,
+    metrics: tuple[Metric, ...], columns: tuple[str, ...], scalars: int, rows: int, cut: Callable,
+    batches: Batch = None, offset: Any = 0,
 ) -> tuple[State, dict[str, Array], dict[str, Array], tuple[Array, Array | None]]:  # fmt: skip
     """`segments` times: keep the position (if `rows`), then make `length` steps.
 
@@ -85,25 +75,25 @@ def advance(
 
     Where they do, step i takes that at `offset` + i of `batches`.
     """
-    names = (*metrics, *(() if method.autonomous else ("time",)))
+    timed = () if method.autonomous else ("time",)
+    names = (*columns, *(name for name in timed if name not in columns))
 
-    def values(state: State, draws: Any, objective: AbstractObjective) -> dict[str, Array]:
-        found = {name: metric(name, method, objective, state, draws.batch) for name in metrics}
+    def values(state: State, draws: Draws, step: Array) -> dict[str, Array]:
+        # Ours are the same on one vector, and faster; a user's see the tree.
+        flat, tree = (look(method, state, step, draws.batch, own) for own in (untouched, cut))
+        found = {}
+        for metric in metrics:
+            found |= metric.columns(metric.fn(flat if metric.ours else tree))
         return found if state.time is None else found | {"time": state.time}
 
     def one(i: Array, carry: tuple[State, dict[str, Array]]) -> tuple[State, dict[str, Array]]:
         state, kept = carry
-        assert method.objective is not None
         draws = method.draw(key, state.position, start + i)
         if batches is not None:
             draws = dataclasses.replace(draws, batch=jax.tree.map(lambda leaf: leaf[offset + i], batches))
-        shared, state = Shared(method.objective, []), state.with_lookahead()
-        known = method.scheme.known(state)
-        if known is not None:
-            # What the scheme keeps of the point is not evaluated again for its metrics.
-            shared.seen.append((state.lookahead, draws.batch, *known))
-        now = values(state, draws, shared)
-        after = method.with_objective(shared).step(state, draws)
+        state = method.evaluated(state, draws.batch) if metrics else state.with_lookahead()
+        now = values(state, draws, start + i)
+        after = method.step(state, draws)
         return after, {name: kept[name].at[i].set(jnp.asarray(now[name], kept[name].dtype)) for name in names}
 
     def segment(j: Array, carry: Any) -> Any:
@@ -120,21 +110,22 @@ def advance(
         positions = {part: jnp.zeros((rows, *vector.shape), vector.dtype) for part, vector in parts.items()}
     state, kept, positions = jax.lax.fori_loop(0, segments, segment, (state, kept, positions))
     finite, loss = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.position)])), None
-    if "loss" in metrics and batches is None:
+    if "loss" in columns and batches is None:
+        end = start + segments * length
+        known, batch = method.scheme.known(state), method.draw(key, state.position, end).batch
         assert method.objective is not None
-        known, batch = method.scheme.known(state), method.draw(key, state.position, start + segments * length).batch
-        loss = method.objective.value(state.lookahead, batch) if known is None else known[0]
+        loss = method.objective.value(state.lookahead, batch) if known is None else known.value
     return state, kept, positions, (finite, loss)
 
 
 def _until_ended(method: Method, first: Array, last: Array, one: Callable, carry: Any) -> Any:
     """A loop of steps that leaves off where the motion has ended."""
-    if method.scheme.ended(carry[0]) is None:
+    if method.scheme.report(carry[0]).ended is None:
         return jax.lax.fori_loop(first, last, one, carry)
 
     def going(loop: Any) -> Array:
         i, (state, _) = loop
-        ended = method.scheme.ended(state)
+        ended = method.scheme.report(state).ended
         assert ended is not None
         return (i < last) & ~ended
 

@@ -15,18 +15,21 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, check_choice, check_count, check_number
 from .._methods.method import Method
 from .._methods.probe import stable_limit
+from .._methods.raveled import Raveled
 from .._objectives.batches import EndedError, Reader
 from .._objectives.curvature import largest_curvature
 from .._objectives.feed import Feed
-from .._objectives.objective import AbstractObjective, as_position, check_at_start, start_value_and_gradient
+from .._objectives.objective import as_position, check_at_start, start_value_and_gradient
 from .._objectives.stream import BatchMean, Stream
 from .._records.describe import describe
 from .._records.directory import Directory, check_out, to_lines
-from .._records.run import METRICS, Point, Record, Run, Trace, as_record
+from .._records.metrics import METRICS
+from .._records.run import Point, Record, Run, Trace, as_record
 from .._tree import Vector, inner, ravel, sharded, to_host, unraveler
 from ..schemes import State, Termination
-from .chunk import advance, begin, metric
+from .chunk import advance, begin, last_values, start_rates, untouched
 from .interrupt import Interrupt
+from .measuring import Measures
 from .progress import Progress
 from .stopwatch import Stopwatch
 
@@ -36,6 +39,8 @@ _SCALARS = 16384
 _POSITION_BYTES = 32 * 2**20
 # A loss that has grown by this factor over its start will not come back.
 _DIVERGED = 1e10
+# Metrics whose last row is made here, from programs that a run has in any case.
+_BY_HOST = {"loss", "gradient_norm", "gradients"}
 
 Stop = Mapping[str, float] | Callable[[dict[str, np.ndarray]], np.ndarray]
 
@@ -43,9 +48,9 @@ Stop = Mapping[str, float] | Callable[[dict[str, np.ndarray]], np.ndarray]
 def run(
     method: Method,
     x0: PyTree,
-    steps: int,
+    steps: int | None = None,
     key: Any = None,
-    record: Record | int | str | tuple[str, ...] | None = Record(),  # noqa: B008
+    record: Record | int | str | Callable | tuple[Any, ...] | None = Record(),  # noqa: B008
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
@@ -58,11 +63,11 @@ def run(
     Arguments:
         method: a `tw.Method`, or what an alias such as `tw.momentum(f, 0.1, 0.9)` returns.
         x0: the start, a pytree of float arrays; its dtype is kept.
-        steps: how many.
+        steps: how many; None makes all those of a grid of times.
         key: a seed or JAX key, for objectives that draw mini-batches; step k uses `fold_in(key, k)`. A `tw.Stream`
             draws none.
         record: what to keep, a `tw.Record`; a whole number keeps positions every so many steps, a
-            name or several are metrics, None keeps nothing.
+            name, a function or several are metrics, None keeps nothing.
         out: a directory to write the run to as it goes; None keeps it in memory.
         resume: go on from the last checkpoint in `out` (from the start, if there is none yet). The
             result is the one an uninterrupted run would have had, bit for bit.
@@ -86,20 +91,20 @@ def run(
     ('finished', [1.0], [32.0, 8.0, 2.0, 0.5])
     """
     watch = Stopwatch()
-    record, key = _check(method, steps, key, record, out, resume, stop)
+    record, key = _check(method, key, record, out, resume, stop)
+    steps = method.check_steps(steps)
     x0 = as_position(x0)
     if velocity is not None:
         velocity = as_position(velocity)
         method._check_velocity(x0, velocity)
     objective = method.objective
-    assert objective is not None
     reader = None
     if isinstance(objective, Stream):
         reader = objective.batches.reader().begin()
         if not resume:
             reader.check_from(0)
         objective = objective.on(reader.first)
-    first_loss = check_at_start(objective, x0)
+    first_loss = None if objective is None else check_at_start(objective, x0)
     loop = _Loop(method, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader, watch)
     if out is None:
         return loop.go(None, None)
@@ -113,28 +118,26 @@ def run(
     return loop.go(directory, checkpoint)
 
 
-def _check(method: Any, steps: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
+def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
     if not isinstance(method, Method):
         raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
-    check_count("steps", steps, at_least=0)
-    if method.objective is None:
+    if method.lacks_objective:
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
     if method.normals and key is None:
         raise InputError("this method draws noise; give a key, such as key=0")
-    if method.objective.stochastic and key is None and not isinstance(method.objective, Stream):
+    if method.stochastic and key is None and not isinstance(method.objective, Stream):
         raise InputError("this objective draws mini-batches; give a key, such as key=0")
     check_out(out, resume)
     record = as_record(record)
+    if method.objective is None:
+        record = record.without_loss()
     if isinstance(stop, Mapping):
         for name, value in stop.items():
-            check_choice("stop metric", name, METRICS)
+            check_choice("stop metric", name.split(".")[0], tuple(dict.fromkeys((*METRICS, *record.names))))
             check_number(f"stop[{name!r}]", value)
-        missing = tuple(name for name in stop if name not in record.metrics)
-        record = Record(record.metrics + missing, record.positions, record.checkpoint_seconds)
+        record = record.also(tuple(name for name in stop if name.split(".")[0] not in record.names))
     elif stop is not None and not callable(stop):
         raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
-    if "speed" in record.metrics and method.dynamics.order == 1:
-        raise InputError("metric 'speed' needs a second-order law; a first-order one has no velocity")
     return record, None if key is None else as_key(key)
 
 
@@ -155,8 +158,8 @@ class _Loop:
 
     def __init__(
         self, method: Method, x0: Vector, steps: int, key: Any, record: Record,
-        progress: bool | None, stop: Stop | None, velocity: Vector | None, first_loss: float,
-        objective: AbstractObjective, reader: Reader | None, watch: Stopwatch,
+        progress: bool | None, stop: Stop | None, velocity: Vector | None, first_loss: float | None,
+        objective: Any, reader: Reader | None, watch: Stopwatch,
     ) -> None:  # fmt: skip
         self.user_method, self.x0, self.steps, self.key, self.record = method, x0, steps, key, record
         self.progress, self.stop = progress, stop
@@ -171,7 +174,7 @@ class _Loop:
         self.whole = sharded(x0)
         if self.whole:
             # A sharded position keeps its tree and its sharding.
-            self.cut: Callable = lambda tree: tree
+            self.cut: Callable = untouched
             self.method = method
             self.state = starting.init(x0, velocity)
         else:
@@ -180,6 +183,9 @@ class _Loop:
             starting = self.method if starting is method else starting.flattened(self.cut)
             self.state = begin(starting, ravel(x0), None if velocity is None else ravel(velocity))
         self.step = 0
+        if objective is None:
+            _check_rates(starting, self.state)
+        self.measures = Measures(record, starting, self.state, key, self.cut)
         self.watch = watch
         self.kept: dict[str, list[np.ndarray]] = {}
         self.rows: dict[str, list[np.ndarray]] = {}
@@ -189,7 +195,8 @@ class _Loop:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.record.metrics
+        """The columns that the compiled loop fills."""
+        return self.measures.columns
 
     @property
     def gradients(self) -> int:
@@ -226,7 +233,7 @@ class _Loop:
         block = None if self.feed is None else self.feed.block
         return advance(
             self.method, state, self.key, np.int64(start), np.int64(segments), np.int64(length),
-            self.names, scalars, self._rows_per_chunk,
+            self.measures.traced, self.names, scalars, self._rows_per_chunk, self.cut,
             None if block is None else block.arrays, np.int64(0 if block is None else start - block.start),
         )  # fmt: skip
 
@@ -299,6 +306,7 @@ class _Loop:
         if self.feed is not None:
             wanted = min(wanted, self.feed.reach(self.step))
         stride, rows = self._stride, self._rows_per_chunk
+        wanted = self.measures.until_due(self.step, wanted)
         if not stride:
             return min(wanted, left), 1
         to_mark = stride - self.step % stride
@@ -333,6 +341,10 @@ class _Loop:
             times = first + step * steps
         else:
             times = np.asarray(kept["time"])[:taken]
+        if self.measures.called:
+            batch = None if self.feed is None else self.feed.seen_from(self.step)
+            for name, value in self.measures.row(self.method, self.state, self.step, batch).items():
+                columns[name] = np.append(value, np.full(taken - 1, np.nan))
         return {"step": steps, "time": times} | columns
 
     def _judge(
@@ -369,6 +381,7 @@ class _Loop:
         return taken
 
     def _first_bad(self, losses: np.ndarray) -> int | None:
+        assert self.first_loss is not None
         limit = self.first_loss + _DIVERGED * max(1.0, abs(self.first_loss))
         bad = ~np.isfinite(losses) | (losses > limit)
         return int(np.argmax(bad)) if bad.any() else None
@@ -377,7 +390,8 @@ class _Loop:
         """The last loss that counts and the one after it."""
         if losses is not None:
             return losses[good : good + 2]
-        assert self.method.objective is not None
+        if self.method.objective is None:
+            return np.full(2, np.nan)
         return self._loss_of(self._call(before, self.step, 1, good)[0], self.step + good)[None]
 
     def _loss_of(self, state: State, step: int) -> np.ndarray:
@@ -409,8 +423,10 @@ class _Loop:
         return int(np.argmax(met)) if met.any() else None
 
     def _diverged(self, losses: np.ndarray, step: int) -> None:
-        largest = np.nanmax(losses, initial=-np.inf)
-        self.status = "diverged" if largest > self.first_loss + 10 * max(1.0, abs(self.first_loss)) else "not finite"
+        grown = False
+        if self.first_loss is not None:
+            grown = np.nanmax(losses, initial=-np.inf) > self.first_loss + 10 * max(1.0, abs(self.first_loss))
+        self.status = "diverged" if grown else "not finite"
         knobs = self.user_method.hyperparameters
         if callable(self.user_method.step_size):
             knobs = knobs | {"step_size": float(np.asarray(self.user_method.step_size(max(step - 1, 0))))}
@@ -420,6 +436,8 @@ class _Loop:
 
     def _limit(self) -> str:
         objective, where = self.at_start, "" if self.feed is None else " of the first mini-batch"
+        if objective is None:
+            return ""
         try:
             curvature = getattr(objective, "smoothness", None) or largest_curvature(objective, self.x0, 100, 1e-4)
             if not curvature > 0:
@@ -457,15 +475,18 @@ class _Loop:
     def _finish(self) -> None:
         """The last row belongs to the final state."""
         objective = self.method.objective
-        assert objective is not None
         # The last row has no step of its own: its loss is on the whole of the data (a stream has the last batch alone),
         # its time the clock's.
         row: dict[str, Any] = {"step": np.array([self.step]), "time": np.array([self._time()])}
         value = gradient = None
+        batch = None if self.feed is None else self.feed.last(self.step)
         if {"loss", "gradient_norm"} & set(self.names):
-            batch = None if self.feed is None else self.feed.last(self.step)
+            assert objective is not None
             value, gradient = start_value_and_gradient(objective, self.state.lookahead, batch)
-        for name in self.names:
+        rest = tuple(metric for metric in self.measures.traced if metric.name not in _BY_HOST)
+        others = last_values(self.method, self.state, np.int64(self.step), rest, self.cut, batch) if rest else {}
+        others |= self.measures.row(self.method, self.state, self.step, batch, last=True)
+        for name in (*self.names, *(name for name in others if name not in self.names)):
             if name == "loss":
                 row[name] = np.array([float(value)])  # pyright: ignore[reportArgumentType]
                 self.newest_loss = float(value)  # pyright: ignore[reportArgumentType]
@@ -474,7 +495,7 @@ class _Loop:
             elif name == "gradients":
                 row[name] = np.array([float(self.gradients)])
             else:
-                row[name] = np.array([float(metric(name, self.method, objective, self.state, None))])
+                row[name] = np.array([float(others[name])])
         rows = {}
         if self._stride and self.step % self._stride == 0:
             rows = {"step": row["step"], "time": row["time"], **_host_parts(self.state)}
@@ -551,6 +572,20 @@ class _Loop:
                 rows["step"], rows["time"], unravel(rows["position"]), None if velocity is None else unravel(velocity)
             )
         return Run(**common, _metrics=metrics, _trace=trace)
+
+
+def _check_rates(method: Method, state: State) -> None:
+    """Refuse a law without an objective that has no finite rate of change at the start."""
+    name = type(method.dynamics.law if isinstance(method.dynamics, Raveled) else method.dynamics).__name__
+    try:
+        rates = start_rates(method.dynamics, state)
+    except InputError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(f"{name} raised {type(error).__name__} at the start: {first}") from error
+    if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(rates)):
+        raise InputError(f"{name} has a rate of change that is not finite at the start; begin where it is finite")
 
 
 def _host_parts(state: State) -> dict[str, np.ndarray]:

@@ -219,7 +219,7 @@ class _Sampling:
                 "key": [int(word) for word in np.asarray(jax.random.key_data(self.key)).ravel()],
             },
             "method": describe_method(self.user_method),
-            "objective": {"name": objective_name(self.user_method.objective)},
+            "objective": {"name": objective_name(self.user_method.dynamics)},
             "start": describe_start(self.first, starts) | {"loss": loss},
             # Sums are cut into batches by how many draws there will be.
             "sample": {"chains": plan.chains, "warmup": self.warmup, "thin": plan.thin, "keep": keep,
@@ -390,9 +390,9 @@ class _Sampling:
         each = method.gradients_at_start + self.done * plan.thin * method.gradients_per_step
         facts = {"gradients": plan.chains * each, "seconds": self.watch.seconds}
         facts["compile_seconds"] = self.watch.compile_seconds
-        acceptance = getattr(method.scheme, "acceptance", None)
+        acceptance = jax.vmap(lambda state: method.scheme.report(state).acceptance)(self.states)
         if acceptance is not None:
-            facts["acceptance"] = float(np.mean(np.asarray(jax.vmap(acceptance)(self.states))))
+            facts["acceptance"] = float(np.mean(np.asarray(acceptance)))
         return facts
 
     def tree(self, diagnostics: bool | None) -> Any:

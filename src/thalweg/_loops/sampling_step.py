@@ -105,12 +105,12 @@ def _by_acceptance(method: Method, cut: Unravel, positions: Any, curvature: floa
     """The step at which a method that rejects accepts as often as is best for it."""
     # The exponent at which the acceptance does not depend on the dimension.
     step = positions.shape[1] ** (-1 / 3) / curvature
-    accepts = getattr(method.scheme, "acceptance", None)
-    if accepts is None:
-        return method.with_step_size(step)
     for round_ in range(_ROUNDS):
         states, _ = _pilot(method.with_step_size(step).flattened(cut), positions, jax.random.fold_in(key, round_))
-        found = float(np.mean(np.asarray(jax.vmap(accepts)(states))))
+        acceptance = jax.vmap(lambda state: method.scheme.report(state).acceptance)(states)
+        if acceptance is None:
+            return method.with_step_size(step)
+        found = float(np.mean(np.asarray(acceptance)))
         step *= float(np.exp(np.clip(_GAIN / (1 + round_ / 4) * (found - _ACCEPTANCE), -1.5, 1.5)))
         positions = states.position
     return method.with_step_size(step)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from .._errors import InputError, check_choice, check_count
+from .._errors import InputError, check_choice
 from .._methods.method import Method
 from .._objectives.objective import as_position
 from .._objectives.stream import Stream
@@ -34,7 +34,7 @@ class Solution(NamedTuple):
 def solve(
     method: Method,
     x0: PyTree,
-    steps: int,
+    steps: int | None = None,
     key: Any = None,
     save: Callable[[State], PyTree] | None = None,
     *,
@@ -50,7 +50,7 @@ def solve(
     Arguments:
         method: a `tw.Method`; made inside of what is transformed, its hyperparameters are traced.
         x0: the start, a pytree of float arrays.
-        steps: how many, a Python number.
+        steps: how many, a Python number; None makes all those of a grid of times.
         key: a seed or JAX key, for what draws; step k uses `fold_in(key, k)`, as in `tw.run`.
         save: a function of the `State` whose results are kept at the start and after every step.
         velocity: the starting velocity of a second-order law, a pytree like `x0`.
@@ -71,11 +71,11 @@ def solve(
     """
     if not isinstance(method, Method):
         raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
-    count = check_count("steps", steps, at_least=0)
+    count = method.check_steps(steps)
     check_choice("gradient", gradient, _GRADIENTS)
     if save is not None and not callable(save):
         raise InputError(f"save must be a function of the state, such as lambda state: state.position, but is {save!r}")
-    if method.objective is None:
+    if method.lacks_objective:
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
     if isinstance(method.objective, Stream):
         raise InputError("a tw.Stream gives its mini-batches to tw.run alone; use a tw.FiniteSum")
@@ -94,7 +94,7 @@ def solve(
             # The numbers of a run, which draws them for all parameters as one vector.
             draws = method.draw(root, ravel(state.position), k)
             draws = dataclasses.replace(draws, noise=tuple(cut(normal) for normal in draws.noise))
-        after, ended = method.step(state.with_lookahead(), draws), method.scheme.ended(state)
+        after, ended = method.step(state.with_lookahead(), draws), method.scheme.report(state).ended
         if ended is not None:
             # What has ended by itself stays where it is.
             after = jax.tree.map(lambda old, new: jnp.where(ended, old, new), state, after)

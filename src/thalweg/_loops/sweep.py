@@ -15,7 +15,7 @@ from .._objectives.objective import as_position, check_at_start
 from .._objectives.stream import Stream
 from .._records.sweep import Sweep
 from .._tree import ravel, unraveler
-from .chunk import shared_step
+from .chunk import evaluated_step
 from .width import width
 
 Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -149,7 +149,7 @@ def _program(
         method = make_method(**setting).flattened(cut)
 
         def step(state: Any, k: Array) -> tuple[Any, Array | None]:
-            loss, after = shared_step(method, state, key, k)
+            loss, after = evaluated_step(method, state, key, k)
             return after, loss if losses else None
 
         state, curve = jax.lax.scan(step, method.init(ravel(x0)), jnp.arange(steps))

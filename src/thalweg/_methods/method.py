@@ -11,12 +11,14 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from .._dictionary.momentum import physical_constants
-from .._errors import InputError, check_number, suggest
+from .._errors import InputError, check_count, check_number, suggest
 from .._objectives.objective import AbstractObjective, Batch, Flattened
 from .._tree import Unravel, Vector, copied, scalar, zeros_like
-from ..dynamics import AbstractDynamics, AbstractSecondOrder, HeavyBall
+from ..dynamics import AbstractDynamics, AbstractSecondOrder, Field, HeavyBall
 from ..schemes import AbstractScheme, Clock, Draws, State
-from .counting import Marking, counted
+from ..schemes._base import evaluated
+from .counting import Marking, counted, marked_field
+from .grid import TimeGrid
 from .raveled import Raveled, raveled
 
 if TYPE_CHECKING:
@@ -52,10 +54,12 @@ class Method(eqx.Module):
         scheme: a discretisation, such as `tw.Leapfrog()`.
         step_size: h > 0 in units of the law's time, or a schedule: a function of the integer step
             (any optax schedule).
+        times: instead of it the times $t_0, \dots, t_n$ of all states, an array (n + 1,): step k goes from $t_k$ to
+            $t_{k+1}$, both read from it. They go up, or down for a field.
 
     Raises:
-        InputError: the scheme needs a part the law does not have, or the step size is not a
-            finite positive number.
+        InputError: the scheme needs a part the law does not have, the step size is not a finite positive number, or
+            the times do not go one way.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> method = tw.Method(tw.GradientFlow(lambda x: 0.5 * jnp.sum(x**2)), tw.Euler(), 0.5)
@@ -67,8 +71,12 @@ class Method(eqx.Module):
     scheme: AbstractScheme
     step_size: Float[Array, ""] | Schedule = eqx.field(converter=_step_size)
 
-    def __init__(self, dynamics: AbstractDynamics, scheme: AbstractScheme, step_size: Any) -> None:
-        self.dynamics, self.step_size = dynamics, step_size
+    def __init__(
+        self, dynamics: AbstractDynamics, scheme: AbstractScheme, step_size: Any = None, *, times: Any = None
+    ) -> None:
+        if (step_size is None) == (times is None):
+            raise InputError("give a step_size, or the times of all states, times=jnp.linspace(0, 1, 11); one of them")
+        self.dynamics, self.step_size = dynamics, step_size if times is None else TimeGrid(times)
         # What a scheme takes from the objective it keeps, so that the probe and another loop see the same method.
         both = isinstance(scheme, AbstractScheme) and isinstance(dynamics, AbstractDynamics)
         self.scheme = scheme.specialised(dynamics) if both else scheme
@@ -85,11 +93,38 @@ class Method(eqx.Module):
                 f"{type(self.scheme).__name__} sets its steps itself after the first; step_size must be a number"
             )
         self.scheme.check(self.dynamics)
+        law = self.dynamics
+        if self.grid is not None and self.grid.backwards and (law.objective is not None or self.lacks_objective):
+            raise InputError(
+                f"times must go up for {type(law).__name__}, which backwards in time climbs; they may go down for a "
+                "field, such as tw.Field(fn)"
+            )
 
     @property
     def objective(self) -> AbstractObjective | None:
         """The function gone down."""
         return self.dynamics.objective
+
+    @property
+    def lacks_objective(self) -> bool:
+        """Tell whether the law goes down a function and was given none."""
+        law = self.dynamics
+        takes = any(field.name == "objective" for field in dataclasses.fields(law))
+        return law.objective is None and takes and type(law).evaluate is AbstractDynamics.evaluate
+
+    @property
+    def grid(self) -> TimeGrid | None:
+        """The grid of times, None where the step size is a number or a schedule."""
+        return self.step_size if isinstance(self.step_size, TimeGrid) else None
+
+    def check_steps(self, steps: Any) -> int:
+        """The number of steps of a run: that of the grid of times, where None is given; refused where it has fewer."""
+        if self.grid is None:
+            return check_count("steps", steps, at_least=0)
+        count = self.grid.steps if steps is None else check_count("steps", steps, at_least=0)
+        if count > self.grid.steps:
+            raise InputError(f"the method has times for {self.grid.steps} steps, but steps is {count}")
+        return count
 
     @property
     def autonomous(self) -> bool:
@@ -116,12 +151,27 @@ class Method(eqx.Module):
         first = self.step_size if not callable(self.step_size) else jnp.asarray(self.step_size(0), float)
         if not self.autonomous:
             zero = jnp.zeros((), float)
-            clock = Clock(self.dynamics.start_time, zero, jnp.zeros((), int), jnp.asarray(first, float))
+            none, first = jnp.zeros((), int), jnp.asarray(first, float)
+            grid = self.step_size
+            timed = isinstance(grid, TimeGrid)
+            clock = grid.clock(none, first) if timed else Clock(self.dynamics.start_time, zero, none, first)
         return self.scheme.init(self.dynamics, position, first, velocity, clock)
 
     def step(self, state: State, draws: Draws = Draws()) -> State:
         """One step: a deterministic function of the state and what was drawn."""
-        return self.scheme.step(self.dynamics, state, self.step_size_at(state.clock), draws)
+        after = self.scheme.step(self.dynamics, state, self.step_size_at(state.clock), draws)
+        if isinstance(self.step_size, TimeGrid):
+            assert after.clock is not None
+            after = dataclasses.replace(after, clock=self.step_size.clock(after.clock.steps, after.clock.last_step))
+        # What was known of the point before belongs to no other.
+        return after if after.evaluation is None else dataclasses.replace(after, evaluation=None)
+
+    def evaluated(self, state: State, batch: Batch = None) -> State:
+        """The state with f and its gradient at the look-ahead point, for all who ask within a step."""
+        state = state.with_lookahead()
+        known = self.scheme.known(state)
+        found = evaluated(self.dynamics, state, batch, value=True) if known is None else known
+        return dataclasses.replace(state, evaluation=found)
 
     @property
     def normals(self) -> int:
@@ -356,10 +406,10 @@ class Method(eqx.Module):
     @property
     def gradients_vary(self) -> bool:
         """Tell whether steps differ in how many gradients they take, so that a run must say how many it took."""
-        counting = self.with_objective(Marking())
+        counting = self._counting
 
         def counted_by_scheme(x: Vector) -> Any:
-            return jax.eval_shape(lambda x: self.scheme.gradient_evaluations(counting.init(x)), x)
+            return jax.eval_shape(lambda x: self.scheme.report(counting.init(x)).gradients, x)
 
         return self._on_example(counted_by_scheme) is not None
 
@@ -370,11 +420,19 @@ class Method(eqx.Module):
 
     def gradients_after(self, state: State, steps: int) -> int:
         """Gradients taken up to a state so many steps from the start, the start's own among them."""
-        taken = self.scheme.gradient_evaluations(state)
+        taken = self.scheme.report(state).gradients
         if taken is not None:
             return int(taken)
         at_start, per_step = self._counts()
         return at_start + steps * per_step
+
+    @property
+    def _counting(self) -> "Method":
+        """The method on a function, or along a field, whose evaluations are marked."""
+        law = self.dynamics
+        if law.objective is None and law.order == 1 and not (self.lacks_objective or law.has_auxiliary):
+            return copied(self, dynamics=Field(marked_field))
+        return self.with_objective(Marking())
 
     def _counts(self) -> tuple[int, int]:
         bare = self.with_objective(None)
@@ -382,7 +440,7 @@ class Method(eqx.Module):
         # What is traced depends on no array's value, so one count serves every setting of the numbers.
         known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
         if known not in _COUNTS:
-            counting = self.with_objective(Marking())
+            counting = self._counting
 
             def both(x: Vector) -> tuple[int, int]:
                 at_start, state = counted(counting.init, x)

@@ -96,6 +96,13 @@ class Raveled(eqx.Module):
         point, gradient, curved = map(_raveled, (found.point, found.gradient, found.curved))
         return Evaluation(point, found.value, gradient, curved)
 
+    def evaluate_with_value(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
+        if type(self.law).evaluate is AbstractDynamics.evaluate and self.objective is not None:
+            value, gradient = self.objective.value_and_gradient(phase.position, batch)
+            return Evaluation(phase.position, value, gradient)
+        found = self.evaluate(time, phase, batch)
+        return found if self.objective is None else found._replace(value=self.objective.value(phase.position, batch))
+
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         found = self._on_trees().rates(time, self._cut(phase), self._cut_evaluation(evaluation))
         return Phase(ravel(found.position), _raveled(found.velocity), found.auxiliary)

@@ -12,12 +12,14 @@ from jaxtyping import PyTree
 
 from .._methods.method import Method
 from .._tree import Vector
+from ..dynamics import AbstractDynamics
+from .metrics import Metric
 from .run import Record, Run
 
 
 def describe(
     method: Method, x0: Vector, steps: int, key: Any, record: Record,
-    velocity: Vector | None, source: Mapping[str, Any] | None, first_loss: float,
+    velocity: Vector | None, source: Mapping[str, Any] | None, first_loss: float | None,
 ) -> dict[str, Any]:  # fmt: skip
     """The resolved configuration of a run: what a resumed run must agree with."""
     from .. import __version__
@@ -25,15 +27,19 @@ def describe(
     config: dict[str, Any] = {
         "run": {"steps": steps, "version": __version__},
         "method": describe_method(method),
-        "objective": {"name": objective_name(method.objective)},
-        "start": describe_start(x0, (x0, velocity)) | {"loss": first_loss},
-        "record": {"metrics": list(record.metrics), "positions": record.positions},
+        "objective": {"name": objective_name(method.dynamics)},
+        "start": describe_start(x0, (x0, velocity)) | ({} if first_loss is None else {"loss": first_loss}),
+        "record": {"metrics": [_metric(metric) for metric in record.parsed], "positions": record.positions},
     }
     if key is not None:
         config["run"]["key"] = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
     if source is not None:
         config["source"] = dict(source)
     return config
+
+
+def _metric(metric: Metric) -> str:
+    return metric.name if metric.every == 1 else f"{metric.name} every {metric.every}"
 
 
 def describe_start(x0: Vector, whole: PyTree) -> dict[str, Any]:
@@ -62,7 +68,7 @@ def describe_method(method: Method) -> dict[str, Any]:
 def labels(run: Run) -> tuple[str, str, dict[str, Any]]:
     """(objective, method, hyperparameters) of any run, by the names its user knows them by."""
     if not run.config:
-        about, objective = describe_method(run.method), objective_name(run.method.objective)
+        about, objective = describe_method(run.method), objective_name(run.method.dynamics)
         return objective, f"{about['dynamics']} {about['scheme']}", about["hyperparameters"]
     return labels_of_config(run.config)
 
@@ -75,7 +81,9 @@ def labels_of_config(config: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     return objective, source.get("method", name), about["hyperparameters"]
 
 
-def objective_name(objective: Any) -> str:
+def objective_name(law: AbstractDynamics) -> str:
+    """The function that a law goes down, or follows."""
+    objective = law if law.objective is None else law.objective
     fn = getattr(objective, "fn", objective)
     name = getattr(fn, "__qualname__", type(fn).__qualname__)
     return f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"

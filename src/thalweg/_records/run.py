@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import InputError, check_choice, check_count, check_number
+from .._errors import InputError, check_count, check_number
 from .._tree import Unravel, unraveler
+from .metrics import METRICS, Metric, as_metric
 from .storage import RecordError, read_checkpoint
 
 # The look-ahead weight in checkpoints of version 0.1.0.
 _FORMER_WEIGHT = "shift"
-METRICS = ("loss", "gradient_norm", "speed", "step_size", "gradients")
+# The metrics of who gives none: without an objective there is no loss.
+_DEFAULT = ("loss",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,42 +25,71 @@ class Record:
     """Choice of what a run keeps.
 
     Arguments:
-        metrics: scalars kept at every step, of "loss", "gradient_norm", "speed" (the norm of the
-            velocity), "step_size" and "gradients" (taken so far, of a method whose steps differ in how many they take
-            as of any other). The loss is taken where the gradient is (at the look-ahead
-            point of a look-ahead method; on the step's mini-batch, if there is one), so it costs nothing.
+        metrics: what is kept of every step: names, of "loss", "gradient_norm", "speed" (the norm of the velocity),
+            "step_size", "gradients" (taken so far, of a method whose steps differ in how many they take as of any
+            other) and "acceptance"; functions of what is `Seen` of a state, which give a real number or a dictionary of
+            them and are compiled into the step; (name, function) to name one; (name, function, every) to call one
+            every so many steps between compiled chunks, where it may be any Python: it has NaN in the rows between,
+            and where it fails. The loss is taken where the gradient is (at the look-ahead point of a look-ahead
+            method; on the step's mini-batch, if there is one), so it costs nothing. A law without an objective has
+            none.
         positions: keep the position (and velocity) every so many steps; 0 keeps none.
         checkpoint_seconds: the least time between two checkpoints, for runs with a directory.
 
     Raises:
-        InputError: an unknown metric, or a negative number.
+        InputError: an unknown metric, one without a name, or a negative number.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> record = tw.Record(metrics=("loss", ("largest", lambda seen: jnp.max(seen.position))))
+    >>> run = tw.run(tw.gradient_descent(lambda x: 0.5 * jnp.sum(x**2), 0.5), jnp.array([8.0, 4.0]), 2, record=record)
+    >>> run.metrics["largest"].tolist()
+    [8.0, 4.0, 2.0]
     """
 
-    metrics: tuple[str, ...] = ("loss",)
+    metrics: tuple[Any, ...] = _DEFAULT
     positions: int = 0
     checkpoint_seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        metrics = (self.metrics,) if isinstance(self.metrics, str) else self.metrics
+        metrics = (self.metrics,) if isinstance(self.metrics, str) or callable(self.metrics) else self.metrics
         if not isinstance(metrics, Sequence):
-            raise InputError(f"metrics must be names, such as ('loss', 'speed'), but is {metrics!r}")
-        metrics = tuple(metrics)
-        for name in metrics:
-            check_choice("metric", name, METRICS)
-        object.__setattr__(self, "metrics", metrics)
+            raise InputError(f"metrics must be names or functions, such as ('loss', 'speed'), but is {metrics!r}")
+        named = len(metrics) > 1 and isinstance(metrics[0], str) and callable(metrics[1]) and metrics[0] not in METRICS
+        object.__setattr__(self, "metrics", (tuple(metrics),) if named else tuple(metrics))
+        names = [metric.name for metric in self.parsed]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"metrics must have names of their own, but {twice[0]!r} is there twice")
         object.__setattr__(self, "positions", check_count("positions", self.positions, at_least=0))
         check_number("checkpoint_seconds", self.checkpoint_seconds, at_least=0.0)
 
+    @property
+    def parsed(self) -> tuple[Metric, ...]:
+        """The metrics, each with its name, its function and how often it is taken."""
+        return tuple(map(as_metric, self.metrics))
 
-def as_record(record: "Record | int | str | Sequence[str] | bool | None") -> Record:
-    """A `Record`; a whole number is a stride of positions, a name or several are metrics, None keeps nothing."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the metrics."""
+        return tuple(metric.name for metric in self.parsed)
+
+    def without_loss(self) -> "Record":
+        """The same where there is no loss: without that which nobody asked for."""
+        return dataclasses.replace(self, metrics=()) if self.metrics is _DEFAULT else self
+
+    def also(self, names: tuple[str, ...]) -> "Record":
+        """The same with some metrics more."""
+        return dataclasses.replace(self, metrics=self.metrics + names)
+
+
+def as_record(record: "Record | int | str | Callable | Sequence[Any] | bool | None") -> Record:
+    """A `Record`; a whole number is a stride of positions, a metric or several are those, None keeps nothing."""
     if isinstance(record, Record):
         return record
     if record is None or record is False:
         return Record(metrics=())
     if record is True:
         return Record()
-    if isinstance(record, str):
+    if isinstance(record, str) or callable(record):
         return Record(metrics=(record,))
     if isinstance(record, Sequence):
         return Record(metrics=tuple(record))

@@ -103,7 +103,7 @@ def _by_tolerance(
         own = Method(eqx.combine(arrays, static).dynamics, scheme, first)
 
         def going(carry: tuple[State, Int[Array, ""]]) -> Bool[Array, ""]:
-            return ~scheme.ended(carry[0]) & (carry[1] < _ATTEMPTS)
+            return ~scheme.report(carry[0]).ended & (carry[1] < _ATTEMPTS)
 
         return jax.lax.while_loop(
             going, lambda carry: (own.step(carry[0]), carry[1] + 1), (own.init(start, velocity), jnp.zeros((), int))

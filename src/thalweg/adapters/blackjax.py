@@ -10,6 +10,7 @@ from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import Objective
 from ..schemes import State
+from ..schemes._base import energy as energy_of
 
 
 class Info(NamedTuple):
@@ -89,8 +90,8 @@ def sampling_algorithm(method: Method) -> SamplingAlgorithm:
 
     def step(rng_key: Key[Array, ""], state: State) -> tuple[State, Info]:
         after = method.step(state, method.draw(rng_key, state.position))
-        counted = getattr(method.scheme, "acceptance", None)
-        accepted = jnp.ones((), bool) if counted is None else after.memory.accepted > state.memory.accepted
-        return after, Info(method.scheme.energy(method.dynamics, after), accepted)
+        rejects = method.scheme.report(state).acceptance is not None
+        accepted = jnp.ones((), bool) if not rejects else after.memory.accepted > state.memory.accepted
+        return after, Info(energy_of(method.scheme, method.dynamics, after), accepted)
 
     return SamplingAlgorithm(init, step)

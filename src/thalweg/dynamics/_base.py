@@ -101,6 +101,15 @@ class AbstractDynamics(eqx.Module):
         del time
         return Evaluation(phase.position, gradient=self._objective().gradient(phase.position, batch))
 
+    def evaluate_with_value(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
+        """The same with the value of the objective there, where the law has one: from one evaluation if it can be."""
+        if self.objective is None:
+            return self.evaluate(time, phase, batch)
+        if type(self).evaluate is AbstractDynamics.evaluate:
+            value, gradient = self._objective().value_and_gradient(phase.position, batch)
+            return Evaluation(phase.position, value, gradient)
+        return self.evaluate(time, phase, batch)._replace(value=self._objective().value(phase.position, batch))
+
     @abc.abstractmethod
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         """The right-hand side, whole, without its noise; None for variables that only the noise's part moves."""

@@ -3,6 +3,7 @@
 from ._base import AbstractScheme as AbstractScheme
 from ._base import Clock as Clock
 from ._base import Draws as Draws
+from ._base import Report as Report
 from ._base import State as State
 from ._base import Termination as Termination
 from ._estimating import AbstractEstimating as AbstractEstimating

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,6 +21,7 @@ from ..dynamics import (
     AbstractSecondOrder,
     AbstractThermostat,
     AbstractWhite,
+    Evaluation,
     GradientFlow,
     Phase,
 )
@@ -41,13 +42,20 @@ class Draws(eqx.Module):
 class Clock(eqx.Module):
     """Time and step count, kept apart from the parameters' precision.
 
-    The sum is compensated (Kahan), so that a million float32 steps still add up.
+    The sum is compensated (Kahan), so that a million float32 steps still add up. `end` is the time at the end of the
+    step to come, where a grid of times gives it.
     """
 
     time: Float[Array, ""]
     lost: Float[Array, ""]
     steps: Int[Array, ""]
     last_step: Float[Array, ""]
+    end: Float[Array, ""] | None = None
+
+    def after(self, duration: ArrayLike) -> Float[Array, ""]:
+        """The time so long from now; at the end of a step that of the grid, where there is one."""
+        time = self.time + jnp.asarray(duration)
+        return time if self.end is None else jnp.where(jnp.asarray(duration) == self.end - self.time, self.end, time)
 
     def tick(self, step_size: ArrayLike) -> "Clock":
         step = jnp.asarray(step_size, self.time.dtype)
@@ -63,7 +71,8 @@ class State(eqx.Module):
     first-order laws. `lookahead_weight` is how many buffers ahead a look-ahead method takes its gradient.
     `clock` is None where neither the law nor the step size depends on time. `memory` is what a scheme keeps
     of its last step besides (a force, a noise), None for most; `auxiliary` are the variables that a law has besides
-    position and velocity (a coloured noise), None for most. `ahead` is filled by `with_lookahead`, within a step.
+    position and velocity (a coloured noise), None for most. `ahead` is filled by `with_lookahead`, and
+    `evaluation` is what a loop already knows of the objective at the look-ahead point, both within a step.
     """
 
     position: Vector
@@ -74,6 +83,7 @@ class State(eqx.Module):
     memory: PyTree = None
     auxiliary: PyTree = None
     ahead: Vector | None = None
+    evaluation: Evaluation | None = None
 
     @property
     def velocity(self) -> Vector | None:
@@ -90,7 +100,7 @@ class State(eqx.Module):
     def at(self, position: Vector, velocity: Vector | None) -> "State":
         """The state at the same time, elsewhere in phase space."""
         buffer = velocity if self.unit is None else combine((1.0 / self.unit, velocity))
-        return dataclasses.replace(self, position=position, buffer=buffer, ahead=None)
+        return dataclasses.replace(self, position=position, buffer=buffer, ahead=None, evaluation=None)
 
     def with_lookahead(self) -> "State":
         """This state with its look-ahead point worked out once, for all who ask within a step."""
@@ -100,6 +110,20 @@ class State(eqx.Module):
     def time(self) -> Float[Array, ""] | None:
         """The time, where it is carried."""
         return None if self.clock is None else self.clock.time
+
+
+class Report(NamedTuple):
+    """Numbers that a scheme tells of a state; None where it has none.
+
+    `gradients`: taken since the start, by a scheme whose steps differ in how many they take. `acceptance`: the fraction
+    of steps that were accepted since the start. `step_size`: the step in time that an adaptive scheme tries next.
+    `ended`: whether the motion has ended by itself and stays where it is, so that no step is made.
+    """
+
+    gradients: Int[Array, "..."] | None = None
+    acceptance: Float[Array, "..."] | None = None
+    step_size: Float[Array, "..."] | None = None
+    ended: Bool[Array, "..."] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,20 +194,17 @@ class AbstractScheme(eqx.Module):
         r"""Tell whether a step of any size leaves $e^{-f/T}$ as it is, on every function."""
         return False
 
-    def gradient_evaluations(self, state: State) -> Int[Array, ""] | None:
-        """Gradients since the start, by a scheme whose steps differ in how many they take; None where all are alike."""
+    def report(self, state: State) -> Report:
+        """Numbers that the scheme tells of a state: none, unless it counts or ends by itself."""
         del state
+        return Report()
 
-    def known(self, state: State) -> tuple[Float[Array, ""], Vector] | None:
+    def known(self, state: State) -> Evaluation | None:
         """$f$ and its gradient at the look-ahead point, where the scheme keeps them; None where it does not."""
         del state
 
     def termination(self, state: State) -> Termination | None:
-        """End of the motion, where `ended` is true; None while it goes on, and for schemes that go on for ever."""
-        del state
-
-    def ended(self, state: State) -> Bool[Array, ""] | None:
-        """Tell whether the motion has ended and stays where it is, so that no step is made; None if it never does."""
+        """End of the motion, where its report says `ended`; None while it goes on, and where it goes on for ever."""
         del state
 
     @property
@@ -191,18 +212,10 @@ class AbstractScheme(eqx.Module):
         """Tell whether the scheme sets how far in time a step goes, so that its time has to be carried."""
         return False
 
-    def length(self, state: State) -> Float[Array, ""] | None:
-        """The step in time that an adaptive scheme tries next; None where it is the method's."""
-        del state
-
     @property
     def controlled(self) -> bool:
         """Tell whether f itself sets the length of a step, so that no linear map makes it and no limit is its own."""
         return False
-
-    def energy(self, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
-        """$f$ at the position, without an evaluation where the scheme keeps it."""
-        return dynamics.energy(state.position)
 
     def exchanged(self, state: State, other: State, scale: ArrayLike) -> State:
         """A state where another one is: its position and what belongs to it, its velocities times `scale`."""
@@ -301,9 +314,28 @@ def phase(state: State) -> Phase:
     return Phase(state.position, state.velocity, state.auxiliary)
 
 
-def derivative(dynamics: AbstractDynamics, time: Any, y: Phase, batch: Batch) -> Phase:
-    """The rate of change of a `Phase`, its noise left out."""
-    rates = dynamics.rates(time, y, dynamics.evaluate(time, y, batch))
+def evaluated(dynamics: AbstractDynamics, state: State, batch: Batch, value: bool = False) -> Evaluation:
+    """The evaluation at the look-ahead point of a state: the one that a loop has made, or a new one."""
+    found = state.evaluation
+    if found is None or (value and found.value is None):
+        evaluate = dynamics.evaluate_with_value if value else dynamics.evaluate
+        found = evaluate(state.time, phase(state)._replace(position=state.lookahead), batch)
+    return found
+
+
+def energy(scheme: AbstractScheme, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
+    """$f$ at the position, without an evaluation where the scheme keeps it."""
+    known = scheme.known(state)
+    if known is None or known.value is None:
+        return dynamics.energy(state.position)
+    return known.value
+
+
+def derivative(
+    dynamics: AbstractDynamics, time: Any, y: Phase, batch: Batch, evaluation: Evaluation | None = None
+) -> Phase:
+    """The rate of change of a `Phase`, its noise left out; from an evaluation there, if one is given."""
+    rates = dynamics.rates(time, y, dynamics.evaluate(time, y, batch) if evaluation is None else evaluation)
     for part, here, there in zip(Phase._fields, y, rates, strict=True):
         if jax.tree.structure(here) != jax.tree.structure(there):
             raise InputError(
@@ -317,8 +349,18 @@ def _structure(tree: PyTree) -> str:
     return "None" if tree is None else str(jax.tree.structure(tree)).removeprefix("PyTreeDef")
 
 
+def start_of(dynamics: AbstractDynamics, clock: Clock | None) -> Float[Array, ""]:
+    """The time at which a motion begins: that of its clock, or the law's own."""
+    return dynamics.start_time if clock is None else clock.time
+
+
 def half_step_velocity(
-    dynamics: AbstractDamped, position: Vector, step_size: ArrayLike, velocity: Vector | None, start: str
+    dynamics: AbstractDamped,
+    position: Vector,
+    step_size: ArrayLike,
+    velocity: Vector | None,
+    start: str,
+    clock: Clock | None,
 ) -> Vector:
     r"""The half-step velocity $\eta_{-1/2}$.
 
@@ -328,7 +370,7 @@ def half_step_velocity(
     given = start_velocity(dynamics, position, velocity)
     if start == "zero":
         return given
-    acceleration = dynamics.acceleration(dynamics.start_time, position, given)
+    acceleration = dynamics.acceleration(start_of(dynamics, clock), position, given)
     return combine((1, given), (-0.5 * jnp.asarray(step_size), acceleration))
 
 
@@ -339,15 +381,19 @@ __all__ = [
     "AbstractSecondOrder",
     "Clock",
     "Draws",
+    "Report",
     "State",
     "Termination",
     "advice",
     "check_exact",
     "derivative",
+    "energy",
+    "evaluated",
     "half_step_velocity",
     "learning_rate",
     "noise_count",
     "phase",
     "right_scheme",
+    "start_of",
     "start_velocity",
 ]

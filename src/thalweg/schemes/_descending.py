@@ -3,12 +3,11 @@
 import dataclasses
 
 import equinox as eqx
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import ArrayLike
 
 from .._errors import InputError
-from .._tree import Vector
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow
-from ._base import AbstractScheme, State, check_exact
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, Evaluation, GradientFlow
+from ._base import AbstractScheme, Report, State, check_exact
 
 
 class AbstractDescending(AbstractScheme):
@@ -39,8 +38,8 @@ class AbstractDescending(AbstractScheme):
         own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in own.items() if eqx.is_array(value)}
 
-    def gradient_evaluations(self, state: State) -> Int[Array, ""]:
-        return state.memory.gradients
+    def report(self, state: State) -> Report:
+        return Report(gradients=state.memory.gradients)
 
-    def known(self, state: State) -> tuple[Float[Array, ""], Vector]:
-        return state.memory.energy, state.memory.slope
+    def known(self, state: State) -> Evaluation:
+        return Evaluation(state.position, state.memory.energy, state.memory.slope)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._objectives.objective import Batch
-from ..dynamics import AbstractDynamics, Phase
-from ._base import AbstractScheme
+from ..dynamics import AbstractDynamics, Evaluation, Phase
+from ._base import AbstractScheme, Clock
 
 
 class Attempt(NamedTuple):
@@ -49,19 +49,20 @@ class AbstractEstimating(AbstractScheme):
     def attempt(
         self,
         dynamics: AbstractDynamics,
-        time: Float[Array, ""],
+        clock: Clock,
         y: Phase,
         h: Float[Array, ""],
         slope: Phase | None = None,
         memory: Any = None,
         allowed: Callable[[], Phase] | None = None,
         batch: Batch = None,
+        evaluation: Evaluation | None = None,
     ) -> Attempt:
         """Try a step.
 
         Arguments:
             dynamics: the law.
-            time: at which it begins.
+            clock: with the time at which it begins.
             y: where it begins.
             h: how long it is.
             slope: the derivative there, where the scheme `hands_over`.
@@ -69,4 +70,5 @@ class AbstractEstimating(AbstractScheme):
             allowed: gives the error of a step that the tolerance allows each number of y, of which what is solved
                 iteratively should make a small part.
             batch: a mini-batch.
+            evaluation: what is known already of the objective at y.
         """

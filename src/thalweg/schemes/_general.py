@@ -130,7 +130,7 @@ def implicit_change(
             left, size = jnp.where(better, left, now.left), jnp.where(better, size, now.size)
             # What rounding of the point and of the field leaves in the residual.
             steep = jnp.zeros((), here.dtype) if system.norm is None else system.norm
-            floor = ulps * (length(move) + h * steep * length(here + move))
+            floor = ulps * (length(move) + jnp.abs(h) * steep * length(here + move))
             return _Iterate(
                 move, left, size, now.evaluations + 1 + count, now.products + system.products + found.products,
                 now.iterations + 1, size <= jnp.maximum(tolerance * scale, floor), ~better,
@@ -178,7 +178,7 @@ def exponential_change(field: FlatField, time: Time, h: Array, tolerance: Array,
 
     def finished(basis: Hessenberg) -> Array:
         found = coefficients(basis)
-        left = h * basis.coupling * jnp.abs(found[basis.count - 1])
+        left = jnp.abs(h) * basis.coupling * jnp.abs(found[basis.count - 1])
         return left <= tolerance * length(found)
 
     basis = arnoldi(product, slope, size, finished)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, wide_inner, zeros_like
-from ..dynamics import AbstractDynamics
+from ..dynamics import AbstractDynamics, Evaluation
 from ._krylov import Operator, conjugate_gradients, length, rounding, wide_dtype
 from ._solving import Elimination, preconditioning, slope
 
@@ -54,7 +54,7 @@ class _Trial(NamedTuple):
 
 def implicit_move(
     dynamics: AbstractDynamics, here: Vector, step: Elimination, tolerance: Float[Array, ""], iterations: int,
-    products: int, preconditioner: Any, batch: Batch = None,
+    products: int, preconditioner: Any, batch: Batch = None, evaluation: Evaluation | None = None,
 ) -> Implicit:  # fmt: skip
     r"""The move $\delta$ of an implicit step, $\sigma(\delta - d) + \nabla f(\theta + \delta) = 0$.
 
@@ -67,7 +67,10 @@ def implicit_move(
     precondition = preconditioning(preconditioner, step.shift, here)
     objective = dynamics._objective()
     # Taken at the point of the state itself, where a loss that is recorded shares it.
-    energy, gradient = objective.value_and_gradient(here, batch)
+    if evaluation is None or evaluation.value is None:
+        energy, gradient = objective.value_and_gradient(here, batch)
+    else:
+        energy, gradient = evaluation.value, evaluation.gradient
 
     def residual(move: Vector) -> Vector:
         force = slope(dynamics, batch)(combine((1, here), (1, move)))

@@ -15,7 +15,7 @@ from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import Time, at_time
-from ._base import AbstractScheme, Clock, State, learning_rate
+from ._base import AbstractScheme, Clock, Report, State, learning_rate
 from ._krylov import Operator, rounding, wide_dtype
 
 
@@ -77,9 +77,9 @@ class AbstractSolving(AbstractScheme):
         none = jnp.zeros((), int)
         return dataclasses.replace(state, memory=Effort(none, none, none))
 
-    def gradient_evaluations(self, state: State) -> Int[Array, ""]:
-        """Gradients or evaluations of a field since the start; a product with the Hessian or the Jacobian counts 2."""
-        return state.memory.gradients + 2 * state.memory.products
+    def report(self, state: State) -> Report:
+        # A product with the Hessian, or with the Jacobian of a field, counts 2.
+        return Report(gradients=state.memory.gradients + 2 * state.memory.products)
 
     def hessian_products(self, state: State) -> Int[Array, "..."]:
         """Products with the Hessian, or the Jacobian, since the start; of `run.state`, say."""
@@ -121,7 +121,7 @@ def eliminated(dynamics: AbstractDynamics, state: State, time: Time, step_size: 
 
 def time_after(state: State, duration: ArrayLike) -> Time:
     """The time a while after that of the state, where it is carried."""
-    return None if state.time is None else state.time + jnp.asarray(duration)
+    return None if state.clock is None else state.clock.after(duration)
 
 
 def precise(tolerance: Float[Array, ""], x: Vector) -> Float[Array, ""]:

@@ -7,12 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
+from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from .._errors import InputError, check_number
 from .._tree import Unravel, Vector, ravel, scalar, size
 from ..dynamics import AbstractDynamics, Phase
-from ._base import AbstractScheme, Clock, Draws, State, Termination, check_exact, derivative, phase
+from ._base import AbstractScheme, Clock, Draws, Report, State, Termination, check_exact, derivative, phase
 from ._estimating import AbstractEstimating
 from ._tolerances import as_tolerance, check_tolerance, is_number, like_position, over_phase
 from .runge_kutta import Tsit5
@@ -144,11 +144,6 @@ class Adaptive(AbstractScheme):
             },
         )
 
-    def gradient_evaluations(self, state: State) -> Int[Array, ""] | None:
-        found = self.scheme.gradient_evaluations(self._inner(state))
-        # And one at the start, where the first step is handed its slope.
-        return found if found is None else found + int(self.scheme.hands_over)
-
     def failures(self, state: State) -> Int[Array, "..."]:
         """Attempts since the start whose systems were not solved, all of them rejected; of `run.state`, say.
 
@@ -171,13 +166,15 @@ class Adaptive(AbstractScheme):
         if self.until is not None and not isinstance(dynamics.start_time, Tracer):
             check_number("until", self.until, above=float(dynamics.start_time))
 
-    def length(self, state: State) -> Float[Array, ""]:
+    def report(self, state: State) -> Report:
         assert state.clock is not None
         step = state.memory.step
-        return step if self.until is None else jnp.minimum(step, _left(self.until, state.clock))
-
-    def ended(self, state: State) -> Bool[Array, ""]:
-        return state.memory.code != _GOING
+        if self.until is not None:
+            step = jnp.minimum(step, _left(self.until, state.clock))
+        taken = self.scheme.report(self._inner(state)).gradients
+        # And one at the start, where the first step is handed its slope.
+        taken = taken if taken is None else taken + int(self.scheme.hands_over)
+        return Report(gradients=taken, step_size=step, ended=state.memory.code != _GOING)
 
     def termination(self, state: State) -> Termination | None:
         end: Control = state.memory
@@ -229,13 +226,16 @@ class Adaptive(AbstractScheme):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         clock, old = state.clock, state.memory
         assert isinstance(clock, Clock) and isinstance(old, Control)
-        h, y, going = self.length(state), phase(state), old.code == _GOING
+        h, y, going = self.report(state).step_size, phase(state), old.code == _GOING
+        assert h is not None
         rtol, atol = (over_phase(like_position(n, getattr(self, n), y.position), y) for n in ("rtol", "atol"))
 
         def allowed() -> Phase:
             return jax.tree.map(lambda leaf, r, a: _allowed(jnp.abs(leaf), r, a), y, rtol, atol)
 
-        tried = self.scheme.attempt(dynamics, clock.time, y, h, old.slope, old.own, allowed, draws.batch)
+        tried = self.scheme.attempt(
+            dynamics, clock, y, h, old.slope, old.own, allowed, draws.batch, state.evaluation
+        )
         end = tried.end
         error = _norm(y, end, tried.error, rtol, atol).astype(h.dtype)
         finite, accepted = jnp.isfinite(error), going & (error < 1.0)

@@ -15,10 +15,10 @@ from jaxtyping import Array, ArrayLike, Int
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Batch
 from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow, Phase
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, Evaluation, GradientFlow, Phase
 from ..dynamics._base import at_time
 from . import _stabilised as coefficients
-from ._base import AbstractScheme, Clock, Draws, State, derivative, learning_rate, phase
+from ._base import AbstractScheme, Clock, Draws, Report, State, derivative, learning_rate, phase
 from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed
 from ._estimating import AbstractEstimating, Attempt
 
@@ -99,8 +99,8 @@ class AbstractStabilised(AbstractEstimating):
             )
         super().check(dynamics)
 
-    def gradient_evaluations(self, state: State) -> Int[Array, ""] | None:
-        return state.memory.gradients if self.stages is None else None
+    def report(self, state: State) -> Report:
+        return Report(gradients=state.memory.gradients if self.stages is None else None)
 
     def init(
         self,
@@ -118,22 +118,22 @@ class AbstractStabilised(AbstractEstimating):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
-        clock = None if state.clock is None else state.clock.tick(h)
-        y = phase(state)
+        clock, y, known = state.clock, phase(state), state.evaluation
+        ticked = None if clock is None else clock.tick(h)
         if self.stages is not None:
-            end = self._advance(dynamics, state.time, y, h, self.stages, draws.batch)
-            return State(end.position, clock=clock, auxiliary=end.auxiliary)
-        memory, curvature = self._curvature(dynamics, state.time, y, state.memory, draws.batch)
-        s = self._enough(_most_rate(dynamics, state.time, h) * curvature)
-        end = self._advance(dynamics, state.time, y, h, s, draws.batch)
+            end = self._advance(dynamics, clock, y, h, self.stages, draws.batch, known)
+            return State(end.position, clock=ticked, auxiliary=end.auxiliary)
+        memory, curvature = self._curvature(dynamics, clock, y, state.memory, draws.batch)
+        s = self._enough(_most_rate(dynamics, clock, h) * curvature)
+        end = self._advance(dynamics, clock, y, h, s, draws.batch, known)
         memory = CurvatureEstimate(memory.gradients + s, memory.steps + 1, memory.curvature, memory.direction)
-        return State(end.position, clock=clock, memory=memory, auxiliary=end.auxiliary)
+        return State(end.position, clock=ticked, memory=memory, auxiliary=end.auxiliary)
 
     def _curvature(
-        self, dynamics: AbstractDynamics, time: Any, y: Phase, memory: CurvatureEstimate, batch: Batch
+        self, dynamics: AbstractDynamics, clock: Clock | None, y: Phase, memory: CurvatureEstimate, batch: Batch
     ) -> tuple[CurvatureEstimate, Any]:
         """The largest curvature here, with a margin where it is estimated."""
-        memory = refreshed(memory, dynamics, time, y, batch)
+        memory = refreshed(memory, dynamics, None if clock is None else clock.time, y, batch)
         return memory, self.stated.smoothness if memory.curvature is None else SAFETY * memory.curvature
 
     @property
@@ -148,20 +148,21 @@ class AbstractStabilised(AbstractEstimating):
         raise InputError(f"{type(self).__name__} has no estimate of its error; use tw.RungeKuttaChebyshev(order=2)")
 
     def attempt(
-        self, dynamics: AbstractDynamics, time: Any, y: Phase, h: Array, slope: Phase | None = None, memory: Any = None,
-        allowed: Callable[[], Phase] | None = None, batch: Batch = None,
+        self, dynamics: AbstractDynamics, clock: Clock, y: Phase, h: Array, slope: Phase | None = None,
+        memory: Any = None, allowed: Callable[[], Phase] | None = None, batch: Batch = None,
+        evaluation: Evaluation | None = None,
     ) -> Attempt:  # fmt: skip
         del allowed
         failed = longest = None
         stages: Any = self.stages
         if stages is None:
-            memory, curvature = self._curvature(dynamics, time, y, memory, batch)
-            rate = _most_rate(dynamics, time, h) * curvature
+            memory, curvature = self._curvature(dynamics, clock, y, memory, batch)
+            rate = _most_rate(dynamics, clock, h) * curvature
             stages, most = self._enough(rate), self.reach(self._eligible()[-1], damped=True)
             failed, longest = rate > most, h * most / jnp.maximum(rate, jnp.finfo(h.dtype).tiny)
             memory = CurvatureEstimate(memory.gradients + stages, memory.steps + 1, memory.curvature, memory.direction)
-        end = self._advance(dynamics, time, y, h, stages, batch, slope)
-        after = derivative(dynamics, time + h, end, batch)
+        end = self._advance(dynamics, clock, y, h, stages, batch, evaluation, slope)
+        after = derivative(dynamics, clock.after(h), end, batch)
 
         def estimate(before: Array, moved: Array, first: Array, last: Array) -> Array:
             wide = jnp.promote_types(before.dtype, jnp.float32)
@@ -180,17 +181,17 @@ class AbstractStabilised(AbstractEstimating):
         return list(range(self.order, MOST_STAGES + 1))
 
     def _advance(
-        self, dynamics: AbstractDynamics, begin: Any, y: Phase, h: Array, stages: Any, batch: Batch,
-        slope: Phase | None = None,
+        self, dynamics: AbstractDynamics, clock: Clock | None, y: Phase, h: Array, stages: Any, batch: Batch,
+        evaluation: Evaluation | None = None, slope: Phase | None = None,
     ) -> Phase:  # fmt: skip
         fixed = isinstance(stages, int)
         s = float(stages) if fixed else stages.astype(float)
-        shape = self.shape(s, _most_rate(dynamics, begin, h), jnp)
+        shape = self.shape(s, _most_rate(dynamics, clock, h), jnp)
         # In float64 by NumPy where nothing is traced, and in the state's precision at the very end.
         xp = np if fixed and not isinstance(shape, jax.Array) else jnp
 
         def rate(fraction: Any, moved: Phase) -> Phase:
-            time = None if begin is None else begin + fraction * h
+            time = None if clock is None else clock.after(fraction * h)
             return derivative(dynamics, time, combine((1, y), (1, moved)), batch)
 
         def stage(c: coefficients.Stage, moved: Phase, change: Phase) -> tuple[Phase, Phase]:
@@ -200,7 +201,8 @@ class AbstractStabilised(AbstractEstimating):
             change = combine(*terms)
             return combine((1, moved), (1, change)), change
 
-        start = derivative(dynamics, begin, y, batch) if slope is None else slope
+        time = None if clock is None else clock.time
+        start = derivative(dynamics, time, y, batch, evaluation) if slope is None else slope
         change = combine((h * self.first(s, shape, xp), jax.tree.map(_wide, start)))
         moved = change
         if fixed and stages > 1:
@@ -228,14 +230,14 @@ def _wide(leaf: Array) -> Array:
     return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
 
 
-def _most_rate(dynamics: AbstractDynamics, time: Any, h: Array) -> Any:
+def _most_rate(dynamics: AbstractDynamics, clock: Clock | None, h: Array) -> Any:
     """h b, with the largest rate that the step will meet at its ends and in its middle."""
     if not isinstance(dynamics, GradientFlow):
         return h
     if not callable(dynamics.rate):
         return h * dynamics.rate
-    assert time is not None
-    rates = [jnp.asarray(at_time(dynamics.rate, time + part * h)) for part in (0.0, 0.5, 1.0)]
+    assert clock is not None
+    rates = [jnp.asarray(at_time(dynamics.rate, clock.after(part * h))) for part in (0.0, 0.5, 1.0)]
     return h * jnp.max(jnp.stack(rates))
 
 

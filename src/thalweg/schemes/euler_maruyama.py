@@ -44,7 +44,7 @@ class EulerMaruyama(AbstractScheme):
         assert isinstance(dynamics, AbstractAdditive)
         h, y = jnp.asarray(step_size), seen(state)
         noise, auxiliary = dynamics.increment(state.time, h, state.auxiliary, draws.noise)
-        rates = derivative(dynamics, state.time, y, draws.batch)
+        rates = derivative(dynamics, state.time, y, draws.batch, state.evaluation)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(*with_noise(y, ((h, rates),), noise), clock=clock, auxiliary=auxiliary)
 

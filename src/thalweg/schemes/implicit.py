@@ -37,7 +37,7 @@ class AbstractImplicit(AbstractSolving):
         step = eliminated(dynamics, state, time_after(state, self.part * h), self.part * h)
         found = implicit_move(
             dynamics, state.position, step, precise(self.tolerance, state.position), self.iterations, self.products,
-            self.preconditioner, draws.batch,
+            self.preconditioner, draws.batch, state.evaluation,
         )  # fmt: skip
         return moved(state, found, h, self.part)
 

@@ -8,7 +8,7 @@ from .._dictionary.momentum import momentum_from_friction
 from .._errors import check_choice
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics, HeavyBall
-from ._base import AbstractScheme, Clock, Draws, State, half_step_velocity
+from ._base import AbstractScheme, Clock, Draws, State, evaluated, half_step_velocity
 
 STARTS = ("exact", "zero")
 
@@ -60,7 +60,7 @@ class Leapfrog(AbstractScheme):
         clock: Clock | None = None,
     ) -> State:
         assert isinstance(dynamics, AbstractDamped)
-        velocity = half_step_velocity(dynamics, position, step_size, velocity, self.start)
+        velocity = half_step_velocity(dynamics, position, step_size, velocity, self.start, clock)
         return State(position, unit=kick_unit(dynamics, clock, step_size), clock=clock).at(position, velocity)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
@@ -95,7 +95,7 @@ def kick_and_drift(dynamics: AbstractDamped, state: State, step_size: ArrayLike,
     if state.unit is not None:
         # A state may come from other hyperparameters: the velocity stays, its unit is the new kick.
         beta, unit, gain, drift = beta * (state.unit / kick), kick, 1, step_size * kick
-    force = dynamics.force(state.time, state.lookahead, draws.batch)
+    force = dynamics.force_of(state.time, evaluated(dynamics, state, draws.batch))
     buffer = combine((beta, state.buffer), (gain, force))
     clock = None if state.clock is None else state.clock.tick(step_size)
     return State(combine((1, state.position), (drift, buffer)), buffer, unit, state.lookahead_weight, clock)

@@ -5,7 +5,7 @@ from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine, zeros_like
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite
-from ._base import AbstractScheme, Clock, Draws, State
+from ._base import AbstractScheme, Clock, Draws, State, derivative, phase
 from .euler_maruyama import langevin_hyperparameters
 
 
@@ -48,11 +48,11 @@ class LeimkuhlerMatthews(AbstractScheme):
         return State(position, clock=clock, memory=zeros_like(position))
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
-        assert isinstance(dynamics, AbstractFirstOrder) and isinstance(dynamics, AbstractWhite)
+        assert isinstance(dynamics, AbstractWhite)
         h = jnp.asarray(step_size)
         (normal,) = draws.noise
         half = 0.5 * jnp.sqrt(h) * dynamics.diffusion(state.time)
-        drift = dynamics.velocity(state.time, state.position, draws.batch)
+        drift = derivative(dynamics, state.time, phase(state), draws.batch, state.evaluation).position
         clock = None if state.clock is None else state.clock.tick(h)
         # The half that is kept has the strength of its own step.
         kept = combine((half, normal))

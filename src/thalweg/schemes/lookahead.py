@@ -61,7 +61,7 @@ class Lookahead(AbstractScheme):
         clock: Clock | None = None,
     ) -> State:
         assert isinstance(dynamics, AbstractDamped)
-        velocity = half_step_velocity(dynamics, position, step_size, velocity, self.start)
+        velocity = half_step_velocity(dynamics, position, step_size, velocity, self.start, clock)
         unit = kick_unit(dynamics, clock, step_size)
         weight = self.lookahead_weight(dynamics, clock, step_size)
         weight = weight if unit is None else weight * unit

@@ -9,8 +9,8 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_number
 from .._tree import Vector, combine, wide_inner
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite, OverdampedLangevin
-from ._base import AbstractScheme, Clock, Draws, State, check_exact
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite, Evaluation, OverdampedLangevin
+from ._base import AbstractScheme, Clock, Draws, Report, State, check_exact
 from .euler_maruyama import langevin_hyperparameters
 
 
@@ -130,9 +130,11 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         """The fraction of steps that were accepted since the start, NaN before the first; of `run.state`, say."""
         return state.memory.accepted / state.memory.steps
 
-    def energy(self, dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
-        del dynamics
-        return state.memory.energy
+    def report(self, state: State) -> Report:
+        return Report(acceptance=self.acceptance(state))
+
+    def known(self, state: State) -> Evaluation:
+        return Evaluation(state.position, state.memory.energy, combine((-1.0, state.memory.force)))
 
     def exchanged(self, state: State, other: State, scale: ArrayLike) -> State:
         # The counts belong to a temperature, energy and force to a position.

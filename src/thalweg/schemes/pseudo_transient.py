@@ -11,8 +11,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from .._errors import check_count, check_number, is_real
 from .._tree import Vector, scalar
-from ..dynamics import AbstractDynamics
-from ._base import Clock, Draws, State, Termination, check_exact
+from ..dynamics import AbstractDynamics, Evaluation
+from ._base import Clock, Draws, Report, State, Termination, check_exact
 from ._descending import AbstractDescending
 from ._search import Search
 from ._secants import Secants, Solution
@@ -102,11 +102,12 @@ class PseudoTransient(AbstractDescending):
 
     order: ClassVar[int] = 1
 
-    def known(self, state: State) -> tuple[Float[Array, ""], Vector]:
-        return state.memory.energy, ravel_pytree(state.position)[1](state.memory.slope)
+    def known(self, state: State) -> Evaluation:
+        slope = ravel_pytree(state.position)[1](state.memory.slope)
+        return Evaluation(state.position, state.memory.energy, slope)
 
-    def ended(self, state: State) -> Bool[Array, ""]:
-        return state.memory.code != _GOING
+    def report(self, state: State) -> Report:
+        return super().report(state)._replace(ended=state.memory.code != _GOING)
 
     def termination(self, state: State) -> Termination | None:
         end: Descent = state.memory

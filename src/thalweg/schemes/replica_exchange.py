@@ -14,7 +14,7 @@ from .._errors import InputError, check_count, check_number
 from .._tree import Vector
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import at_time
-from ._base import AbstractScheme, Clock, Draws, State
+from ._base import AbstractScheme, Clock, Draws, State, energy
 from .euler_maruyama import EulerMaruyama
 from .leimkuhler_matthews import LeimkuhlerMatthews
 
@@ -182,7 +182,7 @@ class ReplicaExchange(AbstractScheme):
         def exchange(states: tuple[State, ...]) -> tuple[tuple[State, ...], Array]:
             found, accepted = list(states), []
             # Each energy once: of the pairs that take turns none shares a replica.
-            energies = [self.scheme.energy(dynamics, replica) for replica in states]
+            energies = [energy(self.scheme, dynamics, replica) for replica in states]
             for i in range(k - 1):
                 log_ratio = log_exchange(temperatures[i], temperatures[i + 1], energies[i], energies[i + 1])
                 swap = proposed[i] & (draws.uniforms[u * k + i] < jnp.exp(log_ratio))

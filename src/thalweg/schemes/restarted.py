@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from .._errors import InputError, check_choice, check_count
-from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, wide_inner, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics
-from ._base import AbstractScheme, Clock, Draws, State, check_exact
+from ._base import AbstractScheme, Clock, Draws, State, check_exact, evaluated
 from .leapfrog import Leapfrog
 from .lookahead import Lookahead
 
@@ -29,25 +28,6 @@ class Course(eqx.Module):
     since: Int[Array, ""]
     restarts: Int[Array, ""]
     energy: Float[Array, ""] | None = None
-
-
-class _Recorded(AbstractObjective):
-    """An objective whose first gradient, with its value if asked, is also recorded outside of the step."""
-
-    base: AbstractObjective
-    valued: bool = eqx.field(static=True)
-    recorded: list[Any] = eqx.field(static=True)
-
-    def value(self, x: Vector, batch: Batch = None) -> Array:
-        return self.base.value(x, batch)
-
-    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
-        if self.valued:
-            value, gradient = self.base.value_and_gradient(x, batch)
-        else:
-            value, gradient = None, self.base.gradient(x, batch)
-        self.recorded.append((value, gradient))
-        return gradient
 
 
 class Restarted(AbstractScheme):
@@ -138,15 +118,15 @@ class Restarted(AbstractScheme):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         course: Course = state.memory
-        seen: list[Any] = []
-        assert dynamics.objective is not None
-        law = eqx.tree_at(lambda d: d.objective, dynamics, _Recorded(dynamics.objective, self.by == "function", seen))
         before = dataclasses.replace(state, clock=course.clock, memory=None)
-        after = self.scheme.step(law, before, step_size, draws)
-        [(energy, gradient)] = seen
-        energy = None if course.energy is None else energy.astype(course.energy.dtype)
+        found = evaluated(dynamics, before, draws.batch, value=course.energy is not None)
+        after = self.scheme.step(dynamics, dataclasses.replace(before, evaluation=found), step_size, draws)
+        energy = None
+        if course.energy is not None:
+            assert found.value is not None
+            energy = found.value.astype(course.energy.dtype)
         since = course.since + 1
-        restart = self._fails(course, before, after, energy, gradient) & (since >= self.wait)
+        restart = self._fails(course, before, after, energy, found.gradient) & (since >= self.wait)
         rest = self._begun(dynamics, after.position, step_size, zeros_like(after.position), course.clock)
         after = jax.tree.map(lambda new, old: jnp.where(restart, new, old), rest, after)
         memory = Course(after.clock, jnp.where(restart, 0, since), course.restarts + restart, energy)

@@ -13,8 +13,8 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, scalar
-from ..dynamics import AbstractDynamics, Phase
-from ._base import Clock, Draws, State, learning_rate, phase
+from ..dynamics import AbstractDynamics, Evaluation, Phase
+from ._base import Clock, Draws, Report, State, learning_rate, phase
 from ._estimating import AbstractEstimating, Attempt
 from ._general import flat_field, wide_vector
 from ._krylov import length, rounding
@@ -162,9 +162,9 @@ class RosenbrockWanner(AbstractEstimating):
                 f"tableau {self.tableau.name!r} has no embedded weights to see its error by; use tw.Rodas5P()"
             )
 
-    def gradient_evaluations(self, state: State) -> Int[Array, ""]:
-        """Evaluations since the start; a product with the Jacobian counts 2, and a Jacobian is one of each column."""
-        return state.memory.gradients + 2 * state.memory.products
+    def report(self, state: State) -> Report:
+        # A product with the Jacobian counts 2, and a Jacobian is one of each column.
+        return Report(gradients=state.memory.gradients + 2 * state.memory.products)
 
     def hessian_products(self, state: State) -> Int[Array, "..."]:
         """Products with the Jacobian since the start, on gradient flow with the Hessian; of `run.state`, say."""
@@ -188,21 +188,23 @@ class RosenbrockWanner(AbstractEstimating):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
-        found = self.attempt(dynamics, state.time, phase(state), h, memory=state.memory, batch=draws.batch)
+        found = self.attempt(dynamics, state.clock, phase(state), h, memory=state.memory, batch=draws.batch)
         clock = None if state.clock is None else state.clock.tick(h)
         end = found.end
         return State(end.position, end.velocity, clock=clock, memory=found.memory, auxiliary=end.auxiliary)
 
     def attempt(
-        self, dynamics: AbstractDynamics, time: Any, y: Phase, h: Array, slope: Phase | None = None, memory: Any = None,
-        allowed: Callable[[], Phase] | None = None, batch: Batch = None,
+        self, dynamics: AbstractDynamics, clock: Clock | None, y: Phase, h: Array, slope: Phase | None = None,
+        memory: Any = None, allowed: Callable[[], Phase] | None = None, batch: Batch = None,
+        evaluation: Evaluation | None = None,
     ) -> Attempt:  # fmt: skip
-        del slope
+        # The Jacobian takes the evaluation with it.
+        del slope, evaluation
         tableau, field = self.tableau, flat_field(dynamics, y, batch)
-        here = field.here
-        first, product = field.at(time, here)
+        here, start = field.here, None if clock is None else clock.time
+        first, product = field.at(start, here)
         # Numbers of the step in the precision of the phase, so that float32 stays it.
-        h, start = h.astype(here.dtype), time
+        span, h = h, h.astype(here.dtype)
         scale = None if allowed is None else wide_vector(allowed()).astype(here.dtype)
         system = systems(product, h * tableau.gamma, here, self.products, self.dense, scale)
         evaluations, products, failed = len(tableau.m), jnp.asarray(system.products), jnp.zeros((), bool)
@@ -213,7 +215,7 @@ class RosenbrockWanner(AbstractEstimating):
             products = products + 1
         stages: list[Array] = []
         for i, (a, c) in enumerate(zip(tableau.a, tableau.c, strict=True)):
-            time = None if start is None else start + tableau.times[i] * h.astype(start.dtype)
+            time = None if clock is None else clock.after(tableau.times[i] * span)
             right = h * (first if i == 0 else field(time, _summed(here, a, stages)))
             right = _summed(right, c, stages)
             if drift is not None and tableau.slopes[i] != 0.0:

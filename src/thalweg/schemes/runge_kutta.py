@@ -13,8 +13,8 @@ from jaxtyping import Array, ArrayLike
 from .._errors import InputError
 from .._objectives.objective import Batch
 from .._tree import combine
-from ..dynamics import AbstractDynamics, Phase
-from ._base import Draws, State, derivative, learning_rate, phase
+from ..dynamics import AbstractDynamics, Evaluation, Phase
+from ._base import Clock, Draws, State, derivative, learning_rate, phase
 from ._estimating import AbstractEstimating, Attempt
 
 
@@ -112,7 +112,7 @@ class RungeKutta(AbstractEstimating):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
-        end, _ = advanced(self.tableau, dynamics, state.time, phase(state), h, draws.batch)
+        end, _ = advanced(self.tableau, dynamics, state.clock, phase(state), h, draws.batch, state.evaluation)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
 
@@ -128,15 +128,16 @@ class RungeKutta(AbstractEstimating):
             )
 
     def attempt(
-        self, dynamics: AbstractDynamics, time: Array, y: Phase, h: Array, slope: Phase | None = None,
+        self, dynamics: AbstractDynamics, clock: Clock, y: Phase, h: Array, slope: Phase | None = None,
         memory: Any = None, allowed: Callable[[], Phase] | None = None, batch: Batch = None,
+        evaluation: Evaluation | None = None,
     ) -> Attempt:  # fmt: skip
         del memory, allowed
         tableau = self.tableau
         assert tableau.embedded is not None
-        end, slopes = advanced(tableau, dynamics, time, y, h, batch, slope)
+        end, slopes = advanced(tableau, dynamics, clock, y, h, batch, evaluation, slope)
         if tableau.first_same_as_last:
-            slopes.append(derivative(dynamics, time + h, end, batch))
+            slopes.append(derivative(dynamics, clock.after(h), end, batch))
         main = (*tableau.b, 0.0)[: len(tableau.embedded)]
         weights = [b - e for b, e in zip(main, tableau.embedded, strict=True)]
 
@@ -155,18 +156,20 @@ class RungeKutta(AbstractEstimating):
 def advanced(
     tableau: ButcherTableau,
     dynamics: AbstractDynamics,
-    start: Array | None,
+    clock: Clock | None,
     y: Phase,
     h: Array,
     batch: Batch = None,
+    evaluation: Evaluation | None = None,
     first: Phase | None = None,
 ) -> tuple[Phase, list[Phase]]:
-    """The phase after a step, and the slopes of its stages, the first of which may be known."""
+    """The phase after a step, and the slopes of its stages; the first, or what it is evaluated from, may be known."""
     stages: list[Phase] = [] if first is None else [first]
     for row, c in list(zip(tableau.a, tableau.c, strict=True))[len(stages) :]:
         known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
-        time = None if start is None else start + c * h
-        stages.append(derivative(dynamics, time, combine((1, y), *known) if known else y, batch))
+        time = None if clock is None else clock.after(c * h)
+        here = combine((1, y), *known) if known else y
+        stages.append(derivative(dynamics, time, here, batch, None if stages else evaluation))
     moves = [(h * b, k) for b, k in zip(tableau.b, stages, strict=True) if b != 0.0]
     return combine((1, y), *moves), stages
 

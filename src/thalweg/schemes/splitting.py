@@ -6,8 +6,8 @@ from jaxtyping import ArrayLike
 
 from .._errors import InputError
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics, AbstractThermostat
-from ._base import AbstractScheme, Clock, Draws, State, advice, noise_count, start_velocity
+from ..dynamics import AbstractDamped, AbstractDynamics, AbstractThermostat, Phase
+from ._base import AbstractScheme, Clock, Draws, State, advice, noise_count, start_of, start_velocity
 
 
 class Splitting(AbstractScheme):
@@ -94,7 +94,7 @@ class Splitting(AbstractScheme):
     ) -> State:
         del step_size
         assert isinstance(dynamics, AbstractDamped)
-        force = dynamics.force(dynamics.start_time, position) if self._carries else None
+        force = dynamics.force(start_of(dynamics, clock), position) if self._carries else None
         start, auxiliary = start_velocity(dynamics, position, velocity), dynamics.initial_auxiliary(position)
         return State(position, start, clock=clock, memory=force, auxiliary=auxiliary)
 
@@ -102,7 +102,7 @@ class Splitting(AbstractScheme):
         assert isinstance(dynamics, AbstractDamped)
         h, mass = jnp.asarray(step_size), dynamics.mass
         # Coefficients that change with time are those of the middle of the step.
-        time = None if state.time is None else state.time + 0.5 * h
+        time = None if state.clock is None else state.clock.after(0.5 * h)
         position, velocity, force = state.position, state.velocity, state.memory
         normals, count, auxiliary = draws.noise, noise_count(dynamics), state.auxiliary
         for letter in self.word:
@@ -110,7 +110,10 @@ class Splitting(AbstractScheme):
             if letter == "A":
                 position, force = combine((1, position), (part, velocity)), None
             elif letter == "B":
-                force = dynamics.force(time, position, draws.batch) if force is None else force
+                if force is None:
+                    known = state.evaluation if position is state.position else None
+                    at = dynamics.evaluate(time, Phase(position), draws.batch) if known is None else known
+                    force = dynamics.force_of(time, at)
                 velocity = combine((1, velocity), (part / mass, force))
             elif letter == "D":
                 assert isinstance(dynamics, AbstractThermostat)

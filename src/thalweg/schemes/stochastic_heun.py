@@ -42,13 +42,13 @@ class StochasticHeun(AbstractScheme):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractAdditive)
         h, y = jnp.asarray(step_size), seen(state)
-        middle, end = (None, None) if state.time is None else (state.time + 0.5 * h, state.time + h)
+        middle, end = (None, None) if state.clock is None else map(state.clock.after, (0.5 * h, h))
         noise, auxiliary = dynamics.increment(middle, h, state.auxiliary, draws.noise)
 
         def moved(*rates: tuple[ArrayLike, Phase]) -> tuple[Vector, Vector | None]:
             return with_noise(y, [(h * weight, rate) for weight, rate in rates], noise)
 
-        first = derivative(dynamics, state.time, y, draws.batch)
+        first = derivative(dynamics, state.time, y, draws.batch, state.evaluation)
         second = derivative(dynamics, end, Phase(*moved((1.0, first))), draws.batch)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(*moved((0.5, first), (0.5, second)), clock=clock, auxiliary=auxiliary)
