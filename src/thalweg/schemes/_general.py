@@ -21,6 +21,8 @@ from ._linear_systems import DENSE, systems, tangents
 
 # A step of Newton's method is halved until the residual falls by so much of what it should; at most so often.
 _DECREASE, _HALVINGS = 1e-4, 30
+# Where the residual falls no more, it may be so many times what rounding of the point leaves: the sums round, too.
+_ROUNDING = 10.0
 # Iterative systems are solved to this much of the residual, squared as Newton's method converges.
 _FORCING = 1e-2
 
@@ -90,7 +92,7 @@ def implicit_change(
         field: F, and y.
         time: t.
         h: the step.
-        tolerance: of the residual's norm, in units of $h|F(t, y)|$.
+        tolerance: of the residual's norm, in units of $|\delta|$; F(t, y) may be of any size that decays at once.
         iterations: at most.
         products: with the Jacobian for a system that is too large to be eliminated, at most.
 
@@ -110,7 +112,7 @@ def implicit_change(
             _, product = field.at(time, here + now.move)
             system = systems(product, h, here, products)
             # A share of what the iteration may leave, where that is near.
-            sharp = jnp.maximum(_FORCING * jnp.minimum(now.size / scale, 1.0) * now.size, 0.3 * tolerance * scale)
+            sharp = jnp.maximum(_FORCING * jnp.minimum(now.size / scale, 1.0) * now.size, 0.3 * tolerance * length(now.move))
             found = system.solve(-now.left, jnp.minimum(sharp, _FORCING * now.size))
 
             def tried(trial: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -129,11 +131,11 @@ def implicit_change(
             move = jnp.where(better, now.move + along * found.x, now.move)
             left, size = jnp.where(better, left, now.left), jnp.where(better, size, now.size)
             # What rounding of the point and of the field leaves in the residual.
-            steep = jnp.zeros((), here.dtype) if system.norm is None else system.norm
-            floor = ulps * (length(move) + jnp.abs(h) * steep * length(here + move))
+            floor = ulps * (length(move) + jnp.abs(h) * system.spread(here + move))
+            taken = system.products + found.products + (0 if system.direct else 1)
             return _Iterate(
-                move, left, size, now.evaluations + 1 + count, now.products + system.products + found.products,
-                now.iterations + 1, size <= jnp.maximum(tolerance * scale, floor), ~better,
+                move, left, size, now.evaluations + 1 + count, now.products + taken, now.iterations + 1,
+                (size <= jnp.maximum(tolerance * length(move), floor)) | (~better & (size <= _ROUNDING * floor)), ~better,
             )  # fmt: skip
 
         def unfinished(now: _Iterate) -> Array:

@@ -25,12 +25,14 @@ class Solved(NamedTuple):
 class Systems(NamedTuple):
     r"""Systems of one matrix $1 - hJ$: how to solve one, and the products that were taken to set them up.
 
-    `norm` is that of J, not less than its spectral norm and at most $\sqrt n$ times it; None where it is not known.
+    `direct` tells whether they are eliminated. `spread(v)` is $\sqrt{\sum_{ij}J_{ij}^2v_j^2}$, times the last digit what
+    rounding v leaves in Jv; of what is not eliminated an estimate, without bias in its square, from a product.
     """
 
     solve: Callable[[Float[Array, " n"], ArrayLike], Solved]
     products: int
-    norm: Float[Array, ""] | None
+    direct: bool
+    spread: Callable[[Float[Array, " n"]], Float[Array, ""]]
 
 
 def systems(
@@ -60,7 +62,7 @@ def systems(
             x = jax.scipy.linalg.lu_solve(factors, b)
             return Solved(x, jnp.zeros((), int), ~jnp.all(jnp.isfinite(x)))
 
-        return Systems(eliminated, n, length(jacobian))
+        return Systems(eliminated, n, True, lambda v: length(jacobian * v[None, :]))
 
     scale = jnp.ones_like(like) if scale is None else scale
 
@@ -82,7 +84,8 @@ def systems(
         )
         return Solved(x * scale, taken.astype(int), short > 0)
 
-    return Systems(iterated, 0, None)
+    signs = jax.random.rademacher(jax.random.key(0), (n,), like.dtype)
+    return Systems(iterated, 0, False, lambda v: length(product(signs * v)))
 
 
 def tangents(products: int) -> Callable[[Operator, Array], Array]:

@@ -65,8 +65,8 @@ class ImplicitEuler(AbstractImplicit):
     many products in every iteration; a larger system is solved by GMRES.
 
     Arguments:
-        tolerance: of the equation's residual, in units of $\sigma|d| + |\nabla f(\theta)|$, or of $h|F|$, from 0;
-            below what the precision of the parameters allows it is that.
+        tolerance: of the equation's residual, in units of $\sigma|d| + |\nabla f(\theta)|$, on any other
+            law of $|\delta|$, from 0; below what the precision of the parameters allows it is that.
         iterations: of Newton's method, at most.
         preconditioner: curvatures D, one a parameter, in the order of their tree or as a tree like it, by which
             $(\sigma + D)^{-1}$ stands for the inverse; or a function of a vector that stands for it, symmetric and

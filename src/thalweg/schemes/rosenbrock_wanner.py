@@ -18,7 +18,7 @@ from ._base import Clock, Draws, Report, State, learning_rate, phase
 from ._estimating import AbstractEstimating, Attempt
 from ._general import flat_field, wide_vector
 from ._krylov import length, rounding
-from ._linear_systems import DENSE, systems
+from ._linear_systems import DENSE, Solved, systems
 from ._solving import Effort, precise
 
 # Of the error that a step may make a system may leave so much: stages are added up with coefficients of tens.
@@ -213,17 +213,39 @@ class RosenbrockWanner(AbstractEstimating):
         if start is not None and not dynamics.autonomous:
             _, drift = jax.jvp(lambda t: field(t, here), (start,), (jnp.ones_like(start),))
             products = products + 1
-        stages: list[Array] = []
-        for i, (a, c) in enumerate(zip(tableau.a, tableau.c, strict=True)):
-            time = None if clock is None else clock.after(tableau.times[i] * span)
-            right = h * (first if i == 0 else field(time, _summed(here, a, stages)))
-            right = _summed(right, c, stages)
-            if drift is not None and tableau.slopes[i] != 0.0:
-                right = right + (tableau.slopes[i] * h * h) * drift
+
+        def stage(i: Any, slope: Array, back: Array) -> Solved:
+            right = h * slope + back
+            if drift is not None:
+                right = right + (slopes[i].astype(h.dtype) * h * h) * drift
             right = tableau.gamma * right
-            found = system.solve(right, self._residual(right, scale, y))
-            products, failed = products + found.products, failed | found.failed
-            stages.append(found.x)
+            return system.solve(right, self._residual(right, scale, y))
+
+        def slope_at(i: Any, here: Array) -> Array:
+            return field(None if clock is None else clock.after(times[i] * span), here)
+
+        times, slopes = jnp.asarray(tableau.times), jnp.asarray(tableau.slopes)
+        found = stage(0, first, jnp.zeros_like(here))
+        products, failed = products + found.products, failed | found.failed
+        stages = [found.x]
+        if system.direct:
+            for i, (a, c) in list(enumerate(zip(tableau.a, tableau.c, strict=True)))[1:]:
+                found = stage(i, slope_at(i, _summed(here, a, stages)), _summed(jnp.zeros_like(here), c, stages))
+                failed = failed | found.failed
+                stages.append(found.x)
+        else:
+            # In a loop, so that what solves a system is compiled twice and not once a stage.
+            count = len(tableau.m)
+            rows = [jnp.asarray([[*row, *[0.0] * (count - len(row))] for row in x], h.dtype) for x in (tableau.a, tableau.c)]
+
+            def following(carry: tuple, i: Array) -> tuple[tuple, None]:
+                stages, products, failed = carry
+                found = stage(i, slope_at(i, here + rows[0][i] @ stages), rows[1][i] @ stages)
+                return (stages.at[i].set(found.x), products + found.products, failed | found.failed), None
+
+            start = jnp.zeros((count, here.size), here.dtype).at[0].set(found.x)
+            (rest, products, failed), _ = jax.lax.scan(following, (start, products, failed), jnp.arange(1, count))
+            stages = list(rest)
         end = combine((1, y), (1, field.wide(_summed(jnp.zeros_like(here), tableau.m, stages))))
         embedded = tableau.m if tableau.embedded is None else tableau.embedded
         off = _summed(jnp.zeros_like(here), [m - e for m, e in zip(tableau.m, embedded, strict=True)], stages)
