@@ -130,7 +130,9 @@ def test_the_precision_of_the_parameters_is_kept(dtype):
     method = tw.Method(law, tw.Adaptive(tw.Rodas5P(), 1e-2, 1e-2, until=1.0), 0.01)
     state = method.step(method.init(jnp.ones(2, dtype)))
     assert state.position.dtype == dtype and float(state.time) == pytest.approx(0.01)
-    np.testing.assert_allclose(np.asarray(state.position, float), np.cos(0.01), atol=2e-5 + 4 * float(jnp.finfo(dtype).eps))
+    np.testing.assert_allclose(
+        np.asarray(state.position, float), np.cos(0.01), atol=2e-5 + 4 * float(jnp.finfo(dtype).eps)
+    )
 
 
 @pytest.mark.parametrize("dense", [256, pytest.param(0, marks=pytest.mark.slow)])
@@ -138,7 +140,9 @@ def test_a_derivative_goes_through_its_steps(dense):
     @jax.jit
     def last(rate):
         law = tw.Field(lambda t, x, r: jnp.stack([x[1], -r * (x[0] ** 2 - 1.0) * x[1] - x[0]]), rate)
-        return tw.solve(tw.Method(law, tw.Rodas5P(1e-12, dense=dense), 0.05), jnp.array([2.0, 0.0]), 3).final.position[0]
+        return tw.solve(tw.Method(law, tw.Rodas5P(1e-12, dense=dense), 0.05), jnp.array([2.0, 0.0]), 3).final.position[
+            0
+        ]
 
     across = (last(3.0 + 1e-5) - last(3.0 - 1e-5)) / 2e-5
     forwards = jax.jvp(last, (3.0,), (1.0,))[1]

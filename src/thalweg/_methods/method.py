@@ -431,8 +431,8 @@ class Method(eqx.Module):
         """The method on a function, or along a field, whose evaluations are marked."""
         law = self.dynamics
         if law.objective is None and law.order == 1 and not (self.lacks_objective or law.has_auxiliary):
-            return copied(self, dynamics=Field(marked_field))
-        return self.with_objective(Marking())
+            return copied(self, dynamics=Field(marked_field), scheme=self.scheme.unsized())
+        return copied(self.with_objective(Marking()), scheme=self.scheme.unsized())
 
     def _counts(self) -> tuple[int, int]:
         bare = self.with_objective(None)

@@ -29,7 +29,9 @@ class Hessenberg(NamedTuple):
         return self.matrix[self.count, self.count - 1]
 
 
-def arnoldi(operator: Operator, b: Float[Array, " n"], size: int, finished: Callable[[Hessenberg], Array]) -> Hessenberg:
+def arnoldi(
+    operator: Operator, b: Float[Array, " n"], size: int, finished: Callable[[Hessenberg], Array]
+) -> Hessenberg:
     """The Krylov space of b, grown until `finished` says so, it is invariant, or it has `size` dimensions.
 
     Every new vector is made orthogonal to all before it, twice.

@@ -234,6 +234,10 @@ class AbstractScheme(eqx.Module):
         del unravel
         return self
 
+    def unsized(self) -> "AbstractScheme":
+        """The scheme for parameters of any number, on which its gradients are counted: itself, unless it keeps some."""
+        return self
+
     def linearised(self) -> "AbstractScheme":
         """The scheme as the linear probe takes it: itself, unless a part of it is not linear on any function."""
         return self

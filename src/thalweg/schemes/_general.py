@@ -20,7 +20,7 @@ from ._krylov import Operator, length, rounding, wide_dtype
 from ._linear_systems import DENSE, systems, tangents
 
 # A step of Newton's method is halved until the residual falls by so much of what it should; at most so often.
-_DECREASE, _HALVINGS = 1e-4, 30
+_DECREASE, _HALVINGS = 1e-4, 20
 # Where the residual falls no more, it may be so many times what rounding of the point leaves: the sums round, too.
 _ROUNDING = 10.0
 # Iterative systems are solved to this much of the residual, squared as Newton's method converges.
@@ -81,9 +81,7 @@ class _Iterate(NamedTuple):
     stuck: Array
 
 
-def implicit_change(
-    field: FlatField, time: Time, h: Array, tolerance: Array, iterations: int, products: int
-) -> Move:
+def implicit_change(field: FlatField, time: Time, h: Array, tolerance: Array, iterations: int, products: int) -> Move:
     r"""The change $\delta = hF(t, y + \delta)$, by Newton's method with a search along its steps.
 
     Its derivatives are those of the equation, not of the iterations.
@@ -112,7 +110,9 @@ def implicit_change(
             _, product = field.at(time, here + now.move)
             system = systems(product, h, here, products)
             # A share of what the iteration may leave, where that is near.
-            sharp = jnp.maximum(_FORCING * jnp.minimum(now.size / scale, 1.0) * now.size, 0.3 * tolerance * length(now.move))
+            sharp = jnp.maximum(
+                _FORCING * jnp.minimum(now.size / scale, 1.0) * now.size, 0.3 * tolerance * length(now.move)
+            )
             found = system.solve(-now.left, jnp.minimum(sharp, _FORCING * now.size))
 
             def tried(trial: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -120,7 +120,7 @@ def implicit_change(
                 along = jnp.where(count == 0, 1.0, 0.5 * along).astype(here.dtype)
                 left = residual(now.move + along * found.x)
                 size = length(left)
-                return along, left, size, size <= (1.0 - _DECREASE * along) * now.size, count + 1
+                return along, left, size, size < (1.0 - _DECREASE * along) * now.size, count + 1
 
             def again(trial: tuple[Array, ...]) -> Array:
                 return ~trial[3] & (trial[4] < _HALVINGS)
@@ -130,8 +130,8 @@ def implicit_change(
             along, left, size, better, count = jax.lax.while_loop(again, tried, start)
             move = jnp.where(better, now.move + along * found.x, now.move)
             left, size = jnp.where(better, left, now.left), jnp.where(better, size, now.size)
-            # What rounding of the point and of the field leaves in the residual.
-            floor = ulps * (length(move) + jnp.abs(h) * system.spread(here + move))
+            # What rounding of the start and of the move leaves in the residual.
+            floor = ulps * (length(move) + jnp.abs(h) * system.spread(jnp.abs(here) + jnp.abs(move)))
             taken = system.products + found.products + (0 if system.direct else 1)
             return _Iterate(
                 move, left, size, now.evaluations + 1 + count, now.products + taken, now.iterations + 1,
@@ -225,5 +225,3 @@ def changed(state: State, found: Move, step_size: Array, part: float = 1.0) -> S
         clock=None if state.clock is None else state.clock.tick(step_size),
         memory=state.memory.plus(found.evaluations, found.products, found.failed),
     )
-
-

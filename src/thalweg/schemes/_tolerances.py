@@ -9,12 +9,13 @@ import numpy as np
 from jax.core import Tracer
 
 from .._errors import InputError, check_number, is_real
-from .._tree import Vector, scalar, size, unraveler
+from .._tree import Vector, size, unraveler
 from ..dynamics import Phase
+
 
 def as_tolerance(value: Any) -> Any:
     """A number as an array leaf, a tree of numbers as one of arrays; what is neither is refused by name."""
-    return jax.tree.map(scalar, value)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=float) if is_real(leaf) else leaf, value)
 
 
 def check_tolerance(name: str, value: Any, **bounds: float) -> None:

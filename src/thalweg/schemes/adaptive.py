@@ -144,6 +144,9 @@ class Adaptive(AbstractScheme):
             },
         )
 
+    def unsized(self) -> AbstractScheme:
+        return dataclasses.replace(self, rtol=1.0, atol=1.0)
+
     def failures(self, state: State) -> Int[Array, "..."]:
         """Attempts since the start whose systems were not solved, all of them rejected; of `run.state`, say.
 
@@ -191,7 +194,9 @@ class Adaptive(AbstractScheme):
                 f"no step from time {time:g} is finite: {_TRIES} were rejected, down to {end.step:.3g}",
             )
         elif int(end.code) == _FAILED:
-            what = f"the systems of no step from time {time:g} were solved: {_TRIES} were rejected, down to {end.step:.3g}"
+            what = (
+                f"the systems of no step from time {time:g} were solved: {_TRIES} were rejected, down to {end.step:.3g}"
+            )
             ending = ("stalled", f"{what}; allow more products, or eliminate larger systems by dense=")
         else:
             what = f"no step from time {time:g} is within the tolerance: {_TRIES} were rejected, down to {end.step:.3g}"
@@ -233,9 +238,7 @@ class Adaptive(AbstractScheme):
         def allowed() -> Phase:
             return jax.tree.map(lambda leaf, r, a: _allowed(jnp.abs(leaf), r, a), y, rtol, atol)
 
-        tried = self.scheme.attempt(
-            dynamics, clock, y, h, old.slope, old.own, allowed, draws.batch, state.evaluation
-        )
+        tried = self.scheme.attempt(dynamics, clock, y, h, old.slope, old.own, allowed, draws.batch, state.evaluation)
         end = tried.end
         error = _norm(y, end, tried.error, rtol, atol).astype(h.dtype)
         finite, accepted = jnp.isfinite(error), going & (error < 1.0)

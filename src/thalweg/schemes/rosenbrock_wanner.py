@@ -86,7 +86,9 @@ class RosenbrockTableau:
         for name in ("m", "embedded"):
             weights = getattr(self, name)
             if weights is not None and not np.isclose(total := float(np.sum(weights @ gamma)), 1.0, rtol=0, atol=1e-11):
-                raise InputError(f"tableau {self.name!r}: the weights {name} must be of order 1, 1 in sum, not {total:g}")
+                raise InputError(
+                    f"tableau {self.name!r}: the weights {name} must be of order 1, 1 in sum, not {total:g}"
+                )
 
     @property
     def classical(self) -> tuple[np.ndarray, np.ndarray]:
@@ -236,7 +238,9 @@ class RosenbrockWanner(AbstractEstimating):
         else:
             # In a loop, so that what solves a system is compiled twice and not once a stage.
             count = len(tableau.m)
-            rows = [jnp.asarray([[*row, *[0.0] * (count - len(row))] for row in x], h.dtype) for x in (tableau.a, tableau.c)]
+            rows = [
+                jnp.asarray([[*row, *[0.0] * (count - len(row))] for row in x], h.dtype) for x in (tableau.a, tableau.c)
+            ]
 
             def following(carry: tuple, i: Array) -> tuple[tuple, None]:
                 stages, products, failed = carry
@@ -312,16 +316,23 @@ RODAS5P = RosenbrockTableau(
     # Stiffly accurate: the solution is the argument of one stage more, and the embedded one is that of the last.
     (*_LAST, 1.0, 1.0, 1.0),
     (0.0, 0.6358126895828704, 0.4095798393397535, 0.9769306725060716, 0.4288403609558664, 1.0, 1.0, 1.0),
-    (0.21193756319429014, -0.42387512638858027, -0.3384627126235924, 1.8046452872882734, 2.325825639765069, 0.0, 0.0, 0.0),
+    (
+        0.21193756319429014,
+        -0.42387512638858027,
+        -0.3384627126235924,
+        1.8046452872882734,
+        2.325825639765069,
+        0.0,
+        0.0,
+        0.0,
+    ),
     5,
     "steinebach2023",
     (*_LAST, 1.0, 1.0, 0.0),
 )
 
 
-def Rodas5P(
-    tolerance: ArrayLike = 1e-8, products: int = 1000, dense: int = DENSE
-) -> RosenbrockWanner:
+def Rodas5P(tolerance: ArrayLike = 1e-8, products: int = 1000, dense: int = DENSE) -> RosenbrockWanner:
     """Steinebach's method for stiff laws, order 5 with eight stages, L-stable and stiffly accurate (2023).
 
     Arguments: as in `tw.RosenbrockWanner`.
