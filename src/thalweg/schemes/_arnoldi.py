@@ -1,6 +1,7 @@
 """Krylov subspaces of an operator that need not be symmetric, on vectors: Arnoldi's method and GMRES."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,6 +10,8 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from ._krylov import Operator, length
 
+# In full precision, also where a processor would round what it multiplies.
+matmul = partial(jnp.matmul, precision="highest")
 # Dimensions of a space before GMRES begins anew from what it has.
 RESTART = 40
 
@@ -46,8 +49,8 @@ def arnoldi(
         rest = image = operator(basis.vectors[i])
         column = jnp.zeros(size + 1, b.dtype)
         for _ in range(2):
-            along = basis.vectors @ rest
-            rest, column = rest - along @ basis.vectors, column + along
+            along = matmul(basis.vectors, rest)
+            rest, column = rest - matmul(along, basis.vectors), column + along
         norm = length(rest)
         # What rounding leaves of a vector that lies in the space is no new direction.
         norm = jnp.where(norm > ulps * length(image), norm, 0.0)
@@ -102,9 +105,9 @@ def gmres(operator: Operator, b: Float[Array, " n"], tolerance: ArrayLike, produ
         # Of an operator that is singular on the space, the direction that it takes to nothing is left out.
         steep = jnp.abs(jnp.diag(r)) > jnp.finfo(b.dtype).tiny
         r = jnp.where(steep[:, None], r, jnp.eye(size, dtype=b.dtype))
-        along = jax.scipy.linalg.solve_triangular(r, jnp.where(steep, q.T @ right, 0.0))
+        along = jax.scipy.linalg.solve_triangular(r, jnp.where(steep, matmul(q.T, right), 0.0))
         along = jnp.where(filled, along, 0.0)
-        return along, right - matrix @ along
+        return along, right - matmul(matrix, along)
 
     def cycle(carry: tuple[Found, Array, Array]) -> tuple[Found, Array, Array]:
         found, left, _ = carry
@@ -115,9 +118,9 @@ def gmres(operator: Operator, b: Float[Array, " n"], tolerance: ArrayLike, produ
 
         basis = arnoldi(operator, left, size, finished)
         along, rest = reduced(basis, norm)
-        left = rest @ basis.vectors
+        left = matmul(rest, basis.vectors)
         residual = length(left)
-        x = found.x + along @ basis.vectors[:size]
+        x = found.x + matmul(along, basis.vectors[:size])
         # A cycle that gains nothing is followed by none that does.
         return Found(x, residual, found.products + basis.count), left, ~(residual < 0.999 * norm)
 
@@ -126,4 +129,6 @@ def gmres(operator: Operator, b: Float[Array, " n"], tolerance: ArrayLike, produ
         return (found.residual > tolerance) & (found.products < products) & ~stuck
 
     start = Found(jnp.zeros_like(b), length(b), jnp.zeros((), int))
-    return jax.lax.while_loop(unfinished, cycle, (start, b, jnp.zeros((), bool)))[0]
+    end = jax.lax.while_loop(unfinished, cycle, (start, b, jnp.zeros((), bool)))[0]
+    # What is not finite is no solution of zero.
+    return end._replace(x=jnp.where(jnp.isfinite(end.residual), end.x, jnp.nan))

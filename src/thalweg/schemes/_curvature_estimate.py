@@ -1,4 +1,4 @@
-"""The curvature, or the spectral radius of a field, that a scheme finds for itself as it goes, and what that costs in gradients."""
+"""The curvature, or a field's spectral radius, that a scheme finds as it goes, and what that costs in gradients."""
 
 from typing import Any
 
@@ -21,7 +21,10 @@ SAFETY = 1.1
 
 
 class CurvatureEstimate(eqx.Module):
-    """The largest curvature (of a field: the spectral radius) with its direction, None where the objective states it; gradients and steps so far."""
+    """The largest curvature with its direction, None where the objective states it; gradients and steps so far.
+
+    Of a law that is not gradient flow the curvature is the spectral radius of its Jacobian.
+    """
 
     gradients: Int[Array, ""]
     steps: Int[Array, ""]

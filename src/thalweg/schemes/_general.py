@@ -1,4 +1,4 @@
-"""Implicit, linearly implicit and exponential steps of any law: its whole phase as one vector, its Jacobian by products.
+"""Implicit, linearly implicit and exponential steps of any law: its phase as one vector, its Jacobian by products.
 
 What is a minimum, of gradient flow and the heavy ball, is solved for as one in `_newton.py`.
 """
@@ -14,7 +14,7 @@ from .._objectives.objective import Batch
 from .._tree import Unravel, combine, ravel, unraveler
 from ..dynamics import AbstractDynamics, Phase
 from ..dynamics._base import Time
-from ._arnoldi import Hessenberg, arnoldi
+from ._arnoldi import Hessenberg, arnoldi, matmul
 from ._base import State, derivative, phase
 from ._krylov import Operator, length, rounding, wide_dtype
 from ._linear_systems import DENSE, systems, tangents
@@ -132,10 +132,11 @@ def implicit_change(field: FlatField, time: Time, h: Array, tolerance: Array, it
             left, size = jnp.where(better, left, now.left), jnp.where(better, size, now.size)
             # What rounding of the start and of the move leaves in the residual.
             floor = ulps * (length(move) + jnp.abs(h) * system.spread(jnp.abs(here) + jnp.abs(move)))
+            goal, held = jnp.maximum(tolerance * length(move), floor), ~better & (size <= _ROUNDING * floor)
             taken = system.products + found.products + (0 if system.direct else 1)
             return _Iterate(
                 move, left, size, now.evaluations + 1 + count, now.products + taken, now.iterations + 1,
-                (size <= jnp.maximum(tolerance * length(move), floor)) | (~better & (size <= _ROUNDING * floor)), ~better,
+                (size <= goal) | held, ~better,
             )  # fmt: skip
 
         def unfinished(now: _Iterate) -> Array:
@@ -184,7 +185,7 @@ def exponential_change(field: FlatField, time: Time, h: Array, tolerance: Array,
         return left <= tolerance * length(found)
 
     basis = arnoldi(product, slope, size, finished)
-    change = length(slope) * (coefficients(basis) @ basis.vectors[:size])
+    change = length(slope) * matmul(coefficients(basis), basis.vectors[:size])
     return Move(field.wide(change), one, basis.count, ~finished(basis))
 
 
@@ -205,12 +206,12 @@ def _phi_one(matrix: Float[Array, "n n"], b: Float[Array, " n"]) -> Float[Array,
     times = jnp.where(jnp.isfinite(norm), jnp.maximum(0.0, jnp.ceil(jnp.log2(norm)) + 1.0), 0.0)
     first = beside * jnp.exp2(-times)
     # To a norm of 1/2 this approximant of Pade has all digits of float64.
-    eye, second = jnp.eye(n + 1, dtype=b.dtype), first @ first
-    fourth = second @ second
-    odd = first @ (eye / 2.0 + second / 66.0 + fourth / 15840.0)
-    even = eye + second * (5.0 / 44.0) + fourth / 792.0 + fourth @ second / 665280.0
+    eye, second = jnp.eye(n + 1, dtype=b.dtype), matmul(first, first)
+    fourth = matmul(second, second)
+    odd = matmul(first, eye / 2.0 + second / 66.0 + fourth / 15840.0)
+    even = eye + second * (5.0 / 44.0) + fourth / 792.0 + matmul(fourth, second) / 665280.0
     part = jnp.linalg.solve(even - odd, even + odd)
-    whole = jax.lax.fori_loop(0, times.astype(int), lambda _, x: x @ x, part)
+    whole = jax.lax.fori_loop(0, times.astype(int), lambda _, x: matmul(x, x), part)
     return whole[:n, n] / unit
 
 

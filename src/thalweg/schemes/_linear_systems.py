@@ -25,8 +25,8 @@ class Solved(NamedTuple):
 class Systems(NamedTuple):
     r"""Systems of one matrix $1 - hJ$: how to solve one, and the products that were taken to set them up.
 
-    `direct` tells whether they are eliminated. `spread(v)` is $\sqrt{\sum_{ij}J_{ij}^2v_j^2}$, times the last digit what
-    rounding v leaves in Jv; of what is not eliminated an estimate, without bias in its square, from a product.
+    `direct` tells whether they are eliminated. `spread(v)` is $\sqrt{\sum_{ij}J_{ij}^2v_j^2}$, times the last digit
+    what rounding v leaves in Jv; of what is not eliminated an estimate, without bias in its square, from a product.
     """
 
     solve: Callable[[Float[Array, " n"], ArrayLike], Solved]

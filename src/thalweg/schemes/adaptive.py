@@ -55,7 +55,7 @@ class Adaptive(AbstractScheme):
         {\mathtt{atol} + \mathtt{rtol}\max(|y_i|, |y^+_i|)}\Bigr)^2},\qquad
       h^+ = 0.9\,h\,E^{-\beta_1/p}E_-^{-\beta_2/p}E_{--}^{-\beta_3/p}$$
 
-    y is the position, with the velocity of a second-order law and what variables the law has besides, and $\hat y^+$ the
+    y is the position, with the velocity of a second-order law and what variables the law has besides; $\hat y^+$ is the
     solution of order p - 1 that is embedded in the scheme of order p; of `tw.RungeKuttaChebyshev` the estimate is one
     of its own, and p = 3. A step with $E < 1$ is accepted, and the next is once to 10 times as long; else
     the motion stays where it is and tries again with 0.2 to 0.9 times the step. $E_-$ and $E_{--}$ are the errors of

@@ -14,6 +14,7 @@ from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, scalar
 from ..dynamics import AbstractDynamics, Evaluation, Phase
+from ._arnoldi import matmul
 from ._base import Clock, Draws, Report, State, learning_rate, phase
 from ._estimating import AbstractEstimating, Attempt
 from ._general import flat_field, wide_vector
@@ -92,11 +93,11 @@ class RosenbrockTableau:
 
     @property
     def classical(self) -> tuple[np.ndarray, np.ndarray]:
-        r"""$\alpha_{ij}$ and $\gamma_{ij}$ of the form in which the order conditions are written; weights are $m\Gamma$.
+        r"""$\alpha_{ij}$ and $\gamma_{ij}$ in the form of the order conditions, where weights are $m\Gamma$.
 
         Reference: Hairer and Wanner (1996), equations IV.7.4 and IV.7.24.
         """
-        a, c = (np.array([[*row, *[0.0] * (len(self.m) - len(row))] for row in rows]) for rows in (self.a, self.c))
+        a, c = _square(self.a), _square(self.c)
         gamma = np.linalg.inv(np.eye(len(self.m)) / self.gamma - c)
         return a @ gamma, gamma
 
@@ -238,13 +239,11 @@ class RosenbrockWanner(AbstractEstimating):
         else:
             # In a loop, so that what solves a system is compiled twice and not once a stage.
             count = len(tableau.m)
-            rows = [
-                jnp.asarray([[*row, *[0.0] * (count - len(row))] for row in x], h.dtype) for x in (tableau.a, tableau.c)
-            ]
+            a, c = (jnp.asarray(_square(rows), h.dtype) for rows in (tableau.a, tableau.c))
 
             def following(carry: tuple, i: Array) -> tuple[tuple, None]:
                 stages, products, failed = carry
-                found = stage(i, slope_at(i, here + rows[0][i] @ stages), rows[1][i] @ stages)
+                found = stage(i, slope_at(i, here + matmul(a[i], stages)), matmul(c[i], stages))
                 return (stages.at[i].set(found.x), products + found.products, failed | found.failed), None
 
             start = jnp.zeros((count, here.size), here.dtype).at[0].set(found.x)
@@ -265,6 +264,10 @@ class RosenbrockWanner(AbstractEstimating):
 
     def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
         return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+
+
+def _square(rows: tuple[tuple[float, ...], ...]) -> np.ndarray:
+    return np.array([[*row, *[0.0] * (len(rows) - len(row))] for row in rows])
 
 
 def _summed(first: Array, coefficients: Any, stages: list[Array]) -> Array:
