@@ -91,6 +91,7 @@ def test_eliminated_and_iterated_systems_give_one_step(exact):
     assert [int(s.memory.failures) for s in states] == [0, 0]
 
 
+@pytest.mark.slow
 def test_systems_that_are_not_solved_are_counted_and_in_adaptive_steps_rejected():
     n = 50
     matrix = jnp.asarray(np.random.default_rng(0).normal(size=(n, n))) * 30.0
@@ -146,7 +147,8 @@ def test_the_precision_of_the_parameters_is_kept(dtype):
     )
 
 
-@pytest.mark.parametrize("dense", [256, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dense", [256, 0])
 def test_a_derivative_goes_through_its_steps(dense):
     @jax.jit
     def last(rate):
