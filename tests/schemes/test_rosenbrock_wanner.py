@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 
 import thalweg as tw
 from tests.table.test_tableaus import density, trees
-from thalweg.schemes.rosenbrock_wanner import RODAS5P
+from thalweg.schemes.rosenbrock_tableau import RODAS5P
 
 START = np.array([1.0, 0.3, -0.7])
 TABLEAUS = {tableau.name: tableau for tableau in (RODAS5P,)}

@@ -24,8 +24,8 @@ from .pseudo_transient import PseudoTransient as PseudoTransient
 from .replica_exchange import ReplicaExchange as ReplicaExchange
 from .restarted import Restarted as Restarted
 from .rosenbrock import RosenbrockEuler as RosenbrockEuler
+from .rosenbrock_tableau import RosenbrockTableau as RosenbrockTableau
 from .rosenbrock_wanner import Rodas5P as Rodas5P
-from .rosenbrock_wanner import RosenbrockTableau as RosenbrockTableau
 from .rosenbrock_wanner import RosenbrockWanner as RosenbrockWanner
 from .runge_kutta import RK4 as RK4
 from .runge_kutta import BogackiShampine as BogackiShampine

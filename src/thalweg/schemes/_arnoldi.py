@@ -28,7 +28,7 @@ class Hessenberg(NamedTuple):
 
     @property
     def coupling(self) -> Float[Array, ""]:
-        """How strongly the operator leads out of the space, 0 where it does not."""
+        """The strength with which the operator leads out of the space, 0 where it does not."""
         return self.matrix[self.count, self.count - 1]
 
 

@@ -60,7 +60,7 @@ def refreshed(
 
 
 def _bending(dynamics: AbstractDynamics, time: Any, y: Phase, batch: Batch) -> tuple[Vector, Operator]:
-    """What a direction is like, and the operator: the Hessian on gradient flow, the Jacobian of the phase elsewhere."""
+    """A tree like a direction, and the operator: the Hessian on gradient flow, the Jacobian of the phase elsewhere."""
     if isinstance(dynamics, GradientFlow):
         objective = dynamics._objective()
         return y.position, lambda v: objective.hessian_vector_product(y.position, v, batch)
