@@ -17,7 +17,7 @@ from ._estimating import AbstractEstimating
 from ._tolerances import as_tolerance, check_tolerance, is_number, like_position, over_phase
 from .runge_kutta import Tsit5
 
-_GOING, _ARRIVED, _NOT_FINITE, _STALLED, _FAILED = range(5)
+_GOING, _ARRIVED, _NOT_FINITE, _STALLED = range(4)
 # Steps that are rejected while no time passes before the motion ends: a factor of 1e-28 where all shrink by the most.
 _TRIES = 40
 # Of log(error): beyond it every factor is clipped.
@@ -193,11 +193,6 @@ class Adaptive(AbstractScheme):
                 "not finite",
                 f"no step from time {time:g} is finite: {_TRIES} were rejected, down to {end.step:.3g}",
             )
-        elif int(end.code) == _FAILED:
-            what = (
-                f"the systems of no step from time {time:g} were solved: {_TRIES} were rejected, down to {end.step:.3g}"
-            )
-            ending = ("stalled", f"{what}; allow more products, or eliminate larger systems by dense=")
         else:
             what = f"no step from time {time:g} is within the tolerance: {_TRIES} were rejected, down to {end.step:.3g}"
             ending = ("stalled", f"{what}; the force jumps there, or its rounding is larger than the tolerance")
@@ -244,6 +239,7 @@ class Adaptive(AbstractScheme):
         finite, accepted = jnp.isfinite(error), going & (error < 1.0)
         usable = finite
         if tried.failed is not None:
+            # Of a shorter step systems are easier, and stages reach farther than they must.
             usable, accepted = finite & ~tried.failed, accepted & ~tried.failed
         # Minus its log; where there is no error to speak of the controllers look back on, it counts as 1.
         log = jnp.clip(-jnp.log(jnp.where(usable, error, jnp.inf)), -_LOG_RANGE, _LOG_RANGE)
@@ -253,8 +249,6 @@ class Adaptive(AbstractScheme):
         passes = h > jnp.finfo(h.dtype).eps * jnp.maximum(jnp.abs(clock.time), step_size)
         failed = jnp.where(accepted, jnp.where(passes, 0, old.failed), old.failed + 1)
         code = jnp.where(accepted | (failed < _TRIES), _GOING, jnp.where(finite, _STALLED, _NOT_FINITE))
-        if tried.failed is not None:
-            code = jnp.where((code == _STALLED) & tried.failed, _FAILED, code)
         ticked = clock.tick(h)
         if self.until is not None:
             arrived = h >= _left(self.until, clock)
