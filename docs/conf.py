@@ -46,10 +46,11 @@ def methods_table() -> str:
     """Every row of the table, in Markdown."""
     heads = ("method", "law of motion", "scheme", "order", "gradients", "stable where (curvature 1)", "reference")
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    for row in (row.as_dict() for row in tw.table()):
+    for one in tw.table():
+        row = one.as_dict()
         names = ", ".join(f"`{name}`" for name in (row["name"], *row["aliases"]))
         stability = row["stability"].replace("<", "&lt;")
-        cells = (names, row["dynamics"], row["scheme"], row["order"], row["gradients_per_step"], stability)
+        cells = (names, row["dynamics"], row["scheme"], row["order"], one.gradients, stability)
         lines.append("| " + " | ".join(map(str, cells)) + f" | {{cite:t}}`{row['reference']}` |")
     return "\n".join(lines)
 

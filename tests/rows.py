@@ -10,9 +10,14 @@ def quick(rows):
     """
     kinds = {}
     for row in rows:
-        solving = row.method.gradients_vary
+        solving = row.method.gradients_vary and not row.scheme.controlled
         kinds.setdefault("solving" if solving else (type(row.method.dynamics), type(row.method.scheme)), row.name)
     return few(rows, *kinds.values())
+
+
+def stepping(rows):
+    """The rows whose step a user sets: of the others there is no order to converge at and no limit of a step."""
+    return [row for row in rows if not row.scheme.controlled]
 
 
 def few(rows, *names):

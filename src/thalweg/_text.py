@@ -1,7 +1,7 @@
 """Numbers and tables as a terminal shows them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +17,16 @@ def number(value: Any, digits: int = 4) -> str:
     if isinstance(value, int):
         return str(value)
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def settings(numbers: Mapping[str, Any]) -> str:
+    """Hyperparameters in one line; of a function its name."""
+
+    def word(value: Any) -> str:
+        name = getattr(value, "__name__", type(value).__name__)
+        return ("varying" if "<" in name else name) if callable(value) else number(value)
+
+    return ", ".join(f"{name.replace('_', ' ')} {word(value)}" for name, value in numbers.items())
 
 
 def make_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> "Table":

@@ -125,6 +125,15 @@ def test_laws_with_another_force_are_solved_for_as_a_whole():
     assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.parametrize("name", ["midpoint", "exponential"])
+def test_an_objective_that_depends_on_time_is_followed_as_the_field_that_it_gives(name):
+    f = tw.Objective(lambda x, t: 0.5 * jnp.sum((x - jnp.sin(t)) ** 2) + 0.25 * t * jnp.sum(x**4), time_dependent=True)
+    field = tw.Field(lambda t, x, args: -(x - jnp.sin(t)) - t * x**3)
+    methods = [tw.Method(law, SOLVING[name][0], 0.1) for law in (tw.GradientFlow(f), field)]
+    ends = [end(method, 10, np.array([2.0])).position for method in methods]
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["implicit", pytest.param("rosenbrock", marks=pytest.mark.slow)])
 def test_the_derivative_of_a_step_is_that_of_its_equation(name):
     def last(rate):

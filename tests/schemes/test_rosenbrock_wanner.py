@@ -82,6 +82,13 @@ def test_its_order_is_measured_where_the_field_depends_on_time(exact):
     assert np.log2(errors[0] / errors[1]) == pytest.approx(5.0, abs=0.1)
 
 
+def test_an_objective_that_depends_on_time_is_followed_as_the_field_that_it_gives():
+    f = tw.Objective(lambda x, t: 0.5 * jnp.sum((x - jnp.sin(t)) ** 2) + 0.25 * t * jnp.sum(x**4), time_dependent=True)
+    field = tw.Field(lambda t, x, args: -(x - jnp.sin(t)) - t * x**3)
+    ends = [end(tw.Method(law, tw.Rodas5P(), 0.1), 10, np.array([2.0])).position for law in (tw.GradientFlow(f), field)]
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-13)
+
+
 def test_eliminated_and_iterated_systems_give_one_step(exact):
     states = [end(tw.Method(tw.Field(turning), tw.Rodas5P(1e-13, dense=dense), 0.1), 10) for dense in (256, 0)]
     np.testing.assert_allclose(states[0].position, states[1].position, rtol=0, atol=1e-11)

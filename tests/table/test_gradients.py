@@ -89,7 +89,8 @@ def test_counted_gradients_are_the_reported_ones_and_recording_the_loss_costs_no
     if row.method.gradients_vary:
         # Many products at one point, where the gradient is taken once: each counts 2, as one with its gradient does.
         assert counter.gradients - 2 + 2 * counter.products == run.gradients
-        assert counter.products == method.scheme.hessian_products(run.state) > 11
+        if not row.scheme.controlled:
+            assert counter.products == method.scheme.hessian_products(run.state) > 11
         return
     assert counter.evaluations - 2 == run.gradients
     assert run.gradients == method.gradients_at_start + 11 * row.gradients_per_step

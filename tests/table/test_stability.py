@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.rows import few, quick
+from tests.rows import few, quick, stepping
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
 LIMITED = [row for row in tw.table() if not row.method.normals and not row.method.gradients_vary]
 # Of the schemes that most rows have; the others are among the slow tests.
 PREDICTED = few(LIMITED, "gradient_descent", "momentum", "nesterov", "rkl1", "nesterov_flow_rk4")
-UNLIMITED = quick([row for row in tw.table() if row.method.gradients_vary])
+UNLIMITED = quick([row for row in stepping(tw.table()) if row.method.gradients_vary])
 ROWS = [pytest.param(row, id=row.name) for row in tw.table() if not row.method.normals]
 SPECTRUM = np.array([0.35, 1.2, 2.9])
 Q = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]

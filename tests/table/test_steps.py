@@ -13,11 +13,12 @@ from jax import monitoring
 from jax.flatten_util import ravel_pytree
 
 import thalweg as tw
-from tests.rows import quick
+from tests.rows import quick, stepping
 from thalweg.analysis import spectral_radius
 
 DETERMINISTIC = [row for row in tw.table() if not row.method.normals]
 ROWS = quick(DETERMINISTIC)
+STEPPING = quick(stepping(DETERMINISTIC))
 LOPSIDED = tw.problems.lopsided()
 F, START = LOPSIDED.objective, LOPSIDED.start
 COUNT = np.arange(31)
@@ -31,15 +32,16 @@ FAMILIES = (
     "nesterov_flow_lookahead",
     "high_resolution_rk4",
 )
+# Where 0.7 of a row's own value is none, or changes little.
 MOVED = {
-    "learning_rate": 0.03, "momentum": 0.7, "step_size": 0.07, "friction": 0.4, "damping": 4.0, "step": 0.02,
-    "strong_convexity": 0.6, "p": 2.5, "strength": 0.4, "curvature_damping": 0.2,
+    "learning_rate": 0.03, "friction": 0.4, "damping": 4.0, "step": 0.02, "p": 2.5, "strength": 0.4,
+    "curvature_damping": 0.2, "tolerance": 0.3,
 }  # fmt: skip
 
 
 def elsewhere(row):
     """Other values of all the row's hyperparameters."""
-    return {name: MOVED[name] for name in row.defaults}
+    return {name: MOVED.get(name, 0.7 * value) for name, value in row.defaults.items()}
 
 
 def schedule(step):
@@ -97,13 +99,16 @@ def test_a_change_of_hyperparameters_compiles_nothing(row):
     with Compilations() as seen:
         other = tw.run(row.build(pulled, **elsewhere(row)), other_start, len(COUNT) - 1, record=1)
     assert seen.count == 0
+    if row.scheme.controlled:
+        # From wherever it starts it ends at the minimum.
+        return
     for one, two in zip(jax.tree.leaves(run.final.position), jax.tree.leaves(other.final.position), strict=True):
         assert not np.allclose(one, two, rtol=1e-3)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.values[0].defaults])
 def test_vmap_over_hyperparameters_is_a_loop_over_them(row):
-    settings = {name: np.linspace(row.defaults[name], MOVED[name], 3) for name in row.defaults}
+    settings = {name: np.linspace(row.defaults[name], value, 3) for name, value in elsewhere(row).items()}
 
     def walk(setting):
         return path(row.build(F, **setting), START, COUNT)[0]
@@ -151,17 +156,20 @@ def test_every_row_runs_on_a_tree_and_keeps_its_path(row):
     method, start = row.build(pulled), tree_of(float)
     run = tw.run(method, start, len(COUNT) - 1, record=1)
     assert run.status == "finished" and len(run.trace) == len(COUNT)
+    # A step that f controls depends on what is less than what, which rounding decides sooner or later.
+    alike = slice(6 if row.scheme.controlled else None)
     positions, lookaheads, velocities = path(method, start, COUNT)
     for name in start:
-        np.testing.assert_allclose(run.trace.position[name], positions[name], rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(run.trace.position[name][alike], positions[name][alike], rtol=1e-12, atol=1e-13)
         if velocities is not None:
             np.testing.assert_allclose(run.trace.velocity[name], velocities[name], rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(run.final.lookahead[name], lookaheads[name][-1], rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(run.metrics["loss"], jax.vmap(pulled)(lookaheads), rtol=1e-12)
+        if not row.scheme.controlled:
+            np.testing.assert_allclose(run.final.lookahead[name], lookaheads[name][-1], rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(run.metrics["loss"][alike], jax.vmap(pulled)(lookaheads)[alike], rtol=1e-12)
     assert run.metrics["loss"][-1] < run.metrics["loss"][0]
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", STEPPING)
 def test_every_row_takes_a_schedule_of_steps(row):
     method, steps = row.build(F), len(COUNT) - 1
     run = tw.run(method.with_step_size(schedule), START, steps, record=tw.Record(("step_size",), positions=1))
@@ -181,7 +189,7 @@ def test_a_constant_schedule_is_a_fixed_step(row):
     np.testing.assert_allclose(scheduled, path(method.with_step_size(0.07), START, COUNT)[0], rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", STEPPING)
 def test_the_stability_a_row_prints_is_where_it_turns(row):
     shown = row.as_dict()
     assert list(shown) == [

@@ -11,16 +11,12 @@ from jaxtyping import Array
 
 from .._methods.method import Method
 from .._objectives.objective import Batch
+from .._objectives.parts import same
 from .._records.metrics import Metric, Seen, look
 from .._tree import Vector
 from ..dynamics import AbstractDynamics, Phase
 from ..schemes import Draws, State
 from ..schemes._base import derivative, phase
-
-
-def untouched(tree: Any) -> Any:
-    """The tree itself: what cuts a position that is no vector."""
-    return tree
 
 
 def evaluated_step(method: Method, state: State, key: Any, step: Array) -> tuple[Array, State]:
@@ -50,7 +46,7 @@ def last_values(
     """Metrics of a state that no step is made from, on the whole of the data or a batch of the host's."""
     state, found = method.evaluated(state, batch), {}
     for metric in metrics:
-        found |= metric.columns(metric.fn(look(method, state, step, batch, untouched if metric.ours else cut)))
+        found |= metric.columns(metric.fn(look(method, state, step, batch, same if metric.ours else cut)))
     return {name: jnp.asarray(value, float) for name, value in found.items()}
 
 
@@ -80,7 +76,7 @@ def advance(
 
     def values(state: State, draws: Draws, step: Array) -> dict[str, Array]:
         # Ours are the same on one vector, and faster; a user's see the tree.
-        flat, tree = (look(method, state, step, draws.batch, own) for own in (untouched, cut))
+        flat, tree = (look(method, state, step, draws.batch, own) for own in (same, cut))
         found = {}
         for metric in metrics:
             found |= metric.columns(metric.fn(flat if metric.ours else tree))
@@ -114,7 +110,7 @@ def advance(
         end = start + segments * length
         known, batch = method.scheme.known(state), method.draw(key, state.position, end).batch
         assert method.objective is not None
-        loss = method.objective.value(state.lookahead, batch) if known is None else known.value
+        loss = method.objective.at(state.time).value(state.lookahead, batch) if known is None else known.value
     return state, kept, positions, (finite, loss)
 
 

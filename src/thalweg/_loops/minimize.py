@@ -6,9 +6,11 @@ from typing import Any
 from jaxtyping import PyTree
 
 from .._errors import InputError, check_count
-from .._methods.table import AUTO
+from .._methods.method import Method
 from .._objectives.objective import as_objective
 from .._records.run import Record, Run
+from ..dynamics import GradientFlow
+from ..schemes import PseudoTransient
 from .run import run
 
 
@@ -56,6 +58,6 @@ def minimize(
     if found is None:
         raise InputError("minimize needs an objective, a function of x0 that returns a number")
     check_count("max_gradients", max_gradients)
-    method = AUTO.build(found, tolerance=tolerance, max_gradients=max_gradients)
+    method = Method(GradientFlow(found), PseudoTransient(tolerance=tolerance, max_gradients=max_gradients), 1.0)
     # A step takes a gradient at least, so that the budget ends the run.
     return run(method, x0, max_gradients, record=record, out=out, resume=resume, progress=progress)

@@ -20,6 +20,7 @@ from .._objectives.batches import EndedError, Reader
 from .._objectives.curvature import largest_curvature
 from .._objectives.feed import Feed
 from .._objectives.objective import as_position, check_at_start, start_value_and_gradient
+from .._objectives.parts import Composed, parted, same
 from .._objectives.stream import BatchMean, Stream
 from .._records.describe import describe
 from .._records.directory import Directory, check_out, to_lines
@@ -27,7 +28,7 @@ from .._records.metrics import METRICS
 from .._records.run import Point, Record, Run, Trace, as_record
 from .._tree import Vector, inner, ravel, sharded, to_host, unraveler
 from ..schemes import State, Termination
-from .chunk import advance, begin, last_values, start_rates, untouched
+from .chunk import advance, begin, last_values, start_rates
 from .interrupt import Interrupt
 from .measuring import Measures
 from .progress import Progress
@@ -62,7 +63,8 @@ def run(
 
     Arguments:
         method: a `tw.Method`, or what an alias such as `tw.momentum(f, 0.1, 0.9)` returns.
-        x0: the start, a pytree of float arrays; its dtype is kept.
+        x0: the start, a pytree of float arrays, whose dtypes are kept; or a module of Equinox, of which the
+            floating-point arrays move and all else stays.
         steps: how many; None makes all those of a grid of times.
         key: a seed or JAX key, for objectives that draw mini-batches; step k uses `fold_in(key, k)`. A `tw.Stream`
             draws none.
@@ -93,9 +95,10 @@ def run(
     watch = Stopwatch()
     record, key = _check(method, key, record, out, resume, stop)
     steps = method.check_steps(steps)
-    x0 = as_position(x0)
+    x0, join = parted(x0)
+    x0, user_method, method = as_position(x0), method, method.joined(join)
     if velocity is not None:
-        velocity = as_position(velocity)
+        velocity = as_position(parted(velocity)[0])
         method._check_velocity(x0, velocity)
     objective = method.objective
     reader = None
@@ -104,12 +107,15 @@ def run(
         if not resume:
             reader.check_from(0)
         objective = objective.on(reader.first)
-    first_loss = None if objective is None else check_at_start(objective, x0)
-    loop = _Loop(method, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader, watch)
+    first_loss = None if objective is None else check_at_start(objective.at(method.start_time), x0)
+    loop = _Loop(
+        user_method, method, join, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader,
+        watch,
+    )  # fmt: skip
     if out is None:
         return loop.go(None, None)
     directory = Directory(Path(out))
-    config = describe(method, x0, steps, key, record, velocity, source, first_loss)
+    config = describe(user_method, x0, steps, key, record, velocity, source, first_loss)
     checkpoint = None
     if resume and (Path(out) / "run.toml").exists():
         checkpoint = directory.reopen(config)
@@ -157,11 +163,11 @@ class _Loop:
     """The host's side of one run."""
 
     def __init__(
-        self, method: Method, x0: Vector, steps: int, key: Any, record: Record,
+        self, user_method: Method, method: Method, join: Callable, x0: Vector, steps: int, key: Any, record: Record,
         progress: bool | None, stop: Stop | None, velocity: Vector | None, first_loss: float | None,
         objective: Any, reader: Reader | None, watch: Stopwatch,
     ) -> None:  # fmt: skip
-        self.user_method, self.x0, self.steps, self.key, self.record = method, x0, steps, key, record
+        self.user_method, self.x0, self.steps, self.key, self.record = user_method, x0, steps, key, record
         self.progress, self.stop = progress, stop
         # What needs no mini-batch of its own, such as a velocity that starts right, takes the first of a stream.
         self.at_start = objective
@@ -174,7 +180,7 @@ class _Loop:
         self.whole = sharded(x0)
         if self.whole:
             # A sharded position keeps its tree and its sharding.
-            self.cut: Callable = untouched
+            self.cut: Callable = same
             self.method = method
             self.state = starting.init(x0, velocity)
         else:
@@ -185,7 +191,10 @@ class _Loop:
         self.step = 0
         if objective is None:
             _check_rates(starting, self.state)
-        self.measures = Measures(record, starting, self.state, key, self.cut)
+        # Parameters as a user has them.
+        self.shown: Callable = self.cut if join is same else Composed(join, self.cut)
+        self.join = join
+        self.measures = Measures(record, starting, self.state, key, self.shown)
         self.watch = watch
         self.kept: dict[str, list[np.ndarray]] = {}
         self.rows: dict[str, list[np.ndarray]] = {}
@@ -233,7 +242,7 @@ class _Loop:
         block = None if self.feed is None else self.feed.block
         return advance(
             self.method, state, self.key, np.int64(start), np.int64(segments), np.int64(length),
-            self.measures.traced, self.names, scalars, self._rows_per_chunk, self.cut,
+            self.measures.traced, self.names, scalars, self._rows_per_chunk, self.shown,
             None if block is None else block.arrays, np.int64(0 if block is None else start - block.start),
         )  # fmt: skip
 
@@ -398,7 +407,7 @@ class _Loop:
         objective = self.method.objective
         assert objective is not None
         batch = None if self.feed is None else self.feed.seen_from(step)
-        return np.asarray(start_value_and_gradient(objective, state.lookahead, batch)[0])
+        return np.asarray(start_value_and_gradient(objective.at(state.time), state.lookahead, batch)[0])
 
     def _last_finite(self, before: State, taken: int) -> int:
         low, high = 0, taken
@@ -482,9 +491,10 @@ class _Loop:
         batch = None if self.feed is None else self.feed.last(self.step)
         if {"loss", "gradient_norm"} & set(self.names):
             assert objective is not None
-            value, gradient = start_value_and_gradient(objective, self.state.lookahead, batch)
+            now = objective.at(self.state.time)
+            value, gradient = start_value_and_gradient(now, self.state.lookahead, batch)
         rest = tuple(metric for metric in self.measures.traced if metric.name not in _BY_HOST)
-        others = last_values(self.method, self.state, np.int64(self.step), rest, self.cut, batch) if rest else {}
+        others = last_values(self.method, self.state, np.int64(self.step), rest, self.shown, batch) if rest else {}
         others |= self.measures.row(self.method, self.state, self.step, batch, last=True)
         for name in (*self.names, *(name for name in others if name not in self.names)):
             if name == "loss":
@@ -548,11 +558,10 @@ class _Loop:
         self.watch.go_on_from(checkpoint["seconds"], checkpoint["compile_seconds"])
 
     def _result(self) -> Run:
-        cut = self.cut
-        state = self.state
+        cut, state = self.shown, self.state
         position = cut(state.position)
         lookahead = position if state.lookahead_weight is None else cut(state.lookahead)
-        velocity = None if state.velocity is None else cut(state.velocity)
+        velocity = None if state.velocity is None else self.cut(state.velocity)
         final = Point(position, lookahead, velocity, self._time(), self.step)
         common: dict[str, Any] = dict(
             method=self.user_method, final=final, state=state, status=self.status, message=self.message,
@@ -569,7 +578,10 @@ class _Loop:
             unravel = unraveler(self.x0)
             velocity = rows.get("velocity")
             trace = Trace(
-                rows["step"], rows["time"], unravel(rows["position"]), None if velocity is None else unravel(velocity)
+                rows["step"],
+                rows["time"],
+                self.join(unravel(rows["position"])),
+                None if velocity is None else unravel(velocity),
             )
         return Run(**common, _metrics=metrics, _trace=trace)
 

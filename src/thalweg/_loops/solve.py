@@ -12,6 +12,7 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, check_choice
 from .._methods.method import Method
 from .._objectives.objective import as_position
+from .._objectives.parts import parted, same
 from .._objectives.stream import Stream
 from .._tree import ravel, unraveler
 from ..schemes import Draws, State
@@ -49,7 +50,8 @@ def solve(
 
     Arguments:
         method: a `tw.Method`; made inside of what is transformed, its hyperparameters are traced.
-        x0: the start, a pytree of float arrays.
+        x0: the start, a pytree of float arrays, or a module of Equinox, of which the floating-point arrays move: then
+            `eqx.filter_jit` and the like take what comes out.
         steps: how many, a Python number; None makes all those of a grid of times.
         key: a seed or JAX key, for what draws; step k uses `fold_in(key, k)`, as in `tw.run`.
         save: a function of the `State` whose results are kept at the start and after every step.
@@ -81,12 +83,16 @@ def solve(
         raise InputError("a tw.Stream gives its mini-batches to tw.run alone; use a tw.FiniteSum")
     if method.stochastic and key is None:
         raise InputError("this method draws noise or mini-batches; give a key, such as key=0")
-    x0 = as_position(x0)
-    velocity = None if velocity is None else as_position(velocity)
+    x0, join = parted(x0)
+    x0, method = as_position(x0), method.joined(join)
+    velocity = None if velocity is None else as_position(parted(velocity)[0])
     root, cut = None if key is None else as_key(key), unraveler(x0)
 
     def keep(state: State) -> PyTree:
-        return None if save is None else save(state)
+        return None if save is None else save(whole(state))
+
+    def whole(state: State) -> State:
+        return state if join is same else dataclasses.replace(state, position=join(state.position))
 
     def step(state: State, k: Array) -> tuple[State, PyTree]:
         draws = Draws()
@@ -102,8 +108,10 @@ def solve(
 
     final, rows = _scan(step, method.init(x0, velocity), count, gradient)
     if save is None:
-        return Solution(final)
-    return Solution(final, jax.tree.map(lambda kept, last: jnp.concatenate([kept, last[None]]), rows, keep(final)))
+        return Solution(whole(final))
+    return Solution(
+        whole(final), jax.tree.map(lambda kept, last: jnp.concatenate([kept, last[None]]), rows, keep(final))
+    )
 
 
 def _scan(step: Callable, state: State, count: int, gradient: str) -> tuple[State, PyTree]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, check_count
 from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
+from .._objectives.parts import parted
 from .._objectives.stream import Stream
 from .._records.sweep import Sweep
 from .._tree import ravel, unraveler
@@ -56,9 +57,10 @@ def sweep(
     settings, shape = _settings(grid)
     steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
     start = _start(x0)
-    first = as_position(start(jax.random.key(0)))
-    objective = _check_settings(make_method, settings)
-    check_at_start(objective, first)
+    first, join = parted(start(jax.random.key(0)))
+    method = _check_settings(make_method, settings)
+    first, objective = as_position(first), method.objective.joined(join)
+    check_at_start(objective.at(method.start_time), first)
     count = seeds * len(next(iter(settings.values())))
     at_once = width(objective, first, count)
     # Every pair of a setting and a seed, the seed the faster index; the last batch is filled up with its last pair.
@@ -116,13 +118,15 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
                 "a sweep draws its mini-batches on the device, where a tw.Stream gives none; use a tw.FiniteSum, or "
                 "tw.run for one setting after the other"
             )
-    return method.objective
+    return method
 
 
 def _start(x0: PyTree | Callable) -> Callable:
-    if callable(x0):
+    # A module may be called; it is a start all the same.
+    if callable(x0) and not isinstance(x0, eqx.Module):
         return x0
-    return _Same(as_position(x0))
+    parameters, join = parted(x0)
+    return _Same(join(as_position(parameters)))
 
 
 class _Same(eqx.Module):
@@ -144,9 +148,9 @@ def _program(
 ) -> tuple[Array | None, Array, PyTree]:
     def one(setting: dict[str, Array], seed: Array) -> tuple[Array | None, Array, PyTree]:
         key, start_key = jax.random.split(jax.random.key(seed))
-        x0 = start(start_key)
+        x0, join = parted(start(start_key))
         cut = unraveler(x0)
-        method = make_method(**setting).flattened(cut)
+        method = make_method(**setting).joined(join).flattened(cut)
 
         def step(state: Any, k: Array) -> tuple[Any, Array | None]:
             loss, after = evaluated_step(method, state, key, k)
@@ -154,7 +158,7 @@ def _program(
 
         state, curve = jax.lax.scan(step, method.init(ravel(x0)), jnp.arange(steps))
         assert method.objective is not None
-        last = method.objective.value(state.lookahead)
+        last = method.objective.at(state.time).value(state.lookahead)
         if curve is not None:
             curve = jnp.concatenate([curve, last[None]])
         return curve, last, cut(state.position)

@@ -1,14 +1,14 @@
 """The aliases: methods by the names that everybody knows them by, in their own hyperparameters."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from jaxtyping import ArrayLike
 
-from .._dictionary.momentum import physical_constants
-from .._errors import InputError, check_count, check_number
+from .._errors import InputError, check_count
 from .._objectives.objective import as_objective
-from ..dynamics import GradientFlow, HeavyBall, OverdampedLangevin
+from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, OverdampedLangevin
 from ..schemes import (
     AbstractScheme,
     Euler,
@@ -19,7 +19,8 @@ from ..schemes import (
     RungeKuttaChebyshev,
 )
 from ..schemes.chebyshev import best_step
-from .method import Method, Schedule, check_pair
+from .knobs import LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM, STEP_SIZE
+from .method import Method, Schedule
 
 
 def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
@@ -41,9 +42,7 @@ def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Met
 
     Reference: Cauchy (1847).
     """
-    if not callable(learning_rate):
-        check_number("learning_rate", learning_rate, above=0.0)
-    return Method(GradientFlow(objective), Euler(), learning_rate)
+    return first_order(GradientFlow, Euler)(objective, learning_rate)
 
 
 def stabilised_descent(
@@ -80,9 +79,8 @@ def stabilised_descent(
     """
     if learning_rate is None:
         learning_rate = _best_learning_rate(as_objective(objective), stages, damping)
-    elif not callable(learning_rate):
-        check_number("learning_rate", learning_rate, above=0.0)
-    return Method(GradientFlow(objective), RungeKuttaChebyshev(1, stages, damping=damping), learning_rate)
+    scheme = partial(RungeKuttaChebyshev, 1, stages, damping=damping)
+    return first_order(GradientFlow, scheme)(objective, learning_rate)
 
 
 def _best_learning_rate(objective: Any, stages: int | None, damping: float | None) -> float:
@@ -196,7 +194,7 @@ def sgld(objective: Any, learning_rate: ArrayLike | Schedule, temperature: Array
 
     Reference: Welling and Teh (2011), equation 4.
     """
-    return diffusion(EulerMaruyama)(objective, learning_rate, temperature)
+    return first_order(OverdampedLangevin, EulerMaruyama)(objective, learning_rate, temperature=temperature)
 
 
 def mala(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike = 1.0) -> Method:
@@ -216,7 +214,8 @@ def mala(objective: Any, learning_rate: ArrayLike | Schedule, temperature: Array
 
     Reference: Roberts and Tweedie (1996), section 1.4.
     """
-    return diffusion(MetropolisAdjustedLangevin)(objective, learning_rate, temperature)
+    make = first_order(OverdampedLangevin, MetropolisAdjustedLangevin)
+    return make(objective, learning_rate, temperature=temperature)
 
 
 def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike, momentum: ArrayLike) -> Method:
@@ -225,17 +224,17 @@ def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike
             "learning_rate and momentum must be numbers here; for a schedule of steps at constant friction "
             "use tw.Method(tw.HeavyBall(f, friction), scheme, schedule)"
         )
-    check_pair(learning_rate=learning_rate, momentum=momentum)
-    step, friction = physical_constants(learning_rate, momentum)
-    return Method(HeavyBall(objective, friction), scheme, step)
+    numbers = {"learning_rate": learning_rate, "momentum": momentum}
+    return Method(*LEARNING_RATE_AND_MOMENTUM.write(numbers, partial(HeavyBall, objective), scheme))
 
 
-def diffusion(scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
-    """A scheme on overdamped Langevin dynamics, in learning rate and temperature."""
+def first_order(law: Callable[..., AbstractDynamics], scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
+    """A scheme on a first-order law, in its learning rate and the law's constants."""
 
-    def make(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike) -> Method:
-        if not callable(learning_rate):
-            check_number("learning_rate", learning_rate, above=0.0)
-        return Method(OverdampedLangevin(objective, temperature), scheme(), learning_rate)
+    def make(objective: Any, learning_rate: ArrayLike | Schedule, **constants: Any) -> Method:
+        build = partial(law, objective)
+        if callable(learning_rate):
+            return Method(*STEP_SIZE.write({"step_size": learning_rate} | constants, build, scheme()))
+        return Method(*LEARNING_RATE.write({"learning_rate": learning_rate} | constants, build, scheme()))
 
     return make

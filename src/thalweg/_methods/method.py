@@ -10,15 +10,16 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key
 
-from .._dictionary.momentum import physical_constants
-from .._errors import InputError, check_count, check_number, suggest
+from .._errors import InputError, check_count, check_number
 from .._objectives.objective import AbstractObjective, Batch, Flattened
+from .._objectives.parts import same
 from .._tree import Unravel, Vector, copied, scalar, zeros_like
-from ..dynamics import AbstractDynamics, AbstractSecondOrder, Field, HeavyBall
+from ..dynamics import AbstractDynamics, AbstractSecondOrder, Field
 from ..schemes import AbstractScheme, Clock, Draws, State
 from ..schemes._base import evaluated
 from .counting import Marking, counted, marked_field
 from .grid import TimeGrid
+from .knobs import changed, check_pair, knobs_of
 from .raveled import Raveled, raveled
 
 if TYPE_CHECKING:
@@ -31,19 +32,8 @@ def _step_size(value: Any) -> Any:
     return value if callable(value) else scalar(value)
 
 
-_PAIR = ("learning_rate", "momentum")
 # What a run draws besides the noise of its steps, whose numbers count from 0, has a stream of its own each.
 BATCHES, STARTS, PILOT, JUDGED = (2**32 - i for i in range(1, 5))
-
-
-def check_pair(**values: Any) -> bool:
-    """Refuse a learning rate or a momentum out of its range; whether there is nothing else to check."""
-    if "learning_rate" in values:
-        check_number("learning_rate", values["learning_rate"], above=0.0)
-    if "momentum" in values:
-        check_number("momentum", values["momentum"], at_least=0.0)
-        check_number("momentum", values["momentum"], below=1.0 + 1e-15)
-    return set(values) <= set(_PAIR)
 
 
 class Method(eqx.Module):
@@ -74,9 +64,10 @@ class Method(eqx.Module):
     def __init__(
         self, dynamics: AbstractDynamics, scheme: AbstractScheme, step_size: Any = None, *, times: Any = None
     ) -> None:
-        if (step_size is None) == (times is None):
+        if step_size is not None and times is not None:
             raise InputError("give a step_size, or the times of all states, times=jnp.linspace(0, 1, 11); one of them")
-        self.dynamics, self.step_size = dynamics, step_size if times is None else TimeGrid(times)
+        chosen: Any = step_size if times is None else TimeGrid(times)
+        self.dynamics, self.step_size = dynamics, chosen
         # What a scheme takes from the objective it keeps, so that the probe and another loop see the same method.
         both = isinstance(scheme, AbstractScheme) and isinstance(dynamics, AbstractDynamics)
         self.scheme = scheme.specialised(dynamics) if both else scheme
@@ -117,6 +108,11 @@ class Method(eqx.Module):
         """The grid of times, None where the step size is a number or a schedule."""
         return self.step_size if isinstance(self.step_size, TimeGrid) else None
 
+    @property
+    def start_time(self) -> Float[Array, ""]:
+        """The time at which a run begins."""
+        return self.dynamics.start_time if self.grid is None else self.grid.times[0]
+
     def check_steps(self, steps: Any) -> int:
         """The number of steps of a run: that of the grid of times, where None is given; refused where it has fewer."""
         if self.grid is None:
@@ -129,7 +125,8 @@ class Method(eqx.Module):
     @property
     def autonomous(self) -> bool:
         """Tell whether neither the law nor the step size depends on time, and all steps are as long."""
-        return self.dynamics.autonomous and not callable(self.step_size) and not self.scheme.adaptive
+        fixed = self.dynamics.autonomous and not (callable(self.step_size) or self.scheme.adaptive)
+        return fixed and not (self.objective is not None and self.objective.time_dependent)
 
     def step_size_at(self, clock: Clock | None) -> Float[Array, ""]:
         """The step size of the next step."""
@@ -145,6 +142,12 @@ class Method(eqx.Module):
             position: pytree of float arrays.
             velocity: of the same shapes, for second-order laws; the law's own start if None.
         """
+        for leaf in jax.tree.leaves(position):
+            if callable(leaf) or isinstance(leaf, str | bytes):
+                raise InputError(
+                    f"the position must be made of arrays, but holds {leaf!r}; tw.run and tw.solve take a module as it "
+                    "is, for steps by hand part it: eqx.partition(module, eqx.is_inexact_array)"
+                )
         if velocity is not None:
             self._check_velocity(position, velocity)
         clock = None
@@ -317,6 +320,10 @@ class Method(eqx.Module):
         """The same method on another function."""
         return copied(self, dynamics=self.dynamics.with_objective(objective))
 
+    def joined(self, join: Callable) -> "Method":
+        """The same method on the parameters from which `join` makes what its functions take."""
+        return self if join is same else copied(self, dynamics=self.dynamics.joined(join))
+
     def with_step_size(self, step_size: ArrayLike | Schedule) -> "Method":
         """The same law and scheme at another step."""
         return Method(self.dynamics, self.scheme, step_size)
@@ -327,7 +334,7 @@ class Method(eqx.Module):
         Raises:
             InputError: the method has no learning rate.
         """
-        if callable(self.step_size) or "learning_rate" not in self._knobs():
+        if knobs_of(self).step != "learning_rate":
             raise InputError(f"{type(self.dynamics).__name__} by {type(self.scheme).__name__} has no learning rate")
         return self.with_hyperparameters(learning_rate=learning_rate)
 
@@ -342,35 +349,12 @@ class Method(eqx.Module):
         >>> {k: round(float(v), 6) for k, v in method.hyperparameters.items()}
         {'learning_rate': 0.1, 'momentum': 0.5}
         """
-        knobs = self._knobs()
-        for name in changes:
-            if name not in knobs:
-                raise InputError(f"this method has no hyperparameter {name!r}{suggest(name, knobs)}")
-        knobs |= changes
-        if set(knobs) <= {field.name for field in dataclasses.fields(self.scheme)}:
-            return Method(self.dynamics, dataclasses.replace(self.scheme, **knobs), self.step_size)
-        check_pair(**{name: value for name, value in knobs.items() if name in _PAIR})
-        if "momentum" in knobs:
-            assert isinstance(self.dynamics, HeavyBall)
-            step, friction = physical_constants(knobs["learning_rate"], knobs["momentum"])
-            root = jnp.sqrt(self.dynamics.mass)
-            dynamics = HeavyBall(self.dynamics.objective, friction * root, self.dynamics.mass)
-            return Method(dynamics, self.scheme, step * root)
-        if "learning_rate" in knobs:
-            step = jnp.asarray(knobs.pop("learning_rate")) / getattr(self.dynamics, "rate", 1.0)
-        else:
-            step = knobs.pop("step_size")
-        return Method(dataclasses.replace(self.dynamics, **knobs) if knobs else self.dynamics, self.scheme, step)
+        return Method(*changed(self, changes))
 
     def check_hyperparameters(self, **values: Any) -> None:
         """Refuse values that `with_hyperparameters` refuses."""
         if not check_pair(**values):
             self.with_hyperparameters(**values)
-
-    def _knobs(self) -> dict[str, Any]:
-        if callable(self.step_size):
-            return {"step_size": self.step_size} | self.dynamics.constants
-        return dict(self.scheme.hyperparameters(self.dynamics, self.step_size))
 
     def flattened(self, unravel: Unravel) -> "Method":
         """The same method on raveled parameters, the law too where it looks at their shapes."""
@@ -388,7 +372,7 @@ class Method(eqx.Module):
         >>> {k: round(float(v), 6) for k, v in tw.momentum(None, 0.1, momentum=0.9).hyperparameters.items()}
         {'learning_rate': 0.1, 'momentum': 0.9}
         """
-        return {name: _read(value) for name, value in self._knobs().items()}
+        return {name: _read(value) for name, value in knobs_of(self).read(self).items()}
 
     @property
     def gradients_per_step(self) -> int:
@@ -455,10 +439,15 @@ class Method(eqx.Module):
             return trace(jnp.ones(self.dynamics.cut.size))
         try:
             return trace(jnp.ones(1))
-        except Exception:
+        except Exception as error:
             if self.dynamics.elementwise:
                 raise
+            first = error
+        try:
             return trace(jnp.ones((2, 2)))
+        except Exception as error:
+            # A law that is wrong on both says so where it was tried first.
+            raise first from error
 
     def _check_velocity(self, position: Vector, velocity: Vector) -> None:
         if not isinstance(self.dynamics, AbstractSecondOrder):

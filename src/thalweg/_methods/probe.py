@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,13 +11,17 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
-from .._errors import InputError
-from .._objectives.objective import Objective
-from .._tree import scalar
+from .._errors import InputError, check_number
+from .._objectives.objective import Objective, as_position
+from .._tree import Vector, ravel, scalar, unraveler, zeros_like
+from ..dynamics import Field, Phase
 from ..schemes import Clock
+from .knobs import knobs_of
 from .method import Method
 
 Curvature = ArrayLike | Sequence[float]
+# (t, x) or (t, x, velocity).
+Place = tuple[Any, ...]
 
 # Eigenvalues of these small matrices carry rounding of 1e-15 to 1e-14; a radius within this of 1 is 1.
 _ROUNDING = 1e-12
@@ -25,7 +30,9 @@ _WEAK = (1e-9, 1e-8)
 _ABREAST = 2401
 
 
-def amplification(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> np.ndarray:
+def amplification(
+    method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
+) -> np.ndarray:
     r"""The matrix of one step on $f = \tfrac12 x^\top H x$, by `jacfwd` of the step.
 
     $$\begin{pmatrix}\theta^+\\ \eta^+\end{pmatrix} = A\begin{pmatrix}\theta\\ \eta\end{pmatrix}$$
@@ -33,13 +40,18 @@ def amplification(method: Method, curvature: Curvature, time: ArrayLike | None =
     where $\eta$ is the velocity, absent for first-order laws, and after it what else the law has (a coloured noise).
     Computed in float64. The friction that a thermostat adapts is held where it starts.
 
+    At a point it is the Jacobian of the very step from there, of the method's own objective or field; its eigenvalues,
+    which of a field may be complex, are `numpy.linalg.eigvals` of it.
+
     Arguments:
-        method: any method; its objective is not used.
+        method: any method; with a curvature its objective is not used.
         curvature: $\ell$, or an array (k,) of curvatures, or a symmetric Hessian (d, d).
         time: when to freeze a time-dependent law; its late-time limit if None.
+        at: (t, x) or (t, x, velocity) instead of a curvature, x a pytree; at rest where no velocity is given.
 
     Returns:
-        array (n, n), or (k, n, n) for k curvatures; n is the number of the law's variables, times d for a Hessian.
+        array (n, n), or (k, n, n) for k curvatures; n is the number of the law's variables, times d for a Hessian or
+        a point of d parameters.
 
     Raises:
         InputError: the curvature is no number, list or square matrix, or the method accepts or rejects its steps.
@@ -47,12 +59,48 @@ def amplification(method: Method, curvature: Curvature, time: ArrayLike | None =
     >>> import thalweg as tw
     >>> tw.analysis.amplification(tw.gradient_descent(None, 0.5), 3.0).tolist()
     [[-0.5]]
+    >>> import jax.numpy as jnp
+    >>> circle = tw.Method(tw.Field(lambda t, x, args: jnp.stack([-x[1], x[0]])), tw.Euler(), 0.5)
+    >>> tw.analysis.amplification(circle, at=(0.0, jnp.zeros(2))).tolist()
+    [[1.0, -0.5], [0.5, 1.0]]
     """
+    if at is not None:
+        if curvature is not None or time is not None:
+            raise InputError("give a curvature with a time, or at=(t, x), not both")
+        check_linear(method)
+        with jax.enable_x64(True):
+            when, x, velocity = _place(method, at)
+            wide = in_float64(method).linearised()
+            return np.asarray(_matrix_at(wide, _first_step(wide), when, x, velocity))
+    curvature = _known(method, curvature)
+    check_linear(method)
+    with jax.enable_x64(True):
+        wide = in_float64(method).linearised()
+        frozen = wide.dynamics.late_time if time is None else scalar(time)
+        step = _first_step(wide)
+        if curvature.ndim == 1:
+            return np.asarray(_matrices(wide, jnp.asarray(curvature)[:, None, None], step[None], frozen)[:, 0])
+        hessian = jnp.asarray(np.atleast_2d(curvature))
+        return np.asarray(_matrices(wide, hessian[None], step[None], frozen)[0, 0])
+
+
+def _known(method: Method, curvature: Any) -> np.ndarray:
+    if method.dynamics.objective is None and not method.lacks_objective:
+        raise InputError(
+            f"{type(method.dynamics).__name__} has no objective to have a curvature; give a point instead, at=(t, x)"
+        )
+    if curvature is None:
+        raise InputError("give a curvature, or a point, at=(t, x)")
     curvature = np.asarray(curvature, dtype=float)
     if curvature.ndim > 2 or (curvature.ndim == 2 and curvature.shape[0] != curvature.shape[1]):
         raise InputError(f"curvature must be a number, a list or a square Hessian, but has shape {curvature.shape}")
     if not np.all(np.isfinite(curvature)):
         raise InputError("curvature must be finite")
+    return curvature
+
+
+def check_linear(method: Method) -> None:
+    """Refuse a method of whose steps none is made by a matrix."""
     if method.scheme.controlled:
         raise InputError(
             f"{type(method.scheme).__name__} sets the length of its steps as it goes, so that no matrix makes one"
@@ -62,17 +110,11 @@ def amplification(method: Method, curvature: Curvature, time: ArrayLike | None =
             f"a step of {type(method.scheme).__name__} is accepted or rejected, so that no matrix makes it; "
             "tw.EulerMaruyama() makes the step that it proposes"
         )
-    with jax.enable_x64(True):
-        wide = in_float64(method).linearised()
-        time = wide.dynamics.late_time if time is None else scalar(time)
-        step = _first_step(wide)
-        if curvature.ndim == 1:
-            return np.asarray(_matrices(wide, jnp.asarray(curvature)[:, None, None], step[None], time)[:, 0])
-        hessian = jnp.asarray(np.atleast_2d(curvature))
-        return np.asarray(_matrices(wide, hessian[None], step[None], time)[0, 0])
 
 
-def spectral_radius(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> np.ndarray | float:
+def spectral_radius(
+    method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
+) -> np.ndarray | float:
     r"""$\rho(A)$, the factor by which the slowest mode shrinks a step; above 1 the method diverges.
 
     Arguments: as in `amplification`.
@@ -84,7 +126,7 @@ def spectral_radius(method: Method, curvature: Curvature, time: ArrayLike | None
     >>> round(tw.analysis.spectral_radius(tw.momentum(None, 0.1, 0.81), 1.0), 12)  # sqrt(momentum)
     0.9
     """
-    radii = _moduli(amplification(method, curvature, time))
+    radii = _moduli(amplification(method, curvature, time, at=at))
     return float(radii) if radii.ndim == 0 else radii
 
 
@@ -98,13 +140,16 @@ def contraction_per_gradient(method: Method, curvature: Curvature, time: ArrayLi
     return float(np.max(spectral_radius(method, curvature, time)) ** (1.0 / method.gradients_per_step))
 
 
-def largest_stable_step(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> float:
+def largest_stable_step(
+    method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
+) -> float:
     r"""The largest step size h at which $\rho(A) \le 1$ for every smaller step, the law held fixed.
 
     Arguments:
         method: any method; its own step size is not used.
         curvature: $\ell$, or several; the step is stable for all of them.
         time: as in `amplification`.
+        at: (t, x) or (t, x, velocity), as in `amplification`: as if the law were linear about that point.
 
     Returns:
         h, 0 where no step is stable, infinity where all are, as for a method that rejects what goes too far.
@@ -116,6 +161,9 @@ def largest_stable_step(method: Method, curvature: Curvature, time: ArrayLike | 
     method = method.linearised()
     if method.scheme.exact_law or method.scheme.controlled:
         return float("inf")
+    if at is not None:
+        return _stable_at(method, at)
+    curvature = _known(method, curvature)
     scale = 1.0 / np.max(np.abs(_spectrum(curvature)), initial=1e-300)
     if method.dynamics.order == 2:
         scale = np.sqrt(scale)
@@ -159,7 +207,7 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
 
 def stable_limit(method: Method, curvature: Curvature) -> tuple[str, float]:
     """The knob a user turns (`learning_rate` where there is one, else `step_size`) and its limit."""
-    if "learning_rate" in method.hyperparameters:
+    if knobs_of(method).step == "learning_rate":
         return "learning_rate", largest_stable_learning_rate(method, curvature)
     return "step_size", largest_stable_step(method, curvature)
 
@@ -169,12 +217,68 @@ def _spectrum(curvature: Curvature) -> np.ndarray:
     return np.linalg.eigvalsh(array) if array.ndim == 2 else np.atleast_1d(array)
 
 
-def in_float64(method: Method) -> Method:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, method)
+def in_float64(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
 def _first_step(method: Method) -> Array:
     return jnp.asarray(method.step_size(0) if callable(method.step_size) else method.step_size, float)
+
+
+def _place(method: Method, at: Any) -> tuple[Array, Vector, Vector | None]:
+    if not isinstance(at, tuple) or len(at) not in (2, 3):
+        raise InputError(f"at must be (t, x) or (t, x, velocity), but is {at!r}")
+    time, x, *velocity = at
+    check_number("t", time)
+    x = in_float64(as_position(x))
+    if not velocity:
+        return scalar(time), x, zeros_like(x) if method.dynamics.order == 2 else None
+    method._check_velocity(x, velocity[0])
+    return scalar(time), x, in_float64(as_position(velocity[0]))
+
+
+@eqx.filter_jit
+def _matrix_at(method: Method, step: Array, time: Array, x: Vector, velocity: Vector | None) -> Float[Array, "n n"]:
+    own = Method(method.dynamics, method.scheme, step).flattened(unraveler(x))
+    return _jacobian(own, step, time, ravel(x), None if velocity is None else ravel(velocity))
+
+
+def _stable_at(method: Method, at: Place) -> float:
+    """The limit on the law that is linear about a point."""
+    with jax.enable_x64(True):
+        time, x, _ = _place(method, at)
+        wide, flat = in_float64(method), ravel(x)
+        law = wide.flattened(unraveler(x)).dynamics
+        if law.objective is not None:
+            return largest_stable_step(method, np.asarray(jax.hessian(law.objective.value)(flat)), time)
+        if law.order == 2 or law.has_auxiliary:
+            raise InputError(f"a limit at a point is of a field, or of a law with an objective, not of {law!r}")
+
+        def slope(x: Array) -> Array:
+            phase = Phase(x)
+            return law.rates(time, phase, law.evaluate(time, phase)).position
+
+        jacobian = jax.jacfwd(slope)(flat)
+        size = float(np.max(np.abs(np.linalg.eigvals(np.asarray(jacobian))), initial=0.0))
+        if size == 0.0:
+            return float("inf")
+        linear = Method(Field(_linear, jacobian), wide.scheme, 1.0)
+
+    def radius(steps: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            return _moduli(np.asarray(_matrices_at(linear, jnp.asarray(steps), time, jnp.zeros_like(flat))))
+
+    return _boundary(radius, 1.0 / size)
+
+
+def _linear(time: Any, x: Array, jacobian: Array) -> Array:
+    del time
+    return jacobian @ x
+
+
+@eqx.filter_jit
+def _matrices_at(method: Method, steps: Array, time: Array, x: Array) -> Float[Array, "s n n"]:
+    return jax.vmap(lambda step: _jacobian(Method(method.dynamics, method.scheme, step), step, time, x, None))(steps)
 
 
 def _step_matrix(method: Method, hessian: Array, step: Array, time: Array) -> Array:
@@ -184,17 +288,22 @@ def _step_matrix(method: Method, hessian: Array, step: Array, time: Array) -> Ar
     d = hessian.shape[0]
     probed = Method(method.dynamics, method.scheme, step).with_objective(Objective(quadratic, hessian))
     zero = jnp.zeros(d, float)
-    second = method.dynamics.order == 2
+    return _jacobian(probed, step, time, zero, zero if method.dynamics.order == 2 else None)
+
+
+def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Array | None) -> Array:
+    """The derivative of a step of all that the law moves, at a state."""
+    method, second = probed, velocity is not None
     clock = None if probed.autonomous else Clock(time, jnp.zeros(()), jnp.zeros((), int), step)
-    rest = method.scheme.init(probed.dynamics, zero, step, zero if second else None, clock)
-    start, cut = ravel_pytree((zero, zero if second else None, rest.auxiliary))
+    rest = method.scheme.init(probed.dynamics, x, step, velocity, clock)
+    start, cut = ravel_pytree((x, velocity, rest.auxiliary))
 
     def map_(phase: Array) -> Array:
         position, velocity, auxiliary = cut(phase)
         # What a scheme remembers belongs to where it is; its noise is left out.
         memory = method.scheme.init(probed.dynamics, position, step, velocity, clock).memory
         before = dataclasses.replace(rest.at(position, velocity), memory=memory, auxiliary=auxiliary)
-        after = probed.step(before, probed.silent(zero))
+        after = probed.step(before, probed.silent(x))
         return ravel_pytree((after.position, after.velocity if second else None, after.auxiliary))[0]
 
     return jax.jacfwd(map_)(start)
@@ -218,9 +327,9 @@ def _matrices_at_rates(method: Method, spectrum: Array, rates: Array) -> Float[A
 def _radius_at_steps(method: Method, curvature: Curvature, steps: np.ndarray, time: ArrayLike | None) -> np.ndarray:
     with jax.enable_x64(True):
         wide = in_float64(method)
-        time = wide.dynamics.late_time if time is None else scalar(time)
+        frozen = wide.dynamics.late_time if time is None else scalar(time)
         hessians = jnp.asarray(_spectrum(curvature))[:, None, None]
-        matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), time))
+        matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), frozen))
     return _radii(matrices)
 
 

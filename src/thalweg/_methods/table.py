@@ -2,11 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from jaxtyping import ArrayLike
-
-from .._errors import InputError, check_count, check_number, suggest
+from .._errors import InputError, suggest
 from ..dynamics import (
     AbstractDynamics,
     AdaptiveLangevin,
@@ -18,6 +17,7 @@ from ..dynamics import (
     HessianDampedFlow,
     HighResolutionFlow,
     NesterovFlow,
+    OverdampedLangevin,
     UnderdampedLangevin,
 )
 from ..schemes import (
@@ -50,7 +50,7 @@ from ..schemes import (
     Tsit5,
 )
 from .aliases import (
-    diffusion,
+    first_order,
     gradient_descent,
     leapfrog,
     mala,
@@ -60,7 +60,8 @@ from .aliases import (
     sgld,
     stabilised_descent,
 )
-from .method import Method, Schedule
+from .knobs import OWN_NUMBERS, STEP_SIZE, knobs_of
+from .method import Method
 from .probe import stable_limit
 
 
@@ -99,6 +100,11 @@ class Row:
         return self.method.scheme
 
     @property
+    def knob(self) -> str | None:
+        """The hyperparameter that the step is, a learning rate or a step size; None where f itself sets the step."""
+        return knobs_of(self.method).step
+
+    @property
     def order(self) -> int:
         """Order of convergence to the law of motion, at fixed constants of the law."""
         return self.scheme.order
@@ -109,8 +115,15 @@ class Row:
         return self.method.gradients_per_step
 
     @property
+    def gradients(self) -> str:
+        """The gradients in a step as a table shows them; where steps differ, the least."""
+        return f"≥ {self.gradients_per_step}" if self.method.gradients_vary else str(self.gradients_per_step)
+
+    @property
     def stability(self) -> str:
         """The largest stable step at curvature 1 and the row's other hyperparameters, from the probe."""
+        if self.scheme.controlled:
+            return "any step: the function itself sets how long it is"
         if self.scheme.exact_law:
             return "any step: what goes too far is rejected"
         knob, limit = stable_limit(self.method, 1.0)
@@ -135,26 +148,27 @@ class Row:
 
 
 # Schemes are made when a row is built: their numbers have the precision that JAX is set to then.
-def _descent(scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
-    def make(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
-        if not callable(learning_rate):
-            check_number("learning_rate", learning_rate, above=0.0)
-        return Method(GradientFlow(objective), scheme(), learning_rate)
-
-    return make
-
-
 def _motion(law: Callable[..., AbstractDynamics], scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
-    return lambda objective, step_size, **constants: Method(law(objective, **constants), scheme(), step_size)
+    return lambda objective, **numbers: Method(*STEP_SIZE.write(numbers, partial(law, objective), scheme()))
 
 
-def _remembering(objective: Any, step_size: ArrayLike | Schedule, **constants: Any) -> Method:
-    law = GeneralizedLangevin(objective, **constants, memory_times=(1.0,), memory_frictions=(1.0,))
-    return Method(law, Splitting("BAOAB"), step_size)
+def _descent(scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
+    return first_order(GradientFlow, scheme)
 
+
+def _diffusion(scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
+    return first_order(OverdampedLangevin, scheme)
+
+
+def _controlled(scheme: Callable[[], AbstractScheme]) -> Callable[..., Method]:
+    return lambda objective, **numbers: Method(*OWN_NUMBERS.write(numbers, partial(GradientFlow, objective), scheme()))
+
+
+_remembering = partial(GeneralizedLangevin, memory_times=(1.0,), memory_frictions=(1.0,))
 
 _RATE = {"learning_rate": 0.1}
 _PAIR = {"learning_rate": 0.1, "momentum": 0.9}
+_ENDING = {"tolerance": 1e-6, "max_gradients": 10_000}
 _BALL = {"step_size": 0.1, "friction": 1.0}
 _NESTEROV = {"step_size": 0.1, "damping": 3.0}
 _BREGMAN = {"step_size": 0.1, "p": 2.0, "strength": 0.25}
@@ -180,11 +194,13 @@ _ROWS = (
     Row("rkc2", _descent(lambda: RungeKuttaChebyshev(2, stages=10)), _RATE, "sommeijer1998"),
     Row("rkl1", _descent(lambda: RungeKuttaLegendre(1, stages=9)), _RATE, "meyer2014"),
     Row("rkl2", _descent(lambda: RungeKuttaLegendre(2, stages=9)), _RATE, "meyer2014"),
+    Row("adaptive_chebyshev", _controlled(AdaptiveChebyshev), {}, "manteuffel1978", ("chebyshev",)),
     Row("proximal_point", _descent(ImplicitEuler), _RATE, "rockafellar1976", ("implicit_euler",)),
     Row("implicit_midpoint", _descent(ImplicitMidpoint), _RATE, "hairer1996"),
     Row("rosenbrock_euler", _descent(RosenbrockEuler), _RATE, "hairer1996", ("damped_newton",)),
     Row("rodas5p", _descent(Rodas5P), _RATE, "steinebach2023"),
     Row("exponential_euler", _descent(ExponentialEuler), _RATE, "hochbruck2010"),
+    Row("auto", _controlled(PseudoTransient), _ENDING, "kelley1998", ("minimize",)),
     Row("momentum", momentum, _PAIR, "polyak1964", ("heavy_ball", "sgd_momentum")),
     Row("nesterov", nesterov, _PAIR, "sutskever2013", ("nag",)),
     Row("midpoint_momentum", midpoint_momentum, _PAIR, "sutskever2013"),
@@ -209,9 +225,9 @@ _ROWS = (
     Row("high_resolution_strong_rk4", _motion(HighResolutionFlow, RK4), _HIGH_STRONG, "shi2022"),
     Row("sgld", sgld, _HEAT, "welling2011", ("euler_maruyama", "langevin")),
     Row("mala", mala, _HEAT, "roberts1996", ("metropolis_langevin",)),
-    Row("replica_exchange", diffusion(lambda: ReplicaExchange(MetropolisAdjustedLangevin())), _HEAT, "swendsen1986"),
-    Row("leimkuhler_matthews", diffusion(LeimkuhlerMatthews), _HEAT, "leimkuhler2013"),
-    Row("stochastic_heun", diffusion(StochasticHeun), _HEAT, "kloeden1992"),
+    Row("replica_exchange", _diffusion(lambda: ReplicaExchange(MetropolisAdjustedLangevin())), _HEAT, "swendsen1986"),
+    Row("leimkuhler_matthews", _diffusion(LeimkuhlerMatthews), _HEAT, "leimkuhler2013"),
+    Row("stochastic_heun", _diffusion(StochasticHeun), _HEAT, "kloeden1992"),
     Row("coloured_langevin", _motion(ColouredLangevin, StochasticHeun), _COLOURED, "hanggi1995"),
     Row("underdamped_euler_maruyama", _motion(UnderdampedLangevin, EulerMaruyama), _BATH, "kloeden1992"),
     Row(
@@ -221,30 +237,13 @@ _ROWS = (
         "leimkuhler2013",
         ("underdamped_langevin",),
     ),
-    Row("generalized_langevin", _remembering, _BATH, "ceriotti2010"),
+    Row("generalized_langevin", _motion(_remembering, lambda: Splitting("BAOAB")), _BATH, "ceriotti2010"),
     Row("adaptive_langevin", _motion(AdaptiveLangevin, lambda: Splitting("BADODAB")), _THERMOSTAT, "leimkuhler2016"),
     Row("aboba", _motion(UnderdampedLangevin, lambda: Splitting("ABOBA")), _BATH, "leimkuhler2013"),
     Row("obabo", _motion(UnderdampedLangevin, lambda: Splitting("OBABO")), _BATH, "bussi2007"),
     Row("oabao", _motion(UnderdampedLangevin, lambda: Splitting("OABAO")), _BATH, "leimkuhler2015"),
     Row("baoa", _motion(UnderdampedLangevin, lambda: Splitting("BAOA")), _BATH, "leimkuhler2015"),
 )
-
-
-def _chebyshev(objective: Any) -> Method:
-    return Method(GradientFlow(objective), AdaptiveChebyshev(), 1.0)
-
-
-def _auto(objective: Any, tolerance: float | int, max_gradients: float | int) -> Method:
-    check_number("tolerance", tolerance, at_least=0.0)
-    # The command line has no other numbers than floats.
-    most = int(max_gradients) if float(max_gradients).is_integer() else max_gradients
-    scheme = PseudoTransient(tolerance=tolerance, max_gradients=check_count("max_gradients", most))
-    return Method(GradientFlow(objective), scheme, 1.0)
-
-
-# No rows of the table: of a step that f itself sets there is no order and no limit to tell.
-CHEBYSHEV = Row("adaptive_chebyshev", _chebyshev, {}, "manteuffel1978", ("chebyshev",))
-AUTO = Row("auto", _auto, {"tolerance": 1e-6, "max_gradients": 10_000}, "kelley1998", ("minimize",))
 
 
 def table() -> tuple[Row, ...]:
@@ -260,7 +259,7 @@ def table() -> tuple[Row, ...]:
 
 def find_row(name: str) -> Row:
     """The row of a name or alias; a near miss is suggested."""
-    names = {alias: row for row in (*_ROWS, CHEBYSHEV, AUTO) for alias in (row.name, *row.aliases)}
+    names = {alias: row for row in _ROWS for alias in (row.name, *row.aliases)}
     if name not in names:
         raise InputError(f"method {name!r} is unknown{suggest(name, names)}")
     return names[name]

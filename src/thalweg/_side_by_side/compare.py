@@ -19,8 +19,9 @@ from .._objectives.polish import polish
 from .._objectives.stream import Stream
 from .._records.run import Record, Run
 from .._records.sweep import regime
-from .._text import make_table, number, plain
+from .._text import make_table, plain
 from .limit import measured_limit
+from .text import COLUMNS, head
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -111,16 +112,12 @@ class Comparison:
         """The comparison as a rich table, one method a row."""
         rows = []
         for entry in self.entries:
-            settings = ", ".join(f"{k} {number(v)}" for k, v in entry.hyperparameters.items())
-            gradients = str(entry.gradients) if entry.reached else f"> {entry.gradients}"
-            ms = 1e3 * entry.seconds
             rows.append((
-                entry.method, settings, gradients, ms, entry.loss, entry.regime, entry.limit_of,
-                entry.predicted_limit, entry.measured_limit,
+                *head(entry.method, entry.hyperparameters, entry.gradients, entry.reached), 1e3 * entry.seconds,
+                entry.loss, entry.regime, entry.limit_of, entry.predicted_limit, entry.measured_limit,
             ))  # fmt: skip
         title = f"To {self.criterion} {self.tolerance:g} of its start, at most {self.budget} gradients"
-        columns = ("method", "settings", "gradients", "ms", "last loss", "regime", "stable up to", "predicted",
-                   "measured")  # fmt: skip
+        columns = (*COLUMNS, "ms", "last loss", "regime", "stable up to", "predicted", "measured")
         return make_table(columns, rows, title)
 
     def __repr__(self) -> str:

@@ -11,7 +11,8 @@ from .._errors import InputError, check_number
 from .._records.describe import labels
 from .._records.run import Run
 from .._records.sweep import regime
-from .._text import make_table, number, plain
+from .._text import make_table, plain
+from .text import COLUMNS, head
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,14 +90,13 @@ class RunComparison:
         differ = len({entry.objective for entry in self.entries}) > 1
         rows = []
         for entry in self.entries:
-            settings = ", ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in entry.hyperparameters.items())
-            gradients = str(entry.gradients) if entry.reached else f"> {entry.gradients}"
             rows.append((
-                entry.name, *((entry.objective,) if differ else ()), entry.method, settings, gradients, entry.seconds,
+                entry.name, *((entry.objective,) if differ else ()),
+                *head(entry.method, entry.hyperparameters, entry.gradients, entry.reached), entry.seconds,
                 entry.loss, entry.best, entry.regime, entry.status,
             ))  # fmt: skip
-        columns = ("run", *(("objective",) if differ else ()), "method", "settings", "gradients", "seconds",
-                   "last loss", "best loss", "regime", "status")  # fmt: skip
+        columns = ("run", *(("objective",) if differ else ()), *COLUMNS, "seconds", "last loss", "best loss", "regime",
+                   "status")  # fmt: skip
         return make_table(columns, rows, f"To a {self.criterion} of {self.tolerance:g} of its start")
 
     def __repr__(self) -> str:

@@ -17,10 +17,9 @@ def finish(result: Any, json: bool) -> int:
 
 def print_summary(row: dict[str, Any]) -> None:
     """A run, a line for each thing known of it."""
-    from .._text import number
+    from .._text import number, settings
 
-    settings = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in row["hyperparameters"].items())
-    shown = row | {"hyperparameters": settings or "none", "loss": number(row["loss"], 6)}
+    shown = row | {"hyperparameters": settings(row["hyperparameters"]) or "none", "loss": number(row["loss"], 6)}
     for name, value in shown.items():
         print(f"{name:15} {number(value)}")
 

@@ -36,7 +36,7 @@ def draw(
     from .._errors import InputError
 
     built = row.build(f, **settings)
-    knob = next(iter(row.defaults))
+    knob = row.knob
     given = knob in settings
     with warnings.catch_warnings():
         # They are printed from the tree.
@@ -229,7 +229,7 @@ def resume(directory: Path, config: dict[str, Any], draws: int | None, progress:
     f, x0 = objective_and_start(source["objective"], source.get("start"))
     row = find_row(source["method"])
     # A step that was chosen stays.
-    knob = next(iter(row.defaults))
+    knob = row.knob
     settings = {knob: config["method"]["hyperparameters"][knob]} | source["hyperparameters"]
     counts = {"draws": total} | {name: about[name] for name in ("chains", "warmup", "thin")}
     tree = draw(row, settings, f, x0, counts, about["keep"], source, directory, resume=True, progress=progress)

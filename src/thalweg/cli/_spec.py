@@ -166,9 +166,9 @@ def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> 
     from .._objectives.objective import check_at_start
 
     row = find_row(name)
-    knob = next(iter(row.defaults), "")
+    knob = row.knob
     settings = row.defaults | dict(given)
-    if knob in given or knob not in ("learning_rate", "step_size"):
+    if knob is None or knob in given:
         return settings
     trial = row.build(None, **settings)
     check_at_start(objective, x0)

@@ -13,9 +13,11 @@ def table(*, json: bool = False) -> None:
     """
     import thalweg as tw
 
-    rows = [row.as_dict() for row in tw.table()]
+    rows = tw.table()
+    found = [row.as_dict() for row in rows]
     if json:
-        print_json(rows)
+        print_json(found)
         return
-    cells = [[", ".join(value) if isinstance(value, list) else value for value in row.values()] for row in rows]
-    print_table([name.replace("_", " ") for name in rows[0]], cells, "Stability at curvature 1")
+    shown = [one | {"gradients_per_step": row.gradients} for row, one in zip(rows, found, strict=True)]
+    cells = [[", ".join(value) if isinstance(value, list) else value for value in one.values()] for one in shown]
+    print_table([name.replace("_", " ") for name in shown[0]], cells, "Stability at curvature 1")

@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 
 from .._errors import InputError
 from .._objectives.objective import AbstractObjective, Batch
+from .._objectives.parts import Joined
 from .._tree import Vector
 from ._base import AbstractFirstOrder, Evaluation, Phase, Time
 
@@ -50,6 +51,9 @@ class Field(AbstractFirstOrder):
     def with_objective(self, objective: AbstractObjective | None) -> "Field":
         del objective
         return self
+
+    def joined(self, join: Callable) -> "Field":
+        return Field(Joined(self.fn, join, 1), self.args)
 
     @property
     def constants(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from .._errors import InputError
 from .._records.storage import RecordError, write_atomically
 from .._side_by_side.compare_runs import RunComparison
-from .._text import number
+from .._text import number, settings
 from ._axes import require_matplotlib, styles
 from ._loss import losses
 from ._page import figure, ink_style, inline_svg, page
@@ -40,11 +40,10 @@ def _table(comparison: RunComparison) -> str:
              "regime", "status")  # fmt: skip
     rows = []
     for entry in comparison.entries:
-        settings = ", ".join(f"{k.replace('_', ' ')} {number(v)}" for k, v in entry.hyperparameters.items())
         swatch = f'<span class="swatch" style="background:{looks[entry.name].color}"></span>'
         gradients = f"{entry.gradients:,}" if entry.reached else f"> {entry.gradients:,}"
-        texts = [entry.objective, entry.method, settings, gradients, number(entry.seconds, 3), number(entry.loss, 6),
-                 number(entry.best, 6), entry.regime or "-", entry.status]  # fmt: skip
+        texts = [entry.objective, entry.method, settings(entry.hyperparameters), gradients, number(entry.seconds, 3),
+                 number(entry.loss, 6), number(entry.best, 6), entry.regime or "-", entry.status]  # fmt: skip
         cells = "".join(f'<td class="text settings">{html.escape(text)}</td>' for text in texts)
         rows.append(f'<tr><th scope="row" class="text">{swatch}{html.escape(entry.name)}</th>{cells}</tr>')
     head = "".join(f'<th scope="col" class="text">{name}</th>' for name in heads)

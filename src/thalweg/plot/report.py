@@ -4,14 +4,13 @@ import datetime
 import html
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .._errors import InputError
 from .._records.storage import RecordError, write_atomically
 from .._side_by_side.compare import Comparison, Entry
-from .._text import number
+from .._text import number, settings
 from .._tree import size
 from ._axes import new_axes, require_matplotlib, styles
 from ._loss import curves
@@ -148,7 +147,6 @@ def _class(kind: str) -> str:
 
 
 def _row(entry: Entry, color: str) -> str:
-    settings = ", ".join(f"{k.replace('_', ' ')} {_setting(v)}" for k, v in entry.hyperparameters.items())
     knob = {"learning_rate": "α ", "step_size": "h "}.get(entry.limit_of, "")
     predicted, measured = entry.predicted_limit, entry.measured_limit
     found = "–" if measured is None else knob + number(measured, 5)
@@ -157,7 +155,7 @@ def _row(entry: Entry, color: str) -> str:
     cells = [
         f'<th scope="row" class="text"><span class="swatch" style="background:{color}"></span>'
         f"{html.escape(entry.method)}</th>",
-        f'<td class="text settings">{html.escape(settings)}</td>',
+        f'<td class="text settings">{html.escape(settings(entry.hyperparameters))}</td>',
         _cell(entry.gradients, f"{entry.gradients:,}" if entry.reached else f"&gt; {entry.gradients:,}",
               "" if entry.reached else "failed"),
         _cell(entry.steps, f"{entry.steps:,}"),
@@ -179,11 +177,6 @@ def _percent(difference: float) -> str:
     """A relative difference, to 0.001 % where it is small."""
     words = f"{100 * difference:+.3g}" if abs(difference) >= 1e-3 else f"{100 * difference:+.3f}"
     return f"{words} %".replace("-", "−")
-
-
-def _setting(value: Any) -> str:
-    name = getattr(value, "__name__", type(value).__name__)
-    return ("varying" if "<" in name else name) if callable(value) else number(value)
 
 
 def _curves(comparison: Comparison) -> str:

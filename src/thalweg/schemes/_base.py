@@ -22,7 +22,6 @@ from ..dynamics import (
     AbstractThermostat,
     AbstractWhite,
     Evaluation,
-    GradientFlow,
     Phase,
 )
 
@@ -214,7 +213,15 @@ class AbstractScheme(eqx.Module):
 
     @property
     def controlled(self) -> bool:
-        """Tell whether f itself sets the length of a step, so that no linear map makes it and no limit is its own."""
+        """Tell whether f itself sets the length of a step, so that no linear map makes it and no limit is its own.
+
+        Unless it is adaptive too, the step is then not for a user to set: what it is tuned by is its own arrays.
+        """
+        return False
+
+    @property
+    def takes_learning_rate(self) -> bool:
+        """Tell whether its step on a first-order law goes by the name of a learning rate, as in every framework."""
         return False
 
     def exchanged(self, state: State, other: State, scale: ArrayLike) -> State:
@@ -261,10 +268,6 @@ class AbstractScheme(eqx.Module):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         """One step."""
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        """The step as the numbers a user tunes: the step size and the law's own constants."""
-        return {"step_size": step_size} | dynamics.constants
-
 
 def _part(kind: type) -> str:
     """The word for a part of a law."""
@@ -298,13 +301,6 @@ def advice(dynamics: AbstractDynamics) -> str:
 def noise_count(dynamics: AbstractDynamics) -> int:
     """Number of normals that a law takes at a time."""
     return dynamics.normals if isinstance(dynamics, AbstractNoisy) else 0
-
-
-def learning_rate(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-    """The learning rate of a step on gradient flow of constant rate; empty on other laws."""
-    if isinstance(dynamics, GradientFlow) and not callable(dynamics.rate):
-        return {"learning_rate": step_size * dynamics.rate}
-    return {}
 
 
 def start_velocity(dynamics: AbstractDynamics, position: Vector, velocity: Vector | None) -> Vector:
@@ -394,7 +390,6 @@ __all__ = [
     "energy",
     "evaluated",
     "half_step_velocity",
-    "learning_rate",
     "noise_count",
     "phase",
     "right_scheme",

@@ -62,7 +62,7 @@ def refreshed(
 def _bending(dynamics: AbstractDynamics, time: Any, y: Phase, batch: Batch) -> tuple[Vector, Operator]:
     """A tree like a direction, and the operator: the Hessian on gradient flow, the Jacobian of the phase elsewhere."""
     if isinstance(dynamics, GradientFlow):
-        objective = dynamics._objective()
+        objective = dynamics._objective(time)
         return y.position, lambda v: objective.hessian_vector_product(y.position, v, batch)
     return y, lambda v: jax.jvp(lambda at: derivative(dynamics, time, at, batch), (y,), (v,))[1]
 

@@ -1,9 +1,6 @@
 """Common parts of schemes whose steps are as long as the descent of f allows."""
 
-import dataclasses
-
 import equinox as eqx
-from jaxtyping import ArrayLike
 
 from .._errors import InputError
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, Evaluation, GradientFlow
@@ -31,12 +28,6 @@ class AbstractDescending(AbstractScheme):
             name = type(self).__name__
             raise InputError(f"{name} follows tw.GradientFlow at a constant rate, not {dynamics!r}")
         check_exact(self, dynamics, "tw.momentum")
-
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        """The scheme's own numbers: the step is not for a user to set."""
-        del dynamics, step_size
-        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value for name, value in own.items() if eqx.is_array(value)}
 
     def report(self, state: State) -> Report:
         return Report(gradients=state.memory.gradients)

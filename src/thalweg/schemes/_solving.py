@@ -15,7 +15,7 @@ from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import Time, at_time
-from ._base import AbstractScheme, Clock, Report, State, learning_rate
+from ._base import AbstractScheme, Clock, Report, State
 from ._krylov import Operator, rounding, wide_dtype
 
 
@@ -42,7 +42,9 @@ def is_gradient(dynamics: AbstractDynamics) -> bool:
 
 def is_eliminated(dynamics: AbstractDynamics) -> bool:
     """Tell whether a step is solved for the position alone, with the Hessian and a multiple of the identity."""
-    return isinstance(dynamics, GradientFlow) or is_gradient(dynamics)
+    # The minimum that a step is is one of a function that stays the same while it is made.
+    changing = dynamics.objective is not None and dynamics.objective.time_dependent
+    return (isinstance(dynamics, GradientFlow) or is_gradient(dynamics)) and not changing
 
 
 class AbstractSolving(AbstractScheme):
@@ -89,8 +91,9 @@ class AbstractSolving(AbstractScheme):
         """Steps since the start that ended short of the tolerance, at what had been reached; of `run.state`, say."""
         return state.memory.failures
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 @dataclasses.dataclass(frozen=True)

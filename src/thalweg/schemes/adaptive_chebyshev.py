@@ -6,6 +6,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._objectives.objective import AbstractObjective
@@ -76,7 +77,8 @@ class AdaptiveChebyshev(AbstractDescending):
         del step_size, velocity
         check_exact(self, dynamics, "tw.momentum")
         energy, slope = dynamics._objective().value_and_gradient(position)
-        zero, none = jnp.zeros((), energy.dtype), jnp.zeros((), int)
+        # The spectrum is that of a small matrix, which low precision would not hold.
+        zero, none = jnp.zeros((), jnp.promote_types(energy.dtype, jnp.float32)), jnp.zeros((), int)
         memory = Spectrum(energy, slope, zero, zero, none, none, none, none, none + 1)
         return State(position, clock=clock, memory=memory)
 
@@ -161,11 +163,11 @@ def _arc_log_cosh(x: Array) -> Array:
 
 def _bound(objective: AbstractObjective, x: Vector, slope: Vector, number: Array) -> Array:
     """A bound of the curvatures in size, by a few steps of Lanczos' method from a direction that is always the same."""
-    leaves, structure = jax.tree.flatten(x)
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(0), number), len(leaves))
-    drawn = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
-    start = jax.tree.unflatten(structure, drawn)
-    none = jnp.zeros((), jnp.result_type(float, *leaves))
+    # Drawn as one vector, so that it is the same on a tree and on the vector that a run makes of it.
+    vector, cut = ravel_pytree(x)
+    (key,) = jax.random.split(jax.random.fold_in(jax.random.key(0), number), 1)
+    start = cut(jax.random.normal(key, vector.shape, vector.dtype))
+    none = jnp.zeros((), jnp.promote_types(vector.dtype, jnp.float32))
     unit = combine((1.0 / jnp.maximum(length(start), jnp.finfo(none.dtype).tiny), start))
 
     def multiply(

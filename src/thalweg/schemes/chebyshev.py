@@ -18,7 +18,7 @@ from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, Evaluation, GradientFlow, Phase
 from ..dynamics._base import at_time
 from . import _stabilised as coefficients
-from ._base import AbstractScheme, Clock, Draws, Report, State, derivative, learning_rate, phase
+from ._base import AbstractScheme, Clock, Draws, Report, State, derivative, phase
 from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed
 from ._estimating import AbstractEstimating, Attempt
 
@@ -221,8 +221,9 @@ class AbstractStabilised(AbstractEstimating):
             moved, _ = jax.lax.fori_loop(2, stages + 1, body, (moved, change))
         return combine((1, y), (1, moved))
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 def _wide(leaf: Array) -> Array:

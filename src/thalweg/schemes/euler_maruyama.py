@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine
-from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, OverdampedLangevin, Phase
+from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, Phase
 from ..dynamics._base import Terms
 from ._base import AbstractScheme, Draws, State, derivative, noise_count, phase
 
@@ -48,8 +48,9 @@ class EulerMaruyama(AbstractScheme):
         clock = None if state.clock is None else state.clock.tick(h)
         return State(*with_noise(y, ((h, rates),), noise), clock=clock, auxiliary=auxiliary)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 def moved_by_noise(dynamics: AbstractDynamics) -> bool:
@@ -69,10 +70,3 @@ def with_noise(y: Phase, drifts: Sequence[tuple[ArrayLike, Phase]], noise: Terms
         return combine((1, y.position), *moves, *noise), None
     kicks = [(h, rate.velocity) for h, rate in drifts]
     return combine((1, y.position), *moves), combine((1, y.velocity), *kicks, *noise)
-
-
-def langevin_hyperparameters(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:
-    """The step of an overdamped law is a learning rate."""
-    if not isinstance(dynamics, OverdampedLangevin) or callable(dynamics.temperature):
-        return None
-    return {"learning_rate": step_size, "temperature": dynamics.temperature}

@@ -7,7 +7,7 @@ from jaxtyping import Array, ArrayLike, Float
 from .._dictionary.momentum import momentum_from_friction
 from .._errors import check_choice
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics, HeavyBall
+from ..dynamics import AbstractDamped, AbstractDynamics
 from ._base import AbstractScheme, Clock, Draws, State, evaluated, half_step_velocity
 
 STARTS = ("exact", "zero")
@@ -67,9 +67,6 @@ class Leapfrog(AbstractScheme):
         assert isinstance(dynamics, AbstractDamped)
         return kick_and_drift(dynamics, state, step_size, draws)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate_and_momentum(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
-
 
 def kick_coefficients(dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike):  # noqa: ANN201
     r"""$(\beta, \text{kick})$ between the two half steps, whose distance is the mean of two steps."""
@@ -99,11 +96,3 @@ def kick_and_drift(dynamics: AbstractDamped, state: State, step_size: ArrayLike,
     buffer = combine((beta, state.buffer), (gain, force))
     clock = None if state.clock is None else state.clock.tick(step_size)
     return State(combine((1, state.position), (drift, buffer)), buffer, unit, state.lookahead_weight, clock)
-
-
-def learning_rate_and_momentum(dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike] | None:
-    """A framework's names for these constants; None where friction varies with time."""
-    if not isinstance(dynamics, HeavyBall) or callable(dynamics.friction):
-        return None
-    beta, kick = momentum_from_friction(dynamics.friction, step_size, dynamics.mass)
-    return {"learning_rate": step_size * kick, "momentum": beta}

@@ -6,7 +6,6 @@ from jaxtyping import ArrayLike
 from .._tree import Vector, combine, zeros_like
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite
 from ._base import AbstractScheme, Clock, Draws, State, derivative, phase
-from .euler_maruyama import langevin_hyperparameters
 
 
 class LeimkuhlerMatthews(AbstractScheme):
@@ -59,5 +58,6 @@ class LeimkuhlerMatthews(AbstractScheme):
         position = combine((1, state.position), (h, drift), (1, state.memory), (1, kept))
         return State(position, clock=clock, memory=kept)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True

@@ -10,7 +10,7 @@ from .._errors import check_choice, check_number
 from .._tree import Vector, scalar
 from ..dynamics import AbstractDamped, AbstractDynamics
 from ._base import AbstractScheme, Clock, Draws, State, half_step_velocity
-from .leapfrog import STARTS, kick_and_drift, kick_coefficients, kick_unit, learning_rate_and_momentum
+from .leapfrog import STARTS, kick_and_drift, kick_coefficients, kick_unit
 
 
 class Lookahead(AbstractScheme):
@@ -78,6 +78,3 @@ class Lookahead(AbstractScheme):
         # The displacement looked along is the one last made, so a schedule's next step is not needed.
         beta, _ = kick_coefficients(dynamics, clock, step_size)
         return jnp.asarray(self.fraction * beta * step_size)
-
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate_and_momentum(dynamics, step_size) or super().hyperparameters(dynamics, step_size)

@@ -11,7 +11,6 @@ from .._errors import InputError, check_number
 from .._tree import Vector, combine, wide_inner
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite, Evaluation, OverdampedLangevin
 from ._base import AbstractScheme, Clock, Draws, Report, State, check_exact
-from .euler_maruyama import langevin_hyperparameters
 
 
 class EvaluatedPoint(eqx.Module):
@@ -141,8 +140,9 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         memory = dataclasses.replace(state.memory, energy=other.memory.energy, force=other.memory.force)
         return dataclasses.replace(super().exchanged(state, other, scale), memory=memory)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 def _evaluated(dynamics: AbstractDynamics, position: Vector) -> EvaluatedPoint:

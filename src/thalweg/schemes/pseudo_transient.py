@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
@@ -56,7 +58,9 @@ class Descent(eqx.Module):
 
 
 def _count(value: Any) -> Any:
-    return jnp.asarray(value) if is_real(value) else value
+    # The command line has no other numbers than floats.
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
+    return jnp.asarray(value) if is_real(value) and not isinstance(value, float) else value
 
 
 class PseudoTransient(AbstractDescending):
@@ -97,8 +101,9 @@ class PseudoTransient(AbstractDescending):
     def __check_init__(self) -> None:
         check_number("tolerance", self.tolerance, at_least=0.0)
         check_count("memory", self.memory)
-        if self.max_gradients is not None:
-            check_count("max_gradients", self.max_gradients)
+        if self.max_gradients is not None and not isinstance(self.max_gradients, Tracer):
+            count: Any = self.max_gradients
+            check_count("max_gradients", count.item() if eqx.is_array(count) and count.ndim == 0 else count)
 
     order: ClassVar[int] = 1
 
@@ -348,7 +353,7 @@ def _product(dynamics: AbstractDynamics, cut: Callable, x: Array, v: Array) -> A
 
 def _ending(end: Descent, tolerance: float) -> tuple[str, str]:
     """Status and message."""
-    size = float(jnp.linalg.norm(end.slope))
+    size = float(np.linalg.norm(np.asarray(end.slope, float)))
     value, count = float(end.energy), int(end.gradients)
     at = f"f = {value:.9g}, gradient norm {size:.3g}"
     looked = f"; no negative curvature in {int(end.products)} products" if int(end.products) else ""

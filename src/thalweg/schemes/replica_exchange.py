@@ -204,8 +204,9 @@ class ReplicaExchange(AbstractScheme):
         )
         return dataclasses.replace(states[0], clock=clock, memory=memory)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return self.scheme.hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return self.scheme.takes_learning_rate
 
 
 def log_exchange(

@@ -152,9 +152,6 @@ class Restarted(AbstractScheme):
             clock = Clock(time, zero, jnp.zeros_like(clock.steps), jnp.asarray(step_size, clock.time.dtype))
         return self.scheme.init(dynamics, position, step_size, velocity, clock)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return self.scheme.hyperparameters(dynamics, step_size)
-
 
 def _wide(position: Vector) -> Any:
     """A difference of energies is taken, of which low precision would leave nothing."""

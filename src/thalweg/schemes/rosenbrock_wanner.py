@@ -14,7 +14,7 @@ from .._objectives.objective import Batch
 from .._tree import Vector, combine, scalar
 from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ._arnoldi import matmul
-from ._base import Clock, Draws, Report, State, learning_rate, phase
+from ._base import Clock, Draws, Report, State, phase
 from ._estimating import AbstractEstimating, Attempt
 from ._general import flat_field, wide_vector
 from ._krylov import length, rounding
@@ -137,7 +137,9 @@ class RosenbrockWanner(AbstractEstimating):
         evaluations, products, failed = len(tableau.m), jnp.asarray(system.products), jnp.zeros((), bool)
         # A law that is the same at all times has no such term, though a clock may be carried.
         drift = None
-        if start is not None and not dynamics.autonomous:
+        objective = dynamics.objective
+        changes = not dynamics.autonomous or (objective is not None and objective.time_dependent)
+        if start is not None and changes:
             _, drift = jax.jvp(lambda t: field(t, here), (start,), (jnp.ones_like(start),))
             products = products + 1
 
@@ -186,8 +188,9 @@ class RosenbrockWanner(AbstractEstimating):
         size = length(right / scale)
         return jnp.maximum(_SHARE * jnp.sqrt(1.0 * right.size), rounding(y) * size).astype(right.dtype)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 def _summed(first: Array, coefficients: Any, stages: list[Array]) -> Array:

@@ -14,7 +14,7 @@ from .._errors import InputError
 from .._objectives.objective import Batch
 from .._tree import combine
 from ..dynamics import AbstractDynamics, Evaluation, Phase
-from ._base import Clock, Draws, State, derivative, learning_rate, phase
+from ._base import Clock, Draws, State, derivative, phase
 from ._estimating import AbstractEstimating, Attempt
 
 
@@ -149,8 +149,9 @@ class RungeKutta(AbstractEstimating):
         error = jax.tree.map(difference, y, *slopes)
         return Attempt(end, error, slopes[-1] if tableau.first_same_as_last else None)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return learning_rate(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True
 
 
 def advanced(

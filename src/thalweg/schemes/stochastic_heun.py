@@ -6,7 +6,7 @@ from jaxtyping import ArrayLike
 from .._tree import Vector
 from ..dynamics import AbstractAdditive, AbstractDynamics, Phase
 from ._base import AbstractScheme, Draws, State, derivative, noise_count
-from .euler_maruyama import langevin_hyperparameters, moved_by_noise, seen, with_noise
+from .euler_maruyama import moved_by_noise, seen, with_noise
 
 
 class StochasticHeun(AbstractScheme):
@@ -53,5 +53,6 @@ class StochasticHeun(AbstractScheme):
         clock = None if state.clock is None else state.clock.tick(h)
         return State(*moved((0.5, first), (0.5, second)), clock=clock, auxiliary=auxiliary)
 
-    def hyperparameters(self, dynamics: AbstractDynamics, step_size: ArrayLike) -> dict[str, ArrayLike]:
-        return langevin_hyperparameters(dynamics, step_size) or super().hyperparameters(dynamics, step_size)
+    @property
+    def takes_learning_rate(self) -> bool:
+        return True

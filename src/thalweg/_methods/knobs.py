@@ -1,0 +1,186 @@
+r"""The numbers a user tunes and the (law, scheme, step) they stand for: both directions of each dictionary.
+
+A method's numbers are read by the first parametrisation of `KNOBS` that it belongs to, and written by the same.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._dictionary.momentum import momentum_from_friction, physical_constants
+from .._errors import InputError, check_number, suggest
+from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, OverdampedLangevin
+from ..schemes import AbstractScheme, Leapfrog, Lookahead, Restarted
+
+# A law with these constants, its others as they are.
+Make = Callable[..., AbstractDynamics]
+Numbers = dict[str, Any]
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A method, which is made of what is read here."""
+
+    @property
+    def dynamics(self) -> AbstractDynamics: ...
+    @property
+    def scheme(self) -> AbstractScheme: ...
+    @property
+    def step_size(self) -> Any: ...
+
+
+class Parts(NamedTuple):
+    """Law, scheme and step: what a method is made of."""
+
+    dynamics: AbstractDynamics
+    scheme: AbstractScheme
+    step_size: Any
+
+
+class AbstractKnobs(abc.ABC):
+    """One way to name the numbers of a method; `step` is the one that its step is, where a user sets it."""
+
+    step: ClassVar[str | None]
+
+    @abc.abstractmethod
+    def belongs(self, method: Described) -> bool:
+        """Tell whether a method has its numbers by these names."""
+
+    @abc.abstractmethod
+    def read(self, method: Described) -> Numbers:
+        """The numbers of a method by name."""
+
+    @abc.abstractmethod
+    def write(self, numbers: Numbers, make: Make, scheme: AbstractScheme, kept: Mapping[str, Any] = {}) -> Parts:
+        """The method of these numbers: the inverse of `read`.
+
+        Arguments:
+            numbers: all that `read` gives.
+            make: the law of given constants.
+            scheme: the scheme.
+            kept: what is known of the method besides: constants of its law, and its `step_size`.
+
+        Raises:
+            InputError: a number is out of its range.
+        """
+
+
+class LearningRate(AbstractKnobs):
+    r"""$\alpha = bh$ of a first-order law of constant rate b (1 where it has none), then the law's other constants."""
+
+    step: ClassVar[str | None] = "learning_rate"
+
+    def belongs(self, method: Described) -> bool:
+        law = method.dynamics
+        constant = not any(map(callable, (method.step_size, *law.constants.values())))
+        return method.scheme.takes_learning_rate and isinstance(law, GradientFlow | OverdampedLangevin) and constant
+
+    def read(self, method: Described) -> Numbers:
+        constants = method.dynamics.constants
+        rate = method.step_size * constants.pop("rate") if "rate" in constants else method.step_size
+        return {"learning_rate": rate} | constants
+
+    def write(self, numbers: Numbers, make: Make, scheme: AbstractScheme, kept: Mapping[str, Any] = {}) -> Parts:
+        check_pair(learning_rate=numbers["learning_rate"])
+        law = make(**{name: value for name, value in numbers.items() if name != "learning_rate"})
+        step = numbers["learning_rate"]
+        return Parts(law, scheme, jnp.asarray(step) / kept["rate"] if "rate" in kept else step)
+
+
+class LearningRateAndMomentum(AbstractKnobs):
+    r"""$\beta$ and $\alpha$ of a damped kick on the heavy ball at constant friction, whose mass only rescales them."""
+
+    step: ClassVar[str | None] = "learning_rate"
+
+    def belongs(self, method: Described) -> bool:
+        law = method.dynamics
+        kicks = isinstance(method.scheme, Leapfrog | Lookahead | Restarted)
+        return kicks and isinstance(law, HeavyBall) and not callable(law.friction) and not callable(method.step_size)
+
+    def read(self, method: Described) -> Numbers:
+        law, step = method.dynamics, method.step_size
+        assert isinstance(law, HeavyBall) and not callable(law.friction)
+        beta, kick = momentum_from_friction(law.friction, step, law.mass)
+        return {"learning_rate": step * kick, "momentum": beta}
+
+    def write(self, numbers: Numbers, make: Make, scheme: AbstractScheme, kept: Mapping[str, Any] = {}) -> Parts:
+        check_pair(**numbers)
+        step, friction = physical_constants(numbers["learning_rate"], numbers["momentum"])
+        if "mass" in kept:
+            root = jnp.sqrt(kept["mass"])
+            step, friction = step * root, friction * root
+        return Parts(make(friction=friction), scheme, step)
+
+
+class OwnNumbers(AbstractKnobs):
+    """The scheme's own arrays, where the step is not for a user to set: of a scheme that f itself controls."""
+
+    step: ClassVar[str | None] = None
+
+    def belongs(self, method: Described) -> bool:
+        # The step of an adaptive scheme is the first that it tries, which is a user's.
+        return method.scheme.controlled and not method.scheme.adaptive and not callable(method.step_size)
+
+    def read(self, method: Described) -> Numbers:
+        own = {field.name: getattr(method.scheme, field.name) for field in dataclasses.fields(method.scheme)}
+        return {name: value for name, value in own.items() if eqx.is_array(value)}
+
+    def write(self, numbers: Numbers, make: Make, scheme: AbstractScheme, kept: Mapping[str, Any] = {}) -> Parts:
+        return Parts(make(), dataclasses.replace(scheme, **numbers), kept.get("step_size", 1.0))
+
+
+class StepSize(AbstractKnobs):
+    """The step size, or its schedule, and the law's own constants: the names of every other method."""
+
+    step: ClassVar[str | None] = "step_size"
+
+    def belongs(self, method: Described) -> bool:
+        del method
+        return True
+
+    def read(self, method: Described) -> Numbers:
+        return {"step_size": method.step_size} | method.dynamics.constants
+
+    def write(self, numbers: Numbers, make: Make, scheme: AbstractScheme, kept: Mapping[str, Any] = {}) -> Parts:
+        del kept
+        law = make(**{name: value for name, value in numbers.items() if name != "step_size"})
+        return Parts(law, scheme, numbers["step_size"])
+
+
+LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM = LearningRate(), LearningRateAndMomentum()
+OWN_NUMBERS, STEP_SIZE = OwnNumbers(), StepSize()
+KNOBS: tuple[AbstractKnobs, ...] = (OWN_NUMBERS, LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM, STEP_SIZE)
+
+
+def knobs_of(method: Described) -> AbstractKnobs:
+    """The parametrisation that a method's numbers go by."""
+    return next(knobs for knobs in KNOBS if knobs.belongs(method))
+
+
+def changed(method: Described, changes: Mapping[str, Any]) -> Parts:
+    """A method at other values of some of its numbers."""
+    knobs = knobs_of(method)
+    numbers = knobs.read(method)
+    for name in changes:
+        if name not in numbers:
+            raise InputError(f"this method has no hyperparameter {name!r}{suggest(name, numbers)}")
+
+    def make(**constants: Any) -> AbstractDynamics:
+        return dataclasses.replace(method.dynamics, **constants) if constants else method.dynamics
+
+    kept = method.dynamics.constants | {"step_size": method.step_size}
+    return knobs.write(numbers | dict(changes), make, method.scheme, kept)
+
+
+def check_pair(**values: Any) -> bool:
+    """Refuse a learning rate or a momentum out of its range; tell whether there is nothing else to check."""
+    if "learning_rate" in values:
+        check_number("learning_rate", values["learning_rate"], above=0.0)
+    if "momentum" in values:
+        check_number("momentum", values["momentum"], at_least=0.0)
+        check_number("momentum", values["momentum"], below=1.0 + 1e-15)
+    return set(values) <= {"learning_rate", "momentum"}
