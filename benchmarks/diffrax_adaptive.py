@@ -62,7 +62,7 @@ def _loop(law: tw.dynamics.AbstractDynamics, x0: jax.Array) -> Callable:
     @jax.jit
     def loop(x: jax.Array) -> jax.Array:
         start = method.init(x)
-        return jax.lax.while_loop(lambda s: ~method.scheme.ended(s), lambda s: method.step(s), start).position  # pyright: ignore
+        return jax.lax.while_loop(lambda s: ~method.scheme.report(s).ended, lambda s: method.step(s), start).position  # pyright: ignore
 
     return lambda: loop(x0)
 

@@ -262,7 +262,7 @@ def test_those_that_move_all_of_it_are_many_and_the_others_say_why():
             reasons.append(str(error))
     assert {"euler", "heun", "rk4", "tsit5", "rkc1", "rkl2", "adaptive"} <= set(accepted)
     assert (
-        "Adam has variables besides position and velocity, which ImplicitEuler would leave where they are"
+        "Adam has variables besides position and velocity, which PseudoTransient would leave where they are"
         in " ".join(reasons)
     )
     with pytest.raises(tw.InputError, match="Damped has variables besides position and velocity, which Leapfrog would"):

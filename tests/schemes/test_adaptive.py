@@ -228,9 +228,79 @@ def test_a_jump_that_no_step_within_the_tolerance_crosses_stalls():
     assert run.final.position[0] == pytest.approx(1.0, abs=1e-14)
 
 
+TREE = {"a": START[:2], "b": START[2]}
+
+
+def on_tree(x):
+    return quadratic(jnp.append(x["a"], x["b"]))
+
+
+def test_tolerances_may_be_those_of_each_number():
+    """On a tree, whose leaves they spread over, on the vector of a run, and by attempts on the tree by hand."""
+    loose = {"a": 1e-9, "b": jnp.array(1e-3)}
+    vector = jnp.array([1e-9, 1e-9, 1e-3])
+    law = tw.HeavyBall(on_tree, 0.3)
+    methods = [tw.Method(law, tw.Adaptive(rtol=0.0, atol=atol, until=3.0), 0.1) for atol in (loose, vector, 1e-9)]
+    runs = [tw.run(method, TREE, 500, record=None) for method in methods]
+    assert runs[0].final.position["a"].tolist() == runs[1].final.position["a"].tolist()
+    assert runs[0].final.step == runs[1].final.step < runs[2].final.step
+    state = tw.solve(methods[0], TREE, 500).final
+    np.testing.assert_allclose(state.position["a"], runs[0].final.position["a"], rtol=1e-12)
+    spread = tw.Method(law, tw.Adaptive(rtol={"a": 1e-7, "b": 1e-7}, atol={"a": 1e-9, "b": 1e-9}, until=3.0), 0.1)
+    alike = tw.Method(law, tw.Adaptive(rtol=1e-7, atol=1e-9, until=3.0), 0.1)
+    ends = [tw.run(method, TREE, 500, record=None).final for method in (spread, alike)]
+    np.testing.assert_allclose(ends[0].position["a"], ends[1].position["a"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("tolerances", "message"),
+    [
+        (
+            {"atol": jnp.full(2, 1e-6)},
+            r"atol must be a number or like the position, of shape \(3,\), but is of shape \(2,\)",
+        ),
+        ({"rtol": {"a": 1e-6}}, r"rtol must be a number or like the position.* but is another tree, of shape \(\)"),
+        ({"atol": jnp.array([1e-6, 0.0, 1e-6])}, "every entry of atol must be greater than 0, but is 0"),
+        ({"rtol": jnp.array([1e-6, np.nan, 1e-6])}, "every entry of rtol must be finite"),
+        ({"rtol": "tight"}, "rtol must be a real number"),
+        ({"rtol": None}, "rtol must be a number, or numbers like the position"),
+    ],
+)
+def test_tolerances_that_do_not_fit_are_refused_before_the_run(tolerances, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(tw.InputError, match=message):
+        tw.run(tw.Method(tw.GradientFlow(quadratic), tw.Adaptive(**tolerances), 0.1), START, 3)
+
+
+def test_stiff_pairs_and_stabilised_steps_are_controlled_alike():
+    law = tw.GradientFlow(quadratic)
+    for scheme, order in ((tw.Rodas5P(), 5), (tw.RungeKuttaChebyshev(order=2), 3)):
+        coarse, fine = (followed(law, 6.0, tolerance, scheme) for tolerance in (1e-5, 1e-7))
+        for run, tolerance in ((coarse, 1e-5), (fine, 1e-7)):
+            assert run.status == "finished" and run.final.time == 6.0
+            assert np.max(np.abs(run.final.position - flow(6.0))) < 300 * tolerance
+        ratio = np.median(fine.metrics["step_size"]) / np.median(coarse.metrics["step_size"])
+        assert ratio == pytest.approx(100.0 ** (-1.0 / order), rel=0.3)
+        # Three columns of a Jacobian count 2 each; or 20 products at the start, stages, and one slope.
+        attempts = fine.final.step
+        if order == 5:
+            assert fine.gradients == attempts * (8 + 2 * 3)
+        else:
+            assert fine.gradients > 41 + 2 * attempts
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: tw.Adaptive(tw.RungeKuttaChebyshev()), "estimates its error where its order is 2"),
+        (
+            lambda: tw.Adaptive(tw.RungeKuttaLegendre(2)),
+            r"no estimate of its error; use tw.RungeKuttaChebyshev\(order=2",
+        ),
+        (
+            lambda: tw.Method(tw.HeavyBall(quadratic, 1.0), tw.Adaptive(tw.RungeKuttaChebyshev(order=2)), 0.1),
+            "stable along the negative real axis",
+        ),
         (lambda: tw.Adaptive(tw.RK4()), "tableau 'RK4' has no embedded weights.*tw.Tsit5"),
         (lambda: tw.Adaptive(tw.Leapfrog()), "Adaptive controls an explicit tw.RungeKutta"),
         (lambda: tw.Adaptive(atol=0.0), "atol must be greater than 0"),

@@ -20,12 +20,14 @@ class Counter:
         self.gradients = self.products = 0
 
         @jax.custom_jvp
-        def product(v):
-            return CURVATURE * self._through(v, product=True)
+        def product(x, v):
+            # With the point, or the same columns at every step would be taken once, before the loop.
+            return CURVATURE * self._through(v, x)
 
         @product.defjvp
         def _(primals, tangents):
-            return product(*primals), product(*tangents)
+            (x, v), (_, change) = primals, tangents
+            return product(x, v), product(x, change)
 
         @jax.custom_jvp
         def slope(x):
@@ -34,7 +36,7 @@ class Counter:
         @slope.defjvp
         def _(primals, tangents):
             [x], [v] = primals, tangents
-            return slope(x), product(v)
+            return slope(x), product(x, v)
 
         @jax.custom_jvp
         def fn(x):
@@ -47,16 +49,18 @@ class Counter:
 
         self.fn = fn
 
-    def _through(self, x, product=False):
+    def _through(self, x, at=None):
         # The result is used, so that what a compiler drops as unused is not counted.
-        tick = self._tick_product if product else self._tick
-        return jax.pure_callback(tick, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+        tick, point = (self._tick, ()) if at is None else (self._tick_product, (at,))
+        # Of a Jacobian each column is one.
+        return jax.pure_callback(tick, jax.ShapeDtypeStruct(x.shape, x.dtype), x, *point, vmap_method="sequential")
 
     def _tick(self, x):
         self.gradients += 1
         return np.asarray(x)
 
-    def _tick_product(self, x):
+    def _tick_product(self, x, at):
+        del at
         self.products += 1
         return np.asarray(x)
 

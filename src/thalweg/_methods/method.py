@@ -366,9 +366,10 @@ class Method(eqx.Module):
     def flattened(self, unravel: Unravel) -> "Method":
         """The same method on raveled parameters, the law too where it looks at their shapes."""
         flat = None if self.objective is None else Flattened(self.objective, unravel)
+        method = copied(self, scheme=self.scheme.flattened(unravel))
         if self.dynamics.elementwise or unravel.trivial:
-            return self.with_objective(flat)
-        return copied(self, dynamics=raveled(self.dynamics, flat, unravel))
+            return method.with_objective(flat)
+        return copied(method, dynamics=raveled(self.dynamics, flat, unravel))
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -421,9 +422,9 @@ class Method(eqx.Module):
         """The method on a function, or along a field, whose evaluations are marked."""
         law = self.dynamics
         if law.objective is None and law.order == 1 and not (self.lacks_objective or law.has_auxiliary):
-            return copied(self, dynamics=Field(marked_field))
+            return copied(self, dynamics=Field(marked_field), scheme=self.scheme.unsized())
         # As many gradients in flat space, and on any shape.
-        return copied(self, dynamics=law.with_objective(Marking()).in_flat_space())
+        return copied(self, dynamics=law.with_objective(Marking()).in_flat_space(), scheme=self.scheme.unsized())
 
     def _counts(self) -> tuple[int, int]:
         bare = self.with_objective(None)

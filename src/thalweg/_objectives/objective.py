@@ -90,7 +90,7 @@ class AbstractObjective(eqx.Module):
         """Tell whether the function changes in time, so that it has a value at a time only."""
         return False
 
-    def at(self, time: Float[Array, ""] | None) -> "AbstractObjective":
+    def at(self, time: ArrayLike | None) -> "AbstractObjective":
         """The function at a time; itself, where it is the same at all."""
         del time
         return self
@@ -147,7 +147,7 @@ class Objective(AbstractObjective):
             raise InputError(f"time_dependent must be True or False, but is {self.time_dependent!r}")
         check_facts(self)
 
-    def at(self, time: Float[Array, ""] | None) -> "Objective":
+    def at(self, time: ArrayLike | None) -> "Objective":
         """The function at a time.
 
         >>> import thalweg as tw, jax.numpy as jnp
@@ -331,7 +331,7 @@ class Flattened(AbstractObjective):
     def time_dependent(self) -> bool:
         return self.objective.time_dependent
 
-    def at(self, time: Float[Array, ""] | None) -> "Flattened":
+    def at(self, time: ArrayLike | None) -> "Flattened":
         return Flattened(self.objective.at(time), self.unravel) if self.time_dependent else self
 
     def whole(self) -> "Flattened":

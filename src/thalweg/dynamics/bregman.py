@@ -63,8 +63,11 @@ class BregmanFlow(AbstractSecondOrder):
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         assert time is not None
         started = time > 0
-        friction = jnp.where(started, (self.p + 1.0) / jnp.where(started, time, 1.0), 0.0)
+        since = jnp.where(started, time, 1.0)
+        friction = jnp.where(started, (self.p + 1.0) / since, 0.0)
         # From rest x'' = (p-1) x'/t at t = 0, of which friction takes its part; only p = 2 moves at once.
         inertia = jnp.where(started, 1.0, 2.0 * self.p / (self.p - 1.0))
-        pull = self.strength * self.p**2 * time ** (self.p - 2.0) / inertia
+        # At t = 0 the power has no derivative.
+        power = jnp.where(started, since ** (self.p - 2.0), jnp.where(self.p == 2.0, 1.0, 0.0))
+        pull = self.strength * self.p**2 * power / inertia
         return Phase(phase.velocity, combine((-pull, evaluation.gradient), (-friction, phase.velocity)))

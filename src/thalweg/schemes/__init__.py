@@ -6,6 +6,8 @@ from ._base import Draws as Draws
 from ._base import Report as Report
 from ._base import State as State
 from ._base import Termination as Termination
+from ._estimating import AbstractEstimating as AbstractEstimating
+from ._estimating import Attempt as Attempt
 from .adaptive import Adaptive as Adaptive
 from .adaptive_chebyshev import AdaptiveChebyshev as AdaptiveChebyshev
 from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev
@@ -22,6 +24,9 @@ from .pseudo_transient import PseudoTransient as PseudoTransient
 from .replica_exchange import ReplicaExchange as ReplicaExchange
 from .restarted import Restarted as Restarted
 from .rosenbrock import RosenbrockEuler as RosenbrockEuler
+from .rosenbrock_tableau import RosenbrockTableau as RosenbrockTableau
+from .rosenbrock_wanner import Rodas5P as Rodas5P
+from .rosenbrock_wanner import RosenbrockWanner as RosenbrockWanner
 from .runge_kutta import RK4 as RK4
 from .runge_kutta import BogackiShampine as BogackiShampine
 from .runge_kutta import ButcherTableau as ButcherTableau

@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
 from .._errors import InputError
 from .._objectives.objective import Batch
-from .._tree import Vector, combine
+from .._tree import Unravel, Vector, combine
 from ..dynamics import (
     AbstractDamped,
     AbstractDynamics,
@@ -267,6 +267,15 @@ class AbstractScheme(eqx.Module):
     def specialised(self, dynamics: AbstractDynamics) -> "AbstractScheme":
         """The scheme with what it takes from the facts that the objective of its method states."""
         del dynamics
+        return self
+
+    def flattened(self, unravel: Unravel) -> "AbstractScheme":
+        """The scheme on raveled parameters: itself, unless it keeps numbers for each of them."""
+        del unravel
+        return self
+
+    def unsized(self) -> "AbstractScheme":
+        """The scheme for parameters of any number, on which its gradients are counted: itself, unless it keeps some."""
         return self
 
     def linearised(self) -> "AbstractScheme":

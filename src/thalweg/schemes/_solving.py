@@ -15,12 +15,15 @@ from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import Time, at_time
-from ._base import AbstractScheme, Clock, Report, State, advice
+from ._base import AbstractScheme, Clock, Report, State
 from ._krylov import Operator, rounding, wide_dtype
 
 
 class Effort(eqx.Module):
-    """Gradients and products with the Hessian since the start, and the steps that were not solved."""
+    """Gradients and products with the Hessian since the start, and the steps that were not solved.
+
+    Of a law that is not that of a gradient: evaluations of the right-hand side, and products with its Jacobian.
+    """
 
     gradients: Int[Array, "..."]
     products: Int[Array, "..."]
@@ -37,22 +40,31 @@ def is_gradient(dynamics: AbstractDynamics) -> bool:
     return isinstance(dynamics, AbstractDamped) and own
 
 
-class AbstractSolving(AbstractScheme):
-    """A scheme that solves for its step by products with the Hessian, to a tolerance, as far as it gets.
+def is_eliminated(dynamics: AbstractDynamics) -> bool:
+    """Tell whether a step is solved for the position alone, with the Hessian and a multiple of the identity."""
+    # The minimum that a step is is one of a function that stays the same while it is made.
+    changing = dynamics.objective is not None and dynamics.objective.time_dependent
+    return (isinstance(dynamics, GradientFlow) or is_gradient(dynamics)) and not changing
 
-    The force must be that of the objective: the matrix of what is solved is then the Hessian plus a number times the
-    identity, and symmetric.
+
+class AbstractSolving(AbstractScheme):
+    """A scheme that solves for its step, to a tolerance, as far as it gets.
+
+    Where the force is that of the objective, the matrix of what is solved is the Hessian plus a number times the
+    identity, and symmetric. Of any other law, `tw.Field` for one, it is that of the whole phase, from products with
+    the Jacobian of the right-hand side.
     """
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
-        if not (isinstance(dynamics, GradientFlow) or is_gradient(dynamics)):
-            name = type(self).__name__
+        if not is_eliminated(dynamics) and getattr(self, "preconditioner", None) is not None:
             raise InputError(
-                f"{name} solves for the position alone, with the Hessian and a multiple of the identity, to which "
-                f"{type(dynamics).__name__} does not lead; use {advice(dynamics)}, or {name} on tw.GradientFlow or "
-                "tw.HeavyBall"
+                f"a preconditioner stands for a Hessian and a multiple of the identity, to which "
+                f"{type(dynamics).__name__} does not lead; leave it out"
             )
+
+    def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
+        return not is_eliminated(dynamics)
 
     def init(
         self,
@@ -68,11 +80,11 @@ class AbstractSolving(AbstractScheme):
         return dataclasses.replace(state, memory=Effort(none, none, none))
 
     def report(self, state: State) -> Report:
-        # A product with the Hessian counts 2.
+        # A product with the Hessian, or with the Jacobian of a field, counts 2.
         return Report(gradients=state.memory.gradients + 2 * state.memory.products)
 
     def hessian_products(self, state: State) -> Int[Array, "..."]:
-        """Products with the Hessian since the start; of `run.state`, say."""
+        """Products with the Hessian, or the Jacobian, since the start; of `run.state`, say."""
         return state.memory.products
 
     def failures(self, state: State) -> Int[Array, "..."]:

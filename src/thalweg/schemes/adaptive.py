@@ -1,4 +1,4 @@
-"""Explicit Runge-Kutta methods whose steps are as long as a tolerance on the error of each allows."""
+"""Steps that are as long as a tolerance on the error of each allows."""
 
 import dataclasses
 from typing import Any
@@ -7,14 +7,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from .._errors import InputError, check_number
-from .._tree import Vector, scalar, size
+from .._tree import Unravel, Vector, ravel, scalar, size
 from ..dynamics import AbstractDynamics, Phase
 from ..geometry import AbstractGeometry
 from ._base import AbstractScheme, Clock, Draws, Report, State, Termination, check_exact, derivative, phase
-from .runge_kutta import RungeKutta, Tsit5, advanced
+from ._estimating import AbstractEstimating
+from ._tolerances import as_tolerance, check_tolerance, is_number, like_position, over_phase
+from .runge_kutta import Tsit5
 
 _GOING, _ARRIVED, _NOT_FINITE, _STALLED = range(4)
 # Steps that are rejected while no time passes before the motion ends: a factor of 1e-28 where all shrink by the most.
@@ -24,7 +26,10 @@ _LOG_RANGE = 80.0
 
 
 class Control(eqx.Module):
-    """Memory of a step for the next: its length, the slope it begins with, and minus the logs of two errors."""
+    """Memory of a step for the next: its length, the slope it begins with, and minus the logs of two errors.
+
+    `own` is what the scheme itself keeps.
+    """
 
     step: Float[Array, ""]
     slope: Phase | None
@@ -33,9 +38,10 @@ class Control(eqx.Module):
     failed: Int[Array, ""]
     code: Int[Array, ""]
     attempts: Int[Array, ""]
+    own: PyTree = None
 
 
-def _tsit5() -> RungeKutta:
+def _tsit5() -> AbstractEstimating:
     return Tsit5()
 
 
@@ -44,14 +50,15 @@ def _optional(value: Any) -> Any:
 
 
 class Adaptive(AbstractScheme):
-    r"""An explicit Runge-Kutta method whose steps are as long as a tolerance on the error of each allows.
+    r"""A scheme whose steps are as long as a tolerance on the error of each allows.
 
     $$E = \sqrt{\frac1n\sum_{i=1}^n\Bigl(\frac{(y^+ - \hat y^+)_i}
         {\mathtt{atol} + \mathtt{rtol}\max(|y_i|, |y^+_i|)}\Bigr)^2},\qquad
       h^+ = 0.9\,h\,E^{-\beta_1/p}E_-^{-\beta_2/p}E_{--}^{-\beta_3/p}$$
 
-    y is the position, with the velocity of a second-order law, and $\hat y^+$ the solution of order p - 1 that is
-    embedded in the scheme of order p. A step with $E < 1$ is accepted, and the next is once to 10 times as long; else
+    y is the position, with the velocity of a second-order law and what variables the law has besides; $\hat y^+$ is the
+    solution of order p - 1 that is embedded in the scheme of order p; of `tw.RungeKuttaChebyshev` the estimate is one
+    of its own, and p = 3. A step with $E < 1$ is accepted, and the next is once to 10 times as long; else
     the motion stays where it is and tries again with 0.2 to 0.9 times the step. $E_-$ and $E_{--}$ are the errors of
     the accepted steps before, $\beta_1 = k_P + k_I + k_D$, $\beta_2 = -(k_P + 2k_D)$, $\beta_3 = k_D$. The method's
     `step_size` is the first step. A step of `tw.run` is one attempt; its times are true, and `step_size` in a record
@@ -59,9 +66,11 @@ class Adaptive(AbstractScheme):
 
     Arguments:
         scheme: a `tw.RungeKutta` whose tableau has embedded weights: `tw.Tsit5()`, `tw.DormandPrince()`,
-            `tw.BogackiShampine()` or `tw.Heun()`.
-        rtol: relative tolerance on the error of a step.
-        atol: absolute tolerance, in units of the position and of the velocity.
+            `tw.BogackiShampine()` or `tw.Heun()`; for stiff laws `tw.Rodas5P()`, or where their modes decay without
+            turning `tw.RungeKuttaChebyshev(order=2)`.
+        rtol: relative tolerance on the error of a step: a number; or numbers, a tree like the position whose leaves
+            spread over its leaves, or a vector of as many entries.
+        atol: absolute tolerance, in units of the position and of the velocity; likewise.
         until: the time where the motion ends, reached exactly; None goes on for ever.
         pcoeff: $k_P$, proportional: 0.4 with `icoeff` 0.3 is smoother where stability bounds the step.
         icoeff: $k_I$, integral; 1 with the others 0 is the elementary controller.
@@ -69,7 +78,7 @@ class Adaptive(AbstractScheme):
 
     Raises:
         InputError: a number is out of its range, or the scheme has no embedded weights; with the law, where it has
-            noise, draws mini-batches, or begins at `until` or later.
+            noise, draws mini-batches, or begins at `until` or later; with the start, where a tolerance is not like it.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> ball = tw.HeavyBall(lambda x: 0.5 * jnp.sum(x**2), friction=0.0)
@@ -81,24 +90,23 @@ class Adaptive(AbstractScheme):
     Reference: Hairer, Nørsett and Wanner (1993), section II.4; Söderlind (2003).
     """
 
-    scheme: RungeKutta = eqx.field(default_factory=_tsit5)
-    rtol: Float[Array, ""] = eqx.field(default=1e-6, converter=scalar)
-    atol: Float[Array, ""] = eqx.field(default=1e-9, converter=scalar)
+    scheme: AbstractEstimating = eqx.field(default_factory=_tsit5)
+    rtol: PyTree[Float[Array, "..."]] = eqx.field(default=1e-6, converter=as_tolerance)
+    atol: PyTree[Float[Array, "..."]] = eqx.field(default=1e-9, converter=as_tolerance)
     until: Float[Array, ""] | None = eqx.field(default=None, converter=_optional)
     pcoeff: Float[Array, ""] = eqx.field(default=0.0, converter=scalar)
     icoeff: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     dcoeff: Float[Array, ""] = eqx.field(default=0.0, converter=scalar)
 
     def __check_init__(self) -> None:
-        if not isinstance(self.scheme, RungeKutta):
-            raise InputError(f"Adaptive controls an explicit tw.RungeKutta, such as tw.Tsit5(), not {self.scheme!r}")
-        if self.scheme.tableau.embedded is None:
+        if not isinstance(self.scheme, AbstractEstimating):
             raise InputError(
-                f"tableau {self.scheme.name!r} has no embedded weights to see its error by; use tw.Tsit5(), "
-                "tw.DormandPrince(), tw.BogackiShampine() or tw.Heun()"
+                "Adaptive controls an explicit tw.RungeKutta, such as tw.Tsit5(), or another scheme that estimates its "
+                f"error, tw.Rodas5P() or tw.RungeKuttaChebyshev(order=2), not {self.scheme!r}"
             )
-        check_number("rtol", self.rtol, at_least=0.0)
-        check_number("atol", self.atol, above=0.0)
+        self.scheme.check_estimate()
+        check_tolerance("rtol", self.rtol, at_least=0.0)
+        check_tolerance("atol", self.atol, above=0.0)
         if self.until is not None:
             check_number("until", self.until)
         for name in ("pcoeff", "icoeff", "dcoeff"):
@@ -123,8 +131,44 @@ class Adaptive(AbstractScheme):
     def adaptive(self) -> bool:
         return True
 
+    def specialised(self, dynamics: AbstractDynamics) -> AbstractScheme:
+        scheme = self.scheme.specialised(dynamics)
+        return self if scheme is self.scheme else dataclasses.replace(self, scheme=scheme)
+
+    def flattened(self, unravel: Unravel) -> AbstractScheme:
+        if is_number(self.rtol) and is_number(self.atol):
+            return self
+        tree = unravel(jnp.zeros(unravel.size))
+        both = {name: getattr(self, name) for name in ("rtol", "atol")}
+        return dataclasses.replace(
+            self,
+            **{
+                name: value if is_number(value) else ravel(like_position(name, value, tree))
+                for name, value in both.items()
+            },
+        )
+
+    def unsized(self) -> AbstractScheme:
+        return dataclasses.replace(self, rtol=1.0, atol=1.0)
+
+    def failures(self, state: State) -> Int[Array, "..."]:
+        """Attempts since the start whose systems were not solved, all of them rejected; of `run.state`, say.
+
+        Raises:
+            InputError: the scheme solves for nothing.
+        """
+        found = getattr(self.scheme, "failures", None)
+        if found is None:
+            raise InputError(f"{type(self.scheme).__name__} solves for nothing in a step, so that nothing can fail")
+        return found(self._inner(state))
+
+    def _inner(self, state: State) -> State:
+        """The state as the scheme itself keeps it."""
+        return dataclasses.replace(state, memory=state.memory.own)
+
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
+        self.scheme.check(dynamics)
         check_exact(self, dynamics, "tw.Tsit5() at a fixed step", "force")
         if self.until is not None and not isinstance(dynamics.start_time, Tracer):
             check_number("until", self.until, above=float(dynamics.start_time))
@@ -134,7 +178,10 @@ class Adaptive(AbstractScheme):
         step = state.memory.step
         if self.until is not None:
             step = jnp.minimum(step, _left(self.until, state.clock))
-        return Report(step_size=step, ended=state.memory.code != _GOING)
+        taken = self.scheme.report(self._inner(state)).gradients
+        # And one at the start, where the first step is handed its slope.
+        taken = taken if taken is None else taken + int(self.scheme.hands_over)
+        return Report(gradients=taken, step_size=step, ended=state.memory.code != _GOING)
 
     def termination(self, state: State) -> Termination | None:
         end: Control = state.memory
@@ -165,26 +212,41 @@ class Adaptive(AbstractScheme):
     ) -> State:
         check_exact(self, dynamics, "tw.Tsit5() at a fixed step", "force")
         assert clock is not None
-        state = super().init(dynamics, position, step_size, velocity, clock)
+        tolerances = [like_position(name, getattr(self, name), position) for name in ("rtol", "atol")]
+        if dynamics.has_auxiliary and not all(map(is_number, tolerances)):
+            raise InputError(
+                f"{type(dynamics).__name__} has variables besides position and velocity, for which tolerances like the "
+                "position say nothing; rtol and atol must be numbers"
+            )
+        state = self.scheme.init(dynamics, position, step_size, velocity, clock)
         slope = None
-        if self.scheme.tableau.first_same_as_last:
+        if self.scheme.hands_over:
             slope = _first_slope(dynamics, clock.time, phase(state), None)
         number, count = jnp.zeros_like(clock.time), jnp.zeros((), int)
-        control = Control(jnp.asarray(step_size, clock.time.dtype), slope, number, number, count, count, count)
+        first = jnp.asarray(step_size, clock.time.dtype)
+        control = Control(first, slope, number, number, count, count, count, state.memory)
         return dataclasses.replace(state, memory=control)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
-        tableau, clock, old = self.scheme.tableau, state.clock, state.memory
+        clock, old = state.clock, state.memory
         assert isinstance(clock, Clock) and isinstance(old, Control)
         h, y, going = self.report(state).step_size, phase(state), old.code == _GOING
         assert h is not None
-        end, slopes = advanced(tableau, dynamics, clock, y, h, draws.batch, state.evaluation, old.slope)
-        if tableau.first_same_as_last:
-            slopes.append(derivative(dynamics, clock.time + h, end, draws.batch))
-        error = self._error(y, end, slopes, h).astype(h.dtype)
+        rtol, atol = (over_phase(like_position(n, getattr(self, n), y.position), y) for n in ("rtol", "atol"))
+
+        def allowed() -> Phase:
+            return jax.tree.map(lambda leaf, r, a: _allowed(jnp.abs(leaf), r, a), y, rtol, atol)
+
+        tried = self.scheme.attempt(dynamics, clock, y, h, old.slope, old.own, allowed, draws.batch, state.evaluation)
+        end = tried.end
+        error = _norm(y, end, tried.error, rtol, atol).astype(h.dtype)
         finite, accepted = jnp.isfinite(error), going & (error < 1.0)
+        usable = finite
+        if tried.failed is not None:
+            # Of a shorter step systems are easier, and stages reach farther than they must.
+            usable, accepted = finite & ~tried.failed, accepted & ~tried.failed
         # Minus its log; where there is no error to speak of the controllers look back on, it counts as 1.
-        log = jnp.clip(-jnp.log(jnp.where(finite, error, jnp.inf)), -_LOG_RANGE, _LOG_RANGE)
+        log = jnp.clip(-jnp.log(jnp.where(usable, error, jnp.inf)), -_LOG_RANGE, _LOG_RANGE)
         factor = self._factor(log, old, accepted)
         log = jnp.where(jnp.abs(log) < _LOG_RANGE, log, 0.0)
         # Steps too short for time to pass are no way out: up to an edge they would get ever shorter, and never over it.
@@ -203,43 +265,46 @@ class Adaptive(AbstractScheme):
         def kept(new: Any, before: Any) -> Any:
             return jax.tree.map(lambda a, b: jnp.where(accepted, a, b), new, before)
 
+        following = h * factor if tried.longest is None else jnp.minimum(h * factor, tried.longest.astype(h.dtype))
         control = Control(
-            jnp.where(going, h * factor, old.step),
-            kept(slopes[-1], old.slope) if tableau.first_same_as_last else None,
+            jnp.where(going, following, old.step),
+            None if tried.slope is None else kept(tried.slope, old.slope),
             kept(log, old.last), kept(old.last, old.before),
             jnp.where(going, failed, old.failed), jnp.where(going, code, old.code), old.attempts + going,
+            # Counts go on where a step is rejected.
+            jax.tree.map(lambda new, before: jnp.where(going, new, before), tried.memory, old.own),
         )  # fmt: skip
         y = kept(end, y)
         return State(y.position, y.velocity, clock=kept(ticked, clock), memory=control, auxiliary=y.auxiliary)
 
-    def _error(self, y: Any, end: Any, slopes: list[Any], h: Array) -> Array:
-        tableau = self.scheme.tableau
-        assert tableau.embedded is not None
-        main = (*tableau.b, 0.0)[: len(tableau.embedded)]
-        weights = [b - e for b, e in zip(main, tableau.embedded, strict=True)]
-
-        def squares(before: Array, after: Array, *leaves: Array) -> Array:
-            wide = jnp.promote_types(before.dtype, jnp.float32)
-            terms = [(h * w).astype(wide) * k.astype(wide) for w, k in zip(weights, leaves, strict=True) if w != 0.0]
-            reach = jnp.maximum(jnp.abs(before), jnp.abs(after)).astype(wide)
-            scaled = sum(terms[1:], terms[0]) / (self.atol.astype(wide) + self.rtol.astype(wide) * reach)
-            flat = scaled.ravel()
-            # A product of vectors is no part of the pass over memory before it, whose sum would be one term at a time.
-            return jnp.dot(flat, flat, precision="highest")
-
-        parts = jax.tree.leaves(jax.tree.map(squares, y, end, *slopes))
-        return jnp.sqrt(sum(parts[1:], parts[0]) / size(y))
-
     def _factor(self, log: Array, old: Control, accepted: Array) -> Array:
         first = self.pcoeff + self.icoeff + self.dcoeff
         second, third = self.pcoeff + 2.0 * self.dcoeff, self.dcoeff
-        power = (first * log - second * old.last + third * old.before) / self.order
+        power = (first * log - second * old.last + third * old.before) / self.scheme.error_order
         low, high = jnp.where(accepted, 1.0, 0.2), jnp.where(accepted, 10.0, 0.9)
         return jnp.clip(0.9 * jnp.exp(power), low, high)
 
 
 # A start is made outside of what is compiled.
 _first_slope = eqx.filter_jit(derivative)
+
+
+def _allowed(reach: Array, rtol: Array, atol: Array) -> Array:
+    """The error that a step may have, at least in float32."""
+    wide = jnp.promote_types(reach.dtype, jnp.float32)
+    return atol.astype(wide) + rtol.astype(wide) * reach.astype(wide)
+
+
+def _norm(y: Phase, end: Phase, error: Phase, rtol: Phase, atol: Phase) -> Array:
+    """The root of the mean square of an error, in units of what is allowed."""
+
+    def squares(before: Array, after: Array, off: Array, rtol: Array, atol: Array) -> Array:
+        flat = (off / _allowed(jnp.maximum(jnp.abs(before), jnp.abs(after)), rtol, atol)).ravel()
+        # A product of vectors is no part of the pass over memory before it, whose sum would be one term at a time.
+        return jnp.dot(flat, flat, precision="highest")
+
+    parts = jax.tree.leaves(jax.tree.map(squares, y, end, error, rtol, atol))
+    return jnp.sqrt(sum(parts[1:], parts[0]) / size(y))
 
 
 def _left(until: Array, clock: Clock) -> Array:

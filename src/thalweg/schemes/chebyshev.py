@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,13 +15,14 @@ from jaxtyping import Array, ArrayLike, Int
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Batch
 from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics, AbstractFirstOrder, GradientFlow, Phase
+from ..dynamics import AbstractDynamics, AbstractFirstOrder, Evaluation, GradientFlow, Phase
 from ..dynamics._base import at_time
 from ..geometry import AbstractGeometry, AbstractManifold
 from ..geometry.base import named
 from . import _stabilised as coefficients
 from ._base import AbstractScheme, Clock, Draws, Report, State, derivative, phase
 from ._curvature_estimate import SAFETY, CurvatureEstimate, begin, refreshed
+from ._estimating import AbstractEstimating, Attempt
 
 # Stages that are chosen: more would lose digits in float32 before they pay.
 MOST_STAGES = 200
@@ -36,7 +38,7 @@ class Stated(NamedTuple):
     strong_convexity: float | None = None
 
 
-class AbstractStabilised(AbstractScheme):
+class AbstractStabilised(AbstractEstimating):
     """The step of all of them; a class says what its coefficients are."""
 
     order: eqx.AbstractVar[int]  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -98,11 +100,6 @@ class AbstractStabilised(AbstractScheme):
                 f"those of {type(dynamics).__name__} oscillate off it; use tw.GradientFlow, or tw.RK4()"
             )
         super().check(dynamics)
-        if self.stages is None and not isinstance(dynamics, GradientFlow):
-            raise InputError(
-                f"stages are chosen by the curvature on tw.GradientFlow only, but the law is "
-                f"{type(dynamics).__name__}; give a number of stages"
-            )
 
     def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
         if isinstance(geometry, AbstractManifold):
@@ -125,21 +122,63 @@ class AbstractStabilised(AbstractScheme):
         state = super().init(dynamics, position, step_size, velocity, clock)
         if self.stages is not None:
             return state
-        return dataclasses.replace(state, memory=begin(dynamics._objective(), position, self.stated.smoothness is None))
+        estimated = self.stated.smoothness is None or not isinstance(dynamics, GradientFlow)
+        return dataclasses.replace(state, memory=begin(dynamics, state.time, phase(state), estimated))
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
-        clock = None if state.clock is None else state.clock.tick(h)
+        clock, y, known = state.clock, phase(state), state.evaluation
+        ticked = None if clock is None else clock.tick(h)
         if self.stages is not None:
-            end = self._advance(dynamics, state, h, self.stages, draws.batch)
-            return State(end.position, clock=clock, auxiliary=end.auxiliary)
-        objective = dynamics._objective()
-        memory = refreshed(state.memory, objective, state.position, draws.batch)
-        curvature = self.stated.smoothness if memory.curvature is None else SAFETY * memory.curvature
-        s = self._enough(_most_rate(dynamics, state, h) * curvature)
-        position = self._advance(dynamics, state, h, s, draws.batch).position
+            end = self._advance(dynamics, clock, y, h, self.stages, draws.batch, known)
+            return State(end.position, clock=ticked, auxiliary=end.auxiliary)
+        memory, curvature = self._curvature(dynamics, clock, y, state.memory, draws.batch)
+        s = self._enough(_most_rate(dynamics, clock, h) * curvature)
+        end = self._advance(dynamics, clock, y, h, s, draws.batch, known)
         memory = CurvatureEstimate(memory.gradients + s, memory.steps + 1, memory.curvature, memory.direction)
-        return State(position, clock=clock, memory=memory)
+        return State(end.position, clock=ticked, memory=memory, auxiliary=end.auxiliary)
+
+    def _curvature(
+        self, dynamics: AbstractDynamics, clock: Clock | None, y: Phase, memory: CurvatureEstimate, batch: Batch
+    ) -> tuple[CurvatureEstimate, Any]:
+        """The largest curvature here, with a margin where it is estimated."""
+        memory = refreshed(memory, dynamics, None if clock is None else clock.time, y, batch)
+        return memory, self.stated.smoothness if memory.curvature is None else SAFETY * memory.curvature
+
+    @property
+    def error_order(self) -> int:
+        return self.order + 1
+
+    @property
+    def hands_over(self) -> bool:
+        return True
+
+    def check_estimate(self) -> None:
+        raise InputError(f"{type(self).__name__} has no estimate of its error; use tw.RungeKuttaChebyshev(order=2)")
+
+    def attempt(
+        self, dynamics: AbstractDynamics, clock: Clock, y: Phase, h: Array, slope: Phase | None = None,
+        memory: Any = None, allowed: Callable[[], Phase] | None = None, batch: Batch = None,
+        evaluation: Evaluation | None = None,
+    ) -> Attempt:  # fmt: skip
+        del allowed
+        failed = longest = None
+        stages: Any = self.stages
+        if stages is None:
+            memory, curvature = self._curvature(dynamics, clock, y, memory, batch)
+            rate = _most_rate(dynamics, clock, h) * curvature
+            stages, most = self._enough(rate), self.reach(self._eligible()[-1], damped=True)
+            failed, longest = rate > most, h * most / jnp.maximum(rate, jnp.finfo(h.dtype).tiny)
+            memory = CurvatureEstimate(memory.gradients + stages, memory.steps + 1, memory.curvature, memory.direction)
+        end = self._advance(dynamics, clock, y, h, stages, batch, evaluation, slope)
+        after = derivative(dynamics, clock.after(h), end, batch)
+
+        def estimate(before: Array, moved: Array, first: Array, last: Array) -> Array:
+            wide = jnp.promote_types(before.dtype, jnp.float32)
+            before, moved, first, last = (leaf.astype(wide) for leaf in (before, moved, first, last))
+            return 0.8 * (before - moved) + (0.4 * h).astype(wide) * (first + last)
+
+        return Attempt(end, jax.tree.map(estimate, y, end, slope, after), after, memory, failed, longest)
 
     def _enough(self, reach: Any) -> Int[Array, ""]:
         """The fewest stages that reach so far, of those a chosen number may be."""
@@ -150,25 +189,29 @@ class AbstractStabilised(AbstractScheme):
     def _eligible(self) -> list[int]:
         return list(range(self.order, MOST_STAGES + 1))
 
-    def _advance(self, dynamics: AbstractDynamics, state: State, h: Array, stages: Any, batch: Batch) -> Phase:
-        begin, fixed = phase(state), isinstance(stages, int)
+    def _advance(
+        self, dynamics: AbstractDynamics, clock: Clock | None, y: Phase, h: Array, stages: Any, batch: Batch,
+        evaluation: Evaluation | None = None, slope: Phase | None = None,
+    ) -> Phase:  # fmt: skip
+        fixed = isinstance(stages, int)
         s = float(stages) if fixed else stages.astype(float)
-        shape = self.shape(s, _most_rate(dynamics, state, h), jnp)
+        shape = self.shape(s, _most_rate(dynamics, clock, h), jnp)
         # In float64 by NumPy where nothing is traced, and in the state's precision at the very end.
         xp = np if fixed and not isinstance(shape, jax.Array) else jnp
 
-        def slope(fraction: Any, moved: Phase) -> Phase:
-            time = None if state.clock is None else state.clock.after(fraction * h)
-            return derivative(dynamics, time, combine((1, begin), (1, moved)), batch)
+        def rate(fraction: Any, moved: Phase) -> Phase:
+            time = None if clock is None else clock.after(fraction * h)
+            return derivative(dynamics, time, combine((1, y), (1, moved)), batch)
 
         def stage(c: coefficients.Stage, moved: Phase, change: Phase) -> tuple[Phase, Phase]:
-            terms = [(c.keep, change), (h * c.kick, slope(c.time, moved))]
+            terms = [(c.keep, change), (h * c.kick, rate(c.time, moved))]
             if c.back is not None:
                 terms += [(c.back, moved), (h * c.first, start)]
             change = combine(*terms)
             return combine((1, moved), (1, change)), change
 
-        start = derivative(dynamics, state.time, begin, batch, state.evaluation)
+        time = None if clock is None else clock.time
+        start = derivative(dynamics, time, y, batch, evaluation) if slope is None else slope
         change = combine((h * self.first(s, shape, xp), jax.tree.map(_wide, start)))
         moved = change
         if fixed and stages > 1:
@@ -185,7 +228,7 @@ class AbstractStabilised(AbstractScheme):
                 return stage(self.stage(j.astype(float), s, shape, jnp), *carry)
 
             moved, _ = jax.lax.fori_loop(2, stages + 1, body, (moved, change))
-        return combine((1, begin), (1, moved))
+        return combine((1, y), (1, moved))
 
     @property
     def takes_learning_rate(self) -> bool:
@@ -197,14 +240,14 @@ def _wide(leaf: Array) -> Array:
     return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
 
 
-def _most_rate(dynamics: AbstractDynamics, state: State, h: Array) -> Any:
+def _most_rate(dynamics: AbstractDynamics, clock: Clock | None, h: Array) -> Any:
     """h b, with the largest rate that the step will meet at its ends and in its middle."""
     if not isinstance(dynamics, GradientFlow):
         return h
     if not callable(dynamics.rate):
         return h * dynamics.rate
-    assert state.clock is not None
-    rates = [jnp.asarray(at_time(dynamics.rate, state.clock.after(part * h))) for part in (0.0, 0.5, 1.0)]
+    assert clock is not None
+    rates = [jnp.asarray(at_time(dynamics.rate, clock.after(part * h))) for part in (0.0, 0.5, 1.0)]
     return h * jnp.max(jnp.stack(rates))
 
 
@@ -216,13 +259,16 @@ class RungeKuttaChebyshev(AbstractStabilised):
 
     and of order 2 $\theta^+ = (a_s + b_sT_s(w_0 - w_1hb\ell))\,\theta$. From $(w_0 - 1)/w_1$ to
     $(w_0 + 1)/w_1$ all modes shrink by $1/T_s(w_0)$ at least; order 1 is stable to $2w_0/w_1$, about
-    $(2 - \tfrac43\varepsilon)s^2$, order 2 to about $\tfrac23s^2$.
+    $(2 - \tfrac43\varepsilon)s^2$, order 2 to about $\tfrac23s^2$. In `tw.Adaptive` order 2 estimates its error by
+    $\tfrac45(\theta - \theta^+) + \tfrac25h(F(\theta) + F(\theta^+))$.
 
     Arguments:
         order: 1 or 2, of convergence to gradient flow.
         stages: s, the gradients of a step; None takes at every step the fewest that are stable, at most 200, by the
             `smoothness` that the objective states or, where it states none, by power iteration on Hessian-vector
-            products, each of which counts as 2 gradients (20 at the start, 4 every fifth step).
+            products, each of which counts as 2 gradients (20 at the start, 4 every fifth step). On another first-order
+            law, such as `tw.Field`, by the spectral radius of its Jacobian, found likewise from products with it: right
+            where the modes decay without turning much, which is what the method is for.
         damping: $\varepsilon \ge 0$. None is 0.05 of order 1 and 2/13 of order 2; where order is 1 and the
             objective states `smoothness` L and `strong_convexity` $\mu$, it is the damping whose slowest mode of
             curvature in $[\mu, L]$ shrinks most at the given step, which makes the method the Chebyshev iteration at
@@ -251,6 +297,12 @@ class RungeKuttaChebyshev(AbstractStabilised):
             # Beyond this a method of order 2 is Euler's, and its coefficients leave the floating-point range.
             bounds = {} if self.order == 1 else {"below": 100.0}
             check_number("damping", self.damping, at_least=0.0, **bounds)
+
+    def check_estimate(self) -> None:
+        if self.order != 2:
+            raise InputError(
+                "RungeKuttaChebyshev estimates its error where its order is 2; use tw.RungeKuttaChebyshev(order=2)"
+            )
 
     @property
     def _epsilon(self) -> float:

@@ -13,10 +13,11 @@ from .._errors import InputError
 from .._tree import Vector, combine, scalar
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import at_time
-from ._base import AbstractScheme, Draws, State
+from ._base import AbstractScheme, Draws, State, phase
+from ._general import changed, exponential_change, flat_field
 from ._krylov import Basis, Operator, lanczos, length, wide_dtype
 from ._modes import oscillator, phi
-from ._solving import AbstractSolving, check_solver, precise, slope, time_after
+from ._solving import AbstractSolving, check_solver, is_eliminated, precise, slope, time_after
 
 # Of a curvature to factors: the first is that of the position.
 Factors = Callable[[Array], tuple[Array, ...]]
@@ -31,7 +32,9 @@ class ExponentialEuler(AbstractSolving):
     $\theta^+ = \theta - bh\,\varphi_1(-bh\nabla^2 f)\nabla f(\theta)$. Coefficients that depend on time are those in
     the middle of the step. The function of the Hessian is taken in its Krylov space of the gradient, by Lanczos'
     method. On a second-order law J is not symmetric, but every mode of the Hessian is an oscillator by itself, whose
-    motion is known: two Krylov spaces, of the gradient and of the velocity, are what the step is taken from.
+    motion is known: two Krylov spaces, of the gradient and of the velocity, are what the step is taken from. On a law
+    that is not that of a gradient J is that of the whole phase: up to 256 numbers its function is taken whole, of more
+    in a Krylov space of F(y), by Arnoldi's method.
 
     A space is grown until the residual of the linear motion in it is below the tolerance, or it is full; a step from a
     full one that is not is counted among `failures`. Where the curvature is negative the motion grows, as it should.
@@ -71,6 +74,9 @@ class ExponentialEuler(AbstractSolving):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h, here, dtype = jnp.asarray(step_size), state.position, wide_dtype(state.position)
         time = time_after(state, 0.5 * h)
+        if not is_eliminated(dynamics):
+            field, tolerance = flat_field(dynamics, phase(state), draws.batch), precise(self.tolerance, here)
+            return changed(state, exponential_change(field, time, h, tolerance, self.krylov), h)
         gradient, curved = jax.linearize(slope(dynamics, draws.batch), here)
         clock = None if state.clock is None else state.clock.tick(h)
         if isinstance(dynamics, GradientFlow):

@@ -9,9 +9,10 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._tree import combine, scalar
 from ..dynamics import AbstractDynamics
-from ._base import Draws, State
+from ._base import Draws, State, phase
+from ._general import changed, flat_field, implicit_change
 from ._newton import Implicit, implicit_move
-from ._solving import AbstractSolving, as_preconditioner, check_solver, eliminated, precise, time_after
+from ._solving import AbstractSolving, as_preconditioner, check_solver, eliminated, is_eliminated, precise, time_after
 
 
 class AbstractImplicit(AbstractSolving):
@@ -28,6 +29,11 @@ class AbstractImplicit(AbstractSolving):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
+        if not is_eliminated(dynamics):
+            field, time = flat_field(dynamics, phase(state), draws.batch), time_after(state, self.part * h)
+            tolerance = precise(self.tolerance, state.position)
+            change = implicit_change(field, time, self.part * h, tolerance, self.iterations, self.products)
+            return changed(state, change, h, self.part)
         step = eliminated(dynamics, state, time_after(state, self.part * h), self.part * h)
         found = implicit_move(
             dynamics, state.position, step, precise(self.tolerance, state.position), self.iterations, self.products,
@@ -54,18 +60,22 @@ class ImplicitEuler(AbstractImplicit):
     than it began; where $\sigma$ is less than the most negative curvature, the minimum found is one of several or, on
     a quadratic, none. A step that ends short of the tolerance keeps what it has reached and is counted: `failures`.
 
+    On any other law without noise, `tw.Field` for one, $y^+ = y + hF(t + h, y^+)$ is solved for the whole phase, by
+    Newton's method with a search along its steps. Up to 256 numbers its matrix is eliminated, from a Jacobian of so
+    many products in every iteration; a larger system is solved by GMRES.
+
     Arguments:
-        tolerance: of the equation's residual, in units of $\sigma|d| + |\nabla f(\theta)|$, from 0; below what the
-            precision of the parameters allows it is that.
+        tolerance: of the equation's residual, in units of $\sigma|d| + |\nabla f(\theta)|$, on any other
+            law of $|\delta|$, from 0; below what the precision of the parameters allows it is that.
         iterations: of Newton's method, at most.
         preconditioner: curvatures D, one a parameter, in the order of their tree or as a tree like it, by which
             $(\sigma + D)^{-1}$ stands for the inverse; or a function of a vector that stands for it, symmetric and
             positive definite, which in `tw.run` gets all parameters as one vector. None is the identity.
-        products: with the Hessian in an iteration, at most.
+        products: with the Hessian, or the Jacobian, in an iteration, at most.
 
     Raises:
-        InputError: a number is out of its range, the preconditioner does not fit, or the law has noise, or a force
-            or friction that is not of the form above (`tw.HighResolutionFlow`).
+        InputError: a number is out of its range, the preconditioner does not fit, or the law has noise, or with a
+            preconditioner a force or friction that is not of the form above (`tw.HighResolutionFlow`).
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> flow = tw.GradientFlow(lambda x: 0.5 * jnp.sum(x**2))

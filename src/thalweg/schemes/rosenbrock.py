@@ -8,9 +8,10 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._tree import scalar
 from ..dynamics import AbstractDynamics
-from ._base import Draws, State
+from ._base import Draws, State, phase
+from ._general import changed, flat_field, linear_change
 from ._newton import linear_move
-from ._solving import AbstractSolving, as_preconditioner, check_solver, eliminated, precise, time_after
+from ._solving import AbstractSolving, as_preconditioner, check_solver, eliminated, is_eliminated, precise, time_after
 from .implicit import moved
 
 
@@ -27,7 +28,8 @@ class RosenbrockEuler(AbstractSolving):
     Coefficients that depend on time are those at the end of the step. The system is solved by conjugate gradients.
     Where it is not positive definite ($1/bh$ less than the most negative curvature) they stop at the first direction
     that shows it, and the step goes to where they are: a direction downhill, where the solution itself may lead to a
-    saddle. Such a step is counted among `failures`, as is one that ends short of the tolerance.
+    saddle. Such a step is counted among `failures`, as is one that ends short of the tolerance. On a law that is not
+    that of a gradient the system is that of the whole phase, and is solved as in `tw.ImplicitEuler`.
 
     Arguments:
         tolerance: of the linear system's residual, relative to its right-hand side, from 0; below what the precision of
@@ -58,6 +60,9 @@ class RosenbrockEuler(AbstractSolving):
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         h = jnp.asarray(step_size)
+        if not is_eliminated(dynamics):
+            field, tolerance = flat_field(dynamics, phase(state), draws.batch), precise(self.tolerance, state.position)
+            return changed(state, linear_change(field, time_after(state, h), h, tolerance, self.products), h)
         found = linear_move(
             dynamics, state.position, eliminated(dynamics, state, time_after(state, h), h),
             precise(self.tolerance, state.position), self.products, self.preconditioner, draws.batch,

@@ -1,8 +1,11 @@
 """Explicit Runge-Kutta methods: a tableau, and the one step that reads it."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
@@ -13,8 +16,9 @@ from .._tree import combine
 from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
 from ..geometry.base import named
-from ._base import AbstractScheme, Clock, Draws, State, derivative, evaluated, phase
+from ._base import Clock, Draws, State, derivative, evaluated, phase
 from ._curved import carried, grounded, manifold
+from ._estimating import AbstractEstimating, Attempt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +78,7 @@ class ButcherTableau:
         return tuple(float(sum(row)) for row in self.a)
 
 
-class RungeKutta(AbstractScheme):
+class RungeKutta(AbstractEstimating):
     """An explicit Runge-Kutta method of fixed step, unrolled.
 
     On a second-order law it advances the position and the velocity as one first-order system. On a manifold one of a
@@ -131,6 +135,39 @@ class RungeKutta(AbstractScheme):
             end, _ = advanced(self.tableau, dynamics, state.clock, phase(state), h, draws.batch, state.evaluation)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(end.position, end.velocity, clock=clock, auxiliary=end.auxiliary)
+
+    @property
+    def hands_over(self) -> bool:
+        return self.tableau.first_same_as_last
+
+    def check_estimate(self) -> None:
+        if self.tableau.embedded is None:
+            raise InputError(
+                f"tableau {self.name!r} has no embedded weights to see its error by; use tw.Tsit5(), "
+                "tw.DormandPrince(), tw.BogackiShampine() or tw.Heun()"
+            )
+
+    def attempt(
+        self, dynamics: AbstractDynamics, clock: Clock, y: Phase, h: Array, slope: Phase | None = None,
+        memory: Any = None, allowed: Callable[[], Phase] | None = None, batch: Batch = None,
+        evaluation: Evaluation | None = None,
+    ) -> Attempt:  # fmt: skip
+        del memory, allowed
+        tableau = self.tableau
+        assert tableau.embedded is not None
+        end, slopes = advanced(tableau, dynamics, clock, y, h, batch, evaluation, slope)
+        if tableau.first_same_as_last:
+            slopes.append(derivative(dynamics, clock.after(h), end, batch))
+        main = (*tableau.b, 0.0)[: len(tableau.embedded)]
+        weights = [b - e for b, e in zip(main, tableau.embedded, strict=True)]
+
+        def difference(before: Array, *leaves: Array) -> Array:
+            wide = jnp.promote_types(before.dtype, jnp.float32)
+            terms = [(h * w).astype(wide) * k.astype(wide) for w, k in zip(weights, leaves, strict=True) if w != 0.0]
+            return jnp.asarray(sum(terms[1:], terms[0]))
+
+        error = jax.tree.map(difference, y, *slopes)
+        return Attempt(end, error, slopes[-1] if tableau.first_same_as_last else None)
 
     @property
     def takes_learning_rate(self) -> bool:
