@@ -238,15 +238,25 @@ API = {
     "metric": (lambda: run(record="los"), "metric 'los' is unknown; did you mean 'loss'?"),
     "metrics": (
         lambda: run(record=("loss", "velocity")),
-        "metric 'velocity' is unknown; choose one of: gradient_norm, gradients, loss",
+        "metric 'velocity' is unknown; choose one of: acceptance, gradient_norm, gradients, loss",
     ),
     "metric of another kind": (
         lambda: tw.Record(metrics=3),
-        "metrics must be names, such as ('loss', 'speed'), but is 3",
+        "metrics must be names or functions, such as ('loss', 'speed'), but is 3",
     ),
     "record a half": (lambda: run(record=0.5), "record must be a whole number, but is 0.5"),
     "record a set": (lambda: run(record={"loss"}), "record must be a whole number"),
     "positions negative": (lambda: run(record=-2), "at least 0, but is -2"),
+    "a field no function": (lambda: tw.Field(3.0), "a field must be a function of (t, x, args), but is 3.0"),
+    "a point no pair": (
+        lambda: tw.analysis.amplification(tw.gradient_descent(bowl, 0.1), at=jnp.ones(2)),
+        "at must be (t, x)",
+    ),
+    "a metric no metric": (lambda: tw.Record(metrics=(3.5,)), "a metric must be a name, a function"),
+    "an objective sometimes": (
+        lambda: tw.Objective(bowl, time_dependent="yes"),
+        "time_dependent must be True or False",
+    ),
     "checkpoint nan": (lambda: tw.Record(checkpoint_seconds=nan), "checkpoint_seconds must be finite"),
     "checkpoint text": (lambda: tw.Record(checkpoint_seconds="often"), "checkpoint_seconds must be a real number"),
     "speed of a first-order law": (

@@ -110,7 +110,7 @@ def advance(
         end = start + segments * length
         known, batch = method.scheme.known(state), method.draw(key, state.position, end).batch
         assert method.objective is not None
-        loss = method.objective.value(state.lookahead, batch) if known is None else known.value
+        loss = method.objective.at(state.time).value(state.lookahead, batch) if known is None else known.value
     return state, kept, positions, (finite, loss)
 
 

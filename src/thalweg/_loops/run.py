@@ -107,7 +107,7 @@ def run(
         if not resume:
             reader.check_from(0)
         objective = objective.on(reader.first)
-    first_loss = None if objective is None else check_at_start(objective, x0)
+    first_loss = None if objective is None else check_at_start(objective.at(method.start_time), x0)
     loop = _Loop(
         user_method, method, join, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader,
         watch,
@@ -407,7 +407,7 @@ class _Loop:
         objective = self.method.objective
         assert objective is not None
         batch = None if self.feed is None else self.feed.seen_from(step)
-        return np.asarray(start_value_and_gradient(objective, state.lookahead, batch)[0])
+        return np.asarray(start_value_and_gradient(objective.at(state.time), state.lookahead, batch)[0])
 
     def _last_finite(self, before: State, taken: int) -> int:
         low, high = 0, taken
@@ -491,7 +491,8 @@ class _Loop:
         batch = None if self.feed is None else self.feed.last(self.step)
         if {"loss", "gradient_norm"} & set(self.names):
             assert objective is not None
-            value, gradient = start_value_and_gradient(objective, self.state.lookahead, batch)
+            now = objective.at(self.state.time)
+            value, gradient = start_value_and_gradient(now, self.state.lookahead, batch)
         rest = tuple(metric for metric in self.measures.traced if metric.name not in _BY_HOST)
         others = last_values(self.method, self.state, np.int64(self.step), rest, self.shown, batch) if rest else {}
         others |= self.measures.row(self.method, self.state, self.step, batch, last=True)

@@ -58,8 +58,9 @@ def sweep(
     steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
     start = _start(x0)
     first, join = parted(start(jax.random.key(0)))
-    first, objective = as_position(first), _check_settings(make_method, settings).joined(join)
-    check_at_start(objective, first)
+    method = _check_settings(make_method, settings)
+    first, objective = as_position(first), method.objective.joined(join)
+    check_at_start(objective.at(method.start_time), first)
     count = seeds * len(next(iter(settings.values())))
     at_once = width(objective, first, count)
     # Every pair of a setting and a seed, the seed the faster index; the last batch is filled up with its last pair.
@@ -117,7 +118,7 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
                 "a sweep draws its mini-batches on the device, where a tw.Stream gives none; use a tw.FiniteSum, or "
                 "tw.run for one setting after the other"
             )
-    return method.objective
+    return method
 
 
 def _start(x0: PyTree | Callable) -> Callable:
@@ -157,7 +158,7 @@ def _program(
 
         state, curve = jax.lax.scan(step, method.init(ravel(x0)), jnp.arange(steps))
         assert method.objective is not None
-        last = method.objective.value(state.lookahead)
+        last = method.objective.at(state.time).value(state.lookahead)
         if curve is not None:
             curve = jnp.concatenate([curve, last[None]])
         return curve, last, cut(state.position)

@@ -64,9 +64,10 @@ class Method(eqx.Module):
     def __init__(
         self, dynamics: AbstractDynamics, scheme: AbstractScheme, step_size: Any = None, *, times: Any = None
     ) -> None:
-        if (step_size is None) == (times is None):
+        if step_size is not None and times is not None:
             raise InputError("give a step_size, or the times of all states, times=jnp.linspace(0, 1, 11); one of them")
-        self.dynamics, self.step_size = dynamics, step_size if times is None else TimeGrid(times)
+        chosen: Any = step_size if times is None else TimeGrid(times)
+        self.dynamics, self.step_size = dynamics, chosen
         # What a scheme takes from the objective it keeps, so that the probe and another loop see the same method.
         both = isinstance(scheme, AbstractScheme) and isinstance(dynamics, AbstractDynamics)
         self.scheme = scheme.specialised(dynamics) if both else scheme
@@ -107,6 +108,11 @@ class Method(eqx.Module):
         """The grid of times, None where the step size is a number or a schedule."""
         return self.step_size if isinstance(self.step_size, TimeGrid) else None
 
+    @property
+    def start_time(self) -> Float[Array, ""]:
+        """The time at which a run begins."""
+        return self.dynamics.start_time if self.grid is None else self.grid.times[0]
+
     def check_steps(self, steps: Any) -> int:
         """The number of steps of a run: that of the grid of times, where None is given; refused where it has fewer."""
         if self.grid is None:
@@ -119,7 +125,8 @@ class Method(eqx.Module):
     @property
     def autonomous(self) -> bool:
         """Tell whether neither the law nor the step size depends on time, and all steps are as long."""
-        return self.dynamics.autonomous and not callable(self.step_size) and not self.scheme.adaptive
+        fixed = self.dynamics.autonomous and not (callable(self.step_size) or self.scheme.adaptive)
+        return fixed and not (self.objective is not None and self.objective.time_dependent)
 
     def step_size_at(self, clock: Clock | None) -> Float[Array, ""]:
         """The step size of the next step."""

@@ -69,19 +69,19 @@ def amplification(
             raise InputError("give a curvature with a time, or at=(t, x), not both")
         check_linear(method)
         with jax.enable_x64(True):
-            time, x, velocity = _place(method, at)
+            when, x, velocity = _place(method, at)
             wide = in_float64(method).linearised()
-            return np.asarray(_matrix_at(wide, _first_step(wide), time, x, velocity))
+            return np.asarray(_matrix_at(wide, _first_step(wide), when, x, velocity))
     curvature = _known(method, curvature)
     check_linear(method)
     with jax.enable_x64(True):
         wide = in_float64(method).linearised()
-        time = wide.dynamics.late_time if time is None else scalar(time)
+        frozen = wide.dynamics.late_time if time is None else scalar(time)
         step = _first_step(wide)
         if curvature.ndim == 1:
-            return np.asarray(_matrices(wide, jnp.asarray(curvature)[:, None, None], step[None], time)[:, 0])
+            return np.asarray(_matrices(wide, jnp.asarray(curvature)[:, None, None], step[None], frozen)[:, 0])
         hessian = jnp.asarray(np.atleast_2d(curvature))
-        return np.asarray(_matrices(wide, hessian[None], step[None], time)[0, 0])
+        return np.asarray(_matrices(wide, hessian[None], step[None], frozen)[0, 0])
 
 
 def _known(method: Method, curvature: Any) -> np.ndarray:
@@ -217,8 +217,8 @@ def _spectrum(curvature: Curvature) -> np.ndarray:
     return np.linalg.eigvalsh(array) if array.ndim == 2 else np.atleast_1d(array)
 
 
-def in_float64(method: Method) -> Method:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, method)
+def in_float64(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
 def _first_step(method: Method) -> Array:
@@ -327,9 +327,9 @@ def _matrices_at_rates(method: Method, spectrum: Array, rates: Array) -> Float[A
 def _radius_at_steps(method: Method, curvature: Curvature, steps: np.ndarray, time: ArrayLike | None) -> np.ndarray:
     with jax.enable_x64(True):
         wide = in_float64(method)
-        time = wide.dynamics.late_time if time is None else scalar(time)
+        frozen = wide.dynamics.late_time if time is None else scalar(time)
         hessians = jnp.asarray(_spectrum(curvature))[:, None, None]
-        matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), time))
+        matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), frozen))
     return _radii(matrices)
 
 

@@ -47,6 +47,13 @@ class _OnTrees(AbstractObjective):
     flat: AbstractObjective
     cut: Callable = eqx.field(static=True)
 
+    @property
+    def time_dependent(self) -> bool:
+        return self.flat.time_dependent
+
+    def at(self, time: Time) -> "_OnTrees":
+        return _OnTrees(self.flat.at(time), self.cut) if self.time_dependent else self
+
     def value(self, x: Vector, batch: Batch = None) -> Array:
         return self.flat.value(ravel(x), batch)
 
@@ -91,17 +98,21 @@ class Raveled(eqx.Module):
 
     def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         if type(self.law).evaluate is AbstractDynamics.evaluate and self.objective is not None:
-            return Evaluation(phase.position, gradient=self.objective.gradient(phase.position, batch))
+            return Evaluation(phase.position, gradient=self.objective.at(time).gradient(phase.position, batch))
         found = self._on_trees().evaluate(time, self._cut(phase), batch)
         point, gradient, curved = map(_raveled, (found.point, found.gradient, found.curved))
         return Evaluation(point, found.value, gradient, curved)
 
     def evaluate_with_value(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         if type(self.law).evaluate is AbstractDynamics.evaluate and self.objective is not None:
-            value, gradient = self.objective.value_and_gradient(phase.position, batch)
+            value, gradient = self.objective.at(time).value_and_gradient(phase.position, batch)
             return Evaluation(phase.position, value, gradient)
         found = self.evaluate(time, phase, batch)
-        return found if self.objective is None else found._replace(value=self.objective.value(phase.position, batch))
+        return (
+            found
+            if self.objective is None
+            else found._replace(value=self.objective.at(time).value(phase.position, batch))
+        )
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         found = self._on_trees().rates(time, self._cut(phase), self._cut_evaluation(evaluation))

@@ -85,6 +85,16 @@ class AbstractObjective(eqx.Module):
         """The same function without mini-batches; itself, where it has none."""
         return self
 
+    @property
+    def time_dependent(self) -> bool:
+        """Tell whether the function changes in time, so that it has a value at a time only."""
+        return False
+
+    def at(self, time: Float[Array, ""] | None) -> "AbstractObjective":
+        """The function at a time; itself, where it is the same at all."""
+        del time
+        return self
+
     def joined(self, join: Callable) -> "AbstractObjective":
         """The same function, of the parameters from which `join` makes what it takes."""
         fn = getattr(self, "fn", None)
@@ -101,7 +111,8 @@ def check_facts(objective: AbstractObjective) -> None:
 class Objective(AbstractObjective):
     r"""A function to go down, with optional known facts.
 
-    $f(x) = \mathtt{fn}(x)$, or $\mathtt{fn}(x, \mathtt{args})$ when `args` is given.
+    $f(x) = \mathtt{fn}(x)$, or $\mathtt{fn}(x, \mathtt{args})$ when `args` is given; where it depends on time, with
+    the time as one argument more at the end.
 
     Arguments:
         fn: maps a pytree of float arrays (and `args`) to a real scalar.
@@ -110,6 +121,7 @@ class Objective(AbstractObjective):
         minimiser: a pytree of the shape of `x` at which the minimum is attained.
         smoothness: $L$, the largest curvature.
         strong_convexity: $\mu$, the smallest curvature.
+        time_dependent: whether `fn` takes the time too, as `fn(x, t)` or `fn(x, args, t)`.
 
     Raises:
         InputError: `fn` is not callable, or a fact is not a finite number.
@@ -126,15 +138,40 @@ class Objective(AbstractObjective):
     minimiser: PyTree = None
     smoothness: float | None = eqx.field(default=None, static=True)
     strong_convexity: float | None = eqx.field(default=None, static=True)
+    time_dependent: bool = eqx.field(default=False, static=True, kw_only=True)
 
     def __check_init__(self) -> None:
         if not callable(self.fn):
             raise InputError(f"an objective must be a function of the parameters, but is {self.fn!r}")
+        if not isinstance(self.time_dependent, bool):
+            raise InputError(f"time_dependent must be True or False, but is {self.time_dependent!r}")
         check_facts(self)
+
+    def at(self, time: Float[Array, ""] | None) -> "Objective":
+        """The function at a time.
+
+        >>> import thalweg as tw, jax.numpy as jnp
+        >>> f = tw.Objective(lambda x, t: 0.5 * jnp.sum((x - t)**2), time_dependent=True)
+        >>> f.at(1.0).gradient(jnp.array([3.0])).tolist()
+        [2.0]
+        """
+        if not self.time_dependent or time is None:
+            return self
+        return copied(self, fn=_AtTime(self.fn, jnp.asarray(time, float)), time_dependent=False)
 
     def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
         del batch
+        if self.time_dependent:
+            raise InputError("this objective depends on time and was asked for its value at none; f.at(t) has one")
         return self.fn(x) if self.args is None else self.fn(x, self.args)
+
+
+class _AtTime(eqx.Module):
+    fn: Callable
+    time: Float[Array, ""]
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.fn(*arguments, self.time)
 
 
 def _as_data(data: PyTree) -> PyTree:
@@ -289,6 +326,13 @@ class Flattened(AbstractObjective):
 
     def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
         return self.objective.draw(key, step)
+
+    @property
+    def time_dependent(self) -> bool:
+        return self.objective.time_dependent
+
+    def at(self, time: Float[Array, ""] | None) -> "Flattened":
+        return Flattened(self.objective.at(time), self.unravel) if self.time_dependent else self
 
     def whole(self) -> "Flattened":
         return Flattened(self.objective.whole(), self.unravel)

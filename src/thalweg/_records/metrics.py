@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, PyTree
 
-from .._errors import InputError, check_count
+from .._errors import InputError, check_choice, check_count
 from .._tree import Vector, inner
 
 
@@ -108,11 +108,10 @@ def as_metric(value: Any) -> Metric:
     if isinstance(value, Metric):
         return value
     if isinstance(value, str):
-        if value not in METRICS:
-            names = ", ".join(METRICS)
-            raise InputError(
-                f"metric must be one of: {names}; not {value!r}; one of your own has a function, ({value!r}, function)"
-            )
+        try:
+            check_choice("metric", value, tuple(METRICS))
+        except InputError as error:
+            raise InputError(f"{error}; one of your own has a function, ({value!r}, function)") from None
         return Metric(value, METRICS[value])
     if callable(value):
         name = getattr(value, "__name__", type(value).__name__)

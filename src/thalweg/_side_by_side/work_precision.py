@@ -13,10 +13,11 @@ from jaxtyping import PyTree
 
 from .._errors import InputError, check_choice, check_count, check_number
 from .._methods.method import Method
+from .._methods.probe import in_float64
 from .._objectives.objective import as_position, check_at_start
 from .._text import make_table, number, plain
 from .._tree import ravel, unraveler
-from ..analysis.order import horizon_of, in_float64, velocity_of
+from ..analysis.order import horizon_of, velocity_of
 from ..dynamics import AbstractDynamics
 from .compare import _named
 from .ladder import Rung, check_control, check_ladder, ladder

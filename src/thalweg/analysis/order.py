@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError, check_count, check_number
 from .._methods.method import Method
+from .._methods.probe import in_float64
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import as_position
 from .._tree import ravel, unraveler
@@ -133,10 +133,6 @@ def _problem(method: Method, x0: PyTree) -> tuple[Method, PyTree]:
     if method.objective is not None and method.objective.stochastic:
         raise InputError("an order is measured with the full gradient; give the FiniteSum no batch_size")
     return in_float64(method), in_float64(as_position(x0))
-
-
-def in_float64(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
 def velocity_of(method: Method, x0: PyTree, velocity: PyTree) -> Float[Array, " d"] | None:

@@ -98,17 +98,16 @@ class AbstractDynamics(eqx.Module):
 
     def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         """Evaluate the objective for one right-hand side: its gradient at the position, unless overridden."""
-        del time
-        return Evaluation(phase.position, gradient=self._objective().gradient(phase.position, batch))
+        return Evaluation(phase.position, gradient=self._objective(time).gradient(phase.position, batch))
 
     def evaluate_with_value(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         """The same with the value of the objective there, where the law has one: from one evaluation if it can be."""
         if self.objective is None:
             return self.evaluate(time, phase, batch)
         if type(self).evaluate is AbstractDynamics.evaluate:
-            value, gradient = self._objective().value_and_gradient(phase.position, batch)
+            value, gradient = self._objective(time).value_and_gradient(phase.position, batch)
             return Evaluation(phase.position, value, gradient)
-        return self.evaluate(time, phase, batch)._replace(value=self._objective().value(phase.position, batch))
+        return self.evaluate(time, phase, batch)._replace(value=self._objective(time).value(phase.position, batch))
 
     @abc.abstractmethod
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
@@ -155,10 +154,10 @@ class AbstractDynamics(eqx.Module):
         """$f$."""
         return self._objective().value(position)
 
-    def _objective(self) -> AbstractObjective:
+    def _objective(self, time: Time = None) -> AbstractObjective:
         if self.objective is None:
             raise InputError("this method was built without an objective; give one to run it, tw.momentum(f, ...)")
-        return self.objective
+        return self.objective.at(time)
 
 
 class AbstractFirstOrder(AbstractDynamics):

@@ -13,8 +13,7 @@ class AbstractCurvatureDamped(AbstractSecondOrder):
 
     def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         # Gradient and product in one pass.
-        del time
-        gradient, curved = self._objective().gradient_and_curvature(phase.position, phase.velocity, batch)
+        gradient, curved = self._objective(time).gradient_and_curvature(phase.position, phase.velocity, batch)
         return Evaluation(phase.position, gradient=gradient, curved=curved)
 
 
