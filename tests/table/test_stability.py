@@ -94,7 +94,11 @@ def limit_by_running(method, knob):
 def test_the_predicted_step_is_the_one_found_by_running(row):
     predicted = largest_stable_step(row.method, HESSIAN)
     # What restarts is followed between its restarts, which may save what would diverge.
-    assert limit_by_running(row.method.linearised(), "step") == pytest.approx(predicted, rel=1e-6)
+    method = row.method.linearised()
+    if predicted == np.inf:
+        assert exponents_of(method, "step", GRID).max() < BEAT
+        return
+    assert limit_by_running(method, "step") == pytest.approx(predicted, rel=1e-6)
 
 
 @eqx.filter_jit

@@ -156,16 +156,17 @@ def test_every_row_runs_on_a_tree_and_keeps_its_path(row):
     method, start = row.build(pulled), tree_of(float)
     run = tw.run(method, start, len(COUNT) - 1, record=1)
     assert run.status == "finished" and len(run.trace) == len(COUNT)
-    # A step that f controls depends on what is less than what, which rounding decides sooner or later.
-    alike = slice(6 if row.scheme.controlled else None)
+    # A step that f controls depends on what is less than what, which rounding decides sooner or later, and on how much
+    # the slope has shrunk, whose digits a polynomial of many stages takes.
+    alike, rtol = (slice(5), 1e-8) if row.scheme.controlled else (slice(None), 1e-12)
     positions, lookaheads, velocities = path(method, start, COUNT)
     for name in start:
-        np.testing.assert_allclose(run.trace.position[name][alike], positions[name][alike], rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(run.trace.position[name][alike], positions[name][alike], rtol=rtol, atol=1e-13)
         if velocities is not None:
             np.testing.assert_allclose(run.trace.velocity[name], velocities[name], rtol=1e-12, atol=1e-12)
         if not row.scheme.controlled:
             np.testing.assert_allclose(run.final.lookahead[name], lookaheads[name][-1], rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(run.metrics["loss"][alike], jax.vmap(pulled)(lookaheads)[alike], rtol=1e-12)
+    np.testing.assert_allclose(run.metrics["loss"][alike], jax.vmap(pulled)(lookaheads)[alike], rtol=rtol)
     assert run.metrics["loss"][-1] < run.metrics["loss"][0]
 
 

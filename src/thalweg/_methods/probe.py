@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_number
-from .._objectives.objective import Objective, as_position
+from .._objectives.objective import Objective, Quadratic, as_position
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
 from ..dynamics import Field, Phase
 from ..schemes import Clock
@@ -85,7 +85,8 @@ def amplification(
 
 
 def _known(method: Method, curvature: Any) -> np.ndarray:
-    if method.dynamics.objective is None and not method.lacks_objective:
+    # A law that takes a function goes down any, however it evaluates it.
+    if method.with_objective(Quadratic(jnp.zeros(()))).objective is None:
         raise InputError(
             f"{type(method.dynamics).__name__} has no objective to have a curvature; give a point instead, at=(t, x)"
         )

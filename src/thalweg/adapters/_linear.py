@@ -1,7 +1,7 @@
 """A method's step as linear combinations of parameters, buffer and gradients, read off the step itself.
 
-A scheme does linear arithmetic alone. So its step, made once on unit vectors that stand for the parameters, the buffer
-and the gradients, is the list of its coefficients, and any library of tensors can make the same step.
+A scheme does linear arithmetic alone, and most laws do. So a step, made once on unit vectors that stand for the
+parameters, the buffer and the gradients, is the list of its coefficients, and any library of tensors can make the same.
 """
 
 import dataclasses
@@ -79,8 +79,20 @@ def linear_step(method: Method, values: dict[str, float], clock: Ticks | None = 
     """A step of `method` at other hyperparameters, from parameters and buffer, in double precision."""
     with jax.enable_x64(True):
         numbers = {name: np.float64(value) for name, value in values.items()}
-        found = _rows(method, numbers, _traced(clock))
+        found = _rows(method, numbers, _traced(clock), np.float64(1.0))
         return _read(jax.device_get(found))
+
+
+def is_linear(method: Method, values: dict[str, float]) -> bool:
+    """Tell whether half of the parameters, the buffer and the gradients go half as far."""
+    with jax.enable_x64(True):
+        numbers = {name: np.float64(value) for name, value in values.items()}
+        whole, half = (jax.tree.leaves(_rows(method, numbers, None, np.float64(size))[:3]) for size in (1.0, 0.5))
+        scale = max(float(np.max(np.abs(row), initial=0.0)) for row in whole)
+        return all(
+            np.allclose(0.5 * np.asarray(one), np.asarray(other), rtol=0, atol=_ROUNDING * scale)
+            for one, other in zip(whole, half, strict=True)
+        )
 
 
 def _traced(clock: Ticks | None) -> Any:
@@ -120,9 +132,9 @@ def _meant(value: Any, eps: float) -> float:
 
 
 @eqx.filter_jit
-def _rows(method: Method, values: dict[str, Any], clock: Any) -> Any:
+def _rows(method: Method, values: dict[str, Any], clock: Any, size: Any) -> Any:
     method = method.with_hyperparameters(**values)
-    unit = _Unit(jnp.eye(_GRADIENTS + method.gradients_per_step), [], False)
+    unit = _Unit(size * jnp.eye(_GRADIENTS + method.gradients_per_step), [], False)
     fresh = method.with_objective(Quadratic(jnp.zeros(()))).init(jnp.zeros(unit.basis.shape[1]))
     before = fresh
     if clock is not None:

@@ -15,7 +15,7 @@ from .._methods.method import Method
 from .._objectives.objective import Quadratic
 from ..dynamics._base import check_flat
 from ..schemes import Lookahead, State
-from ._linear import after_change, in_double, linear_first_step, linear_step
+from ._linear import after_change, in_double, is_linear, linear_first_step, linear_step
 from ._tensors import Part, Plan, plain
 
 _RATES = ("learning_rate", "step_size")
@@ -94,6 +94,11 @@ class Optimizer(torch.optim.Optimizer):
         self.method, values = in_double(method)
         self._names = {"lr" if name in _RATES else name: name for name in values}
         self._plans: dict[Any, Plan] = {}
+        if not is_linear(self.method, values):
+            raise InputError(
+                f"a step of {type(method.dynamics).__name__} is not linear in velocity and gradients, as the torch "
+                "optimizer takes it to be; use tw.run"
+            )
         running = linear_step(self.method, values)
         self._starts = self.method.gradients_at_start > 0
         self._curved = any(ask.direction is not None for ask in running.asks)
