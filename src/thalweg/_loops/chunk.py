@@ -52,7 +52,7 @@ def last_values(
 
 @eqx.filter_jit
 def seen_by_host(method: Method, state: State, key: Any, step: Any, cut: Callable, batch: Batch = None) -> Seen:
-    """What a metric of the host's sees of a state: on the mini-batch of its step, without a key on all data."""
+    """A state as the host's metrics see it: on the mini-batch of its step, without a key on all data."""
     if batch is None and key is not None:
         batch = method.draw_batch(key, step)
     return look(method, method.evaluated(state, batch), step, batch, cut)

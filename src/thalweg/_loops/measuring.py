@@ -60,7 +60,7 @@ class Measures:
         return min([most, *(metric.every - step % metric.every for metric in self.called)])
 
     def row(self, method: Method, state: State, step: int, batch: Any = None, last: bool = False) -> dict[str, float]:
-        """What the host takes of a state, NaN where it is not the turn of a metric or it fails."""
+        """Numbers that the host takes of a state, NaN where it is not the turn of a metric or it fails."""
         due = [metric for metric in self.called if last or step % metric.every == 0]
         found = {name: np.nan for names in self._rows.values() for name in names}
         if not due:

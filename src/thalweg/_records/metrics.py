@@ -96,7 +96,7 @@ class Metric(eqx.Module):
         return METRICS.get(self.name) is self.fn
 
     def columns(self, found: Any) -> dict[str, Any]:
-        """What it gave, by the names of its columns."""
+        """The numbers it gave, by the names of its columns."""
         if isinstance(found, Mapping):
             return {f"{self.name}.{key}": value for key, value in found.items()}
         return {self.name: found}
@@ -184,7 +184,7 @@ def taken(metric: Metric, seen: Seen) -> dict[str, float]:
 
 
 def look(method: Any, state: Any, step: ArrayLike, batch: PyTree, cut: Callable) -> Seen:
-    """What metrics see of a state; its trees cut where they are one vector."""
+    """A state as metrics see it; its trees cut where they are one vector."""
 
     def tree(x: Vector | None) -> PyTree:
         return None if x is None else cut(x)

@@ -28,7 +28,7 @@ def carried(geometry: AbstractManifold, position: Vector, move: Vector, tangent:
 
 
 def tangent_at(geometry: AbstractManifold, position: Vector, carried: Vector) -> Vector:
-    """What was carried to a point, without what rounding left normal to an embedded manifold: it would add up."""
+    """A tangent carried to a point, without what rounding left normal to an embedded manifold: it would add up."""
     return geometry.tangent(position, carried) if isinstance(geometry, AbstractEmbedded) else carried
 
 
