@@ -7,9 +7,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
+from .._errors import InputError
 from .._methods.method import Method
+from .._methods.raveled import Raveled
 from .._objectives.objective import Batch
 from .._objectives.parts import same
 from .._records.metrics import Metric, Seen, look
@@ -34,9 +37,23 @@ def begin(method: Method, position: Vector, velocity: Vector | None) -> State:
 
 
 @eqx.filter_jit
-def start_rates(dynamics: AbstractDynamics, state: State) -> Phase:
+def _start_rates(dynamics: AbstractDynamics, state: State) -> Phase:
     """The rate of change of a law at the start."""
     return derivative(dynamics, dynamics.start_time, phase(state), None)
+
+
+def check_rates(method: Method, state: State) -> None:
+    """Refuse a law without an objective that has no finite rate of change at the start."""
+    name = type(method.dynamics.law if isinstance(method.dynamics, Raveled) else method.dynamics).__name__
+    try:
+        rates = _start_rates(method.dynamics, state)
+    except InputError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(f"{name} raised {type(error).__name__} at the start: {first}") from error
+    if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(rates)):
+        raise InputError(f"{name} has a rate of change that is not finite at the start; begin where it is finite")
 
 
 @eqx.filter_jit

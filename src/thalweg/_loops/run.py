@@ -14,7 +14,6 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, check_choice, check_count, check_number
 from .._methods.method import Method
 from .._methods.probe import stable_limit
-from .._methods.raveled import Raveled
 from .._objectives.batches import EndedError, Reader
 from .._objectives.curvature import largest_curvature
 from .._objectives.feed import Feed
@@ -28,7 +27,7 @@ from .._records.run import Point, Record, Run, Trace, as_record
 from .._tree import Vector, ravel, sharded, to_host, unraveler
 from ..dynamics._curved import check_on, slope_norm
 from ..schemes import State, Termination
-from .chunk import advance, begin, last_values, start_rates
+from .chunk import advance, begin, check_rates, last_values
 from .interrupt import Interrupt
 from .measuring import Measures
 from .progress import Progress
@@ -191,7 +190,7 @@ class _Loop:
             self.state = begin(starting, ravel(x0), None if velocity is None else ravel(velocity))
         self.step = 0
         if objective is None:
-            _check_rates(starting, self.state)
+            check_rates(starting, self.state)
         # Parameters as a user has them.
         self.shown: Callable = self.cut if join is same else Composed(join, self.cut)
         self.join = join
@@ -587,20 +586,6 @@ class _Loop:
                 None if velocity is None else unravel(velocity),
             )
         return Run(**common, _metrics=metrics, _trace=trace)
-
-
-def _check_rates(method: Method, state: State) -> None:
-    """Refuse a law without an objective that has no finite rate of change at the start."""
-    name = type(method.dynamics.law if isinstance(method.dynamics, Raveled) else method.dynamics).__name__
-    try:
-        rates = start_rates(method.dynamics, state)
-    except InputError:
-        raise
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(f"{name} raised {type(error).__name__} at the start: {first}") from error
-    if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(rates)):
-        raise InputError(f"{name} has a rate of change that is not finite at the start; begin where it is finite")
 
 
 def _host_parts(state: State) -> dict[str, np.ndarray]:

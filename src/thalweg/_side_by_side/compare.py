@@ -202,7 +202,7 @@ def compare(
     return Comparison(entries, first, named, tolerance, criterion, max_steps, curvature, best, direction)
 
 
-def _named(methods: Any) -> dict[str, Method]:
+def _named(methods: Any, fields: bool = False) -> dict[str, Method]:
     if isinstance(methods, Method):
         methods = [methods]
     if not isinstance(methods, Mapping):
@@ -214,7 +214,7 @@ def _named(methods: Any) -> dict[str, Method]:
     if not methods:
         raise InputError("compare needs at least one method")
     for name, method in methods.items():
-        if not isinstance(method, Method) or method.objective is None:
+        if not isinstance(method, Method) or (method.objective is None and (method.lacks_objective or not fields)):
             raise InputError(f"methods[{name!r}] must be a tw.Method with an objective, but is {method!r}")
         if isinstance(method.objective, Stream):
             raise InputError(

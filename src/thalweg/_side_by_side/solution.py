@@ -12,7 +12,7 @@ from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Objective, Quadratic
 from .._tree import ravel
-from ..analysis.order import end_of_run, field_of
+from ..analysis.order import end_of_run, field_of, given_position
 from ..dynamics import AbstractDynamics
 from ..problems._quadratic import _value as _of_quadratic
 from ..schemes import ButcherTableau, RungeKutta
@@ -52,6 +52,12 @@ def solution(method: Method, x0: PyTree, flat: Method, velocity: Array | None, u
         f"no reference to {ACCURACY:g} of the scale of x can be had up to time {until:g}: DOP853 in {_MOST // 2} and "
         f"{_MOST} steps differs by {difference:.1e}; take a shorter time or a smoother objective"
     )
+
+
+def given(x0: PyTree, reference: PyTree) -> Solution:
+    """A solution that the user knows."""
+    position = given_position(reference, x0)
+    return Solution(position, _scale(ravel(x0), position), "given")
 
 
 def _scale(start: Array, end: np.ndarray) -> float:

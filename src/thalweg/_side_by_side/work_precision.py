@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError, check_choice, check_count, check_number
+from .._loops.chunk import check_rates
 from .._methods.method import Method
 from .._methods.probe import in_float64
 from .._objectives.objective import as_position, check_at_start
@@ -22,7 +23,7 @@ from ..dynamics import AbstractDynamics
 from ..dynamics._curved import check_on
 from .compare import _named
 from .ladder import Rung, check_control, check_ladder, ladder
-from .solution import ACCURACY, solution
+from .solution import ACCURACY, given, solution
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -170,6 +171,7 @@ def work_precision(
     tolerances: Sequence[float | int] | None = None,
     velocity: PyTree = None,
     repeats: int = 7,
+    reference: PyTree = None,
 ) -> WorkPrecision:
     r"""Measure what methods cost, and how close to their common law of motion they end.
 
@@ -180,8 +182,8 @@ def work_precision(
     Everything is computed in float64; runs are compiled first, then timed in turn.
 
     Arguments:
-        methods: by name, or a sequence; of one law on one objective. Their own step sizes are not used, but as the
-            first step of a scheme that sets its steps by tolerances.
+        methods: by name, or a sequence; of one law on one objective, or along one field. Their own step sizes are not
+            used, but as the first step of a scheme that sets its steps by tolerances.
         x0: the start, a pytree of float arrays.
         until: T, in units of the law's time from its start; None takes what `tw.analysis.convergence_order` takes.
         steps: how many steps to the time, one run each; if None, what 16, 32, ..., 16,384 gradients pay for, up to the
@@ -189,6 +191,7 @@ def work_precision(
         tolerances: the same for schemes that set their own steps; if None 1e-2, 1e-3, ..., 1e-12.
         velocity: the starting velocity of a second-order law, a pytree like `x0`; the law's own if None.
         repeats: how often each run is timed.
+        reference: the exact position at that time, a pytree like `x0`, where it is known.
 
     Returns:
         a `WorkPrecision`: prints as tables; `.points`, `.orders`, `.cost(...)`, `.cheapest(...)`, `.plot()`.
@@ -207,7 +210,7 @@ def work_precision(
 
     Reference: Hairer, Nørsett and Wanner (1993), section II.10.
     """
-    named = _named(methods)
+    named = _named(methods, fields=True)
     check_count("repeats", repeats)
     check_ladder(steps, tolerances)
     if until is not None:
@@ -221,12 +224,15 @@ def work_precision(
         law = _common_law(named)
         x0 = in_float64(as_position(x0))
         first = next(iter(named.values()))
-        assert first.objective is not None
         start, unravel, v0 = ravel(x0), unraveler(x0), velocity_of(first, x0, velocity)
         check_on(first.dynamics.geometry, x0, None if velocity is None else unravel(v0))
-        check_at_start(first.objective, x0)
+        flat = first.flattened(unravel)
+        if first.objective is None:
+            check_rates(flat, flat.init(start, v0))
+        else:
+            check_at_start(first.objective.at(first.dynamics.start_time), x0)
         until = horizon_of(first, x0, until)
-        exact = solution(first, x0, first.flattened(unravel), v0, until)
+        exact = solution(first, x0, flat, v0, until) if reference is None else given(x0, reference)
         ladders: dict[str, list[tuple[Rung, WorkPoint]]] = {}
         for name, method in named.items():
             ladders[name] = []

@@ -14,7 +14,7 @@ from .._methods.method import Method
 from .._methods.probe import in_float64
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import as_position
-from .._tree import ravel, unraveler
+from .._tree import ravel, size, unraveler
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
 from ..dynamics._curved import check_on
@@ -23,6 +23,8 @@ from ..schemes import State
 from ..schemes._curved import grounded
 
 # DOP853 at the tightest tolerance scipy takes, and at least 64 steps of it: a few 1e-15 of the scale.
+# Numbers of a field whose Jacobian is made whole, at most.
+_DENSE = 1000
 _TOLERANCE = 2.3e-14
 _REFERENCE_STEPS = 64
 # What rounding and the reference leave in an error, and the least error trusted, both in units of the scale of x.
@@ -84,7 +86,8 @@ def convergence_order(
         x0: the start, a pytree of float arrays; needed where the method has an objective. A method
             without one is measured on `tw.problems.lopsided()`.
         horizon: T, in units of the law's time; if None, $2/\ell b$ for gradient flow and $2\sqrt{m/\ell}$ for
-            a second-order law, with $\ell$ the largest curvature at the start.
+            a second-order law, with $\ell$ the largest curvature at the start, and for a field 2 over the norm of its
+            Jacobian there.
         steps: numbers of steps, at least two; 16, 23, 32, ..., 1024 if None.
         velocity: the starting velocity of a second-order law, a pytree like `x0`; the law's own if None.
         reference: the exact position at the horizon, a pytree like `x0`, where it is known.
@@ -116,7 +119,7 @@ def convergence_order(
         flat = method.flattened(unraveler(x0))
         horizon = horizon_of(method, x0, horizon)
         counts = _counts(steps)
-        given = None if reference is None else _given(reference, x0)
+        given = None if reference is None else given_position(reference, x0)
         exact = reference_end(flat.dynamics, start, first_velocity, horizon) if given is None else given
         ends = [end_of_run(flat, start, first_velocity, jnp.asarray(horizon / n), jnp.asarray(n)) for n in counts]
         errors = np.array([np.linalg.norm(np.asarray(end) - exact) for end in ends])
@@ -126,14 +129,14 @@ def convergence_order(
 
 
 def _problem(method: Method, x0: PyTree) -> tuple[Method, PyTree]:
-    if method.objective is None:
+    if method.lacks_objective:
         from ..problems import lopsided
 
         problem = lopsided()
         method = method.with_objective(problem.objective)
         x0 = problem.start if x0 is None else x0
     if x0 is None:
-        raise InputError("x0 must be given where the method has an objective: convergence_order(method, x0)")
+        raise InputError("x0 must be given where the method has an objective or a field: convergence_order(method, x0)")
     if method.normals:
         raise InputError("the method draws noise; the order of its path is not measured here")
     if method.objective is not None and method.objective.stochastic:
@@ -171,6 +174,8 @@ def horizon_of(method: Method, x0: PyTree, horizon: float | int | None) -> float
     if horizon is not None:
         check_number("horizon", horizon, above=0.0)
         return float(horizon)
+    if method.objective is None:
+        return _field_horizon(method, x0)
     curvature = largest_curvature(method.objective, x0, 50, 1e-2)
     if not curvature > 0:
         raise InputError("horizon must be given: the curvature at the start is not positive, so no time scale follows")
@@ -181,7 +186,19 @@ def horizon_of(method: Method, x0: PyTree, horizon: float | int | None) -> float
     return float(2.0 * np.sqrt(float(getattr(dynamics, "mass", 1.0)) / curvature))
 
 
-def _given(reference: PyTree, x0: PyTree) -> np.ndarray:
+def _field_horizon(method: Method, x0: PyTree) -> float:
+    """2 over the norm of the Jacobian at the start, of a law without an objective."""
+    if method.dynamics.order != 1 or size(x0) > _DENSE:
+        raise InputError("horizon must be given: no time scale follows from a law without an objective")
+    dynamics, start = method.flattened(unraveler(x0)).dynamics, ravel(x0)
+    jacobian = jax.jacfwd(lambda x: field_of(dynamics, dynamics.start_time, x, Phase))(start)
+    norm = float(np.linalg.norm(np.asarray(jacobian), 2))
+    if not 0.0 < norm < np.inf:
+        raise InputError("horizon must be given: the field does not change about the start, so no time scale follows")
+    return 2.0 / norm
+
+
+def given_position(reference: PyTree, x0: PyTree) -> np.ndarray:
     reference = in_float64(as_position(reference))
     if jax.tree.map(jnp.shape, reference) != jax.tree.map(jnp.shape, x0):
         raise InputError("reference must be a position of the shape of x0")
