@@ -112,16 +112,16 @@ def test_metrics_are_one_json_object_a_line(finished, memory):
 
 
 def test_what_is_not_finite_is_no_json_token(tmp_path):
-    """The loss overflows while the position does not; the speed is nan where the velocity overflows."""
+    """The loss and the square of the velocity overflow while the position does not."""
     run = tw.run(
         tw.Method(tw.HeavyBall(lambda x: jnp.sum(jnp.exp(x)), 0.0), tw.Leapfrog(), 1.0),
-        jnp.array([700.0]), 30, record="speed", out=tmp_path / "run",
+        jnp.array([700.0]), 30, record=("square", lambda seen: jnp.sum(seen.velocity**2)), out=tmp_path / "run",
     )  # fmt: skip
     text = (tmp_path / "run" / "metrics.jsonl").read_text().lower()
     assert "null" in text
     for line in text.splitlines():
         json.loads(line, parse_constant=lambda token: pytest.fail(token))
-    assert np.isnan(tw.Run.load(tmp_path / "run").metrics["speed"]).any()
+    assert np.isnan(tw.Run.load(tmp_path / "run").metrics["square"]).any()
     assert run.status == "finished"
 
 

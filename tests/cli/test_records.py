@@ -109,12 +109,12 @@ def test_export_of_a_tree(thalweg):
 
 
 def test_what_is_not_finite_is_null_in_json_and_nan_in_csv(thalweg):
-    """An objective that is bounded while the velocity overflows."""
+    """A position that is held while the square of the velocity overflows."""
     method = tw.Method(tw.HeavyBall(lambda x: jnp.sum(jnp.exp(x)), 0.0), tw.Leapfrog(), 1.0)
-    tw.run(method, jnp.array([700.0]), 30, record="speed", out="run")
+    tw.run(method, jnp.array([700.0]), 30, record=("square", lambda seen: jnp.sum(seen.velocity**2)), out="run")
     thalweg("export", "run", "out.json")
-    speeds = json.loads(Path("out.json").read_text(), parse_constant=pytest.fail)["speed"]
-    assert None in speeds
+    squares = json.loads(Path("out.json").read_text(), parse_constant=pytest.fail)["square"]
+    assert None in squares
     thalweg("export", "run", "out.csv")
     assert "nan" in Path("out.csv").read_text()
 

@@ -79,6 +79,12 @@ def _joined(state: State, common: dict[str, Any]) -> State:
     return dataclasses.replace(state, **common)
 
 
+def acceptance(method: Method, states: State) -> Array | None:
+    """The fraction of steps that each chain accepted; None where none is rejected."""
+    own, common = _parted(states)
+    return jax.vmap(lambda state: method.scheme.report(_joined(state, common)).acceptance)(own)
+
+
 def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
     """Quantities kept of a draw, by chain."""
     found = {"position": states.position}

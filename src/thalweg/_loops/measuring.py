@@ -43,6 +43,7 @@ class Measures:
 
     def _columns(self, metric: Metric, method: Method, state: State) -> tuple[str, ...]:
         plain = _ALWAYS if method.objective is None else _ALWAYS | _OF_OBJECTIVE
+        plain = plain | ({"speed"} if method.dynamics.order == 2 else set())
         if METRICS.get(metric.name) is metric.fn and metric.name in plain:
             return (metric.name,)
         seen = eqx.filter_eval_shape(lambda method, state: self._seen(method, state), method, state)

@@ -22,7 +22,7 @@ from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import check_flat
 from ..schemes import AbstractScheme, State
-from .chains import Plan, advance, start_chains, values
+from .chains import Plan, acceptance, advance, start_chains, values
 from .interrupt import Interrupt
 from .progress import Progress
 from .run import as_key
@@ -392,9 +392,9 @@ class _Sampling:
         each = method.gradients_at_start + self.done * plan.thin * method.gradients_per_step
         facts = {"gradients": plan.chains * each, "seconds": self.watch.seconds}
         facts["compile_seconds"] = self.watch.compile_seconds
-        acceptance = jax.vmap(lambda state: method.scheme.report(state).acceptance)(self.states)
-        if acceptance is not None:
-            facts["acceptance"] = float(np.mean(np.asarray(acceptance)))
+        accepted = acceptance(method, self.states)
+        if accepted is not None:
+            facts["acceptance"] = float(np.mean(np.asarray(accepted)))
         return facts
 
     def tree(self, diagnostics: bool | None) -> Any:

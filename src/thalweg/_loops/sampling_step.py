@@ -21,7 +21,7 @@ from .._tree import Unravel, size
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme, State
 from ..schemes._base import right_scheme
-from .chains import Plan, advance, start_chains
+from .chains import Plan, acceptance, advance, start_chains
 
 # Of the stability limit on a Gaussian; a law with tails needs the other half.
 _FRACTION = 0.5
@@ -107,10 +107,10 @@ def _by_acceptance(method: Method, cut: Unravel, positions: Any, curvature: floa
     step = positions.shape[1] ** (-1 / 3) / curvature
     for round_ in range(_ROUNDS):
         states, _ = _pilot(method.with_step_size(step).flattened(cut), positions, jax.random.fold_in(key, round_))
-        acceptance = jax.vmap(lambda state: method.scheme.report(state).acceptance)(states)
-        if acceptance is None:
+        accepted = acceptance(method, states)
+        if accepted is None:
             return method.with_step_size(step)
-        found = float(np.mean(np.asarray(acceptance)))
+        found = float(np.mean(np.asarray(accepted)))
         step *= float(np.exp(np.clip(_GAIN / (1 + round_ / 4) * (found - _ACCEPTANCE), -1.5, 1.5)))
         positions = states.position
     return method.with_step_size(step)

@@ -128,7 +128,7 @@ class Method(eqx.Module):
     def autonomous(self) -> bool:
         """Tell whether neither the law nor the step size depends on time, and all steps are as long."""
         fixed = self.dynamics.autonomous and not (callable(self.step_size) or self.scheme.adaptive)
-        return fixed and not (self.objective is not None and self.objective.time_dependent)
+        return fixed and not self.dynamics.objective_changes
 
     def step_size_at(self, clock: Clock | None) -> Float[Array, ""]:
         """The step size of the next step."""

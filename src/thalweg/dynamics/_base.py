@@ -140,6 +140,11 @@ class AbstractDynamics(eqx.Module):
         return type(self).initial_auxiliary is not AbstractDynamics.initial_auxiliary
 
     @property
+    def objective_changes(self) -> bool:
+        """Tell whether the law goes down a function that depends on time."""
+        return getattr(self.objective, "time_dependent", False)
+
+    @property
     def constants(self) -> dict[str, Any]:
         """The constants of the law by name: its numbers and functions of time, without what is several numbers."""
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

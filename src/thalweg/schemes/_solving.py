@@ -43,7 +43,7 @@ def is_gradient(dynamics: AbstractDynamics) -> bool:
 def is_eliminated(dynamics: AbstractDynamics) -> bool:
     """Tell whether a step is solved for the position alone, with the Hessian and a multiple of the identity."""
     # The minimum that a step is is one of a function that stays the same while it is made.
-    changing = dynamics.objective is not None and dynamics.objective.time_dependent
+    changing = dynamics.objective_changes
     return (isinstance(dynamics, GradientFlow) or is_gradient(dynamics)) and not changing
 
 

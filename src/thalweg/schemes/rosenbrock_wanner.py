@@ -137,8 +137,7 @@ class RosenbrockWanner(AbstractEstimating):
         evaluations, products, failed = len(tableau.m), jnp.asarray(system.products), jnp.zeros((), bool)
         # A law that is the same at all times has no such term, though a clock may be carried.
         drift = None
-        objective = dynamics.objective
-        changes = not dynamics.autonomous or (objective is not None and objective.time_dependent)
+        changes = not dynamics.autonomous or dynamics.objective_changes
         if start is not None and changes:
             _, drift = jax.jvp(lambda t: field(t, here), (start,), (jnp.ones_like(start),))
             products = products + 1
