@@ -10,7 +10,7 @@ import numpy as np
 
 from .._errors import InputError
 from .._methods.method import Method
-from .._records.metrics import METRICS, Metric, columns, look, taken
+from .._records.metrics import Metric, columns, look, taken
 from .._records.run import Record
 from ..schemes import State
 from .chunk import seen_by_host
@@ -44,7 +44,7 @@ class Measures:
     def _columns(self, metric: Metric, method: Method, state: State) -> tuple[str, ...]:
         plain = _ALWAYS if method.objective is None else _ALWAYS | _OF_OBJECTIVE
         plain = plain | ({"speed"} if method.dynamics.order == 2 else set())
-        if METRICS.get(metric.name) is metric.fn and metric.name in plain:
+        if metric.ours and metric.name in plain:
             return (metric.name,)
         seen = eqx.filter_eval_shape(lambda method, state: self._seen(method, state), method, state)
         return columns(metric, seen)

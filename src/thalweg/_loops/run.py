@@ -93,9 +93,11 @@ def run(
     """
     watch = Stopwatch()
     record, key = _check(method, key, record, out, resume, stop)
-    steps = method.check_steps(steps)
+    # A bound method of a module is a module of its own, which takes as long to make as a step of many parameters.
+    steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)
     x0, join = parted(x0)
-    x0, user_method, method = as_position(x0), method, method.joined(join)
+    x0, user_method = as_position(x0), method
+    method = method if join is same else method.joined(join)
     if velocity is not None:
         velocity = as_position(parted(velocity)[0])
         method._check_velocity(x0, velocity)
@@ -107,7 +109,9 @@ def run(
         if not resume:
             reader.check_from(0)
         objective = objective.on(reader.first)
-    first_loss = None if objective is None else check_at_start(objective.at(method.start_time), x0)
+    first_loss = None
+    if objective is not None:
+        first_loss = check_at_start(method.at_start(objective) if objective.time_dependent else objective, x0)
     loop = _Loop(
         user_method, method, join, x0, steps, key, record, progress, stop, velocity, first_loss, objective, reader,
         watch,
@@ -131,7 +135,8 @@ def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
     if method.normals and key is None:
         raise InputError("this method draws noise; give a key, such as key=0")
-    if method.stochastic and key is None and not isinstance(method.objective, Stream):
+    drawing = method.objective is not None and method.objective.stochastic and not isinstance(method.objective, Stream)
+    if drawing and key is None:
         raise InputError("this objective draws mini-batches; give a key, such as key=0")
     check_out(out, resume)
     record = as_record(record)
@@ -493,7 +498,7 @@ class _Loop:
         batch = None if self.feed is None else self.feed.last(self.step)
         if {"loss", "gradient_norm"} & set(self.names):
             assert objective is not None
-            now = objective.at(self.state.time)
+            now = objective.at(self.state.time) if objective.time_dependent else objective
             value, gradient = start_value_and_gradient(now, self.state.lookahead, batch)
         rest = tuple(metric for metric in self.measures.traced if metric.name not in _BY_HOST)
         others = last_values(self.method, self.state, np.int64(self.step), rest, self.shown, batch) if rest else {}

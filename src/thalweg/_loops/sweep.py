@@ -62,7 +62,7 @@ def sweep(
     method = _check_settings(make_method, settings)
     first, objective = as_position(first), method.objective.joined(join)
     check_on(method.dynamics.geometry, first)
-    check_at_start(objective.at(method.start_time), first)
+    check_at_start(method.at_start(objective), first)
     count = seeds * len(next(iter(settings.values())))
     at_once = width(objective, first, count)
     # Every pair of a setting and a seed, the seed the faster index; the last batch is filled up with its last pair.

@@ -115,6 +115,10 @@ class Method(eqx.Module):
         """The time at which a run begins."""
         return self.dynamics.start_time if self.grid is None else self.grid.times[0]
 
+    def at_start(self, objective: AbstractObjective) -> AbstractObjective:
+        """A function as it is when a run begins."""
+        return objective.at(self.start_time) if objective.time_dependent else objective
+
     def check_steps(self, steps: Any) -> int:
         """The number of steps of a run: that of the grid of times, where None is given; refused where it has fewer."""
         if self.grid is None:
@@ -325,7 +329,9 @@ class Method(eqx.Module):
 
     def with_objective(self, objective: AbstractObjective | None) -> "Method":
         """The same method on another function."""
-        return copied(self, dynamics=self.dynamics.with_objective(objective))
+        law = self.dynamics
+        # Not bound, which would make a module of it: a run does this several times.
+        return copied(self, dynamics=type(law).with_objective(law, objective))
 
     def joined(self, join: Callable) -> "Method":
         """The same method on the parameters from which `join` makes what its functions take."""
@@ -365,11 +371,14 @@ class Method(eqx.Module):
 
     def flattened(self, unravel: Unravel) -> "Method":
         """The same method on raveled parameters, the law too where it looks at their shapes."""
-        flat = None if self.objective is None else Flattened(self.objective, unravel)
-        method = copied(self, scheme=self.scheme.flattened(unravel))
-        if self.dynamics.elementwise or unravel.trivial:
-            return method.with_objective(flat)
-        return copied(method, dynamics=raveled(self.dynamics, flat, unravel))
+        law, scheme = self.dynamics, self.scheme
+        flat = None if law.objective is None else Flattened(law.objective, unravel)
+        whole = law.elementwise or unravel.trivial
+        return copied(
+            self,
+            dynamics=type(law).with_objective(law, flat) if whole else raveled(law, flat, unravel),
+            scheme=type(scheme).flattened(scheme, unravel),
+        )
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

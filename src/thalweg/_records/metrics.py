@@ -73,10 +73,6 @@ def acceptance(seen: Seen) -> Array:
     return seen.report.acceptance
 
 
-_OURS = (loss, gradient_norm, speed, step_size, gradients, acceptance)
-METRICS = {metric.__name__: metric for metric in _OURS}
-
-
 def _of_objective(value: Any, name: str) -> Any:
     if value is None:
         raise InputError(f"metric {name!r} is of an objective, which this law has not; give a function of your own")
@@ -93,13 +89,18 @@ class Metric(eqx.Module):
     @property
     def ours(self) -> bool:
         """Tell whether the metric is one of ours, which is the same on a tree and on one vector."""
-        return METRICS.get(self.name) is self.fn
+        return self.name in METRICS
 
     def columns(self, found: Any) -> dict[str, Any]:
         """The numbers it gave, by the names of its columns."""
         if isinstance(found, Mapping):
             return {f"{self.name}.{key}": value for key, value in found.items()}
         return {self.name: found}
+
+
+_OURS = (loss, gradient_norm, speed, step_size, gradients, acceptance)
+# Made once: a module takes longer to make than some runs to begin.
+METRICS = {metric.__name__: Metric(metric.__name__, metric) for metric in _OURS}
 
 
 def as_metric(value: Any) -> Metric:
@@ -115,7 +116,7 @@ def as_metric(value: Any) -> Metric:
             check_choice("metric", value, tuple(METRICS))
         except InputError as error:
             raise InputError(f"{error}; one of your own has a function, ({value!r}, function)") from None
-        return Metric(value, METRICS[value])
+        return METRICS[value]
     if callable(value):
         name = getattr(value, "__name__", type(value).__name__)
         return _named(name, value, 1)

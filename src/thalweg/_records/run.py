@@ -49,6 +49,8 @@ class Record:
     metrics: tuple[Any, ...] = _DEFAULT
     positions: int = 0
     checkpoint_seconds: float = 2.0
+    # The metrics, each with its name, its function and how often it is taken.
+    parsed: tuple[Metric, ...] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         metrics = (self.metrics,) if isinstance(self.metrics, str) or callable(self.metrics) else self.metrics
@@ -56,16 +58,12 @@ class Record:
             raise InputError(f"metrics must be names or functions, such as ('loss', 'speed'), but is {metrics!r}")
         named = len(metrics) > 1 and isinstance(metrics[0], str) and callable(metrics[1]) and metrics[0] not in METRICS
         object.__setattr__(self, "metrics", (tuple(metrics),) if named else tuple(metrics))
+        object.__setattr__(self, "parsed", tuple(map(as_metric, self.metrics)))
         names = [metric.name for metric in self.parsed]
         if twice := [name for name in names if names.count(name) > 1]:
             raise InputError(f"metrics must have names of their own, but {twice[0]!r} is there twice")
         object.__setattr__(self, "positions", check_count("positions", self.positions, at_least=0))
         check_number("checkpoint_seconds", self.checkpoint_seconds, at_least=0.0)
-
-    @property
-    def parsed(self) -> tuple[Metric, ...]:
-        """The metrics, each with its name, its function and how often it is taken."""
-        return tuple(map(as_metric, self.metrics))
 
     @property
     def names(self) -> tuple[str, ...]:
