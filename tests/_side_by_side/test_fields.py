@@ -36,6 +36,19 @@ def test_work_and_precision_against_a_known_end():
     np.testing.assert_allclose(by_reference.points[-1].error, errors["RK4"], rtol=1e-6)
 
 
+def test_a_law_that_evaluates_in_its_own_way_misses_its_objective_too():
+    method = tw.Method(tw.HighResolutionFlow(None, step=0.01, strong_convexity=1.0), tw.RK4(), 0.1)
+    assert method.lacks_objective
+    assert not tw.Method(ROTATION, tw.RK4(), 0.1).lacks_objective
+    assert tw.analysis.convergence_order(method).order == pytest.approx(4.0, abs=0.1)
+
+
+@pytest.mark.parametrize("adapter", [tw.adapters.optax.transformation, tw.adapters.scipy.minimizer])
+def test_adapters_that_hand_gradients_refuse_a_field(adapter):
+    with pytest.raises(tw.InputError, match="hands a law its gradients, of which Field takes none"):
+        adapter(tw.Method(ROTATION, tw.RK4(), 0.1))
+
+
 @pytest.mark.parametrize(
     ("ask", "message"),
     [

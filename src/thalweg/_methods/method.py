@@ -14,7 +14,7 @@ from .._errors import InputError, check_count, check_number
 from .._objectives.objective import AbstractObjective, Batch, Flattened
 from .._objectives.parts import same
 from .._tree import Unravel, Vector, copied, scalar, zeros_like
-from ..dynamics import AbstractDynamics, AbstractSecondOrder, Field
+from ..dynamics import AbstractDynamics, AbstractSecondOrder, Field, Phase
 from ..dynamics._base import check_flat
 from ..dynamics._curved import check_on
 from ..schemes import AbstractScheme, Clock, Draws, State
@@ -102,8 +102,18 @@ class Method(eqx.Module):
     def lacks_objective(self) -> bool:
         """Tell whether the law goes down a function and was given none."""
         law = self.dynamics
-        takes = any(field.name == "objective" for field in dataclasses.fields(law))
-        return law.objective is None and takes and type(law).evaluate is AbstractDynamics.evaluate
+        if law.objective is not None or not any(field.name == "objective" for field in dataclasses.fields(law)):
+            return False
+        if type(law).evaluate is AbstractDynamics.evaluate:
+            return True
+        try:
+            jax.eval_shape(law.evaluate, law.start_time, Phase(*(jnp.ones(1),) * law.order))
+        except InputError:
+            return True
+        except Exception:
+            # Whatever else it needs, it did not miss an objective.
+            return False
+        return False
 
     @property
     def grid(self) -> TimeGrid | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from .._errors import InputError, check_number, suggest
 from .._methods.method import Method
 from .._objectives.objective import Quadratic
-from ..dynamics._base import check_flat
+from ..dynamics._base import check_descends, check_flat
 from ..schemes import Lookahead, State
 from ._linear import after_change, in_double, is_linear, linear_first_step, linear_step
 from ._tensors import Part, Plan, plain
@@ -79,6 +79,7 @@ class Optimizer(torch.optim.Optimizer):
                 raise InputError(f"{name} must be True, False or None, but is {value!r}")
         if foreach and fused:
             raise InputError("foreach and fused cannot both be True")
+        check_descends(method.dynamics, "the torch optimizer")
         check_flat(method.dynamics, "the torch optimizer")
         if method.normals or jax.eval_shape(lambda: _at_zero(method)).memory is not None:
             raise InputError(

@@ -14,7 +14,7 @@ from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, zeros_like
-from ..dynamics._base import check_flat
+from ..dynamics._base import check_descends, check_flat
 from ..schemes import Clock, Draws, Restarted, State
 
 
@@ -87,6 +87,7 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
         raise InputError(
             f"transformation takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but is given {method!r}"
         )
+    check_descends(method.dynamics, "an optax transformation")
     check_flat(method.dynamics, "an optax transformation")
     if method.normals:
         raise InputError(f"{type(method.dynamics).__name__} draws noise, for which an optax transformation has no key")

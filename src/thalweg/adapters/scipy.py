@@ -16,7 +16,7 @@ from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
 from ..dynamics import GradientFlow
-from ..dynamics._base import check_flat
+from ..dynamics._base import check_descends, check_flat
 from ..schemes import PseudoTransient, State
 
 
@@ -155,6 +155,7 @@ def minimizer(method: Method | None = None) -> Callable[..., OptimizeResult]:
         method = Method(GradientFlow(None), PseudoTransient(), 1.0)
     if not isinstance(method, Method):
         raise InputError(f"minimizer takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but is {method!r}")
+    check_descends(method.dynamics, "a scipy minimizer")
     check_flat(method.dynamics, "a scipy minimizer")
     if method.noisy:
         raise InputError(f"{type(method.dynamics).__name__} draws noise, and does not come to rest at a minimum")

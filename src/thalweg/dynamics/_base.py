@@ -344,6 +344,14 @@ def check_rest(dynamics: AbstractDynamics, velocity: Vector, friction: str) -> N
         )
 
 
+def check_descends(dynamics: AbstractDynamics, what: str) -> None:
+    """Refuse a law that goes down no function, for what would hand it gradients."""
+    if not any(field.name == "objective" for field in dataclasses.fields(dynamics)):
+        raise InputError(
+            f"{what} hands a law its gradients, of which {type(dynamics).__name__} takes none; use tw.run or tw.solve"
+        )
+
+
 def check_flat(dynamics: AbstractDynamics, what: str) -> None:
     """Refuse a law with a geometry where flat space is taken for granted."""
     if dynamics.geometry is not None:
