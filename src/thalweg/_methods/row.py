@@ -50,10 +50,9 @@ class Row:
         self._check_known(hyperparameters)
         missing = [name for name in self.needed if name not in hyperparameters]
         if missing:
-            raise InputError(
-                f"{self.name} needs {' and '.join(missing)}, of which it has no value of its own; "
-                f"write {self.name}:{','.join(f'{name}=VALUE' for name in missing)}"
-            )
+            given = ",".join(f"{name}=VALUE" for name in missing)
+            how = f"write {self.name}:{given}" if ":" in self.name else f"give {given}"
+            raise InputError(f"{self.name} needs {' and '.join(missing)}, of which it has no value of its own; {how}")
         method = self.make(objective, **(self.defaults | hyperparameters))
         if not isinstance(method, Method):
             raise InputError(f"{self.name} must give a tw.Method, but gives {method!r}")
