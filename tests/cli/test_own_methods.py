@@ -1,6 +1,9 @@
 """Methods of a user's own at the command line, `module:factory`, wherever ours are taken; wrong ones are one line."""
 
+import re
+import shlex
 import sys
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -157,3 +160,68 @@ def test_a_module_that_does_not_load_and_one_of_the_name_of_a_row(thalweg, own):
 def test_what_draws_no_noise_samples_nothing(thalweg, own):
     outcome = thalweg("sample", "gaussian", "-m", "mine:shrinking", status=2)
     assert "mine:shrinking draws no noise, so it samples nothing; choose one of: " in outcome.err
+
+
+def test_verify_checks_a_method(thalweg, own):
+    names = ("pure", "order", "limit", "tree", "vmap", "resume")
+    fewer = [word for name in names for word in ("--leave-out", name)]
+    outcome = thalweg("verify", "-m", "mine:shrinking", *fewer)
+    assert outcome.out.startswith("mine:shrinking (thalweg): 7 passed, 6 not checked")
+    assert thalweg("verify", "-m", "mine:shrinkin", status=2).err.endswith("did you mean 'shrinking'?\n")
+    assert "leave out factory" in thalweg("verify", "optax:sgd", "-m", "momentum", status=2).err
+    assert "an optimizer is needed, module:function, or --method" in thalweg("verify", status=2).err
+    (own / "bad.py").write_text(TWICE)
+    outcome = thalweg("verify", "-m", "bad:twice", *fewer[:2], *fewer[4:], "--json", status=1)
+    assert [row["name"] for row in outcome.rows if row["status"] == "failed"] == ["order"]
+    sys.modules.pop("bad")
+
+
+TWICE = """
+import thalweg as tw
+
+
+class Twice(tw.schemes.AbstractScheme):
+    order = 2
+
+    def step(self, dynamics, state, step_size, draws=tw.schemes.Draws()):
+        return tw.Euler().step(dynamics, state, step_size, draws)
+
+
+def twice(objective, step_size=0.1):
+    return tw.Method(tw.GradientFlow(objective), Twice(), step_size)
+"""
+PAGE = Path(__file__).parents[2] / "docs" / "own_methods.md"
+CONSOLE = re.compile(r"^```console\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+
+
+def words(text):
+    """Lines of words, without rules and blank lines."""
+    return [line.split() for line in text.splitlines() if line.strip(" ─")]
+
+
+def alike(one, other):
+    """Equal, or numbers within a hundredth."""
+    try:
+        return float(one) == pytest.approx(float(other), rel=0.01)
+    except ValueError:
+        return one == other
+
+
+@pytest.mark.slow
+def test_the_command_lines_of_the_page_print_what_it_shows(thalweg, place, monkeypatch):
+    text = PAGE.read_text("utf-8")
+    (place / "mine.py").write_text(re.search(r"^```python\n(# mine.py\n.*?)^```", text, re.DOTALL | re.MULTILINE)[1])
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    shown = [part for block in CONSOLE.findall(text) for part in block.split("$ thalweg ")[1:]]
+    assert len(shown) == 4
+    for part in shown:
+        command, _, expected = part.partition("\n")
+        found = words(thalweg(*shlex.split(command)).out)
+        assert len(found) == len(words(expected))
+        for one, other in zip(words(expected), found, strict=True):
+            assert len(one) == len(other)
+            differ = [word for word, its in zip(one, other, strict=True) if not alike(word, its)]
+            # A time of each row of the comparison, and of a run.
+            assert len(differ) <= (command.startswith("compare") or one[0] in ("seconds", "compile_seconds")), part
+    sys.modules.pop("mine")

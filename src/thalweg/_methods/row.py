@@ -171,7 +171,7 @@ def row_of(found: Any, name: str) -> Row:
 
 
 def made(make: Callable[..., Any], name: str, objective: Any, numbers: dict[str, Any]) -> Any:
-    """What a user's function makes; where it raises, one line that says whose it is."""
+    """Make what a user's function makes; where it raises, one line says whose it is."""
     try:
         return make(objective, **numbers)
     except InputError:

@@ -159,7 +159,7 @@ def broken(
 
 
 def subject_of(method: Any) -> Subject:
-    """What is checked, by a row, a method or a function that makes one.
+    """The subject of a check, by a row, a method or a function that makes one.
 
     Raises:
         InputError: it is none of these, builds no method, or goes down no function.
@@ -218,7 +218,7 @@ def _move(method: Method, state: State, key: Any, step: Any) -> State:
 
 
 def drawn(method: Method, state: State, key: Any, step: Any) -> Draws:
-    """What one step draws; nothing where it draws nothing."""
+    """All that one step draws; nothing where it draws nothing."""
     return method.draw(key, state.position, step) if method.stochastic else Draws()
 
 
