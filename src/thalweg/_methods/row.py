@@ -204,7 +204,7 @@ def check_knob(row: Row, method: Method) -> None:
 
 
 def origin(value: Any) -> Any:
-    """Where a function was written, and those that it was made of: equal for one that was loaded again."""
+    """The place where a function was written, and of what it was made: equal for one that was loaded again."""
     if isinstance(value, functools.partial):
         return origin(value.func), *map(origin, value.args), *((k, origin(v)) for k, v in value.keywords.items())
     if not hasattr(value, "__qualname__"):
