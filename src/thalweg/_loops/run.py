@@ -190,8 +190,8 @@ class _Loop:
             self.state = starting.init(x0, velocity)
         else:
             self.cut = unraveler(x0)
-            self.method = method.flattened(self.cut)
-            starting = self.method if starting is method else starting.flattened(self.cut)
+            self.method = Method.flattened(method, self.cut)
+            starting = self.method if starting is method else Method.flattened(starting, self.cut)
             self.state = begin(starting, ravel(x0), None if velocity is None else ravel(velocity))
         self.step = 0
         if objective is None:
@@ -214,7 +214,7 @@ class _Loop:
 
     @property
     def gradients(self) -> int:
-        return self.user_method.gradients_after(self.state, self.step)
+        return Method.gradients_after(self.user_method, self.state, self.step)
 
     def go(self, directory: Directory | None, checkpoint: dict[str, Any] | None) -> Run:
         """Run to the end, or to what ends it first."""
@@ -286,7 +286,8 @@ class _Loop:
             state, kept, positions, sound = jax.block_until_ready(self._call(before, self.step, segments, length))
             rate = taken / max(self.watch.lap(), 1e-7)
             host = self._to_columns(kept, taken)
-            end = self.method.scheme.termination(state)
+            scheme = self.method.scheme
+            end = type(scheme).termination(scheme, state)
             good = self._judge(before, state, host, taken, sound, end)
             # What has ended by itself stays where it is, so that no step was made after the last that counts.
             rests = end is not None and self.step + good == end.steps
