@@ -185,7 +185,7 @@ def test_a_law_that_is_not_linear_on_a_quadratic_is_not_told_a_limit(law, told, 
 
 
 def test_what_is_not_linear_may_be_held():
-    # x' = -m/0.5, m' = l x - m: as a heavy ball of mass 1/2 and friction 1/2, whose limit by Euler is where |1 + h z| = 1.
+    # x' = -m/0.5, m' = l x - m: a heavy ball of mass 1/2 and friction 1/2, whose limit by Euler is where |1 + h z| = 1.
     limit = tw.analysis.largest_stable_step(tw.Method(Remembering(None, held=True), tw.Euler(), 0.1), 1.0)
     roots = np.roots([1.0, 1.0, 2.0])
     assert limit == pytest.approx(min(-2.0 * roots.real / np.abs(roots) ** 2), rel=1e-9)

@@ -131,8 +131,8 @@ def check_linear_law(dynamics: AbstractDynamics) -> None:
         ) from error
     if not sound:
         raise InputError(
-            f"{name} is not linear on a quadratic, so that no matrix makes its step and a curvature tells nothing; give "
-            "a point instead, at=(t, x), or hold what is not linear in the law's linearised()"
+            f"{name} is not linear on a quadratic, so that no matrix makes its step and a curvature tells nothing; "
+            "give a point instead, at=(t, x), or hold what is not linear in the law's linearised()"
         )
 
 
