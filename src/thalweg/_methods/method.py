@@ -391,6 +391,12 @@ class Method(eqx.Module):
         )
 
     @property
+    def plain(self) -> "Method":
+        """The method of the law as its user has it, where it runs on one vector that its law cuts into a tree."""
+        law = self.dynamics
+        return copied(self, dynamics=law.law) if isinstance(law, Raveled) else self
+
+    @property
     def hyperparameters(self) -> dict[str, Any]:
         """Numbers that a user tunes, by the names of the alias: the inverse of it.
 
@@ -398,7 +404,7 @@ class Method(eqx.Module):
         >>> {k: round(float(v), 6) for k, v in tw.momentum(None, 0.1, momentum=0.9).hyperparameters.items()}
         {'learning_rate': 0.1, 'momentum': 0.9}
         """
-        return {name: _read(value) for name, value in knobs_of(self).read(self).items()}
+        return {name: _read(value) for name, value in knobs_of(self.plain).read(self.plain).items()}
 
     @property
     def gradients_per_step(self) -> int:
