@@ -273,6 +273,8 @@ def load(path: Path) -> Run:
     config = read_config(path)
     if is_sampled(config):
         raise InputError(f"{path} holds samples, not a run; read it with tw.read_samples")
+    if "sweep" in config:
+        raise InputError(f"{path} holds a sweep, not a run; read it with tw.Sweep.load")
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
         raise InputError(f"{path} holds no checkpoint yet; the run was stopped before its first one")
