@@ -44,6 +44,15 @@ def warm(objective, step_size=0.1, temperature=1.0):
     return tw.Method(tw.UnderdampedLangevin(objective, 1.0, temperature), tw.Splitting("BAOAB"), step_size)
 
 
+class Cubic(Shrinking):
+    def rates(self, time, phase, evaluation):
+        return Phase(jax.tree.map(lambda g: -(g**3), evaluation.gradient))
+
+
+def cubic(objective, step_size=0.1):
+    return tw.Method(Cubic(objective), tw.Euler(), step_size)
+
+
 row = tw.register(tw.Row("shrunk", shrinking, {"step_size": 0.1, "pull": 0.2}))
 three = 3
 
@@ -160,6 +169,14 @@ def test_a_module_that_does_not_load_and_one_of_the_name_of_a_row(thalweg, own):
 def test_what_draws_no_noise_samples_nothing(thalweg, own):
     outcome = thalweg("sample", "gaussian", "-m", "mine:shrinking", status=2)
     assert "mine:shrinking draws no noise, so it samples nothing; choose one of: " in outcome.err
+
+
+def test_of_a_law_that_is_not_linear_no_step_is_suggested(thalweg, own):
+    (row,) = thalweg("table", "-m", "mine:cubic", "--json").rows
+    assert row["stability"] == "not told by a curvature: the law is not linear"
+    outcome = thalweg("run", *BOWL, "-m", "mine:cubic", status=2)
+    assert "mine:cubic needs a step_size: Cubic is not linear on a quadratic, so that no limit is known" in outcome.err
+    assert thalweg("run", *BOWL, "-m", "mine:cubic:step_size=1e-4", "--steps", 5, "--json").rows[0]["steps"] == 5
 
 
 def test_verify_checks_a_method(thalweg, own):

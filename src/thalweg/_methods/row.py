@@ -13,7 +13,7 @@ from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme
 from .knobs import knobs_of
 from .method import Method
-from .probe import stable_limit
+from .probe import has_limit, stable_limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +114,8 @@ class Row:
             return "any step: the function itself sets how long it is"
         if self.scheme.exact_law:
             return "any step: what goes too far is rejected"
+        if not has_limit(self.method):
+            return "not told by a curvature: the law is not linear"
         knob, limit = stable_limit(self.method, 1.0)
         if limit == float("inf"):
             return f"any {knob}"

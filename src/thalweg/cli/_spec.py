@@ -196,7 +196,7 @@ def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> d
     Where that diverges, since the curvature grows on the way, it is halved until a hundred steps do not.
     """
     from .._loops.run import run
-    from .._methods.probe import stable_limit
+    from .._methods.probe import has_limit, stable_limit
     from .._objectives.curvature import curvature_scale
     from .._objectives.objective import check_at_start
 
@@ -204,6 +204,12 @@ def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> d
     if knob is None or knob in given:
         return settings
     trial = row.build(None, **settings)
+    if not has_limit(trial):
+        law = type(trial.dynamics).__name__
+        raise InputError(
+            f"{name} needs a {knob}: {law} is not linear on a quadratic, so that no limit is known and none can be "
+            "suggested; give one"
+        )
     check_at_start(objective, x0)
     try:
         curvature = curvature_scale(objective, x0, 200, 1e-6)

@@ -18,7 +18,7 @@ def check_method(method: Any, *, leave_out: Sequence[str] = ()) -> Report:
         method: a `tw.Row`; a function `(objective, **numbers)` that gives a `tw.Method`; or a `tw.Method`, whose own
             objective is not used. At its own numbers, its step lowered where that is not stable on the problems; a
             function's number without a default is given by `functools.partial`.
-        leave_out: names of checks, such as "limit" for a law that is not linear near a minimum.
+        leave_out: names of checks, such as "tree" for a method of vectors alone.
 
     Returns:
         a `Report`: `.passed`, `.findings`, prints itself; `assert report.passed, report`. What does not apply is

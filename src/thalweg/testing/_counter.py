@@ -56,18 +56,22 @@ class Counter:
 
     def _through(self, x: Array, at: Array | None = None) -> Array:
         # The result is used, so that what a compiler drops as unused is not counted.
-        tick, point = (self._tick, ()) if at is None else (self._tick_product, (at,))
+        tick, points = (self._tick, (x,)) if at is None else (self._tick_product, (x, at))
+        # Numbers of the widths that JAX has in every thread, also where 64 bits are set in this one alone.
+        words = [jnp.ravel(point)[0].astype(jnp.float32) for point in points]
         # Of a Jacobian each column is one.
-        return jax.pure_callback(tick, jax.ShapeDtypeStruct(x.shape, x.dtype), x, *point, vmap_method="sequential")
+        nothing = jax.pure_callback(tick, jax.ShapeDtypeStruct((), jnp.int32), *words, vmap_method="sequential")
+        return x + nothing.astype(x.dtype)
 
-    def _tick(self, x: Any) -> np.ndarray:
+    def _tick(self, *points: Any) -> np.ndarray:
+        del points
         self.gradients += 1
-        return np.asarray(x)
+        return np.zeros((), np.int32)
 
-    def _tick_product(self, x: Any, at: Any) -> np.ndarray:
-        del at
+    def _tick_product(self, *points: Any) -> np.ndarray:
+        del points
         self.products += 1
-        return np.asarray(x)
+        return np.zeros((), np.int32)
 
     @property
     def evaluations(self) -> int:

@@ -66,7 +66,10 @@ def limit(subject: Subject) -> None:
 
 
 def _limit_parts(subject: Subject, problem: Problem, direction: Any, curvature: float) -> Any:
-    knob, predicted = stable_limit(subject.bare, curvature)
+    try:
+        knob, predicted = stable_limit(subject.bare, curvature)
+    except InputError as reason:
+        raise InapplicableError(str(reason)) from None
     subject.need(predicted < np.inf, "every step is stable")
     subject.need(predicted > 0, "it predicts that no step is stable, and growth may be too slow to be seen")
     measured = measured_limit(subject.build(problem.objective), problem.x(), direction, curvature)

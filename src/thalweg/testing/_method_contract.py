@@ -84,8 +84,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         "limit",
         "it is stable up to the step that is predicted",
         "to 1%; 2.5% where the law changes in time",
-        "the largest stable step is not the predicted one (by design where a law is not linear near a minimum: leave "
-        "this check out)",
+        "the largest stable step is not the predicted one; does the scheme keep in its memory what init does not know?",
         limit,
         _PATH,
     ),
