@@ -1,5 +1,8 @@
 """The measured order: its reference is right, its floor is kept out, and a wrong scheme shows."""
 
+from typing import Any
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +11,8 @@ from scipy.linalg import expm
 from scipy.special import j1
 
 import thalweg as tw
-from thalweg.analysis import convergence_order
+from thalweg.analysis import convergence_order, order
+from thalweg.dynamics import AbstractFirstOrder, Phase, as_objective
 from thalweg.schemes import ButcherTableau
 
 LOPSIDED = tw.problems.lopsided()
@@ -142,3 +146,20 @@ def test_a_law_that_blows_up_is_refused():
     method = tw.Method(tw.GradientFlow(lambda x: -jnp.sum(x**4)), tw.Heun(), 0.1)
     with pytest.raises(tw.InputError, match="DOP853 cannot follow the law up to the horizon 10"):
         convergence_order(method, START, horizon=10.0)
+
+
+class Signs(AbstractFirstOrder):
+    """Descent by signs alone, which has a kink where a slope changes its own."""
+
+    objective: Any = eqx.field(converter=as_objective)
+
+    def rates(self, time, phase, evaluation):
+        del time, phase
+        return Phase(jnp.sign(-evaluation.gradient))
+
+
+def test_a_law_with_a_kink_is_given_up_in_one_line(monkeypatch):
+    monkeypatch.setattr(order, "_MOST", 3000)
+    method = tw.Method(Signs(None), tw.Euler(), 0.1)
+    with pytest.raises(tw.InputError, match=r"after 3000 evaluations it is at time 0.45\d+, where the law has a kink"):
+        convergence_order(method)

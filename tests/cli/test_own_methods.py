@@ -1,5 +1,6 @@
 """Methods of a user's own at the command line, `module:factory`, wherever ours are taken; wrong ones are one line."""
 
+import importlib
 import re
 import shlex
 import sys
@@ -109,6 +110,11 @@ def test_a_run_is_resumed_bit_for_bit_and_read_without_importing_it(thalweg, own
         thalweg(*command)
     assert "mine" not in sys.modules
     assert thalweg("list", ".", "--json").rows[0]["method"] == way[0].removesuffix(":step_size=0.05")
+    (own / "mine.py").rename(own / "moved.py")
+    gone = thalweg("resume", "part", status=2).err
+    assert gone == f"error: method {way[0].removesuffix(':step_size=0.05')!r}: there is no module 'mine'\n"
+    (own / "moved.py").rename(own / "mine.py")
+    importlib.invalidate_caches()
     thalweg("resume", "part", "--steps", 30)
     one, other = tw.Run.load("whole"), tw.Run.load("part")
     np.testing.assert_array_equal(one.final.position, other.final.position)

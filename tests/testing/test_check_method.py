@@ -5,14 +5,16 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.testing.broken_methods import CASES, LATER, Averaging, Case, Fixed, Whole, by
+from tests.testing.broken_methods import CASES, LATER, Averaging, Boasting, Case, Fixed, Whole, by
 from thalweg._methods.table import find_row
 from thalweg.testing._method_contract import METHOD_CHECKS, METHODS_BY_NAME
 
@@ -108,6 +110,24 @@ def test_a_method_and_a_function_are_taken_too_and_a_step_that_is_too_long_is_lo
     report = check(method, "finite", "hyperparameters")
     assert report.passed and report.factory == "GradientFlow by Euler"
     assert check(functools.partial(tw.momentum, learning_rate=0.1), "form").factory == "momentum"
+
+
+class Squaring(tw.dynamics.AbstractFirstOrder):
+    """A law of matrices alone."""
+
+    objective: Any = eqx.field(converter=tw.dynamics.as_objective)
+
+    def rates(self, time, phase, evaluation):
+        del time, phase
+        return tw.dynamics.Phase(jax.tree.map(lambda g: -(g + g @ g.T @ g / 50), evaluation.gradient))
+
+
+def test_a_law_of_matrices_alone_is_checked_on_matrices():
+    report = check(by(Squaring, tw.Euler), "form", "dtype", "tree", "gradients")
+    assert report.passed and report["tree"].status == "passed", report
+    broken = check(by(Squaring, Boasting), "order")["order"]
+    assert (broken.status, broken.example.start, broken.example.found) == ("failed", [1.0], "order 1.00")
+    assert "x = jnp.array([[1.0]])" in broken.example.code
 
 
 WRONG = {

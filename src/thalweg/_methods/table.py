@@ -191,13 +191,14 @@ def register(row: Row) -> Row:
     """Make a method of one's own known by its name and aliases in this process, to `tw.table` and whatever asks it.
 
     The same row again, as when a cell is run or a module loaded once more, takes the place of the first: one of the
-    same name, made by a function of the same name and module.
+    same name, made by a function of the same name and module. In a module, `cubic = tw.register(tw.Row(...))` is the
+    method `module:cubic` of the command line.
 
     Arguments:
         row: a `tw.Row`.
 
     Returns:
-        the row, so that `cubic = tw.register(tw.Row(...))` can be named at the command line, `-m module:cubic`.
+        the row.
 
     Raises:
         InputError: a name is taken or is none, a default is no number, or no method can be built of it.

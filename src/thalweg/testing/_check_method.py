@@ -59,7 +59,7 @@ def check_method(method: Any, *, leave_out: Sequence[str] = ()) -> Report:
 
 
 def _finding(check: Any, subject: Any) -> Finding:
-    from ._subject import ONE, BrokenError, InapplicableError, broken
+    from ._subject import BrokenError, InapplicableError, broken
     from ._walk import first_line
 
     try:
@@ -70,7 +70,7 @@ def _finding(check: Any, subject: Any) -> Finding:
         return Finding(check.name, check.statement, FAILED, check.blame, fault.example)
     except Exception as error:
         found = f"raised {first_line(error)}"
-        example = broken(subject, ONE, 1, "a step", found).example
+        example = broken(subject, subject.ladder.one, 1, "a step", found).example
         return Finding(
             check.name, check.statement, FAILED, f"{found}, where it should hold: {check.statement}", example
         )

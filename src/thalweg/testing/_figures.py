@@ -14,7 +14,8 @@ from .._side_by_side.limit import measured_limit
 from ..analysis import convergence_order
 from ..problems import lopsided
 from ._counter import Counter
-from ._subject import ONE, InapplicableError, Problem, Subject, broken, walked
+from ._problems import MATRICES, Problem
+from ._subject import InapplicableError, Subject, broken, walked
 
 _ORDER = 0.15
 # Of a law that changes in time the limit is that of late times, and found at early ones.
@@ -29,27 +30,28 @@ def order(subject: Subject) -> None:
     subject.need(not subject.bare.normals, "it draws noise, and the order of a path is not measured")
     claimed = subject.bare.scheme.order
 
-    problem = lopsided()
+    ladder, known = subject.ladder, lopsided()
+    several = ladder.few if ladder is MATRICES else _LOPSIDED
+    objective, start = (several.objective, several.x()) if ladder is MATRICES else (known.objective, known.start)
     try:
-        seen = convergence_order(subject.build(problem.objective), problem.start)
+        seen = convergence_order(subject.build(objective), start)
     except InputError as reason:
         raise InapplicableError(str(reason)) from None
     if abs(seen.order - claimed) <= _ORDER:
         return
     smaller = False
-    # Where the order cannot be measured on one parameter, three are the smallest example.
+    # Where the order cannot be measured on one parameter, a few are the smallest example.
     with contextlib.suppress(InputError):
-        one = convergence_order(subject.build(ONE.objective), ONE.x())
+        one = convergence_order(subject.build(ladder.one.objective), ladder.one.x())
         smaller = abs(one.order - claimed) > _ORDER
         seen = one if smaller else seen
     raise broken(
-        subject, ONE if smaller else _LOPSIDED, int(seen.steps[-1]), f"order {claimed}, as the scheme claims",
+        subject, ladder.one if smaller else several, int(seen.steps[-1]), f"order {claimed}, as the scheme claims",
         f"order {seen.order:.2f}", "tw.analysis.convergence_order(method, x).order",
     )  # fmt: skip
 
 
 _PARABOLA = Problem("lambda x: 0.5 * jnp.sum(x**2)", "jnp.array([0.0])")
-_AWAY = Problem("lambda x: 0.5 * jnp.sum(x**2)", "jnp.array([1.0])")
 _BOWL = Problem("lambda x: 0.5 * jnp.sum(jnp.array([1.0, 3.0, 10.0]) * x**2)", "jnp.array([0.0, 0.0, 0.0])")
 
 
@@ -86,10 +88,11 @@ def _limit_parts(subject: Subject, problem: Problem, direction: Any, curvature: 
 
 def gradients(subject: Subject) -> None:
     """Gradients that are evaluated, and those that are counted in the traced step or reported by the scheme."""
+    problem = Problem(_PARABOLA.function, subject.ladder.one.start)
     for steps in (1, 3):
-        counter = Counter(jnp.ones(1))
+        counter = Counter(jnp.ones_like(problem.x()))
         method = subject.build(Objective(counter.fn))
-        state = walked(method, _AWAY.x(), steps)[-1]
+        state = walked(method, problem.x(), steps)[-1]
         jax.block_until_ready(state)
         evaluated = counter.evaluations
         if method.gradients_vary:
@@ -99,7 +102,7 @@ def gradients(subject: Subject) -> None:
         if told != evaluated:
             who = "its report says" if method.gradients_vary else "are counted in its step"
             raise broken(
-                subject, _AWAY, steps, f"{evaluated}, evaluated up to step {steps}",
+                subject, problem, steps, f"{evaluated}, evaluated up to step {steps}",
                 f"{told}, which {who}", *_counting(steps),
             )  # fmt: skip
 

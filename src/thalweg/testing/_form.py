@@ -10,7 +10,8 @@ import numpy as np
 from .._methods.method import Method
 from ..dynamics import Phase
 from ..schemes import State, phase
-from ._subject import ONE, THREE, TREE, Problem, Subject, broken, drawn, flat, near, phases, stepping, walked
+from ._problems import Problem
+from ._subject import Subject, broken, drawn, flat, near, phases, stepping, walked
 
 _STEPS = 5
 # Where a step is tried and rejected, the next ones are tried too.
@@ -20,7 +21,7 @@ _ROUNDING = 1e-12
 
 def finite(subject: Subject) -> None:
     """No NaN from an ordinary start."""
-    for problem in (ONE, THREE):
+    for problem in subject.ladder[:2]:
         for count, found in enumerate(phases(walked(subject.build(problem.objective), problem.x(), _STEPS))):
             if not np.all(np.isfinite(flat(found))):
                 raise broken(
@@ -31,7 +32,7 @@ def finite(subject: Subject) -> None:
 
 def pure(subject: Subject) -> None:
     """The same step twice, and compiled."""
-    for problem in (ONE, THREE):
+    for problem in subject.ladder[:2]:
         method = subject.build(problem.objective)
         state = method.init(problem.x())
         draws = drawn(method, state, jax.random.key(0), 0)
@@ -53,7 +54,7 @@ def pure(subject: Subject) -> None:
 
 def form(subject: Subject) -> None:
     """The state of a step has the parts that it had."""
-    for problem in (ONE, TREE):
+    for problem in (subject.ladder.one, subject.ladder.trees[-1]):
         method = subject.build(problem.objective)
         first, second, _, _ = _two(method, problem.x())
         for part in dataclasses.fields(State):
@@ -64,7 +65,7 @@ def form(subject: Subject) -> None:
 
 def moved(subject: Subject) -> None:
     """All variables that the law moves are moved."""
-    for problem in (ONE, THREE):
+    for problem in subject.ladder[:2]:
         method = subject.build(problem.objective)
         if method.objective is not None and method.objective.stochastic:
             continue
@@ -94,12 +95,12 @@ def _check_part(subject: Subject, problem: Problem, part: str, start: Phase, rat
 
 def dtype(subject: Subject) -> None:
     """float32 and bfloat16 stay what they are."""
-    for problem in (ONE, TREE):
+    for problem in (subject.ladder.one, subject.ladder.trees[-1]):
         for kind in (jnp.float32, jnp.bfloat16):
             _check_dtypes(subject, problem, problem.x(kind), f"leaf.astype(jnp.{jnp.dtype(kind).name})")
-    leaves, structure = jax.tree.flatten(TREE.x(jnp.float32))
-    mixed = jax.tree.unflatten(structure, [leaves[0].astype(jnp.bfloat16), *leaves[1:]])
-    _check_dtypes(subject, TREE, mixed, "leaf.astype(jnp.bfloat16 if leaf.ndim == 1 else jnp.float32)")
+    tree = subject.ladder.trees[-1]
+    mixed = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16 if leaf.size < 5 else jnp.float32), tree.x())
+    _check_dtypes(subject, tree, mixed, "leaf.astype(jnp.bfloat16 if leaf.size < 5 else jnp.float32)")
 
 
 def _check_dtypes(subject: Subject, problem: Problem, x: Any, cast: str) -> None:

@@ -19,45 +19,11 @@ from .._tree import Vector
 from ..dynamics import Phase
 from ..schemes import Draws, State, phase
 from ._factory import name_of
+from ._problems import MATRICES, VECTORS, Ladder, Problem
 from ._report import Example
 
 # Above the curvature of every problem at its start and on the way down.
 _STEEPEST = 5.0
-# What the lines of a problem are written with; a function of them is at home there.
-_NAMES = {"jax": jax, "jnp": jnp, "__name__": __name__}
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """A function and a start, as lines that make them."""
-
-    function: str
-    start: str
-
-    def fresh(self) -> Objective:
-        """The function, new: what was traced of another is traced again."""
-        return Objective(eval(self.function, dict(_NAMES)))
-
-    def x(self, dtype: Any = float) -> Vector:
-        """The start in a dtype."""
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), eval(self.start, dict(_NAMES)))
-
-    @functools.cached_property
-    def objective(self) -> Objective:
-        """The function, the same each time."""
-        return self.fresh()
-
-
-_CURVED = "lambda x: jnp.sum(jnp.cosh(x - 0.3)) + 0.25 * jnp.sum(x) ** 2"
-_ON_TREES = "lambda x: sum(jnp.sum(jnp.cosh(leaf - 0.3)) for leaf in jax.tree.leaves(x))"
-ONE = Problem(_CURVED, "jnp.array([1.0])")
-THREE = Problem(_CURVED, "jnp.array([1.0, -0.5, 0.8])")
-LEAVES = Problem(_ON_TREES, "{'a': jnp.array(1.0), 'b': jnp.array(-0.5)}")
-MATRIX = Problem(_ON_TREES, "{'w': jnp.array([[1.0, -0.5], [0.2, 0.7]])}")
-TREE = Problem(
-    _ON_TREES,
-    "{'w': jnp.linspace(-1.0, 1.0, 6).reshape(2, 3), 'b': jnp.array([0.5, -0.25]), 'scale': jnp.array(0.8)}",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +36,7 @@ class Subject:
         call: the lines that make it of `factory`, up to the bracket that closes.
         numbers: that can be set, with their own values.
         lowered: its step, where its own is none that is stable on the problems.
+        ladder: the problems that it is put on.
     """
 
     name: str
@@ -77,6 +44,7 @@ class Subject:
     call: str
     numbers: dict[str, Any]
     lowered: dict[str, float]
+    ladder: Ladder = VECTORS
 
     def build(self, objective: Any, **numbers: Any) -> Method:
         """The method on a function."""
@@ -186,7 +154,18 @@ def subject_of(method: Any) -> Subject:
             f"{found.name} goes down no function: {type(bare.dynamics).__name__} takes no objective; check its scheme "
             "on a law that does, such as tw.GradientFlow"
         )
-    return dataclasses.replace(found, lowered=_lowered(bare))
+    ladder = MATRICES if not _goes(found, VECTORS.one) and _goes(found, MATRICES.one) else VECTORS
+    return dataclasses.replace(found, lowered=_lowered(bare), ladder=ladder)
+
+
+def _goes(subject: Subject, problem: Problem) -> bool:
+    """Tell whether a step can be made of the parameters of a problem."""
+    method = subject.build(problem.objective)
+    try:
+        jax.eval_shape(lambda x: method.step(method.init(x), method.silent(x)), problem.x())
+    except Exception:
+        return False
+    return True
 
 
 def _as_objective(objective: Any) -> Any:

@@ -18,7 +18,8 @@ from .._records.run import Record
 from .._tree import ravel, unraveler
 from ..dynamics import Phase
 from ..schemes import phase
-from ._subject import LEAVES, MATRIX, ONE, THREE, TREE, InapplicableError, Problem, Subject, broken, flat, near
+from ._problems import Problem
+from ._subject import InapplicableError, Subject, broken, flat, near
 
 _STEPS = 5
 _ROUNDING = 1e-10
@@ -28,10 +29,10 @@ _CONTROLLED = 1e-8
 
 def tree(subject: Subject) -> None:
     """tw.run, whose loop goes over one vector, and steps on the tree itself."""
-    if _parted(subject, TREE) is None:
+    if _parted(subject, subject.ladder.trees[-1]) is None:
         return
     # The smallest that shows it; a tree of its own may do where a smaller one does not.
-    raise next(fault for problem in (LEAVES, MATRIX, TREE) if (fault := _parted(subject, problem)) is not None)
+    raise next(fault for problem in subject.ladder.trees if (fault := _parted(subject, problem)) is not None)
 
 
 def _parted(subject: Subject, problem: Problem) -> Any:
@@ -86,7 +87,7 @@ def _raveled(method: Method, x: Any) -> list[Phase]:
 def vmap(subject: Subject) -> None:
     """Several settings side by side, and one after the other."""
     other = subject.elsewhere()
-    for problem in (ONE, THREE):
+    for problem in subject.ladder[:2]:
         if other:
             first = {name: (subject.numbers | subject.lowered)[name] for name in other}
             settings = {name: jnp.array([first[name], value]) for name, value in other.items()}
@@ -134,15 +135,16 @@ def recompile(subject: Subject) -> None:
         state = method.init(x)
         return method.step(state, method.silent(x)).position
 
-    x = ONE.x()
-    step(subject.build(ONE.objective), x)
+    one = subject.ladder.one
+    x = one.x()
+    step(subject.build(one.objective), x)
     before = len(traced)
     for name, value in other.items():
-        step(subject.build(ONE.objective, **{name: value}), x)
+        step(subject.build(one.objective, **{name: value}), x)
         if len(traced) > before:
             own = (subject.numbers | subject.lowered)[name]
             raise broken(
-                subject, ONE, 1, f"one program for {name} {own:g} and {value:g}",
+                subject, one, 1, f"one program for {name} {own:g} and {value:g}",
                 "another is compiled; is it kept as an array, eqx.field(converter=thalweg.dynamics.coefficient)?",
                 "state = method.step(method.init(x))", **{name: value},
             )  # fmt: skip
@@ -150,9 +152,9 @@ def recompile(subject: Subject) -> None:
 
 def resume(subject: Subject) -> None:
     """A run that was stopped and goes on, and one that was not; bit for bit."""
-    fault = _resumed(subject, THREE, 5, 3)
+    fault = _resumed(subject, subject.ladder.few, 5, 3)
     if fault is not None:
-        raise _resumed(subject, ONE, 2, 1) or fault
+        raise _resumed(subject, subject.ladder.one, 2, 1) or fault
 
 
 def _resumed(subject: Subject, problem: Problem, steps: int, stop: int) -> Any:
