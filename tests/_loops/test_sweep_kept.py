@@ -65,6 +65,7 @@ def test_stopped_anywhere_and_gone_on_with_it_is_as_if_never_stopped(method, row
 
     monkeypatch.setattr(sweeping, "_ROW_BYTES", rows)
     monkeypatch.setattr(sweeping, "_FEWEST_STEPS", 8)
+    monkeypatch.setattr(sweeping, "_FIRST_QUICK", 64)
     whole = sweep()
     monkeypatch.setattr(drive, "CHUNK_SECONDS", 1e-6)
     with monkeypatch.context() as patch:
@@ -81,6 +82,7 @@ def test_stopped_anywhere_and_gone_on_with_it_is_as_if_never_stopped(method, row
 
 def test_one_that_is_stopped_in_memory_has_what_it_made(four_abreast, monkeypatch):
     whole = tw.sweep(make, GRID, X0, 70)
+    monkeypatch.setattr(sweeping, "_FIRST_QUICK", 64)
     monkeypatch.setattr(drive, "CHUNK_SECONDS", 1e-6)
     chunks = []
 

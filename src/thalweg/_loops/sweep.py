@@ -96,16 +96,10 @@ def sweep(
     check_on(method.dynamics.geometry, first)
     if joined.objective is not None:
         loss = check_at_start(joined.at_start(joined.objective), first)
-    cut = unraveler(first)
-    flat = Method.flattened(joined, cut)
-    state = begin(flat, ravel(first), None)
-    if joined.objective is None:
-        check_rates(flat, state)
-    shown = cut if join is same else Composed(join, cut)
-    columns = Measures(as_record(metrics), flat, state, jax.random.key(0), shown).columns
+    columns = _columns(joined, first, join, metrics)
     at_once = _at_once(joined, first, seeds * len(next(iter(settings.values()))))
     job = Sweeping(
-        make_method, settings, seeds, start, steps, metrics, columns, at_once, ravel(first).nbytes, watch,
+        make_method, settings, seeds, start, steps, metrics, columns, at_once, _bytes(first), watch,
         type(method.dynamics).__name__,
     )  # fmt: skip
     keeper: AbstractKeeper = Memory()
@@ -120,7 +114,7 @@ def sweep(
     assert isinstance(keeper, Memory)
     found = {"status": job.status, "message": job.message, "seconds": watch.seconds}
     found["compile_seconds"] = watch.compile_seconds
-    return read_rows(settings, about, keeper.arrays, cut, found)
+    return read_rows(settings, about, keeper.arrays, unraveler(first), found)
 
 
 def _metrics(method: Method, keep: Any) -> tuple[Metric, ...]:
@@ -130,6 +124,23 @@ def _metrics(method: Method, keep: Any) -> tuple[Metric, ...]:
     if late := [metric.name for metric in metrics if metric.every > 1]:
         raise InputError(f"a sweep takes metrics at every step, in its compiled program, but {late[0]!r} has an every")
     return metrics
+
+
+def _columns(method: Method, first: PyTree, join: Callable, metrics: tuple[Metric, ...]) -> tuple[str, ...]:
+    """The columns that the metrics fill; refuse what cannot be taken at the start."""
+    if method.objective is not None and all(metric.name == "loss" for metric in metrics):
+        return tuple(metric.name for metric in metrics)
+    cut = unraveler(first)
+    flat = Method.flattened(method, cut)
+    state = begin(flat, ravel(first), None)
+    if method.objective is None:
+        check_rates(flat, state)
+    shown = cut if join is same else Composed(join, cut)
+    return Measures(as_record(metrics), flat, state, jax.random.key(0), shown).columns
+
+
+def _bytes(x: PyTree) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(x))
 
 
 def _at_once(method: Method, first: PyTree, runs: int) -> int:

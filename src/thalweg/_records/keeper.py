@@ -62,12 +62,16 @@ class Memory(AbstractKeeper):
     @property
     def columns(self) -> dict[str, np.ndarray]:
         """All columns."""
-        return {name: np.concatenate(parts) for name, parts in self._parts["columns"].items()}
+        return {name: _joined(parts) for name, parts in self._parts["columns"].items()}
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays."""
-        return {name: np.concatenate(parts) for name, parts in self._parts["arrays"].items()}
+        return {name: _joined(parts) for name, parts in self._parts["arrays"].items()}
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class Files(AbstractKeeper):
