@@ -21,7 +21,7 @@ from .._records.keeper import AbstractKeeper, Files, Memory
 from .._records.metrics import Metric
 from .._records.run import as_record
 from .._records.sweep import Sweep, load_sweep, read_rows
-from .._tree import ravel, size, unraveler
+from .._tree import ravel, unraveler
 from ..dynamics._curved import check_on
 from .chunk import begin, check_rates
 from .drive import drive
@@ -30,8 +30,10 @@ from .stopwatch import Stopwatch
 from .sweeping import Sweeping
 from .width import width
 
-# Of the positions of a field that run side by side.
-_FIELD_NUMBERS = 2**20
+# Of the positions of a field that run side by side, and of all numbers that are kept of a batch.
+_FIELD_BYTES, _KEPT_BYTES = 8 * 2**20, 64 * 2**20
+# Runs side by side at least, however many numbers are kept of each.
+_FEWEST = 256
 # A hyperparameter, or several that vary together, and their values.
 Grid = Mapping[Any, Any] | Sequence[Mapping[str, Any]]
 
@@ -97,7 +99,8 @@ def sweep(
     if joined.objective is not None:
         loss = check_at_start(joined.at_start(joined.objective), first)
     columns = _columns(joined, first, join, metrics)
-    at_once = _at_once(joined, first, seeds * len(next(iter(settings.values()))))
+    runs = seeds * len(next(iter(settings.values())))
+    at_once = _at_once(joined, first, runs, 8 * len(columns) * (steps + 1))
     job = Sweeping(
         make_method, settings, seeds, start, steps, metrics, columns, at_once, _bytes(first), watch,
         type(method.dynamics).__name__,
@@ -143,11 +146,13 @@ def _bytes(x: PyTree) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(x))
 
 
-def _at_once(method: Method, first: PyTree, runs: int) -> int:
-    """Runs side by side."""
-    if method.objective is not None:
-        return width(method.objective, first, runs)
-    batches = -(-runs * size(first) // _FIELD_NUMBERS)
+def _at_once(method: Method, first: PyTree, runs: int, row_bytes: int) -> int:
+    """Runs side by side: as many as are fast, fewer where what is kept of them would fill the memory."""
+    fast = runs if method.objective is None else width(method.objective, first, runs)
+    most = max(_FEWEST, _KEPT_BYTES // max(row_bytes, 1))
+    if method.objective is None:
+        most = min(most, max(1, _FIELD_BYTES // _bytes(first)))
+    batches = -(-runs // min(fast, most))
     return -(-runs // batches)
 
 
