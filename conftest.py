@@ -81,6 +81,15 @@ def room_for_programs():
         jax.clear_caches()
 
 
+@pytest.fixture(autouse=True)
+def rows_of_its_own():
+    """The rows that a test registers are forgotten with it."""
+    yield
+    table = sys.modules.get("thalweg._methods.table")
+    if table is not None:
+        table._REGISTERED.clear()
+
+
 @pytest.fixture(scope="session")
 def float16():
     """float16, where XLA can compile it: on a processor without F16C it lacks the conversions."""

@@ -63,6 +63,14 @@ def checks_table() -> str:
     return "\n".join(lines + [f"| {c.name} | {c.statement} | {c.how} | {', '.join(c.frameworks)} |" for c in CHECKS])
 
 
+def method_checks_table() -> str:
+    """Every check of a method, in Markdown."""
+    from thalweg.testing._method_contract import METHOD_CHECKS
+
+    lines = ["| check | what should hold | how closely |", "| --- | --- | --- |"]
+    return "\n".join(lines + [f"| {c.name} | {c.statement} | {c.how} |" for c in METHOD_CHECKS])
+
+
 def targets_table() -> str:
     """Every problem with moments, in Markdown."""
     lines = ["| target | what it is | parameters | moments | exact draws | reference |", "|" + " --- |" * 6]
@@ -124,6 +132,8 @@ def fill(app, docname, source) -> None:
         source[0] = source[0].replace("<!-- targets -->", targets_table())
     if docname == "verify":
         source[0] = source[0].replace("<!-- checks -->", checks_table())
+    if docname == "own_methods":
+        source[0] = source[0].replace("<!-- checks -->", method_checks_table())
     if docname == "api":
         source[0] = source[0].replace("<!-- names -->", public_names())
 

@@ -168,6 +168,21 @@ def test_the_skeleton_refuses_a_law_without_its_parts(skeleton):
         tw.Method(flow, skeleton.scheme, 0.1)
 
 
+def test_the_skeleton_works_outside_the_house_by_public_imports(skeleton):
+    """The scheme's file with its imports from the house written as the text says that they are written elsewhere."""
+    code = BLOCKS["src/thalweg/schemes/semi_implicit_euler.py"]
+    inside = re.search(r"from \.\.(?:.|\n)*?start_velocity\n", code)[0]
+    outside = re.search(r"^```python\n((?:from thalweg\.\w+ import .*\n)+)```", TEXT, flags=re.MULTILINE)[1]
+    names = {"__name__": "elsewhere"}
+    exec(code.replace(inside, outside), names)
+    ball = tw.HeavyBall(lambda x: 0.5 * jnp.sum(x**2), friction=1.0)
+    ends = [
+        tw.run(tw.Method(ball, scheme, 0.1), jnp.ones(2), 20).final.position
+        for scheme in (names["SemiImplicitEuler"](), skeleton.scheme)
+    ]
+    np.testing.assert_array_equal(*ends)
+
+
 def test_the_example_of_the_skeleton_runs(skeleton):
     result = doctest.testmod(sys.modules[type(skeleton.scheme).__module__])
     assert (result.attempted, result.failed) == (4, 0)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ._methods.aliases import nesterov as nesterov
     from ._methods.aliases import sgld as sgld
     from ._methods.aliases import stabilised_descent as stabilised_descent
+    from ._methods.row import Row as Row
+    from ._methods.table import register as register
     from ._methods.table import table as table
     from ._records.recorder import Recorder as Recorder
     from ._records.run import Record as Record

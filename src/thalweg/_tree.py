@@ -24,7 +24,17 @@ def _scaled(coefficient: ArrayLike, leaf: Array) -> Array:
 def combine(*terms: tuple[ArrayLike, Vector]) -> Vector:
     r"""$\sum_i c_i y_i$, leaf by leaf, in the dtype of the first term's leaves.
 
-    A coefficient that is the Python number 1 multiplies nothing.
+    A coefficient that is the Python number 1 multiplies nothing. Below float32 the sum is formed in float32 and rounded
+    once.
+
+    Arguments:
+        terms: pairs of a coefficient, a number or an array (), and a pytree; all trees of one structure and shapes.
+
+    >>> import jax.numpy as jnp
+    >>> from thalweg.dynamics import combine
+    >>> x, v = {"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([4.0, -8.0])}
+    >>> combine((1, x), (0.5, v))["w"].tolist()
+    [3.0, -2.0]
     """
     coefficients = [coefficient for coefficient, _ in terms]
 
@@ -42,7 +52,13 @@ def combine(*terms: tuple[ArrayLike, Vector]) -> Vector:
 
 
 def inner(x: Vector, y: Vector) -> Float[Array, ""]:
-    r"""Euclidean inner product $\langle x, y\rangle$ over all leaves."""
+    r"""Euclidean inner product $\langle x, y\rangle$ over all leaves.
+
+    >>> import jax.numpy as jnp
+    >>> from thalweg.dynamics import inner
+    >>> float(inner({"a": jnp.ones(2), "b": jnp.ones(())}, {"a": jnp.array([1.0, 2.0]), "b": jnp.array(4.0)}))
+    7.0
+    """
     products = jax.tree.map(lambda a, b: jnp.sum(a * b), x, y)
     return jnp.asarray(sum(jax.tree.leaves(products)))
 
@@ -63,9 +79,13 @@ def zeros_like(x: Vector) -> Vector:
 
 
 def scalar(value: Any) -> Float[Array, ""]:
-    """A hyperparameter as an array leaf, so that changing it never recompiles.
+    """A hyperparameter as an array leaf, so that changing it never recompiles: `eqx.field(converter=scalar)`.
 
     What is no real number stays as it is: the class that converts it refuses it by name.
+
+    >>> from thalweg.dynamics import scalar
+    >>> scalar(0.5).shape
+    ()
     """
     return jnp.asarray(value, dtype=float) if is_real(value) else value
 

@@ -10,8 +10,7 @@ from jaxtyping import Array, Float
 
 import thalweg as tw
 from thalweg._methods.knobs import KNOBS, knobs_of
-from thalweg._tree import combine, scalar
-from thalweg.dynamics import AbstractFirstOrder, Phase
+from thalweg.dynamics import AbstractFirstOrder, Phase, combine, scalar
 from thalweg.schemes import AbstractScheme
 
 

@@ -16,8 +16,7 @@ from thalweg._side_by_side.solution import solution
 from thalweg._side_by_side.work_precision import WorkPoint, WorkPrecision
 from thalweg._tree import ravel, unraveler
 from thalweg.analysis.order import reference_end
-from thalweg.schemes import AbstractScheme
-from thalweg.schemes._base import Report, State, Termination
+from thalweg.schemes import AbstractScheme, Report, State, Termination
 
 SPECTRUM = np.array([0.3, 1.0, 5.0])
 PROBLEM = tw.problems.quadratic(SPECTRUM, seed=3)

@@ -7,70 +7,15 @@ import pytest
 
 import thalweg as tw
 from tests.rows import quick
+from thalweg.testing._counter import Counter
 
 ROWS = quick([row for row in tw.table() if not row.method.normals])
 CURVATURE = jnp.array([0.4, 1.0, 1.7])
 START = jnp.array([1.0, -0.5, 2.0])
 
 
-class Counter:
-    """A quadratic whose every gradient, and every derivative of a gradient, is counted when it is evaluated."""
-
-    def __init__(self):
-        self.gradients = self.products = 0
-
-        @jax.custom_jvp
-        def product(x, v):
-            # With the point, or the same columns at every step would be taken once, before the loop.
-            return CURVATURE * self._through(v, x)
-
-        @product.defjvp
-        def _(primals, tangents):
-            (x, v), (_, change) = primals, tangents
-            return product(x, v), product(x, change)
-
-        @jax.custom_jvp
-        def slope(x):
-            return CURVATURE * self._through(x)
-
-        @slope.defjvp
-        def _(primals, tangents):
-            [x], [v] = primals, tangents
-            return slope(x), product(x, v)
-
-        @jax.custom_jvp
-        def fn(x):
-            return 0.5 * jnp.sum(CURVATURE * x**2)
-
-        @fn.defjvp
-        def _(primals, tangents):
-            [x], [v] = primals, tangents
-            return fn(x), jnp.sum(slope(x) * v)
-
-        self.fn = fn
-
-    def _through(self, x, at=None):
-        # The result is used, so that what a compiler drops as unused is not counted.
-        tick, point = (self._tick, ()) if at is None else (self._tick_product, (at,))
-        # Of a Jacobian each column is one.
-        return jax.pure_callback(tick, jax.ShapeDtypeStruct(x.shape, x.dtype), x, *point, vmap_method="sequential")
-
-    def _tick(self, x):
-        self.gradients += 1
-        return np.asarray(x)
-
-    def _tick_product(self, x, at):
-        del at
-        self.products += 1
-        return np.asarray(x)
-
-    @property
-    def evaluations(self):
-        return self.gradients + self.products
-
-
 def test_the_counter_counts():
-    counter = Counter()
+    counter = Counter(CURVATURE)
     f = tw.Objective(counter.fn)
     jax.jit(lambda x: jax.lax.fori_loop(0, 7, lambda _, y: y - 0.1 * f.gradient(y), x))(START)
     assert counter.evaluations == 7
@@ -82,7 +27,7 @@ def test_the_counter_counts():
 
 @pytest.mark.parametrize("row", ROWS)
 def test_counted_gradients_are_the_reported_ones_and_recording_the_loss_costs_none(row):
-    counter = Counter()
+    counter = Counter(CURVATURE)
     method = row.build(tw.Objective(counter.fn))
     run = tw.run(method, START, 11, record="loss")
     # One at the start, to refuse what is not finite, and one at the end, for the last row of the loss.
@@ -97,7 +42,7 @@ def test_counted_gradients_are_the_reported_ones_and_recording_the_loss_costs_no
 
 
 def test_without_a_record_only_the_check_at_the_start_is_added():
-    counter = Counter()
+    counter = Counter(CURVATURE)
     run = tw.run(tw.leapfrog(tw.Objective(counter.fn), 0.1), START, 11, record=None)
     assert counter.evaluations - 1 == run.gradients == 12
 

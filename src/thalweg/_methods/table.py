@@ -1,9 +1,7 @@
 """The rows: every method by name. What a row says of its order or stability is computed from its step."""
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 from .._errors import InputError, suggest
 from ..dynamics import (
@@ -60,91 +58,9 @@ from .aliases import (
     sgld,
     stabilised_descent,
 )
-from .knobs import OWN_NUMBERS, STEP_SIZE, knobs_of
+from .knobs import OWN_NUMBERS, STEP_SIZE
 from .method import Method
-from .probe import stable_limit
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One method: how it is made from an objective and its hyperparameters, and where it is from."""
-
-    name: str
-    make: Callable[..., Method]
-    defaults: dict[str, float]
-    reference: str
-    aliases: tuple[str, ...] = ()
-
-    def build(self, objective: Any, **hyperparameters: Any) -> Method:
-        """The method on `objective`, with the row's own value for what is not given."""
-        for name in hyperparameters:
-            if not self.defaults:
-                raise InputError(f"{self.name} has no hyperparameters; leave out {name!r}")
-            if name not in self.defaults:
-                raise InputError(f"{self.name} has no hyperparameter {name!r}{suggest(name, self.defaults)}")
-        return self.make(objective, **(self.defaults | hyperparameters))
-
-    @property
-    def method(self) -> Method:
-        """The method without an objective, at the row's own hyperparameters."""
-        return self.build(None)
-
-    @property
-    def dynamics(self) -> AbstractDynamics:
-        """The law of motion."""
-        return self.method.dynamics
-
-    @property
-    def scheme(self) -> AbstractScheme:
-        """The discretisation."""
-        return self.method.scheme
-
-    @property
-    def knob(self) -> str | None:
-        """The hyperparameter that the step is, a learning rate or a step size; None where f itself sets the step."""
-        return knobs_of(self.method).step
-
-    @property
-    def order(self) -> int:
-        """Order of convergence to the law of motion, at fixed constants of the law."""
-        return self.scheme.order
-
-    @property
-    def gradients_per_step(self) -> int:
-        """Gradients in a step, counted in the traced step."""
-        return self.method.gradients_per_step
-
-    @property
-    def gradients(self) -> str:
-        """The gradients in a step as a table shows them; where steps differ, the least."""
-        return f"≥ {self.gradients_per_step}" if self.method.gradients_vary else str(self.gradients_per_step)
-
-    @property
-    def stability(self) -> str:
-        """The largest stable step at curvature 1 and the row's other hyperparameters, from the probe."""
-        if self.scheme.controlled:
-            return "any step: the function itself sets how long it is"
-        if self.scheme.exact_law:
-            return "any step: what goes too far is rejected"
-        knob, limit = stable_limit(self.method, 1.0)
-        if limit == float("inf"):
-            return f"any {knob}"
-        others = ", ".join(f"{name}={value:g}" for name, value in self.defaults.items() if name != knob)
-        return f"{knob} < {limit:.6g}" + (f" at {others}" if others else "")
-
-    def as_dict(self) -> dict[str, Any]:
-        """The row as it is printed."""
-        scheme = getattr(self.scheme, "name", type(self.scheme).__name__)
-        return {
-            "name": self.name,
-            "aliases": list(self.aliases),
-            "dynamics": type(self.dynamics).__name__,
-            "scheme": scheme,
-            "order": self.order,
-            "gradients_per_step": self.gradients_per_step,
-            "stability": self.stability,
-            "reference": self.reference,
-        }
+from .row import Row, check_row, origin
 
 
 # Schemes are made when a row is built: their numbers have the precision that JAX is set to then.
@@ -246,20 +162,66 @@ _ROWS = (
 )
 
 
+# Rows of a user's, in the order in which they came.
+_REGISTERED: dict[str, Row] = {}
+
+
 def table() -> tuple[Row, ...]:
     """Every method: name, aliases, dynamics, scheme, order, gradients per step, stability, reference.
+
+    Ours first, then what was registered.
 
     >>> import thalweg as tw
     >>> row = tw.table()[0]
     >>> row.name, row.order, row.gradients_per_step, row.stability
     ('gradient_descent', 1, 1, 'learning_rate < 2')
     """
-    return _ROWS
+    return (*_ROWS, *_REGISTERED.values())
 
 
 def find_row(name: str) -> Row:
     """The row of a name or alias; a near miss is suggested."""
-    names = {alias: row for row in _ROWS for alias in (row.name, *row.aliases)}
+    names = _names(table())
     if name not in names:
         raise InputError(f"method {name!r} is unknown{suggest(name, names)}")
     return names[name]
+
+
+def register(row: Row) -> Row:
+    """Make a method of one's own known by its name and aliases in this process, to `tw.table` and whatever asks it.
+
+    The same row again, as when a cell is run or a module loaded once more, takes the place of the first: one of the
+    same name, made by a function of the same name and module.
+
+    Arguments:
+        row: a `tw.Row`.
+
+    Returns:
+        the row, so that `cubic = tw.register(tw.Row(...))` can be named at the command line, `-m module:cubic`.
+
+    Raises:
+        InputError: a name is taken or is none, a default is no number, or no method can be built of it.
+
+    >>> import thalweg as tw
+    >>> def lazy_ball(objective, step_size, friction):
+    ...     return tw.Method(tw.HeavyBall(objective, friction, mass=10.0), tw.Heun(), step_size)
+    >>> row = tw.register(tw.Row("lazy_ball", lazy_ball, {"step_size": 0.1, "friction": 1.0}))
+    >>> [row.name for row in tw.table()][-1], row.gradients_per_step
+    ('lazy_ball', 2)
+    """
+    check_row(row)
+    others = _names(other for other in table() if other.name != row.name or other.name not in _REGISTERED)
+    for name in (row.name, *row.aliases):
+        if name in others:
+            holder = others[name].name
+            whose = f"an alias of {holder}" if name != holder else "another method"
+            raise InputError(f"row {row.name!r}: the name {name!r} is taken, by {whose}; choose another")
+    before = _REGISTERED.get(row.name)
+    if before is not None and origin(before.make) != origin(row.make):
+        raise InputError(f"row {row.name!r}: the name is taken, by another row that was registered; choose another")
+    _REGISTERED[row.name] = row
+    return row
+
+
+def _names(rows: Iterable[Row]) -> dict[str, Row]:
+    return {alias: row for row in rows for alias in (row.name, *row.aliases)}

@@ -357,7 +357,11 @@ class Quadratic(AbstractObjective):
 
 
 def as_objective(f: object) -> AbstractObjective | None:
-    """An objective as it is, a bare callable wrapped, None (for adapters) kept."""
+    """An objective as it is, a bare callable wrapped, None (for adapters) kept: `eqx.field(converter=as_objective)`.
+
+    Raises:
+        InputError: it is none of these.
+    """
     if f is None or isinstance(f, AbstractObjective):
         return f
     if callable(f):

@@ -7,23 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from ._output import print_json, print_table, say
-from ._spec import check_format, objective_and_start, set_precision
+from ._spec import check_format, chosen, find_method, objective_and_start, set_precision
 
 _SHOWN = 20
 _COLUMNS = ("name", "mean", "sd", "mcse_mean", "ess", "ess_tail", "r_hat", "exact_mean", "exact_sd", "z")
 _FORMATS = ("csv", "npz", "netcdf", "zarr")
 
 
-def noisy_row(name: str) -> Any:
-    """A row of the table that draws noise."""
+def noisy_row(name: str, given: Mapping[str, float]) -> Any:
+    """A row that draws noise, at the numbers that were given."""
     from .._errors import InputError
-    from .._methods.table import find_row, table
+    from .._methods.table import table
 
-    row = find_row(name)
+    row = chosen(name, given)
     if not row.method.noisy:
         others = ", ".join(other.name for other in table() if other.method.noisy)
         raise InputError(f"{row.name} draws no noise, so it samples nothing; choose one of: {others}")
     return row
+
+
+def is_canonical(row: Any) -> bool:
+    """Tell whether the law of a row settles to exp(-f/T) at a constant temperature."""
+    return bool(getattr(row.dynamics, "canonical", False))
 
 
 def draw(
@@ -146,7 +151,11 @@ def _problem(config: Mapping[str, Any]) -> Any:
 
     source = config.get("source", {})
     name = source.get("objective")
-    if name not in problems.names() or not getattr(find_row(source["method"]).dynamics, "canonical", False):
+    if name not in problems.names():
+        return None
+    # Of a method of a user's own it was written down, since a module that a file names is not imported to show it.
+    canonical = source["canonical"] if "canonical" in source else is_canonical(find_row(source["method"]))
+    if not canonical:
         return None
     try:
         found = problems.get(name)
@@ -210,7 +219,6 @@ def summary(directory: Path, config: dict[str, Any]) -> dict[str, Any]:
 def resume(directory: Path, config: dict[str, Any], draws: int | None, progress: bool | None, json: bool) -> int:
     """Go on with samples begun at the command line."""
     from .._errors import InputError
-    from .._methods.table import find_row
 
     if "source" not in config:
         raise InputError(
@@ -227,7 +235,7 @@ def resume(directory: Path, config: dict[str, Any], draws: int | None, progress:
         )
     set_precision(source["precision"])
     f, x0 = objective_and_start(source["objective"], source.get("start"))
-    row = find_row(source["method"])
+    row = find_method(source["method"]).at(**source["hyperparameters"])
     # A step that was chosen stays.
     knob = row.knob
     settings = {knob: config["method"]["hyperparameters"][knob]} | source["hyperparameters"]

@@ -4,6 +4,7 @@ import importlib
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,15 +121,50 @@ def _start(start: str) -> Any:
 
 
 def parse_method(spec: str) -> tuple[str, dict[str, float]]:
-    """`momentum:learning_rate=0.1,momentum=0.9` as a name and numbers."""
+    """`momentum:learning_rate=0.1,momentum=0.9` or `module:factory:name=value` as a name and numbers."""
     name, _, rest = spec.partition(":")
+    first, _, more = rest.partition(":")
+    # Numbers have an equals sign, a factory has none.
+    if first and "=" not in first and not _is_ours(name):
+        name, rest = f"{name}:{first}", more
     settings = {}
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
-            raise InputError(f"method {spec!r}: write {name}:name=value,name=value")
+            yours = "" if ":" in name or _is_ours(name) else " (yours is written module:factory:name=value,name=value)"
+            raise InputError(f"method {spec!r}: write {name}:name=value,name=value{yours}")
         settings[key.strip().replace("-", "_")] = parse_number(f"{name}: {key.strip()}", value)
-    return name.strip().replace("-", "_"), settings
+    return name.strip() if ":" in name else name.strip().replace("-", "_"), settings
+
+
+def _is_ours(name: str) -> bool:
+    """Tell whether a name is that of a row, and of no module that hides it."""
+    from .._methods.table import find_row
+
+    try:
+        find_row(name.strip().replace("-", "_"))
+    except InputError:
+        return False
+    return PathFinder.find_spec(name.strip(), [str(Path.cwd()), *sys.path]) is None
+
+
+def find_method(name: str) -> Any:
+    """The row of a name of the table, or of `module:factory`, which is imported."""
+    from .._methods.row import row_of
+    from .._methods.table import find_row
+
+    return row_of(attribute(name, "method"), name) if ":" in name else find_row(name)
+
+
+def chosen(name: str, given: Mapping[str, float]) -> Any:
+    """The row of a name at the numbers that were given, refused where no method can be made of them."""
+    from .._methods.row import check_knob
+
+    row = find_method(name).at(**given)
+    method = row.method
+    if ":" in name:
+        check_knob(row, method)
+    return row
 
 
 def parse_number(what: str, value: Any) -> float:
@@ -154,23 +190,26 @@ def parse_pairs(option: str, items: Any) -> dict[str, float]:
     return pairs
 
 
-def complete(name: str, given: Mapping[str, float], objective: Any, x0: Any) -> dict[str, float]:
-    """All of a row's numbers. A step that is not given is half its stability limit at the start's curvature.
+def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> dict[str, float]:
+    """All numbers of a `chosen` row. A step that is not given is half its stability limit at the start's curvature.
 
     Where that diverges, since the curvature grows on the way, it is halved until a hundred steps do not.
     """
     from .._loops.run import run
-    from .._methods.probe import stable_limit
-    from .._methods.table import find_row
+    from .._methods.probe import has_limit, stable_limit
     from .._objectives.curvature import curvature_scale
     from .._objectives.objective import check_at_start
 
-    row = find_row(name)
-    knob = row.knob
-    settings = row.defaults | dict(given)
+    name, knob, settings = row.name, row.knob, dict(row.defaults)
     if knob is None or knob in given:
         return settings
     trial = row.build(None, **settings)
+    if not has_limit(trial):
+        law = type(trial.dynamics).__name__
+        raise InputError(
+            f"{name} needs a {knob}: {law} is not linear on a quadratic, so that no limit is known and none can be "
+            "suggested; give one"
+        )
     check_at_start(objective, x0)
     try:
         curvature = curvature_scale(objective, x0, 200, 1e-6)

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from .._errors import InputError
 from ._output import new_directory, print_json, say, show
-from ._spec import NUMBER, TEXTS, Whole, complete, objective_and_start, parse_method, read_config, set_precision
+from ._spec import NUMBER, TEXTS, Whole, chosen, complete, objective_and_start, parse_method, read_config, set_precision
 
 _METHODS = ("gradient_descent", "rk4", "momentum", "nesterov")
 _FOLLOWING = ("gradient_descent", "heun", "rk4", "tsit5")
@@ -50,8 +50,9 @@ def compare(
     runs
         More run directories.
     method
-        NAME or NAME:learning_rate=0.1,momentum=0.9; repeat it. A step that is not given is half the method's stability
-        limit at the start's curvature, less where that diverges. Default: gradient_descent, rk4, momentum, nesterov.
+        NAME or NAME:learning_rate=0.1,momentum=0.9, or one of yours, module:factory or module:factory:name=value;
+        repeat it. A step that is not given is half the method's stability limit at the start's curvature, less where
+        that diverges. Default: gradient_descent, rk4, momentum, nesterov.
     start
         module:x0 or numbers such as 1.0,2.0; ours have their own.
     tolerance
@@ -171,22 +172,16 @@ def _follow(options: dict[str, Any], json: bool) -> None:
         say(f"written: {path}")
 
 
-def _parsed(specs: str | Sequence[str]) -> list[tuple[str, dict[str, float]]]:
-    """Methods and their numbers, those that are wrong refused before the objective is made."""
-    from .._methods.table import find_row
-
+def _parsed(specs: str | Sequence[str]) -> list[tuple[Any, dict[str, float]]]:
+    """Rows and the numbers that were given, those that are wrong refused before the objective is made."""
     parsed = [parse_method(spec) for spec in ([specs] if isinstance(specs, str) else specs)]
-    for name, settings in parsed:
-        find_row(name).build(None, **settings)
-    return parsed
+    return [(chosen(name, settings), settings) for name, settings in parsed]
 
 
-def _built(parsed: Sequence[tuple[str, dict[str, float]]], f: Any, x0: Any) -> tuple[list[str], list[Any], list[Any]]:
+def _built(parsed: Sequence[tuple[Any, dict[str, float]]], f: Any, x0: Any) -> tuple[list[str], list[Any], list[Any]]:
     """Label, row and all numbers of each method."""
-    from .._methods.table import find_row
-
-    rows = [find_row(name) for name, _ in parsed]
-    return _labels([row.name for row in rows]), rows, [complete(name, given, f, x0) for name, given in parsed]
+    rows = [row for row, _ in parsed]
+    return _labels([row.name for row in rows]), rows, [complete(row, given, f, x0) for row, given in parsed]
 
 
 def _empty_directory(options: dict[str, Any], what: str) -> Path:

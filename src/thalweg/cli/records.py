@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from ._output import print_json, print_table, say
 from ._runs import finish, print_summary, summary
-from ._spec import Whole, check_format, objective_and_start, set_precision
+from ._spec import Whole, check_format, find_method, objective_and_start, set_precision
 
 _ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
 
@@ -33,7 +33,6 @@ def resume(
         Print a list of one object.
     """
     from .._errors import InputError
-    from .._methods.table import find_row
     from .._records.run import is_logged, is_sampled, read_config
 
     config = read_config(directory)
@@ -57,7 +56,7 @@ def resume(
     import thalweg as tw
 
     f, x0 = objective_and_start(source["objective"], source.get("start"))
-    method = find_row(source["method"]).build(f, **source["hyperparameters"])
+    method = find_method(source["method"]).build(f, **source["hyperparameters"])
     record = tw.Record(tuple(config["record"]["metrics"]), config["record"]["positions"])
     total = config["run"]["steps"] if steps is None else steps
     if total < config["run"]["steps"]:

@@ -12,6 +12,7 @@ from ._spec import (
     PAIRS,
     TEXTS,
     Whole,
+    chosen,
     complete,
     objective_and_start,
     parse_method,
@@ -58,8 +59,9 @@ def run(
     objective
         A problem of ours (digits, breast-cancer, rosenbrock, ...) or module:function.
     method
-        A row of `thalweg table`, also NAME:learning_rate=0.1,momentum=0.9 [momentum]; auto needs no tuning and ends
-        where the gradient is within --set tolerance=1e-6.
+        A row of `thalweg table`, also NAME:learning_rate=0.1,momentum=0.9 [momentum], or one of yours,
+        module:factory or module:factory:name=value; auto needs no tuning and ends where the gradient is within
+        --set tolerance=1e-6.
     learning_rate
         For methods that have one [half the stability limit at the start's curvature, less where that diverges].
     momentum
@@ -107,22 +109,20 @@ def run(
     import thalweg as tw
 
     from .._errors import InputError, check_count
-    from .._methods.table import find_row
 
     name, settings = parse_method(options.get("method", "momentum"))
-    row = find_row(name)
     settings |= parse_pairs("set", options.get("set"))
     settings |= {knob: parse_number(knob, options[knob]) for knob in _KNOBS if knob in options}
-    row.build(None, **settings)
+    row = chosen(name, settings)
     # What ends by itself has its gradients to spend.
-    most = int((row.defaults | settings).get("max_gradients", 1000))
+    most = int(row.defaults.get("max_gradients", 1000))
     count = check_count("steps", options.get("steps", most))
     seed = check_count("seed", options.get("seed", 0), at_least=0)
     metrics = options.get("record", "loss")
     keep = tw.Record((metrics,) if isinstance(metrics, str) else tuple(metrics), options.get("positions", 0))
     until = parse_pairs("stop", options.get("stop")) or None
     f, x0 = objective_and_start(options.get("objective"), options.get("start"))
-    settings = complete(name, settings, f, x0)
+    settings = complete(row, settings, f, x0)
     directory = Path(options.get("out") or new_directory(f"{options['objective']}-{row.name}"))
     if (directory / "run.toml").exists():
         raise InputError(f"{directory} already holds a run; go on with: thalweg resume {directory}")

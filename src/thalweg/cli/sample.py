@@ -57,7 +57,8 @@ def sample(
     target
         f: a problem of ours (gaussian, banana, eight-schools, logistic-posterior, ...) or module:function.
     method
-        A row of `thalweg table` that draws noise, also NAME:step_size=0.1,temperature=1 [baoab].
+        A row of `thalweg table` that draws noise, also NAME:step_size=0.1,temperature=1 [baoab], or one of yours,
+        module:factory or module:factory:name=value.
     temperature
         T, in units of f [1].
     friction
@@ -105,13 +106,12 @@ def sample(
     set_precision(options.get("precision", 64))
 
     from .._errors import InputError, check_choice, check_count, check_number
-    from ._samples import check_picture, draw, finish, noisy_row
+    from ._samples import check_picture, draw, finish, is_canonical, noisy_row
 
     name, settings = parse_method(options.get("method", "baoab"))
-    row = noisy_row(name)
     settings |= parse_pairs("set", options.get("set"))
     settings |= {knob: parse_number(knob, options[knob]) for knob in _KNOBS if knob in options}
-    row.build(None, **settings)
+    row = noisy_row(name, settings)
     check_number("temperature", settings.get("temperature", 1.0), above=0.0)
     counts = {
         name: check_count(name, options.get(name, default), at_least=int(name != "warmup"))
@@ -130,5 +130,6 @@ def sample(
         "precision": options.get("precision", 64), "seed": seed,
     }  # fmt: skip
     source |= {"start": options["start"]} if "start" in options else {}
+    source |= {"canonical": is_canonical(row)} if ":" in name else {}
     tree = draw(row, settings, f, x0, counts, kept, source, directory, progress=progress)
     return finish(directory, tree, json, picture)

@@ -1,19 +1,29 @@
 """thalweg table."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from ._output import print_json, print_table
+from ._spec import chosen, parse_method
 
 
-def table(*, json: bool = False) -> None:
+def table(
+    *, method: Annotated[list[str] | None, Parameter(name=["--method", "-m"])] = None, json: bool = False
+) -> None:
     """List every method: its law of motion, scheme, order, gradients a step and stability.
 
     Parameters
     ----------
+    method
+        Only this one, NAME or NAME:momentum=0.5, or one of yours, module:factory or module:factory:name=value; repeat
+        it.
     json
         Print a list of objects.
     """
     import thalweg as tw
 
-    rows = tw.table()
+    rows = [chosen(*parse_method(spec)) for spec in method] if method else tw.table()
     found = [row.as_dict() for row in rows]
     if json:
         print_json(found)

@@ -3,27 +3,32 @@
 import importlib.util
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from ._output import print_json, print_table
-from ._spec import attribute, parse_number, set_precision
+from ._spec import Whole, attribute, chosen, parse_method, parse_number, set_precision
 
 _NUMBERS = ("learning_rate", "momentum", "dampening", "weight_decay")
 _SWITCHES = ("nesterov", "bias_correction")
 
 
 def verify(
-    factory: str,
+    factory: str | None = None,
     *,
+    method: Annotated[str | None, Parameter(name=["--method", "-m"])] = None,
     framework: str | None = None,
     reference: str | None = None,
-    steps: int = 4,
-    seed: int = 0,
-    examples: int = 30,
+    steps: Whole = None,
+    seed: Whole = None,
+    examples: Whole = None,
     leave_out: list[str] | None = None,
     json: bool = False,
 ) -> int:
     """Check anybody's optimizer: momentum that works, a state that is saved, the path it says it takes.
+
+    With --method a law and a scheme of one's own: order, limit, trees, counted gradients, dtypes, resumed runs.
 
     Exits with 1 if a check fails, after the smallest example that shows it.
 
@@ -31,32 +36,46 @@ def verify(
     ----------
     factory
         As module:function, such as torch.optim:SGD, optax:sgd or one of yours.
+    method
+        Instead, a method: yours, module:factory or module:factory:name=value, or a row of `thalweg table`.
     framework
         torch, optax or keras [that of what the factory makes].
     reference
         learning_rate=0.1,momentum=0.9 and more of nesterov, dampening, weight_decay, bias_correction, convention;
         or module:function of (x0, gradient, steps).
     steps
-        The most steps of an example.
+        The most steps of an example [4].
     seed
-        Of the examples.
+        Of the examples [0].
     examples
-        How many a check draws.
+        How many a check draws [30].
     leave_out
         A check to leave out; repeat it.
     json
         Print a list of objects.
     """
     set_precision(64)
-    _choose_backend()
 
     import thalweg as tw
 
-    target = attribute(factory, "factory")
-    stated = None if reference is None else _reference(reference)
-    report = tw.testing.check_optimizer(
-        target, framework, stated, steps=steps, seed=seed, examples=examples, leave_out=leave_out or ()
-    )
+    from .._errors import InputError
+
+    numbers = {"steps": steps, "seed": seed, "examples": examples}
+    given = {name: value for name, value in numbers.items() if value is not None}
+    if method is not None:
+        others = given | {"factory": factory, "framework": framework, "reference": reference}
+        unused = [name for name, value in others.items() if value is not None]
+        if unused:
+            raise InputError(f"--method checks a law and a scheme; leave out {', '.join(unused)}")
+        report = tw.testing.check_method(chosen(*parse_method(method)), leave_out=leave_out or ())
+    elif factory is None:
+        raise InputError("an optimizer is needed, module:function, or --method with a law and a scheme")
+    else:
+        _choose_backend()
+        stated = None if reference is None else _reference(reference)
+        report = tw.testing.check_optimizer(
+            attribute(factory, "factory"), framework, stated, leave_out=leave_out or (), **given
+        )
     if json:
         print_json(report.as_list())
     else:

@@ -1,5 +1,13 @@
 """Laws of motion in continuous time, one per file."""
 
+from .._objectives.objective import AbstractObjective as AbstractObjective
+from .._objectives.objective import Batch as Batch
+from .._objectives.objective import as_objective as as_objective
+from .._tree import Vector as Vector
+from .._tree import combine as combine
+from .._tree import inner as inner
+from .._tree import scalar as scalar
+from .._tree import zeros_like as zeros_like
 from ._base import AbstractAdditive as AbstractAdditive
 from ._base import AbstractDamped as AbstractDamped
 from ._base import AbstractDynamics as AbstractDynamics
@@ -8,8 +16,14 @@ from ._base import AbstractNoisy as AbstractNoisy
 from ._base import AbstractSecondOrder as AbstractSecondOrder
 from ._base import AbstractThermostat as AbstractThermostat
 from ._base import AbstractWhite as AbstractWhite
+from ._base import Coefficient as Coefficient
 from ._base import Evaluation as Evaluation
 from ._base import Phase as Phase
+from ._base import Terms as Terms
+from ._base import Time as Time
+from ._base import at_time as at_time
+from ._base import check_coefficient as check_coefficient
+from ._base import coefficient as coefficient
 from .adaptive_langevin import AdaptiveLangevin as AdaptiveLangevin
 from .bregman import BregmanFlow as BregmanFlow
 from .coloured_langevin import ColouredLangevin as ColouredLangevin

@@ -51,18 +51,38 @@ class Evaluation(NamedTuple):
 
 
 def coefficient(value: Any) -> Any:
-    """A constant as an array leaf, a function of time as it is."""
+    """A constant as an array leaf, a function of time as it is: `eqx.field(converter=coefficient)`."""
     return value if callable(value) else scalar(value)
 
 
 def check_coefficient(what: str, value: Coefficient, **bounds: float) -> None:
-    """Check a constant; a function of time is checked where it is called."""
+    """Check a constant; a function of time is checked where it is called.
+
+    Arguments:
+        what: its name, for the message.
+        value: a number or a function of time.
+        bounds: `above`, `at_least`, `below`: numbers.
+
+    Raises:
+        InputError: it is not one finite number within the bounds.
+
+    >>> from thalweg.dynamics import check_coefficient, coefficient
+    >>> check_coefficient("friction", coefficient(-1.0), at_least=0.0)
+    Traceback (most recent call last):
+    thalweg._errors.InputError: friction must be at least 0, but is -1
+    """
     if not callable(value):
         check_number(what, value, **bounds)
 
 
 def at_time(value: Coefficient, time: Time) -> ArrayLike:
-    """The value of a constant or time-dependent coefficient."""
+    """The value of a constant or time-dependent coefficient.
+
+    >>> import jax.numpy as jnp
+    >>> from thalweg.dynamics import at_time, coefficient
+    >>> float(at_time(coefficient(3.0), None)), float(at_time(lambda t: 3.0 / t, jnp.array(2.0)))
+    (3.0, 1.5)
+    """
     if not callable(value):
         return value
     assert time is not None

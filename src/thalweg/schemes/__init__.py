@@ -6,6 +6,10 @@ from ._base import Draws as Draws
 from ._base import Report as Report
 from ._base import State as State
 from ._base import Termination as Termination
+from ._base import derivative as derivative
+from ._base import evaluated as evaluated
+from ._base import phase as phase
+from ._base import start_velocity as start_velocity
 from ._estimating import AbstractEstimating as AbstractEstimating
 from ._estimating import Attempt as Attempt
 from .adaptive import Adaptive as Adaptive

@@ -337,7 +337,7 @@ def noise_count(dynamics: AbstractDynamics) -> int:
 
 
 def start_velocity(dynamics: AbstractDynamics, position: Vector, velocity: Vector | None) -> Vector:
-    """The user's starting velocity, or the law's own."""
+    """The user's starting velocity, or that of a second-order law, `initial_velocity`."""
     assert isinstance(dynamics, AbstractSecondOrder)
     return dynamics.initial_velocity(position) if velocity is None else velocity
 
@@ -348,7 +348,14 @@ def phase(state: State) -> Phase:
 
 
 def evaluated(dynamics: AbstractDynamics, state: State, batch: Batch, value: bool = False) -> Evaluation:
-    """The evaluation at the look-ahead point of a state: the one that a loop has made, or a new one."""
+    """The evaluation at the look-ahead point of a state: the one that a loop has made, or a new one.
+
+    Arguments:
+        dynamics: the law.
+        state: where.
+        batch: the mini-batch of the step, `draws.batch`.
+        value: whether f itself is needed too.
+    """
     found = state.evaluation
     if found is None or (value and found.value is None):
         evaluate = dynamics.evaluate_with_value if value else dynamics.evaluate
@@ -367,7 +374,20 @@ def energy(scheme: AbstractScheme, dynamics: AbstractDynamics, state: State) -> 
 def derivative(
     dynamics: AbstractDynamics, time: Any, y: Phase, batch: Batch, evaluation: Evaluation | None = None
 ) -> Phase:
-    """The rate of change of a `Phase`, its noise left out; from an evaluation there, if one is given."""
+    r"""The rate of change of a `Phase`, its noise left out; from an evaluation there, if one is given.
+
+    $$\dot y = \mathtt{rates}(t, y, \mathtt{evaluate}(t, y))$$
+
+    Raises:
+        InputError: the law gives another structure than the phase has.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> from thalweg.dynamics import Phase
+    >>> from thalweg.schemes import derivative
+    >>> ball = tw.HeavyBall(lambda x: 0.5 * jnp.sum(x**2), friction=0.5)
+    >>> derivative(ball, None, Phase(jnp.array([1.0]), jnp.array([4.0])), None).velocity.tolist()
+    [-3.0]
+    """
     rates = dynamics.rates(time, y, dynamics.evaluate(time, y, batch) if evaluation is None else evaluation)
     for part, here, there in zip(Phase._fields, y, rates, strict=True):
         if jax.tree.structure(here) != jax.tree.structure(there):

@@ -1,4 +1,4 @@
-"""A contract for anybody's optimizer, checked: torch, optax or keras."""
+"""Contracts, checked: for anybody's optimizer of torch, optax or keras, and for a law and a scheme of one's own."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ from .._lazy import attach
 
 if TYPE_CHECKING:
     from ._check import check_optimizer as check_optimizer
+    from ._check_method import check_method as check_method
     from ._report import Example as Example
     from ._report import Finding as Finding
     from ._report import Report as Report

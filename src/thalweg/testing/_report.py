@@ -1,4 +1,4 @@
-"""Results of a check of an optimizer."""
+"""Results of a check of an optimizer, or of a method."""
 
 import dataclasses
 import textwrap
@@ -16,7 +16,7 @@ class Example:
         dimension: how many parameters.
         steps: how many steps.
         start: the parameters at the start.
-        gradients: one list a step.
+        gradients: one list a step; none of a method, which takes its own.
         expected: what should have been found, in words or numbers.
         found: what was found.
         code: lines to paste that show it; `factory` is what was checked.
@@ -53,11 +53,11 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """Result of `check_optimizer`: prints itself, `assert report.passed, report`.
+    """Result of `check_optimizer` or `check_method`: prints itself, `assert report.passed, report`.
 
     Attributes:
         factory: its name.
-        framework: "torch", "optax" or "keras".
+        framework: "torch", "optax" or "keras"; "thalweg" of a method.
         findings: one a check.
     """
 
