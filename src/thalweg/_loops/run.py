@@ -14,6 +14,7 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, check_choice, check_count, check_number
 from .._methods.method import Method
 from .._methods.probe import stable_limit
+from .._methods.raveled import check_drawn
 from .._objectives.batches import EndedError, Reader
 from .._objectives.curvature import largest_curvature
 from .._objectives.feed import Feed
@@ -102,6 +103,7 @@ def run(
         velocity = as_position(parted(velocity)[0])
         method._check_velocity(x0, velocity)
     check_on(method.dynamics.geometry, x0, velocity)
+    check_drawn(method.dynamics, x0)
     objective = method.objective
     reader = None
     if isinstance(objective, Stream):

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from .._errors import InputError, check_choice, check_count
 from .._methods.method import STARTS, Method
+from .._methods.raveled import check_drawn
 from .._objectives.objective import as_position, check_at_start
 from .._objectives.stream import Stream
 from .._records.describe import describe_method, describe_start, objective_name
@@ -190,6 +191,7 @@ class _Sampling:
         self.energies = not self.moments if energies is None else energies
         starts = _starts(x0, key, chains)
         self.first = jax.tree.map(lambda leaf: leaf[0], starts)
+        check_drawn(method.dynamics if isinstance(method, Method) else method, self.first)
         assert method.objective is not None
         loss = check_at_start(method.objective, self.first)
         self.cut = unraveler(self.first)
