@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._methods.method import Method
+from .._methods.raveled import check_drawn
 from .._objectives.objective import check_at_start
 from .._records.describe import describe_method, describe_start, objective_name
 from .._records.keeper import Rows
@@ -50,6 +51,7 @@ class Sampling(AbstractJob):
         self.draws, self.warmup, self.key, self.total = draws, warmup, key, warmup + draws
         self.moments, self.energies, self.by_command = moments, energies, by_command
         self.starts, self.first = starts, jax.tree.map(lambda leaf: leaf[0], starts)
+        check_drawn(method.dynamics if isinstance(method, Method) else method, self.first)
         assert method.objective is not None
         self.loss = check_at_start(method.objective, self.first)
         self.cut = unraveler(self.first)

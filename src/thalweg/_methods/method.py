@@ -79,6 +79,11 @@ class Method(eqx.Module):
             raise InputError(f"dynamics must be a law of motion such as tw.GradientFlow(f), but is {self.dynamics!r}")
         if not isinstance(self.scheme, AbstractScheme):
             raise InputError(f"scheme must be a discretisation such as tw.Euler(), but is {self.scheme!r}")
+        if not isinstance(self.dynamics.objective, AbstractObjective | None):
+            raise InputError(
+                f"the objective of {type(self.dynamics).__name__} must be a tw.Objective, but is "
+                f"{self.dynamics.objective!r}; give tw.Objective(f)"
+            )
         if not callable(self.step_size):
             check_number("step_size", self.step_size, above=0.0)
         elif self.scheme.adaptive:

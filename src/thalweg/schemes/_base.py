@@ -308,11 +308,15 @@ def _part(kind: type) -> str:
 
 
 def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str, what: str = "energy") -> None:
-    """Refuse an objective that draws mini-batches."""
+    """Refuse an objective that draws mini-batches, and where its energy is compared one that depends on time."""
     if dynamics.objective is not None and dynamics.objective.stochastic:
         raise InputError(
             f"{type(scheme).__name__} needs the exact {what}, but the objective draws mini-batches; "
             f"leave out its batch_size, or use {instead}"
+        )
+    if what == "energy" and dynamics.objective_changes:
+        raise InputError(
+            f"{type(scheme).__name__} needs one energy at all times, but the objective depends on time; use {instead}"
         )
 
 
