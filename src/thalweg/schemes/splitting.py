@@ -52,8 +52,9 @@ class Splitting(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
-        if isinstance(dynamics, AbstractNoisy) and type(dynamics).thermal is AbstractDamped.thermal:
-            name = type(dynamics).__name__
+        kind: type = type(dynamics)
+        if isinstance(dynamics, AbstractNoisy) and getattr(kind, "thermal", None) is AbstractDamped.thermal:
+            name = kind.__name__
             raise InputError(
                 f"{name} has noise, which the letter O would leave out: write its thermal, friction and noise alone, "
                 "or use tw.StochasticHeun()"
