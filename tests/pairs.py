@@ -118,7 +118,7 @@ def exported(room, abstract):
     found = set()
     for name, value in vars(room).items():
         final = inspect.isclass(value) and issubclass(value, abstract) and not name.startswith("Abstract")
-        if not name.startswith("_") and (final or inspect.isfunction(value)):
+        if not name.startswith("_") and (final or (inspect.isfunction(value) and name[0].isupper())):
             found.add(name)
     return found
 

@@ -196,7 +196,8 @@ def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> d
     Where that diverges, since the curvature grows on the way, it is halved until a hundred steps do not.
     """
     from .._loops.run import run
-    from .._methods.probe import has_limit, stable_limit
+    from .._methods.linearity import has_limit
+    from .._methods.probe import stable_limit
     from .._objectives.curvature import curvature_scale
     from .._objectives.objective import check_at_start
 

@@ -14,7 +14,8 @@ from .._errors import InputError, check_count, check_number
 from .._tree import Vector
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import at_time
-from ._base import AbstractScheme, Clock, Draws, State, energy
+from ._base import AbstractScheme, energy
+from ._state import Clock, Draws, State
 from .euler_maruyama import EulerMaruyama
 from .leimkuhler_matthews import LeimkuhlerMatthews
 
