@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ._output import print_json, print_table, say
-from ._spec import check_format, objective_and_start, set_precision
+from ._spec import check_format
 
 _SHOWN = 20
 _COLUMNS = ("name", "mean", "sd", "mcse_mean", "ess", "ess_tail", "r_hat", "exact_mean", "exact_sd", "z")
@@ -27,14 +27,16 @@ def noisy_row(name: str) -> Any:
 
 
 def draw(
-    row: Any, settings: Mapping[str, float], f: Any, x0: Any, counts: Mapping[str, Any], keep: str,
-    source: Mapping[str, Any], out: Path, *, resume: bool = False, progress: bool | None = None,
+    options: Any, settings: Mapping[str, float], f: Any, x0: Any, source: Mapping[str, Any], out: Path,
+    resume: bool = False,
 ) -> Any:  # fmt: skip
     """The draws of a row; its step is chosen where it is not given."""
     import thalweg as tw
 
     from .._errors import InputError
+    from .._methods.table import find_row
 
+    row = find_row(options.method)
     built = row.build(f, **settings)
     knob = row.knob
     given = knob in settings
@@ -43,8 +45,9 @@ def draw(
         warnings.simplefilter("ignore", tw.SamplingWarning)
         try:
             return tw.sample(
-                built if given else built.dynamics, x0, **counts, key=source["seed"], keep=keep,
-                scheme=None if given else row.scheme, out=out, resume=resume, progress=progress, source=source,
+                built if given else built.dynamics, x0, options.draws, options.chains, options.warmup, options.thin,
+                key=options.seed, keep=options.keep, scheme=None if given else row.scheme, out=out, resume=resume,
+                progress=options.progress, source=source,
             )  # fmt: skip
         except InputError as error:
             why, asked, _ = str(error).partition("; give one: tw.Method(")
@@ -205,35 +208,6 @@ def summary(directory: Path, config: dict[str, Any]) -> dict[str, Any]:
     row |= {name: about[name] for name in ("status", "message")}
     row["steps"] = max(0, about["step"] - config["sample"]["warmup"])
     return row | {name: about[name] for name in ("gradients", "seconds", "compile_seconds")} | {"loss": None}
-
-
-def resume(directory: Path, config: dict[str, Any], draws: int | None, progress: bool | None, json: bool) -> int:
-    """Go on with samples begun at the command line."""
-    from .._errors import InputError
-    from .._methods.table import find_row
-
-    if "source" not in config:
-        raise InputError(
-            f"{directory} was begun from Python, not from the command line; "
-            "go on with tw.sample(..., out=..., resume=True)"
-        )
-    source, about, begun = config["source"], config["sample"], config["run"]["steps"]
-    total = begun if draws is None else draws
-    if total < begun:
-        raise InputError(f"draws must be at least the {begun} that were begun with, but is {total}")
-    if total > begun and about["keep"] == "moments":
-        raise InputError(
-            f"{directory} keeps the moments of {begun} draws, in batches cut by that number; for more begin anew"
-        )
-    set_precision(source["precision"])
-    f, x0 = objective_and_start(source["objective"], source.get("start"))
-    row = find_row(source["method"])
-    # A step that was chosen stays.
-    knob = row.knob
-    settings = {knob: config["method"]["hyperparameters"][knob]} | source["hyperparameters"]
-    counts = {"draws": total} | {name: about[name] for name in ("chains", "warmup", "thin")}
-    tree = draw(row, settings, f, x0, counts, about["keep"], source, directory, resume=True, progress=progress)
-    return finish(directory, tree, json)
 
 
 def export(directory: Path, out: Path, format: str) -> None:

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ._options import Json, Progress, Whole
 from ._output import print_json, print_table, say
-from ._runs import finish, print_summary, summary
-from ._spec import Whole, check_format, objective_and_start, set_precision
+from ._runs import print_summary, summary
+from ._spec import check_format
 
 _ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
 
@@ -15,9 +16,9 @@ _ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
 def resume(
     directory: Path,
     *,
-    steps: Annotated[Whole, Parameter(name=["--steps", "--draws"])] = None,
-    progress: bool | None = None,
-    json: bool = False,
+    steps: Annotated[Whole | None, Parameter(name=["--steps", "--draws"])] = None,
+    progress: Progress = None,
+    json: Json = False,
 ) -> int:
     """Go on with a run that was stopped; the result is the one an uninterrupted run would have had.
 
@@ -27,58 +28,34 @@ def resume(
         The run directory.
     steps
         Go on to this many steps, or draws of samples, in all [as it was begun].
-    progress
-        Show progress [where it takes longer than a second].
-    json
-        Print a list of one object.
     """
     from .._errors import InputError
-    from .._methods.table import find_row
     from .._records.run import is_logged, is_sampled, read_config
 
     config = read_config(directory)
-    if is_sampled(config):
-        from . import _samples
-
-        return _samples.resume(directory, config, steps, progress, json)
     if is_logged(config):
         raise InputError(
             f"{directory} was recorded from another loop; go on there with tw.Recorder({str(directory)!r}, ..., "
             "resume=True)"
         )
+    sampled = is_sampled(config)
     if "source" not in config:
+        way = "tw.sample" if sampled else "tw.run"
         raise InputError(
-            f"{directory} was begun from Python, not from the command line; "
-            "go on with tw.run(..., out=..., resume=True)"
+            f"{directory} was begun from Python, not from the command line; go on with {way}(..., out=..., resume=True)"
         )
-    source = config["source"]
-    set_precision(source["precision"])
+    from . import run, sample
 
-    import thalweg as tw
-
-    f, x0 = objective_and_start(source["objective"], source.get("start"))
-    method = find_row(source["method"]).build(f, **source["hyperparameters"])
-    record = tw.Record(tuple(config["record"]["metrics"]), config["record"]["positions"])
-    total = config["run"]["steps"] if steps is None else steps
-    if total < config["run"]["steps"]:
-        raise InputError(f"steps must be at least the {config['run']['steps']} the run was begun with, but is {total}")
-    key = source.get("seed", 0) if method.stochastic else None
-    result = tw.run(
-        method, x0, total, key=key, record=record, out=directory, resume=True, progress=progress,
-        stop=source.get("stop"), source=source,
-    )  # fmt: skip
-    return finish(result, json)
+    return (sample if sampled else run).resume(directory, config, steps, progress, json)
 
 
-def list_runs(root: Path = Path("runs"), *, json: bool = False) -> None:
+def list_runs(root: Path = Path("runs"), *, json: Json = False) -> None:
     """List the runs below a directory.
 
     Parameters
     ----------
     root
         Where to look.
-    json
-        Print a list of objects.
     """
     from .._errors import InputError
 
@@ -110,15 +87,13 @@ def _summary(directory: Path) -> dict[str, Any]:
     return _samples.summary(directory, config)
 
 
-def show(directory: Path, *, json: bool = False) -> None:
+def show(directory: Path, *, json: Json = False) -> None:
     """Show one run: its configuration, how it ended, its metrics. Of samples, how each parameter was drawn.
 
     Parameters
     ----------
     directory
         The run directory.
-    json
-        Print a list of one object.
     """
     from .._records.run import Run, is_sampled, read_config
 

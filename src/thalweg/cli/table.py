@@ -1,16 +1,11 @@
 """thalweg table."""
 
+from ._options import Json
 from ._output import print_json, print_table
 
 
-def table(*, json: bool = False) -> None:
-    """List every method: its law of motion, scheme, order, gradients a step and stability.
-
-    Parameters
-    ----------
-    json
-        Print a list of objects.
-    """
+def table(*, json: Json = False) -> None:
+    """List every method: its law of motion, scheme, order, gradients a step and stability."""
     import thalweg as tw
 
     rows = tw.table()

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ._options import Json
 from ._output import print_json, print_table
 from ._spec import attribute, parse_number, set_precision
 
@@ -21,7 +22,7 @@ def verify(
     seed: int = 0,
     examples: int = 30,
     leave_out: list[str] | None = None,
-    json: bool = False,
+    json: Json = False,
 ) -> int:
     """Check anybody's optimizer: momentum that works, a state that is saved, the path it says it takes.
 
@@ -44,8 +45,6 @@ def verify(
         How many a check draws.
     leave_out
         A check to leave out; repeat it.
-    json
-        Print a list of objects.
     """
     set_precision(64)
     _choose_backend()
