@@ -9,7 +9,7 @@ import pytest
 import thalweg as tw
 from thalweg._errors import InputError
 from thalweg._methods.table import table
-from thalweg._records.run import read_config
+from thalweg._records.kinds import read_config
 from thalweg.cli import _options
 from thalweg.cli._options import Pairs, Texts, Whole, option, options
 from thalweg.cli.compare import Compare

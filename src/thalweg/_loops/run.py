@@ -550,7 +550,9 @@ class _Loop:
             "seconds": self.watch.seconds,
             "compile_seconds": self.watch.compile_seconds,
         }
-        self.directory.checkpoint([np.asarray(leaf) for leaf in leaves], self.step, extra)
+        curved = self.state.geometry is not None and self.state.lookahead_weight is not None
+        ahead = to_host(self.state.lookahead) if curved else None
+        self.directory.checkpoint([np.asarray(leaf) for leaf in leaves], self.step, extra, ahead)
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         leaves, structure = jax.tree.flatten(self.state)
@@ -575,7 +577,7 @@ class _Loop:
             gradients=self.gradients, seconds=self.watch.seconds, compile_seconds=self.watch.compile_seconds,
         )  # fmt: skip
         if self.directory is not None:
-            from .._records.run import read_config
+            from .._records.kinds import read_config
 
             return Run(**common, path=self.directory.path, config=read_config(self.directory.path))
         metrics = {name: np.concatenate(columns) for name, columns in self.kept.items()}

@@ -17,6 +17,7 @@ from .._objectives.objective import as_position, check_at_start
 from .._objectives.stream import Stream
 from .._records.describe import describe_method, describe_start, objective_name
 from .._records.directory import Directory, check_out
+from .._records.kinds import stamped
 from .._records.sums import Sums
 from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractNoisy
@@ -215,9 +216,9 @@ class _Sampling:
         from .. import __version__
 
         plan = self.plan
-        return {
+        return stamped("samples", {
             "run": {
-                "steps": self.draws, "sampled": True, "version": __version__,
+                "steps": self.draws, "version": __version__,
                 "key": [int(word) for word in np.asarray(jax.random.key_data(self.key)).ravel()],
             },
             "method": describe_method(self.user_method),
@@ -226,7 +227,7 @@ class _Sampling:
             # Sums are cut into batches by how many draws there will be.
             "sample": {"chains": plan.chains, "warmup": self.warmup, "thin": plan.thin, "keep": keep,
                        "energies": self.energies} | ({"draws": self.draws} if self.moments else {}),
-        }  # fmt: skip
+        })  # fmt: skip
 
     def go(self, directory: Directory | None, checkpoint: dict[str, Any] | None) -> None:
         """Draw to the end, or to what ends it first."""
@@ -365,7 +366,9 @@ class _Sampling:
     def _checkpoint(self) -> None:
         assert self.directory is not None
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((self.states, self.reference))]
+        paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(self.states)[0]]
         extra = self.about() | {
+            "names": [jax.tree_util.keystr(path, simple=True, separator=".") for path in paths],
             "reference": sorted(self.reference), "cell": self.plan.cell, "state_leaves": len(leaves),
             "warnings": self.warnings,
             "status": self.status if self.message else "running",

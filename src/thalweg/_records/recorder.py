@@ -15,8 +15,9 @@ import numpy as np
 from .._errors import InputError, check_count
 from .capture import copied, norm, number, numbers, to_host
 from .directory import Directory, environment, to_lines
+from .kinds import stamped
 from .margin import as_motion
-from .run import Run, is_logged, logged_parameters, read_config, read_metrics
+from .run import Run, logged_parameters, read_metrics
 
 # Rows are written so long after the first of them was logged, together.
 _FLUSH_SECONDS = 0.5
@@ -119,18 +120,10 @@ class Recorder:
         self._open(objective, resume)
 
     def _open(self, objective: str, resume: bool) -> None:
-        config = {
-            "run": {"recorded": True, "version": _version()},
-            "method": self._motion.about,
-            "objective": {"name": objective},
-        }
+        config = {"run": {"version": _version()}, "method": self._motion.about, "objective": {"name": objective}}
+        config = stamped("recorded", config)
         self._directory = Directory(self.path)
         if resume and (self.path / "run.toml").exists():
-            if not is_logged(read_config(self.path)):
-                raise InputError(
-                    f"{self.path} holds a run of tw.run, not a recorded one; "
-                    "go on with tw.run(..., out=..., resume=True)"
-                )
             self._restore(self._directory.reopen(config, keep_rows=True))
         else:
             # A loop of torch is not to make JAX take hold of the devices.

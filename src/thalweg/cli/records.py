@@ -6,8 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ._options import Json, Progress, Whole
-from ._output import print_json, print_table, say
-from ._runs import print_summary, summary
+from ._output import print_json, print_shown, print_table, say
 from ._spec import check_format
 
 _ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
@@ -30,23 +29,15 @@ def resume(
         Go on to this many steps, or draws of samples, in all [as it was begun].
     """
     from .._errors import InputError
-    from .._records.run import is_logged, is_sampled, read_config
+    from .._records.kinds import kind_of, read_config
 
     config = read_config(directory)
-    if is_logged(config):
-        raise InputError(
-            f"{directory} was recorded from another loop; go on there with tw.Recorder({str(directory)!r}, ..., "
-            "resume=True)"
-        )
-    sampled = is_sampled(config)
+    kind = kind_of(config)
+    if kind.resume is None:
+        raise InputError(f"{directory} was {kind.origin}; go on there with {kind.onward(directory)}")
     if "source" not in config:
-        way = "tw.sample" if sampled else "tw.run"
-        raise InputError(
-            f"{directory} was begun from Python, not from the command line; go on with {way}(..., out=..., resume=True)"
-        )
-    from . import run, sample
-
-    return (sample if sampled else run).resume(directory, config, steps, progress, json)
+        raise InputError(f"{directory} was {kind.origin}; go on with {kind.onward(directory)}")
+    return kind.call("resume", directory, config, steps, progress, json)
 
 
 def list_runs(root: Path = Path("runs"), *, json: Json = False) -> None:
@@ -77,14 +68,10 @@ def list_runs(root: Path = Path("runs"), *, json: Json = False) -> None:
 
 
 def _summary(directory: Path) -> dict[str, Any]:
-    from .._records.run import Run, is_sampled, read_config
+    from .._records.kinds import kind_of, read_config
 
     config = read_config(directory)
-    if not is_sampled(config):
-        return summary(Run.load(directory))
-    from . import _samples
-
-    return _samples.summary(directory, config)
+    return kind_of(config).call("summary", directory, config)
 
 
 def show(directory: Path, *, json: Json = False) -> None:
@@ -95,26 +82,10 @@ def show(directory: Path, *, json: Json = False) -> None:
     directory
         The run directory.
     """
-    from .._records.run import Run, is_sampled, read_config
+    from .._records.kinds import kind_of, read_config
 
-    if is_sampled(read_config(directory)):
-        import thalweg as tw
-
-        from . import _samples
-
-        _samples.finish(directory, tw.read_samples(directory), json)
-        return
-    result = Run.load(directory)
-    row = summary(result) | {"config": result.config}
-    if json:
-        print_json([row])
-        return
-    print_summary(summary(result))
-    metrics = result.metrics
-    if metrics:
-        count = len(metrics["step"])
-        picked = sorted({round(i * (count - 1) / 9) for i in range(10)})
-        print_table(tuple(metrics), [[metrics[name][i].item() for name in metrics] for i in picked])
+    config = read_config(directory)
+    print_shown(kind_of(config).call("show", directory, config), json)
 
 
 def export(directory: Path, out: Path, *, format: str | None = None) -> None:
@@ -132,57 +103,16 @@ def export(directory: Path, out: Path, *, format: str | None = None) -> None:
         csv, json, npz, netcdf (ending nc) or zarr [by the file's ending].
     """
     from .._errors import InputError
-    from .._records.run import Run, is_sampled, read_config
-    from .._records.storage import write_atomically
+    from .._records.kinds import KINDS, kind_of, read_config
 
     ending = out.suffix.lstrip(".")
     chosen = format or _ENDINGS.get(ending, ending)
-    check_format(chosen, ("csv", "json", "npz", "netcdf", "zarr"))
+    check_format(chosen, {known for kind in KINDS.values() for known in kind.formats})
     if out.exists():
         raise InputError(f"{out} exists; choose another file")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is not a directory")
-    if is_sampled(read_config(directory)):
-        from . import _samples
-
-        _samples.export(directory, out, chosen)
-        say(f"wrote {out}")
-        return
-    result = Run.load(directory)
-    if chosen in ("netcdf", "zarr"):
-        from .._records.dataset import write_dataset
-
-        write_dataset(result.to_xarray(), out, chosen)
-    else:
-        write_atomically(out, _exported(result, chosen))
+    kind = kind_of(read_config(directory))
+    check_format(chosen, kind.formats)
+    kind.call("export", directory, out, chosen)
     say(f"wrote {out}")
-
-
-def _exported(result: Any, format: str) -> bytes:
-    import csv
-    import io
-    import json
-
-    import jax
-    import numpy as np
-
-    metrics = result.metrics
-    if format == "json":
-        rows = {name: [v if np.isfinite(v) else None for v in values.tolist()] for name, values in metrics.items()}
-        return json.dumps(rows).encode()
-    if format == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(metrics)
-        writer.writerows(zip(*(values.tolist() for values in metrics.values()), strict=True))
-        return text.getvalue().encode()
-    arrays = {f"metrics/{name}": values for name, values in metrics.items()}
-    if result.trace is not None:
-        arrays |= {"trace/step": result.trace.step, "trace/time": result.trace.time}
-        for part in ("position", "velocity"):
-            for path, leaf in jax.tree_util.tree_flatten_with_path(getattr(result.trace, part))[0]:
-                name = jax.tree_util.keystr(path, simple=True, separator="/")
-                arrays["/".join(filter(None, ("trace", part, name)))] = leaf
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
