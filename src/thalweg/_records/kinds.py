@@ -133,7 +133,7 @@ def opened(path: Path, reader: str) -> tuple[dict[str, Any], Kind]:
     config = read_config(path)
     kind = kind_of(config)
     if kind.reader != reader:
-        wanted = next(other.noun for other in _KINDS if other.reader == reader)
+        wanted = next(other.noun for other in KINDS.values() if other.reader == reader)
         raise InputError(f"{path} holds {kind.noun}, not {wanted}; read it with {kind.reader}")
     return config, kind
 
