@@ -33,10 +33,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import thalweg as tw
-from thalweg._loops import run as loop
+from thalweg._loops import drive as loop
 
 # Many chunks, so that a kill falls between all kinds of them.
-loop._CHUNK_SECONDS = 0.02
+loop.CHUNK_SECONDS = 0.02
 D = 120
 MATRIX = jax.random.normal(jax.random.key(1), (200, D)) / 15.0
 X0 = {{"a": jnp.linspace(-1.0, 2.0, D - 20), "b": jnp.ones((4, 5))}}
@@ -457,7 +457,7 @@ def test_ctrl_c_saves_and_exits_130_and_resume_ends_alike(valley, monkeypatch):
     out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
     found = re.fullmatch(
-        r"interrupted after (\d+) of 25000 steps; saved, go on with: thalweg resume interrupted\n", err
+        r"interrupted after (\d+) of 25000 steps; saved in interrupted, go on with: thalweg resume interrupted\n", err
     )  # fmt: skip
     assert found, err
     saved = tw.Run.load("interrupted")

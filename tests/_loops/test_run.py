@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from thalweg._loops import drive as loop
 from thalweg._loops import progress
-from thalweg._loops import run as loop
 
 CURVATURE = jnp.array([1.0, 4.0, 9.0])
 X0 = jnp.array([1.0, -2.0, 0.5])
@@ -147,12 +147,15 @@ def test_a_starting_velocity():
 
 
 @pytest.mark.parametrize("name", ["momentum", "nesterov_flow", "schedule"])
-@pytest.mark.parametrize("patch", [{"_CHUNK_SECONDS": 0.0}, {"_SCALARS": 8}, {"_SCALARS": 40, "_POSITION_BYTES": 200}])
+@pytest.mark.parametrize(
+    "patch",
+    [{"drive.CHUNK_SECONDS": 0.0}, {"running._SCALARS": 8}, {"running._SCALARS": 40, "running._POSITION_BYTES": 200}],
+)
 def test_the_size_of_chunks_changes_nothing(name, patch, monkeypatch):
     record = tw.Record(("loss", "speed"), positions=4)
     whole = tw.run(METHODS[name], X0, 130, record=record)
     for constant, value in patch.items():
-        monkeypatch.setattr(loop, constant, value)
+        monkeypatch.setattr(f"thalweg._loops.{constant}", value)
     cut = tw.run(METHODS[name], X0, 130, record=record)
     for metric, values in whole.metrics.items():
         np.testing.assert_array_equal(values, cut.metrics[metric], err_msg=metric)
@@ -165,7 +168,7 @@ def test_the_size_of_chunks_changes_nothing(name, patch, monkeypatch):
 def test_the_size_of_chunks_changes_no_mini_batch(monkeypatch):
     f = tw.FiniteSum(lambda x, s: jnp.sum((x - s) ** 2), jnp.arange(12.0).reshape(4, 3), batch_size=2)
     whole = tw.run(tw.momentum(f, 0.05, 0.5), X0, 130, key=3)
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
     cut = tw.run(tw.momentum(f, 0.05, 0.5), X0, 130, key=3)
     np.testing.assert_array_equal(whole.metrics["loss"], cut.metrics["loss"])
     np.testing.assert_array_equal(whole.final.position, cut.final.position)
@@ -183,7 +186,7 @@ def test_the_size_of_chunks_changes_no_mini_batch(monkeypatch):
     ],
 )
 def test_stops_at_the_first_step_that_meets_the_condition(stop, when, chunk, monkeypatch):
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", chunk)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", chunk)
     # Started with a push, so that the speed is not small at once.
     push = jnp.array([2.0, 1.0, 0.0])
     metrics = ("loss", "gradient_norm", "speed")
@@ -208,7 +211,7 @@ def test_a_condition_never_met_lets_the_run_finish():
 @pytest.mark.parametrize("chunk", [0.5, 0.0])
 def test_a_stop_before_a_divergence_is_a_stop(chunk, monkeypatch):
     """Both in one chunk or not: what comes first decides."""
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", chunk)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", chunk)
     for record in (("loss",), None):
         run = tw.run(tw.gradient_descent(bowl, 0.9), X0, 64, record=record, stop=lambda m: m["step"] >= 2)
         assert (run.status, run.steps) == ("stopped", 2)
@@ -223,7 +226,7 @@ STEEP = tw.momentum(lambda x: 0.5 * jnp.sum(CURVATURE * x**2), 0.5, 0.9)
 @pytest.mark.parametrize("chunk", [0.5, 0.0])
 @pytest.mark.parametrize("record", [("loss",), ("speed",), None, 3])
 def test_divergence_is_reported_with_the_step_size_and_the_limit(record, chunk, monkeypatch):
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", chunk)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", chunk)
     f = STEEP.objective
     run = tw.run(STEEP, X0, 5000, record=record)
     assert run.status == "diverged"
@@ -259,7 +262,7 @@ def test_a_schedule_that_diverges_names_the_step_size_it_had():
 @pytest.mark.parametrize("at", [1, 40, 64, 100])
 def test_not_finite_in_mid_run(at, bad, chunk, monkeypatch):
     """The loss of state `at` is bad, its position is not; 64 is the first of the second chunk, 100 the last state."""
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", chunk)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", chunk)
 
     def f(x):
         return jnp.sum(x) + jax.lax.stop_gradient(jnp.where(x[0] < 1.0 - 0.01 * (at - 0.5), bad, 0.0))
@@ -448,7 +451,7 @@ def interrupting(at):
 
 
 def test_ctrl_c_returns_a_run_in_memory(monkeypatch):
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
     before = signal.getsignal(signal.SIGINT)
     run = tw.run(METHODS["momentum"], X0, 500, stop=interrupting(100))
     assert signal.getsignal(signal.SIGINT) is before
@@ -461,8 +464,8 @@ def test_ctrl_c_returns_a_run_in_memory(monkeypatch):
 def test_ctrl_c_saves_a_run_on_disk_which_goes_on_as_if_nothing_had_been(monkeypatch, tmp_path):
     record = tw.Record(("loss", "speed"), positions=3)
     whole = tw.run(METHODS["nesterov"], X0, 300, record=record)
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
-    with pytest.raises(KeyboardInterrupt, match=r"after 101 of 300 steps; saved, go on with: thalweg resume .*run"):
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt, match=r"after 101 of 300 steps; saved in .*run, go on with resume=True"):
         tw.run(METHODS["nesterov"], X0, 300, record=record, out=tmp_path / "run", stop=interrupting(100))
     saved = tw.Run.load(tmp_path / "run")
     assert (saved.status, saved.steps) == ("interrupted", 101)
@@ -475,7 +478,7 @@ def test_ctrl_c_saves_a_run_on_disk_which_goes_on_as_if_nothing_had_been(monkeyp
 
 def test_a_job_that_ignores_ctrl_c_goes_on_ignoring_it(monkeypatch):
     """As one in the background of a shell does."""
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
 
     def stop(metrics):
         if 80 in metrics["step"]:
@@ -490,7 +493,7 @@ def test_a_job_that_ignores_ctrl_c_goes_on_ignoring_it(monkeypatch):
 
 
 def test_a_second_ctrl_c_is_as_ever(monkeypatch):
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
 
     def stop(metrics):
         if 80 in metrics["step"]:
@@ -523,7 +526,7 @@ def test_in_another_thread():
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(monkeypatch, capsys):
     monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
     run = tw.run(METHODS["momentum"], X0, 66, progress=True)
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg._loops import sample as loop
+from thalweg._loops import drive as loop
 from thalweg._loops.chains import Plan, _block, advance, start_chains, step_chains
 from thalweg._loops.interrupt import Interrupt
 from thalweg._methods.method import BATCHES, JUDGED, PILOT, STARTS
@@ -96,7 +96,7 @@ def test_where_chunks_are_cut_changes_nothing(monkeypatch):
     many = dict(draws=5000, warmup=700, chains=3, thin=2, key=2, **QUIET)
     whole = tw.sample(BAOAB, jnp.ones(2), **many)
     sums = tw.sample(BAOAB, jnp.ones(2), keep="moments", **many)
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 1e-6)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-6)
     cut = tw.sample(BAOAB, jnp.ones(2), **many)
     assert (cut["posterior"]["x"].values == whole["posterior"]["x"].values).all()
     again = tw.sample(BAOAB, jnp.ones(2), keep="moments", **many)
@@ -199,7 +199,7 @@ def test_stopped_and_resumed_it_is_as_if_never_stopped(method, keep, tmp_path, m
     monkeypatch.setattr("thalweg._loops.chains._BLOCK", 64)
     many = dict(draws=3000, warmup=500, chains=2, key=4, keep=keep, progress=False)
     whole = tw.sample(method, jnp.ones(2), **many)
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 1e-6)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-6)
     stops = iter([1, 3])
 
     class Stopped(Interrupt):
@@ -386,7 +386,7 @@ def test_another_number_of_draws_compiles_nothing():
 
 def test_the_memory_of_moments_does_not_grow(monkeypatch):
     shapes = []
-    monkeypatch.setattr(loop, "advance", lambda *a: shapes.append(a[7]) or advance(*a))
+    monkeypatch.setattr("thalweg._loops.sampling.advance", lambda *a: shapes.append(a[7]) or advance(*a))
     for draws in (100_000, 400_000):
         tw.sample(BAOAB, jnp.zeros(2), draws=draws, keep="moments", **QUIET)
     assert max(shapes) <= 64

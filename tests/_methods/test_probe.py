@@ -1,11 +1,17 @@
 """The linear probe against closed forms: amplification, radius, limits, contraction."""
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import thalweg as tw
+from thalweg.dynamics import AbstractFirstOrder, Phase
 
 A, B = 0.07, 0.8
 
@@ -127,3 +133,59 @@ def test_time_freezes_a_time_dependent_law():
 def test_wrong_input(call, says):
     with pytest.raises(tw.InputError, match=says):
         call()
+
+
+class Bent(AbstractFirstOrder):
+    """A law of which no matrix makes a step: its rates are those of `bend`."""
+
+    objective: Any
+    bend: Callable = eqx.field(static=True)
+    elementwise: ClassVar[bool] = True
+
+    def rates(self, time, phase, evaluation):
+        del time
+        return Phase(self.bend(evaluation.gradient))
+
+
+class Remembering(AbstractFirstOrder):
+    """Adam as a flow; with `held`, as a law that tells the probe what to hold."""
+
+    objective: Any
+    held: bool = eqx.field(default=False, static=True)
+    frozen: bool = eqx.field(default=False, static=True)
+
+    def initial_auxiliary(self, position):
+        return jnp.zeros_like(position), jnp.full_like(position, 0.25)
+
+    def linearised(self):
+        return dataclasses.replace(self, frozen=self.held)
+
+    def rates(self, time, phase, evaluation):
+        del time
+        mean, square = phase.auxiliary
+        if self.frozen:
+            return Phase(-mean / 0.5, auxiliary=(evaluation.gradient - mean, jnp.zeros_like(square)))
+        return Phase(-mean / jnp.sqrt(square), auxiliary=(evaluation.gradient - mean, evaluation.gradient**2 - square))
+
+
+@pytest.mark.parametrize(
+    ("law", "told"),
+    [
+        (Bent(None, lambda g: -jnp.sign(g)), "not linear on a quadratic"),
+        (Bent(None, lambda g: -g / jnp.linalg.norm(g)), "not linear on a quadratic"),
+        (Bent(None, lambda g: -jnp.abs(g)), "not linear on a quadratic"),
+        (Bent(None, lambda g: -jnp.linalg.svd(g)[0]), "raised TypeError on a quadratic of two parameters, one vector"),
+        (Remembering(None), "not linear on a quadratic"),
+    ],
+)
+@pytest.mark.parametrize("look", [tw.analysis.amplification, tw.analysis.largest_stable_step])
+def test_a_law_that_is_not_linear_on_a_quadratic_is_not_told_a_limit(law, told, look):
+    with pytest.raises(tw.InputError, match=rf"{type(law).__name__} .*{told}.*at=\(t, x\)"):
+        look(tw.Method(law, tw.Euler(), 0.1), 1.0)
+
+
+def test_what_is_not_linear_may_be_held():
+    # x' = -m/0.5, m' = l x - m: a heavy ball of mass 1/2 and friction 1/2, whose limit by Euler is where |1 + h z| = 1.
+    limit = tw.analysis.largest_stable_step(tw.Method(Remembering(None, held=True), tw.Euler(), 0.1), 1.0)
+    roots = np.roots([1.0, 1.0, 2.0])
+    assert limit == pytest.approx(min(-2.0 * roots.real / np.abs(roots) ** 2), rel=1e-9)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg._loops import run as loop
+from thalweg._loops import drive as loop
 from thalweg._methods.method import BATCHES
 from thalweg._objectives import feed
 
@@ -100,7 +100,7 @@ def test_the_size_of_chunks_and_blocks_changes_nothing(patch, stride, monkeypatc
     method, record = METHODS["nesterov"](stream()), tw.Record(("loss", "speed"), positions=stride)
     whole = tw.run(method, X0, STEPS, record=record)
     if "seconds" in patch:
-        monkeypatch.setattr(loop, "_CHUNK_SECONDS", patch["seconds"])
+        monkeypatch.setattr(loop, "CHUNK_SECONDS", patch["seconds"])
     if "bytes" in patch:
         monkeypatch.setattr(feed, "_BLOCK_BYTES", patch["bytes"])
     alike(whole, tw.run(method, X0, STEPS, record=record))
@@ -150,7 +150,7 @@ def test_a_one_shot_iterator_goes_on_where_its_first_run_ended(tmp_path):
 
 @pytest.mark.parametrize("seconds", [0.5, 0.0])
 def test_a_run_stops_where_the_batches_end_and_goes_on_with_more(seconds, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", seconds)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", seconds)
     method = METHODS["nesterov"](tw.Stream(one, iter(LIST[:37])))
     run = tw.run(method, X0, STEPS, out=tmp_path / "run")
     assert (run.status, run.steps) == ("stopped", 37)
@@ -233,7 +233,7 @@ def test_a_run_that_diverges_within_a_block_is_made_again_from_its_batches(recor
         state = take(state, batches(k))
     np.testing.assert_allclose(whole.final.position, state.position, rtol=1e-11)
     assert re.search(r"at curvature [\d.]+ of the first mini-batch the stability limit is learning_rate", whole.message)
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", seconds)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", seconds)
     monkeypatch.setattr(feed, "_BLOCK_BYTES", 2000)
     alike(whole, made(False))
 

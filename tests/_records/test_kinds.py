@@ -1,6 +1,7 @@
 """Kinds of run directories: one table, a format number, and what was written before either."""
 
 import importlib
+import operator
 import re
 import shutil
 import sys
@@ -17,7 +18,8 @@ from thalweg.cli._app import _status
 
 # As version 0.1.0 wrote them, by the command line and a recorder, before run.toml said its kind.
 BEFORE = Path(__file__).parent / "before_kinds"
-OURS = ("run", "samples", "recorded")
+OLD = ("run", "samples", "recorded")
+OURS = (*OLD, "sweep")
 F = lambda x: 0.5 * jnp.sum(jnp.array([1.0, 4.0]) * x**2)  # noqa: E731
 X0 = jnp.array([1.0, -2.0])
 BATH = tw.Method(tw.UnderdampedLangevin(F, friction=1.0, temperature=1.0), tw.Splitting("BAOAB"), 0.2)
@@ -41,11 +43,12 @@ def made(tmp_path_factory):
     tw.sample(BATH, X0, 8, 2, 2, out=place / "samples", progress=False)
     with tw.Recorder(place / "recorded", tw.Hyperparameters(0.1)) as recorder:
         recorder.log(loss=1.0)
+    tw.sweep(lambda rate: tw.gradient_descent(F, rate), {"rate": [0.1, 0.2]}, X0, 4, out=place / "sweep")
     return place
 
 
 @pytest.fixture
-def three(made, tmp_path):
+def each(made, tmp_path):
     """Copies of them."""
     return Path(shutil.copytree(made, tmp_path / "made"))
 
@@ -56,17 +59,17 @@ def test_what_the_table_names_is_there(kind):
         if (found := getattr(kind, what)) is not None:
             module, _, name = found.partition(":")
             assert callable(getattr(importlib.import_module(f"thalweg.{module}"), name))
-    assert getattr(tw, kind.reader.split(".")[1])
+    assert callable(operator.attrgetter(kind.reader.removeprefix("tw."))(tw))
 
 
-def test_run_toml_begins_with_kind_and_format(three):
+def test_run_toml_begins_with_kind_and_format(each):
     for name in OURS:
-        text = (three / name / "run.toml").read_text()
+        text = (each / name / "run.toml").read_text()
         assert text.startswith(f'kind = "{name}"\nformat = {FORMAT}\n')
-        assert not {"sampled", "recorded"} & set(tomllib.loads(text)["run"])
+        assert not {"sampled", "recorded", "sweep"} & set(tomllib.loads(text)["run"])
 
 
-def test_a_new_kind_is_an_entry(three, monkeypatch):
+def test_a_new_kind_is_an_entry(each, monkeypatch):
     """Read, listed, shown and exported by whoever asks the table."""
     calls = []
 
@@ -78,13 +81,13 @@ def test_a_new_kind_is_an_entry(three, monkeypatch):
     of_runs = KINDS["run"]
     told = Kind(**(vars(of_runs) | {"name": "told", "noun": "a tale", "reader": "tw.read_tale"}))
     monkeypatch.setitem(KINDS, "told", told)
-    (three / "told").mkdir()
-    file = three / "run" / "run.toml"
-    (three / "told" / "run.toml").write_text(file.read_text().replace('kind = "run"', 'kind = "told"'))
-    assert told.call("summary", three / "told", {}) == {"path": "seen", "status": "told"}
-    assert calls == [(three / "told", {})]
+    (each / "told").mkdir()
+    file = each / "run" / "run.toml"
+    (each / "told" / "run.toml").write_text(file.read_text().replace('kind = "run"', 'kind = "told"'))
+    assert told.call("summary", each / "told", {}) == {"path": "seen", "status": "told"}
+    assert calls == [(each / "told", {})]
     with pytest.raises(tw.InputError, match=r"told holds a tale, not a run; read it with tw\.read_tale"):
-        tw.Run.load(three / "told")
+        tw.Run.load(each / "told")
 
 
 @pytest.mark.parametrize(
@@ -113,26 +116,29 @@ def test_what_cannot_be_read_is_one_line(kind, format, message, tmp_path, capsys
     assert "unreadable: " in capsys.readouterr().out
 
 
-def test_one_kind_is_not_taken_for_another(three):
+def test_one_kind_is_not_taken_for_another(each):
     cases = {
         "run": lambda path: tw.run(tw.momentum(F, 0.1, 0.5), X0, 9, out=path, resume=True),
         "samples": lambda path: tw.sample(BATH, X0, 9, 2, 2, out=path, resume=True, progress=False),
         "recorded": lambda path: tw.Recorder(path, tw.Hyperparameters(0.1), resume=True),
+        "sweep": lambda path: tw.sweep(
+            lambda rate: tw.gradient_descent(F, rate), {"rate": [0.1, 0.2]}, X0, 4, out=path, resume=True
+        ),
     }
-    files = {file: file.read_bytes() for file in three.rglob("*") if file.is_file()}
+    files = {file: file.read_bytes() for file in each.rglob("*") if file.is_file()}
     for wanted, go_on in cases.items():
         for name in OURS:
             kind = KINDS[name]
             if name != wanted:
-                message = f"{three / name} holds {kind.noun}, not {KINDS[wanted].noun}; go on with "
-                message += kind.onward(three / name)
+                message = f"{each / name} holds {kind.noun}, not {KINDS[wanted].noun}; go on with "
+                message += kind.onward(each / name)
                 with pytest.raises(tw.InputError, match=re.escape(message)):
-                    go_on(three / name)
-    assert files == {file: file.read_bytes() for file in three.rglob("*") if file.is_file()}
+                    go_on(each / name)
+    assert files == {file: file.read_bytes() for file in each.rglob("*") if file.is_file()}
 
 
 def test_what_was_written_before_has_its_kind(before):
-    for name in OURS:
+    for name in OLD:
         config = read_config(before / name)
         assert (config["kind"], config["format"]) == (name, 0)
     run = tw.Run.load(before / "run")
@@ -145,8 +151,8 @@ def test_what_was_written_before_has_its_kind(before):
 def test_what_was_written_before_is_listed_shown_and_exported(before, capsys):
     assert _status(["list", "."]) == 0
     printed = capsys.readouterr().out
-    assert all(name in printed for name in OURS) and "unreadable" not in printed
-    for name in OURS:
+    assert all(name in printed for name in OLD) and "unreadable" not in printed
+    for name in OLD:
         assert _status(["show", name]) == 0
         assert _status(["export", name, f"{name}.csv"]) == 0
     assert "stability_margin" not in (before / "recorded.csv").read_text()
@@ -187,6 +193,18 @@ def test_samples_and_rows_that_were_begun_before_go_on(before):
     for name in ("samples", "recorded"):
         config = tomllib.loads(Path(name, "run.toml").read_text())
         assert (config["kind"], config["format"]) == (name, FORMAT)
+
+
+def test_one_reads_what_it_may_alone(each):
+    readers = {kind.reader: operator.attrgetter(kind.reader.removeprefix("tw."))(tw) for kind in KINDS.values()}
+    for name in OURS:
+        for reader, read in readers.items():
+            if reader == KINDS[name].reader:
+                read(each / name)
+            else:
+                message = f"holds {KINDS[name].noun}, not .*; read it with {KINDS[name].reader}"
+                with pytest.raises(tw.InputError, match=message):
+                    read(each / name)
 
 
 def test_a_kind_that_there_is_not_is_no_stamp():

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg._loops import run as loop
+from thalweg._loops import drive as loop
 from thalweg._records import directory, storage
 from thalweg._records import run as records
 from thalweg._records.directory import Directory, compare_configs
@@ -275,7 +275,7 @@ def test_bytes_written_beyond_the_count_are_no_rows(tmp_path):
 
 
 def test_a_run_can_be_read_while_it_is_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
     path, seen = tmp_path / "run", []
 
     def look(metrics):
@@ -467,7 +467,7 @@ def check_readable(path, whole, steps):
 @pytest.mark.parametrize("victim", ["metrics.jsonl", "position.npy"])
 def test_a_full_disk_is_one_line_and_the_record_stays_readable(victim, room, tmp_path, monkeypatch, memory):
     """By a write that raises, as a full disk makes it; then there is room again and the run goes on."""
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0.0)
     opened = open
 
     def limited(path, mode="r", *rest):

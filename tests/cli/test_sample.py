@@ -86,7 +86,7 @@ def test_resumed_it_is_as_if_never_stopped(keep, step, thalweg, monkeypatch):
     draws = 2000 if keep == "draws" else 40_000
     settings = (*step, "--friction", 2.0, "--draws", draws, "--warmup", 300, "--chains", 2, "--keep", keep, "--json")
     whole = thalweg(*BOWL[:-1], "whole", *settings).rows
-    monkeypatch.setattr("thalweg._loops.sample._CHUNK_SECONDS", 1e-6)
+    monkeypatch.setattr("thalweg._loops.drive.CHUNK_SECONDS", 1e-6)
 
     class Stopped(Interrupt):
         def __init__(self, flag):
@@ -94,7 +94,7 @@ def test_resumed_it_is_as_if_never_stopped(keep, step, thalweg, monkeypatch):
             flag.set()
 
     with monkeypatch.context() as patch:
-        patch.setattr("thalweg._loops.sample.Interrupt", Stopped)
+        patch.setattr("thalweg._loops.drive.Interrupt", Stopped)
         outcome = thalweg(*BOWL, *settings, status=130)
     assert re.search(r"saved in here, go on with: thalweg resume here\n$", outcome.err)
     assert thalweg("list", ".", "--json").rows[0]["status"] == "interrupted"

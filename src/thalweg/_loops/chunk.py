@@ -12,7 +12,6 @@ from jaxtyping import Array
 
 from .._errors import InputError
 from .._methods.method import Method
-from .._methods.raveled import Raveled
 from .._objectives.objective import Batch
 from .._objectives.parts import same
 from .._records.metrics import Metric, Seen, look
@@ -44,7 +43,7 @@ def _start_rates(dynamics: AbstractDynamics, state: State) -> Phase:
 
 def check_rates(method: Method, state: State) -> None:
     """Refuse a law without an objective that has no finite rate of change at the start."""
-    name = type(method.dynamics.law if isinstance(method.dynamics, Raveled) else method.dynamics).__name__
+    name = type(method.plain.dynamics).__name__
     try:
         rates = _start_rates(method.dynamics, state)
     except InputError:

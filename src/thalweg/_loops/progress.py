@@ -17,10 +17,11 @@ class Progress:
         total: steps to make.
         show: True, False, or None: only where a run takes longer than a second.
         label: what is running.
+        units: what is counted.
     """
 
-    def __init__(self, total: int, show: bool | None, label: str) -> None:
-        self._total, self._show, self._label = total, show, label
+    def __init__(self, total: int, show: bool | None, label: str, units: str = "steps") -> None:
+        self._total, self._show, self._label, self._unit = total, show, label, units.removesuffix("s")
         self._begun = self._said = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
@@ -55,7 +56,7 @@ class Progress:
             self._bar.update(self._task, completed=done, description=text)
         elif now - self._said >= _PLAIN_SECONDS:
             self._said = now
-            print(f"{text}, step {done} of {self._total}", file=sys.stderr, flush=True)
+            print(f"{text}, {self._unit} {done} of {self._total}", file=sys.stderr, flush=True)
 
     def _start(self) -> None:
         from rich.console import Console

@@ -1,41 +1,28 @@
 """Sampling: many chains of a method, what they drew, and how well."""
 
-import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError, check_choice, check_count
 from .._methods.method import STARTS, Method
-from .._objectives.objective import as_position, check_at_start
+from .._objectives.objective import as_position
 from .._objectives.stream import Stream
-from .._records.describe import describe_method, describe_start, objective_name
-from .._records.directory import Directory, check_out
-from .._records.kinds import stamped
+from .._records.directory import check_out
+from .._records.keeper import AbstractKeeper, Files, Memory, Summing
 from .._records.sums import Sums
-from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import check_flat
-from ..schemes import AbstractScheme, State
-from .chains import Plan, acceptance, advance, start_chains, values
-from .interrupt import Interrupt
-from .progress import Progress
+from ..schemes import AbstractScheme
+from .drive import drive
 from .run import as_key
-from .sampling_step import choose_method, step_warnings, warn
+from .sampling import Sampling
+from .sampling_step import warn
 from .stopwatch import Stopwatch
-
-_CHUNK_SECONDS = 0.5
-_ROW_BYTES = 32 * 2**20
-# Where the curvature is looked at, to judge the step.
-_POINTS = 32
-# Rows of sums that a chunk makes at most.
-_SUMS = 64
 
 
 def sample(
@@ -107,20 +94,32 @@ def sample(
 
     Reference: for the diagnostics, Vehtari et al. (2021).
     """
-    loop = _Sampling(
-        _check(method, scheme, keep, energies, diagnostics, resume, out), x0,
-        check_count("draws", draws), check_count("chains", chains), check_count("warmup", warmup, at_least=0),
-        check_count("thin", thin), as_key(key), keep, energies, scheme, progress, source,
+    watch = Stopwatch()
+    method = _check(method, scheme, keep, energies, diagnostics, resume, out)
+    counts = {
+        "draws": check_count("draws", draws), "chains": check_count("chains", chains),
+        "warmup": check_count("warmup", warmup, at_least=0), "thin": check_count("thin", thin),
+    }  # fmt: skip
+    key, moments = as_key(key), keep == "moments"
+    starts = _starts(x0, key, counts["chains"])
+    job = Sampling(
+        method, starts, **counts, key=key, moments=moments, energies=not moments if energies is None else energies,
+        scheme=scheme, watch=watch, by_command=source is not None,
     )  # fmt: skip
-    directory, checkpoint = None, None
+    memory = Memory()
+    store: AbstractKeeper = memory
     if out is not None:
-        directory = Directory(Path(out))
-        if resume and (Path(out) / "run.toml").exists():
-            checkpoint = directory.reopen(loop.config)
-        else:
-            directory.create(loop.config)
-    loop.go(directory, checkpoint)
-    return loop.tree(diagnostics)
+        config = job.config() | ({} if source is None else {"source": dict(source)})
+        store = Files(Path(out), config, resume)
+    sums = Sums(job.total, job.warmup, job.blocks.cell) if moments else None
+    try:
+        drive(job, store if sums is None else Summing(sums, store), progress)
+    finally:
+        for text in job.warnings:
+            warn(text)
+    if store.path is not None:
+        return read_samples(store.path, diagnostics)
+    return job.tree(sums or memory.arrays, diagnostics)
 
 
 def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:
@@ -174,242 +173,6 @@ def _check(
             raise InputError(f"{name} must be True, False or None, but is {value!r}")
     check_out(out, resume)
     return method
-
-
-class _Sampling:
-    """The host's side of a set of chains."""
-
-    def __init__(
-        self, method: Method | AbstractDynamics, x0: Any, draws: int, chains: int, warmup: int, thin: int, key: Any,
-        keep: str, energies: bool | None, scheme: AbstractScheme | None, progress: bool | None,
-        source: Mapping[str, Any] | None,
-    ) -> None:  # fmt: skip
-        self.watch = Stopwatch()
-        self.draws, self.warmup, self.key, self.show = draws, warmup, key, progress
-        self.total = warmup + draws
-        self.moments = keep == "moments"
-        self.energies = not self.moments if energies is None else energies
-        starts = _starts(x0, key, chains)
-        self.first = jax.tree.map(lambda leaf: leaf[0], starts)
-        assert method.objective is not None
-        loss = check_at_start(method.objective, self.first)
-        self.cut = unraveler(self.first)
-        positions = jax.vmap(ravel)(starts)
-        self.user_method = choose_method(method, scheme, self.cut, positions, key)
-        self.method = self.user_method.flattened(self.cut)
-        self.plan = Plan.of(self.method, chains, positions.shape[1], thin, self.moments)
-        self.states = start_chains(self.method, positions)
-        self.reference = self._zeros() if warmup else values(self.method, self.states, self.energies)
-        self.done = 0
-        self.kept: dict[str, list[np.ndarray]] = {}
-        self.latest: np.ndarray | None = None
-        self.sums = Sums(self.total, warmup, self.plan.cell) if self.moments else None
-        self.status, self.message = "finished", ""
-        self.warnings: list[str] = []
-        self.config = self._config(starts, loss, keep) | ({} if source is None else {"source": dict(source)})
-
-    def _zeros(self) -> dict[str, Any]:
-        shapes = jax.eval_shape(lambda s: values(self.method, s, self.energies), self.states)
-        return {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
-
-    def _config(self, starts: PyTree, loss: float, keep: str) -> dict[str, Any]:
-        from .. import __version__
-
-        plan = self.plan
-        return stamped("samples", {
-            "run": {
-                "steps": self.draws, "version": __version__,
-                "key": [int(word) for word in np.asarray(jax.random.key_data(self.key)).ravel()],
-            },
-            "method": describe_method(self.user_method),
-            "objective": {"name": objective_name(self.user_method.dynamics)},
-            "start": describe_start(self.first, starts) | {"loss": loss},
-            # Sums are cut into batches by how many draws there will be.
-            "sample": {"chains": plan.chains, "warmup": self.warmup, "thin": plan.thin, "keep": keep,
-                       "energies": self.energies} | ({"draws": self.draws} if self.moments else {}),
-        })  # fmt: skip
-
-    def go(self, directory: Directory | None, checkpoint: dict[str, Any] | None) -> None:
-        """Draw to the end, or to what ends it first."""
-        self.directory = directory
-        if checkpoint is not None:
-            self._restore(checkpoint)
-        interrupted = threading.Event()
-        label = type(self.method.dynamics).__name__
-        try:
-            with Interrupt(interrupted), Progress(self.total, self.show, label) as progress:
-                if directory is not None and checkpoint is None:
-                    self._checkpoint()
-                progress.announce("compiling")
-                self._chunks(progress, interrupted)
-            if not self.message:
-                self.message = f"made {self.draws} draws of {self.plan.chains} chains"
-            if self.done >= self.warmup and self.status != "diverged":
-                self.warnings = self._complaints()
-            if directory is not None:
-                self._checkpoint()
-        finally:
-            if directory is not None:
-                directory.close()
-        for text in self.warnings:
-            warn(text)
-        if self.status == "interrupted" and directory is not None:
-            raise KeyboardInterrupt(self.message)
-
-    @property
-    def rows(self) -> int:
-        """Rows that a chunk keeps on the device."""
-        size = sum(leaf.nbytes for leaf in jax.tree.leaves(self.reference)) * (2 if self.moments else 1)
-        most = min(max(1, _ROW_BYTES // size), -(-self.total // self.plan.row) + 1)
-        most = min(most, _SUMS) if self.moments else most
-        return 1 << max(0, most.bit_length() - (most & (most - 1) == 0))
-
-    def _call(self, low: int, high: int) -> tuple[State, dict[str, Any]]:
-        return advance(
-            self.method, self.states, self.key, np.int64(low), np.int64(high), self.reference,
-            self.plan, self.rows, self.energies,
-        )  # fmt: skip
-
-    def _chunks(self, progress: Progress, interrupted: threading.Event) -> None:
-        rate, saved = None, time.monotonic()
-        self.watch.begin()
-        while self.done < self.total and self.status == "finished":
-            low = self.done
-            high = self._end(low, rate)
-            self.watch.lap()
-            states, kept = jax.block_until_ready(self._call(low, high))
-            rate = (high - low) / max(self.watch.lap(), 1e-7)
-            host = {name: np.asarray(rows) for name, rows in kept.items()}
-            if not self._finite(states, host, low, high):
-                break
-            self.states = states
-            self._keep(host, low, high)
-            self.done = high
-            if high == self.warmup:
-                self.reference = values(self.method, states, self.energies) if self.moments else self.reference
-            progress.update(high, None)
-            if self.directory is not None:
-                self.directory.check()
-                if time.monotonic() - saved >= 2.0:
-                    self.watch.lap()
-                    self._checkpoint()
-                    self.watch.begin()
-                    saved = time.monotonic()
-            if interrupted.is_set() and self.done < self.total:
-                self.status = "interrupted"
-                self.message = f"interrupted after {self.done} of {self.total} draws, {self.warmup} of them warmup"
-                if self.directory is not None:
-                    way = f": thalweg resume {self.directory.path}" if "source" in self.config else " resume=True"
-                    self.message += f"; saved in {self.directory.path}, go on with{way}"
-        self.watch.lap()
-
-    def _end(self, low: int, rate: float | None) -> int:
-        """End of the next chunk: after about half a second, at a whole block and row where it can be."""
-        row = self.plan.row
-        most = self.rows * row - low % row
-        wanted = max(1, int(rate * _CHUNK_SECONDS)) if rate else 2 * max(row, self.plan.group)
-        last = self.warmup if low < self.warmup else self.total
-        high = min(low + most, low + wanted, last)
-        if high == last:
-            return high
-        # Sums in float32 are cut where they always are, so that they do not depend on the clock.
-        unit = row if self.moments else self.plan.group
-        whole = high // unit * unit
-        if whole > low:
-            return whole
-        return min(last, whole + unit) if self.moments else high
-
-    def _finite(self, states: State, host: dict[str, np.ndarray], low: int, high: int) -> bool:
-        if np.isfinite(np.asarray(states.position, dtype=float)).all():
-            return True
-        self.status = "diverged"
-        gone = ~np.isfinite(np.asarray(states.position, dtype=float)).all(axis=1)
-        if not self.moments:
-            finite = np.isfinite(host["position"][: high - low].astype(float)).all(axis=(1, 2))
-            self.done = low + int(np.argmin(finite))
-            self._keep(host, low, self.done)
-            self.states = self._call(low, self.done)[0]
-        self.message = f"{gone.sum()} of {self.plan.chains} chains became not finite after {self.done} draws"
-        if self.done < self.warmup:
-            self.message += ", in the warmup"
-        self.warnings = [self.message, *self._complaints()]
-        return False
-
-    def _complaints(self) -> list[str]:
-        positions, accepted = self._visited(), self.about().get("acceptance")
-        return step_warnings(self.user_method, self.cut, self.first, positions, self.key, accepted)
-
-    def _visited(self) -> np.ndarray:
-        """Some of where the chains have been."""
-        now = np.asarray(self.states.position)[:_POINTS]
-        if self.latest is None:
-            return now
-        every = max(1, len(self.latest) // _POINTS)
-        return np.concatenate([now, self.latest[::every][:_POINTS]])
-
-    def _keep(self, host: dict[str, np.ndarray], low: int, high: int) -> None:
-        if high <= self.warmup:
-            return
-        if self.sums is not None:
-            count = (high - 1) // self.plan.cell - low // self.plan.cell + 1
-            self.sums.add({name: rows[:count] for name, rows in host.items()}, low, high)
-            return
-        host = {name: rows[max(self.warmup - low, 0) : high - low] for name, rows in host.items()}
-        self.latest = host["position"].reshape(-1, host["position"].shape[-1])
-        if self.directory is not None:
-            self.directory.append(None, host)
-            return
-        for name, rows in host.items():
-            # A copy: a view would keep the whole buffer of the chunk alive.
-            self.kept.setdefault(name, []).append(rows.copy())
-
-    def _checkpoint(self) -> None:
-        assert self.directory is not None
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((self.states, self.reference))]
-        paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(self.states)[0]]
-        extra = self.about() | {
-            "names": [jax.tree_util.keystr(path, simple=True, separator=".") for path in paths],
-            "reference": sorted(self.reference), "cell": self.plan.cell, "state_leaves": len(leaves),
-            "warnings": self.warnings,
-            "status": self.status if self.message else "running",
-            "message": self.message or f"made {self.done} of {self.total} draws so far",
-        }  # fmt: skip
-        if self.sums is not None:
-            leaves += self.sums.leaves()
-            extra["sums"] = self.sums.names
-        self.directory.checkpoint(leaves, self.done, extra)
-
-    def _restore(self, checkpoint: dict[str, Any]) -> None:
-        count = checkpoint["state_leaves"]
-        structure = jax.tree.structure((self.states, self.reference))
-        leaves = [jnp.asarray(leaf) for leaf in checkpoint["leaves"][:count]]
-        self.states, self.reference = jax.tree.unflatten(structure, leaves)
-        if self.sums is not None:
-            self.sums.restore(checkpoint["sums"], checkpoint["leaves"][count:])
-        self.done = checkpoint["step"]
-        self.watch.go_on_from(checkpoint["seconds"], checkpoint["compile_seconds"])
-
-    def about(self) -> dict[str, Any]:
-        """Counts, times and the acceptance rate beside the draws."""
-        method, plan = self.user_method, self.plan
-        each = method.gradients_at_start + self.done * plan.thin * method.gradients_per_step
-        facts = {"gradients": plan.chains * each, "seconds": self.watch.seconds}
-        facts["compile_seconds"] = self.watch.compile_seconds
-        accepted = acceptance(method, self.states)
-        if accepted is not None:
-            facts["acceptance"] = float(np.mean(np.asarray(accepted)))
-        return facts
-
-    def tree(self, diagnostics: bool | None) -> Any:
-        """All of it as an xarray tree."""
-        from .._records.samples import build
-
-        about = self.about() | {"status": self.status, "message": self.message, "warnings": self.warnings}
-        if self.directory is not None:
-            return read_samples(self.directory.path, diagnostics)
-        rows = {name: np.concatenate(parts) for name, parts in self.kept.items()}
-        reference = {name: np.asarray(leaf) for name, leaf in self.reference.items()}
-        return build(self.config, about, self.cut, self.sums or rows, diagnostics, reference)
 
 
 def _starts(x0: Any, key: Any, chains: int) -> PyTree:

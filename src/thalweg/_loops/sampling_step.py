@@ -12,7 +12,7 @@ from scipy.linalg import LinAlgWarning
 from .. import schemes
 from .._errors import InputError
 from .._methods.method import JUDGED, PILOT, Method
-from .._methods.probe import largest_stable_step
+from .._methods.probe import has_limit, largest_stable_step
 from .._methods.stationary import stationary_covariance
 from .._objectives.curvature import curvature_scale
 from .._objectives.noise import gradient_noise
@@ -184,7 +184,7 @@ def step_warnings(
     step = float(method.step_size)  # pyright: ignore[reportArgumentType]
     if acceptance is not None and acceptance < _FEW:
         texts.append(f"of the steps of {step:.4g} only {acceptance:.2%} were accepted; take a shorter step")
-    if curvature and not method.scheme.exact_law:
+    if curvature and not method.scheme.exact_law and has_limit(method):
         limit = largest_stable_step(method, curvature)
         bias = _bias(method, curvature, limit) if method.normals and 0 < limit < float("inf") else 0.0
         if step >= limit:

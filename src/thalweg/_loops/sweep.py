@@ -1,26 +1,40 @@
-"""Many settings at once: one compiled, vmapped program over hyperparameters and seeds."""
+"""A sweep of many settings: what its user gives is checked, what it makes is driven and handed back."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from .._errors import InputError, check_count
 from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
-from .._objectives.parts import parted
+from .._objectives.parts import Composed, parted, same
 from .._objectives.stream import Stream
-from .._records.sweep import Sweep
-from .._tree import ravel, unraveler
+from .._records.describe import describe_method, describe_start, objective_name
+from .._records.directory import check_out
+from .._records.keeper import AbstractKeeper, Files, Memory
+from .._records.kinds import stamped
+from .._records.metrics import Metric
+from .._records.run import as_record
+from .._records.sweep import Sweep, load_sweep, read_rows
+from .._tree import ravel, size, unraveler
 from ..dynamics._curved import check_on
-from .chunk import evaluated_step
+from .chunk import begin, check_rates
+from .drive import drive
+from .measuring import Measures
+from .stopwatch import Stopwatch
+from .sweeping import Sweeping
 from .width import width
 
-Grid = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+# Of the positions of a field that run side by side.
+_FIELD_NUMBERS = 2**20
+# A hyperparameter, or several that vary together, and their values.
+Grid = Mapping[Any, Any] | Sequence[Mapping[str, Any]]
 
 
 def sweep(
@@ -30,23 +44,38 @@ def sweep(
     steps: int,
     seeds: int = 1,
     losses: bool = True,
+    *,
+    keep: Any = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: bool | None = None,
 ) -> Sweep:
-    """Run every setting of a grid in one compiled program.
+    """Run every setting of a grid, many of them side by side in one compiled program.
 
     Arguments:
         make_method: `make_method(**setting)` returns the method, such as
             `lambda learning_rate, momentum: tw.momentum(f, learning_rate, momentum)`.
-        grid: lists of values by name, of which every combination runs; or a list of settings.
+        grid: lists of values by name, of which every combination runs; a tuple of names, with as many numbers for each
+            of their values, makes them vary together: `{("learning_rate", "momentum"): [(0.1, 0.9), (0.2, 0.8)]}`. Or
+            a list of settings.
         x0: the start, or a function of a key that draws one.
         steps: how many steps each setting makes.
         seeds: how many keys each setting runs with; they drive mini-batches and a drawn start.
-        losses: keep the loss at every step.
+        losses: keep the loss at every step; False is `keep="final"`.
+        keep: "final", the last positions and losses alone; "loss", the loss of every step; or what is kept of every
+            step as `tw.Record` takes it: a metric, or several.
+        out: a directory to write to as it goes; None keeps all in memory.
+        resume: go on from the last checkpoint in `out` (from the start, if there is none yet), to the same numbers, bit
+            for bit, as if it had never been stopped.
+        progress: True or False; None shows it where the sweep takes longer than a second.
 
     Returns:
-        a `Sweep`: `.settings`, `.losses`, `.final_loss`, `.final`, `.best`, `.regimes`.
+        a `Sweep`: `.settings`, `.losses`, `.final_loss`, `.final`, `.metrics`, `.best`, `.regimes`, `.status`.
 
     Raises:
-        InputError: an empty grid, a setting the method refuses, or a bad start.
+        InputError: an empty grid, a setting the method refuses, a bad start, or a metric that cannot be taken there.
+        RecordError: the directory could not be written.
+        KeyboardInterrupt: Ctrl-C, once all is saved (what is in memory is returned instead, NaN where it was not made).
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> f = lambda x: 0.5 * jnp.sum(x**2)
@@ -55,36 +84,97 @@ def sweep(
     >>> result.regimes[:, 0].tolist(), result.best
     (['monotone', 'monotone', 'diverging'], {'learning_rate': 1.0})
     """
+    watch = Stopwatch()
     settings, shape = _settings(grid)
     steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
+    check_out(out, resume)
     start = _start(x0)
     first, join = parted(start(jax.random.key(0)))
     method = _check_settings(make_method, settings)
-    first, objective = as_position(first), method.objective.joined(join)
+    metrics = _metrics(method, losses if keep is None else keep)
+    first, loss = as_position(first), None
+    joined = method.joined(join)
     check_on(method.dynamics.geometry, first)
-    check_at_start(method.at_start(objective), first)
-    count = seeds * len(next(iter(settings.values())))
-    at_once = width(objective, first, count)
-    # Every pair of a setting and a seed, the seed the faster index; the last batch is filled up with its last pair.
-    pairs = np.minimum(np.arange(at_once * -(-count // at_once)), count - 1).reshape(-1, at_once)
-    columns = {name: jnp.asarray(values[pairs // seeds], float) for name, values in settings.items()}
-    found = _program(make_method, columns, start, jnp.asarray(pairs % seeds), steps, losses)
+    if joined.objective is not None:
+        loss = check_at_start(joined.at_start(joined.objective), first)
+    columns = _columns(joined, first, join, metrics)
+    at_once = _at_once(joined, first, seeds * len(next(iter(settings.values()))))
+    job = Sweeping(
+        make_method, settings, seeds, start, steps, metrics, columns, at_once, _bytes(first), watch,
+        type(method.dynamics).__name__,
+    )  # fmt: skip
+    keeper: AbstractKeeper = Memory()
+    about = {"steps": steps, "seeds": seeds, "shape": list(shape), "columns": list(columns)}
+    if out is not None:
+        digest = hashlib.sha256(b"".join(values.tobytes() for values in settings.values())).hexdigest()[:16]
+        config = _config(method, first, (first, x0), loss, about | {"settings": list(settings), "digest": digest})
+        keeper = Files(Path(out), config, resume)
+    drive(job, keeper, progress)
+    if keeper.path is not None:
+        return load_sweep(keeper.path)
+    assert isinstance(keeper, Memory)
+    found = {"status": job.status, "message": job.message, "seconds": watch.seconds}
+    found["compile_seconds"] = watch.compile_seconds
+    return read_rows(settings, about, keeper.arrays, unraveler(first), found)
 
-    def by_setting(array: Array) -> np.ndarray:
-        flat = np.asarray(array).reshape(-1, *array.shape[2:])[:count]
-        return flat.reshape(-1, seeds, *flat.shape[1:])
 
-    curves, last, position = jax.tree.map(by_setting, found)
-    return Sweep(settings, curves, last, position, shape)
+def _metrics(method: Method, keep: Any) -> tuple[Metric, ...]:
+    if keep is True or keep == "loss":
+        keep = ("loss",) if method.objective is not None else ()
+    metrics = () if keep is False or keep == "final" else as_record(keep).parsed
+    if late := [metric.name for metric in metrics if metric.every > 1]:
+        raise InputError(f"a sweep takes metrics at every step, in its compiled program, but {late[0]!r} has an every")
+    return metrics
+
+
+def _columns(method: Method, first: PyTree, join: Callable, metrics: tuple[Metric, ...]) -> tuple[str, ...]:
+    """The columns that the metrics fill; refuse what cannot be taken at the start."""
+    if method.objective is not None and all(metric.name == "loss" for metric in metrics):
+        return tuple(metric.name for metric in metrics)
+    cut = unraveler(first)
+    flat = Method.flattened(method, cut)
+    state = begin(flat, ravel(first), None)
+    if method.objective is None:
+        check_rates(flat, state)
+    shown = cut if join is same else Composed(join, cut)
+    return Measures(as_record(metrics), flat, state, jax.random.key(0), shown).columns
+
+
+def _bytes(x: PyTree) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(x))
+
+
+def _at_once(method: Method, first: PyTree, runs: int) -> int:
+    """Runs side by side."""
+    if method.objective is not None:
+        return width(method.objective, first, runs)
+    batches = -(-runs * size(first) // _FIELD_NUMBERS)
+    return -(-runs // batches)
+
+
+def _config(method: Method, first: PyTree, whole: Any, loss: float | None, about: dict[str, Any]) -> dict[str, Any]:
+    from .. import __version__
+
+    config = {
+        "run": {"steps": about["steps"], "version": __version__},
+        "method": describe_method(method),
+        "objective": {"name": objective_name(method.dynamics)},
+        "start": describe_start(first, whole) | ({} if loss is None else {"loss": loss}),
+        "sweep": about,
+    }
+    return stamped("sweep", config)
 
 
 def _settings(grid: Grid) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
     if isinstance(grid, Mapping):
-        axes = {name: np.atleast_1d(_numbers(name, values)) for name, values in grid.items()}
-        if not axes or any(axis.ndim != 1 or axis.size == 0 for axis in axes.values()):
-            raise InputError("grid must map each hyperparameter to a non-empty list of values")
-        mesh = np.meshgrid(*axes.values(), indexing="ij")
-        return {name: m.ravel() for name, m in zip(axes, mesh, strict=True)}, tuple(len(axis) for axis in axes.values())
+        axes = [_axis(names, values) for names, values in grid.items()]
+        names = [name for axis in axes for name in axis]
+        if not axes or len(set(names)) < len(names):
+            raise InputError("grid must map each hyperparameter, once, to a non-empty list of values")
+        shape = tuple(len(next(iter(axis.values()))) for axis in axes)
+        mesh = np.meshgrid(*map(np.arange, shape), indexing="ij")
+        at = dict(zip(names, (m.ravel() for axis, m in zip(axes, mesh, strict=True) for _ in axis), strict=True))
+        return {name: values[at[name]] for axis in axes for name, values in axis.items()}, shape
     listed = list(grid)
     if not listed or any(not isinstance(one, Mapping) or set(one) != set(listed[0]) for one in listed):
         raise InputError("grid must be a dictionary of lists, or a non-empty list of settings with the same names")
@@ -92,6 +182,24 @@ def _settings(grid: Grid) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
     if not columns or any(column.ndim != 1 for column in columns.values()):
         raise InputError("grid must give each hyperparameter one number a setting")
     return columns, (len(listed),)
+
+
+def _axis(names: Any, values: Any) -> dict[str, np.ndarray]:
+    """The values along one axis: of one hyperparameter, or of several that vary together."""
+    together = names if isinstance(names, tuple) else (names,)
+    if not together or not all(isinstance(name, str) for name in together):
+        raise InputError(f"grid must have names of hyperparameters, or tuples of them, as its keys, but has {names!r}")
+    found = _numbers(", ".join(together), values)
+    if isinstance(names, tuple):
+        if found.ndim != 2 or found.shape[1] != len(names) or not len(found):
+            raise InputError(
+                f"grid: {', '.join(names)} vary together, so each of their values must be {len(names)} numbers"
+            )
+        return dict(zip(names, found.T, strict=True))
+    found = np.atleast_1d(found)
+    if found.ndim != 1 or found.size == 0:
+        raise InputError("grid must map each hyperparameter, once, to a non-empty list of values")
+    return {names: found}
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
@@ -113,7 +221,7 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
             method = make_method(**setting)
         except TypeError as error:
             raise InputError(f"make_method(**{setting}) raised TypeError: {error}") from error
-        if not isinstance(method, Method) or method.objective is None:
+        if not isinstance(method, Method) or method.lacks_objective:
             raise InputError(f"make_method must return a tw.Method with an objective, but returned {method!r}")
         if isinstance(method.objective, Stream):
             raise InputError(
@@ -137,32 +245,3 @@ class _Same(eqx.Module):
     def __call__(self, key: Any) -> PyTree:
         del key
         return self.x0
-
-
-@eqx.filter_jit
-def _program(
-    make_method: Callable[..., Method],
-    settings: dict[str, Array],
-    start: Callable,
-    seeds: Array,
-    steps: int,
-    losses: bool,
-) -> tuple[Array | None, Array, PyTree]:
-    def one(setting: dict[str, Array], seed: Array) -> tuple[Array | None, Array, PyTree]:
-        key, start_key = jax.random.split(jax.random.key(seed))
-        x0, join = parted(start(start_key))
-        cut = unraveler(x0)
-        method = make_method(**setting).joined(join).flattened(cut)
-
-        def step(state: Any, k: Array) -> tuple[Any, Array | None]:
-            loss, after = evaluated_step(method, state, key, k)
-            return after, loss if losses else None
-
-        state, curve = jax.lax.scan(step, method.init(ravel(x0)), jnp.arange(steps))
-        assert method.objective is not None
-        last = method.objective.at(state.time).value(state.lookahead)
-        if curve is not None:
-            curve = jnp.concatenate([curve, last[None]])
-        return curve, last, cut(state.position)
-
-    return jax.lax.map(lambda batch: jax.vmap(one)(*batch), (settings, seeds))

@@ -199,7 +199,7 @@ class Method(eqx.Module):
     @property
     def normals(self) -> int:
         """Number of standard normals of the position's shape that a step draws."""
-        return self.scheme.normals(self.dynamics)
+        return type(self.scheme).normals(self.scheme, self.dynamics)
 
     @property
     def noisy(self) -> bool:
@@ -391,6 +391,12 @@ class Method(eqx.Module):
         )
 
     @property
+    def plain(self) -> "Method":
+        """The method of the law as its user has it, where it runs on one vector that its law cuts into a tree."""
+        law = self.dynamics
+        return copied(self, dynamics=law.law) if isinstance(law, Raveled) else self
+
+    @property
     def hyperparameters(self) -> dict[str, Any]:
         """Numbers that a user tunes, by the names of the alias: the inverse of it.
 
@@ -398,7 +404,7 @@ class Method(eqx.Module):
         >>> {k: round(float(v), 6) for k, v in tw.momentum(None, 0.1, momentum=0.9).hyperparameters.items()}
         {'learning_rate': 0.1, 'momentum': 0.9}
         """
-        return {name: _read(value) for name, value in knobs_of(self).read(self).items()}
+        return {name: _read(value) for name, value in knobs_of(self.plain).read(self.plain).items()}
 
     @property
     def gradients_per_step(self) -> int:
@@ -406,12 +412,12 @@ class Method(eqx.Module):
 
         The least, where a scheme takes more in some steps than in others (`gradients_vary`).
         """
-        return self._counts()[1]
+        return _counts(self)[1]
 
     @property
     def gradients_at_start(self) -> int:
         """Gradients the start takes (one for a half-step velocity that starts right)."""
-        return self._counts()[0]
+        return _counts(self)[0]
 
     @property
     def gradients_vary(self) -> bool:
@@ -430,10 +436,12 @@ class Method(eqx.Module):
 
     def gradients_after(self, state: State, steps: int) -> int:
         """Gradients taken up to a state so many steps from the start, the start's own among them."""
-        taken = self.scheme.report(state).gradients
+        # Here and in what a run calls, methods are not bound: that would make a module, which takes as long as a step.
+        scheme = self.scheme
+        taken = type(scheme).report(scheme, state).gradients
         if taken is not None:
             return int(taken)
-        at_start, per_step = self._counts()
+        at_start, per_step = _counts(self)
         return at_start + steps * per_step
 
     @property
@@ -444,21 +452,6 @@ class Method(eqx.Module):
             return copied(self, dynamics=Field(marked_field), scheme=self.scheme.unsized())
         # As many gradients in flat space, and on any shape.
         return copied(self, dynamics=law.with_objective(Marking()).in_flat_space(), scheme=self.scheme.unsized())
-
-    def _counts(self) -> tuple[int, int]:
-        bare = self.with_objective(None)
-        leaves, structure = jax.tree.flatten(bare)
-        # What is traced depends on no array's value, so one count serves every setting of the numbers.
-        known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
-        if known not in _COUNTS:
-            counting = self._counting
-
-            def both(x: Vector) -> tuple[int, int]:
-                at_start, state = counted(counting.init, x)
-                return at_start, counted(counting.step, state, self.silent(x))[0]
-
-            _COUNTS[known] = self._on_example(both)
-        return _COUNTS[known]
 
     def _on_example(self, trace: Callable[[Vector], Any]) -> Any:
         """Trace on a vector, or on a matrix where the law takes no vector."""
@@ -487,6 +480,22 @@ class Method(eqx.Module):
         ):
             raise InputError("the starting velocity must have the shape of the start")
         self.dynamics.check_velocity(velocity)
+
+
+def _counts(method: Method) -> tuple[int, int]:
+    """Gradients at the start and in a step."""
+    leaves, structure = jax.tree.flatten(Method.with_objective(method, None))
+    # What is traced depends on no array's value, so one count serves every setting of the numbers.
+    known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
+    if known not in _COUNTS:
+        counting = method._counting
+
+        def both(x: Vector) -> tuple[int, int]:
+            at_start, state = counted(counting.init, x)
+            return at_start, counted(counting.step, state, method.silent(x))[0]
+
+        _COUNTS[known] = method._on_example(both)
+    return _COUNTS[known]
 
 
 def _read(value: Any) -> Any:

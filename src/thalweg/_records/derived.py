@@ -18,9 +18,7 @@ _PARTS = ("position", "velocity", "lookahead")
 _FORMER_WEIGHT = "shift"
 
 
-def of_run(
-    config: dict[str, Any], names: Sequence[str], leaves: Sequence[np.ndarray], ahead: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
+def of_run(config: dict[str, Any], names: Sequence[str], leaves: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays of a run, an array a leaf: "position/w", or "position" where that is the only one.
 
     Without a velocity there is none, and without a look-ahead point that is the position.
@@ -29,10 +27,8 @@ def of_run(
         config: of the run.
         names: of the leaves of its state.
         leaves: those.
-        ahead: the look-ahead point as a vector, where space is curved.
     """
-    found = vectors(names, leaves)
-    return _by_path(config, found if ahead is None else found | {"lookahead": ahead})
+    return _by_path(config, vectors(names, leaves))
 
 
 def of_samples(config: dict[str, Any], names: Sequence[str], leaves: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -48,9 +44,10 @@ def of_recorded(config: dict[str, Any], names: Sequence[str], leaves: Sequence[n
 
 
 def vectors(names: Sequence[str], leaves: Sequence[np.ndarray], chains: bool = False) -> dict[str, np.ndarray]:
-    """Position, velocity and look-ahead point in flat space as vectors, those that there are.
+    """Position, velocity and look-ahead point as vectors, those that there are.
 
-    As `State` works them out, to the last bit, whatever precision JAX is set to here.
+    As `State` works them out, to the last bit, whatever precision JAX is set to here; in curved space the look-ahead
+    point is a leaf of its own, "ahead".
     """
 
     def part(*starts: str) -> np.ndarray | None:
@@ -58,7 +55,7 @@ def vectors(names: Sequence[str], leaves: Sequence[np.ndarray], chains: bool = F
         flat = [leaf.reshape(len(leaf), -1) if chains else leaf.ravel() for leaf in parts]
         return np.concatenate(flat, axis=-1) if flat else None
 
-    position, buffer, unit = part("position"), part("buffer"), part("unit")
+    position, buffer, unit, ahead = part("position"), part("buffer"), part("unit"), part("ahead")
     weight = part("lookahead_weight", _FORMER_WEIGHT)
     assert position is not None
     wide = np.promote_types(position.dtype, np.float32)
@@ -66,10 +63,18 @@ def vectors(names: Sequence[str], leaves: Sequence[np.ndarray], chains: bool = F
     if buffer is not None:
         scaled = None if unit is None else unit.astype(wide) * buffer.astype(wide)
         found["velocity"] = buffer if scaled is None else scaled.astype(buffer.dtype)
-        if weight is not None:
+        if weight is not None and ahead is None:
             ahead = position.astype(wide) + weight.astype(wide) * buffer.astype(wide)
-            found["lookahead"] = ahead.astype(position.dtype)
+    if ahead is not None:
+        found["lookahead"] = ahead.astype(position.dtype)
     return found
+
+
+def named_leaves(state: Any) -> tuple[list[str], list[np.ndarray]]:
+    """Names and leaves of a state, on the host: "position", "clock.time"."""
+    paths, leaves = zip(*jax.tree_util.tree_flatten_with_path(state)[0], strict=True)
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path in paths]
+    return names, [np.asarray(leaf) for leaf in leaves]
 
 
 def trees(config: dict[str, Any], derived: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -123,18 +123,11 @@ class Directory:
         self._metrics.write(text.encode())
         self._metrics.flush()
 
-    def checkpoint(
-        self, leaves: list[np.ndarray], step: int, extra: dict[str, Any], ahead: np.ndarray | None = None
-    ) -> None:
-        """Queue a checkpoint of what has been queued so far.
+    def checkpoint(self, leaves: list[np.ndarray], step: int, extra: dict[str, Any]) -> None:
+        """Queue a checkpoint of what has been queued so far."""
+        self.submit(lambda: self.write_checkpoint(leaves, step, extra))
 
-        `ahead` is the look-ahead point, as a vector, where space is curved: it does not follow from the leaves.
-        """
-        self.submit(lambda: self.write_checkpoint(leaves, step, extra, ahead))
-
-    def write_checkpoint(
-        self, leaves: list[np.ndarray], step: int, extra: dict[str, Any], ahead: np.ndarray | None = None
-    ) -> None:
+    def write_checkpoint(self, leaves: list[np.ndarray], step: int, extra: dict[str, Any]) -> None:
         """Write a checkpoint of what has been written so far; for the writer's thread."""
         offset = 0
         if self._metrics is not None:
@@ -148,19 +141,16 @@ class Directory:
         for name in (self.path / "trace").glob("*.npy"):
             rows = len(np.load(name, mmap_mode="r"))
         about = {"step": step, "offset": offset, "rows": rows} | extra
-        write_checkpoint(self.path, leaves, about, self._derived(leaves, extra, ahead))
+        write_checkpoint(self.path, leaves, about, self._derived(leaves, extra))
 
-    def _derived(
-        self, leaves: list[np.ndarray], extra: dict[str, Any], ahead: np.ndarray | None
-    ) -> dict[str, np.ndarray]:
-        names = extra.get("names", ())
+    def _derived(self, leaves: list[np.ndarray], extra: dict[str, Any]) -> dict[str, np.ndarray]:
+        names, kind = extra.get("names", ()), kind_of(self._config)
         # At most a position, a velocity and a look-ahead point.
         size = 3 * sum(leaf.nbytes for name, leaf in zip(names, leaves, strict=False) if name.startswith("position"))
         large = size > _DERIVED_BYTES and extra.get("status") == "running"
-        if not names or (large and ahead is None):
+        if not names or kind.derived is None or large:
             return {}
-        more = () if ahead is None else (ahead,)
-        return kind_of(self._config).call("derived", self._config, names, leaves, *more)
+        return kind.call("derived", self._config, names, leaves)
 
     def close(self) -> None:
         """Wait until everything queued is written; raise what went wrong."""

@@ -15,6 +15,7 @@ from .parameters import draws
 from .run import Run
 from .samples import read
 from .storage import write_atomically
+from .sweep import load_sweep
 
 
 def export_run(path: Path, out: Path, format: str) -> None:
@@ -57,15 +58,43 @@ def export_samples(path: Path, out: Path, format: str) -> None:
     )
 
 
+def export_sweep(path: Path, out: Path, format: str) -> None:
+    """Write the settings and last losses of a sweep as csv, all of it as npz, netcdf or zarr."""
+    sweep = load_sweep(path)
+    if format in ("netcdf", "zarr"):
+        from .dataset import write_dataset
+
+        write_dataset(sweep.to_xarray(), out, format)
+        return
+    if format == "csv":
+        count, seeds = sweep.final_loss.shape
+        rows = (
+            (*(values[i].item() for values in sweep.settings.values()), j, sweep.final_loss[i, j].item())
+            for i in range(count)
+            for j in range(seeds)
+        )
+        write_atomically(out, _csv((*sweep.settings, "seed", "final_loss"), rows))
+        return
+    arrays = {f"settings/{name}": values for name, values in sweep.settings.items()}
+    arrays |= {f"metrics/{name}": values for name, values in sweep.metrics.items()}
+    arrays |= {"final_loss": sweep.final_loss} | _named("final", sweep.final)
+    write_atomically(out, _npz(arrays))
+
+
 def _arrays(run: Run) -> dict[str, np.ndarray]:
     arrays = {f"metrics/{name}": values for name, values in run.metrics.items()}
     if run.trace is not None:
         arrays |= {"trace/step": run.trace.step, "trace/time": run.trace.time}
         for part in ("position", "velocity"):
-            for path, leaf in jax.tree_util.tree_flatten_with_path(getattr(run.trace, part))[0]:
-                name = jax.tree_util.keystr(path, simple=True, separator="/")
-                arrays["/".join(filter(None, ("trace", part, name)))] = leaf
+            arrays |= _named(f"trace/{part}", getattr(run.trace, part))
     return arrays
+
+
+def _named(name: str, tree: Any) -> dict[str, np.ndarray]:
+    """The leaves of a tree by their paths after a name."""
+    flat = jax.tree_util.tree_flatten_with_path(tree)[0]
+    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in flat]
+    return {"/".join(filter(None, (name, path))): np.asarray(leaf) for path, (_, leaf) in zip(paths, flat, strict=True)}
 
 
 def _csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

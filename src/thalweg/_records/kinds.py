@@ -41,7 +41,8 @@ class Kind:
         show: what `thalweg show` prints of it, a `Shown`, of (path, configuration).
         export: writes it to a file, of (path, file, format).
         formats: those that `export` knows.
-        derived: position, velocity and look-ahead as its user has them, of (configuration, names, raw leaves).
+        derived: position, velocity and look-ahead as its user has them, of (configuration, names, raw leaves); None
+            where a checkpoint holds none.
         resume: goes on with it at the command line, of (path, configuration, steps, progress, json); None where it can
             only be gone on with in Python.
         origin: of one that cannot be gone on with at the command line.
@@ -56,7 +57,7 @@ class Kind:
     show: str
     export: str
     formats: tuple[str, ...]
-    derived: str
+    derived: str | None
     resume: str | None
     origin: str = "begun from Python, not from the command line"
 
@@ -90,6 +91,13 @@ _KINDS = (
         read="_records.run:load_recorded", summary="_records.shown:run_row", show="_records.shown:show_run",
         export="_records.export:export_run", formats=_RUN_FORMATS,
         derived="_records.derived:of_recorded", resume=None, origin="recorded from another loop",
+    ),
+    Kind(
+        name="sweep", noun="a sweep", reader="tw.Sweep.load", maker="tw.sweep(..., out=..., resume=True)",
+        read="_records.sweep:load_sweep", summary="_records.shown_sweep:sweep_row",
+        show="_records.shown_sweep:show_sweep",
+        export="_records.export:export_sweep", formats=("csv", "npz", "netcdf", "zarr"),
+        derived=None, resume=None,
     ),
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in _KINDS}
@@ -146,7 +154,8 @@ def check_same(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def _with_kind(config: dict[str, Any]) -> dict[str, Any]:
-    """What was written before run.toml said its kind: draws and rows of a recorder had a flag."""
+    """What was written before run.toml said its kind: all but runs had a flag."""
     run = dict(config.get("run", {}))
-    sampled, recorded = run.pop("sampled", False), run.pop("recorded", False)
-    return {"kind": "samples" if sampled else "recorded" if recorded else "run", "format": 0} | config | {"run": run}
+    flags = {"sampled": "samples", "recorded": "recorded", "sweep": "sweep"}
+    found = [kind for flag, kind in flags.items() if run.pop(flag, False)]
+    return {"kind": found[0] if found else "run", "format": 0} | config | {"run": run}

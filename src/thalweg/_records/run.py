@@ -269,9 +269,10 @@ def load_run(path: Path) -> Run:
     found = trees(config, checkpoint["derived"])
     if not found:
         # Written before there were derived arrays, or too large for them.
-        cut = recorded_structure(config)
-        found = {part: cut(vector) for part, vector in vectors(checkpoint["names"], checkpoint["leaves"]).items()}
-        if not config["method"].get("geometry", "Euclidean").startswith("Euclidean") and "lookahead" in found:
+        cut, names = recorded_structure(config), checkpoint["names"]
+        found = {part: cut(vector) for part, vector in vectors(names, checkpoint["leaves"]).items()}
+        curved = not config["method"].get("geometry", "Euclidean").startswith("Euclidean")
+        if curved and "lookahead" in found and "ahead" not in names:
             found["lookahead"] = None
     position = found["position"]
     lookahead = found.get("lookahead", position)

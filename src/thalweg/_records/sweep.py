@@ -1,12 +1,19 @@
-"""The result of a sweep."""
+"""The result of a sweep, in memory or read from its directory."""
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import jax
 import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError
+from .derived import recorded_structure
+from .kinds import opened
+from .storage import read_checkpoint
 
 # A rise of the loss below this fraction of its start is rounding, not oscillation.
 _RISE = 1e-9
@@ -19,9 +26,15 @@ class Sweep:
     Attributes:
         settings: one array (n,) a hyperparameter, the n settings in order.
         losses: (n, seeds, steps + 1), the loss before every step and at the end; None if not kept.
-        final_loss: (n, seeds).
+        final_loss: (n, seeds), NaN of a law without an objective.
         final: the last positions, a pytree with leading axes (n, seeds).
         shape: how the settings fold into the grid.
+        metrics: what was kept of every step by name, each as `losses`, which is among them.
+        status, message: "finished", or "interrupted", and then it has NaN where it was not made; "running" of one read
+            from disk that is still going, or was killed.
+        seconds, compile_seconds: wall time of the steps, and of compilation.
+        path: the directory, None for a sweep in memory.
+        config: what run.toml says of it.
     """
 
     settings: dict[str, np.ndarray]
@@ -29,6 +42,22 @@ class Sweep:
     final_loss: np.ndarray
     final: PyTree
     shape: tuple[int, ...]
+    metrics: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    status: str = "finished"
+    message: str = ""
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    path: Path | None = None
+    config: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Sweep":
+        """Read what `tw.sweep` wrote to a directory, also where it was killed or is still being written.
+
+        Raises:
+            InputError: it holds no sweep, or no checkpoint yet.
+        """
+        return load_sweep(Path(path))
 
     @property
     def regimes(self) -> np.ndarray:
@@ -76,6 +105,57 @@ class Sweep:
             f"Sweep({len(self.final_loss)} settings x {self.final_loss.shape[1]} seeds, "
             f"{finite} ended finite; best {best})"
         )
+
+
+def column_file(name: str) -> str:
+    """The name of the array of a metric's column; any name makes a name of a file."""
+    return f"metric.{quote(name, safe='')}"
+
+
+def load_sweep(path: Path) -> Sweep:
+    """A sweep from its directory, its arrays memory-mapped."""
+    config, _ = opened(path, "tw.Sweep.load")
+    checkpoint = read_checkpoint(path)
+    if checkpoint is None:
+        raise InputError(f"{path} holds no checkpoint yet; it was stopped before its first one")
+    settings = dict(zip(checkpoint["settings"], checkpoint["leaves"], strict=False))
+    files = sorted((path / "trace").glob("*.npy"))
+    rows = {file.stem: np.load(file, mmap_mode="r")[: checkpoint["runs"]] for file in files}
+    found = {name: checkpoint[name] for name in ("status", "message", "seconds", "compile_seconds")}
+    return read_rows(
+        settings, config["sweep"], rows, recorded_structure(config), found | {"path": path, "config": config}
+    )
+
+
+def read_rows(
+    settings: dict[str, np.ndarray], about: dict[str, Any], rows: dict[str, np.ndarray], cut: Callable,
+    found: dict[str, Any],
+) -> Sweep:  # fmt: skip
+    """A sweep of the rows of its runs, of which the last may be missing.
+
+    Arguments:
+        settings: an array (n,) a hyperparameter.
+        about: steps, seeds, shape and columns.
+        rows: arrays by name, a row a run.
+        cut: makes the tree of an array whose last axis is a raveled position.
+        found: what else is known.
+    """
+    count, seeds = len(next(iter(settings.values()))), about["seeds"]
+
+    def whole(array: np.ndarray) -> np.ndarray:
+        missing = count * seeds - len(array)
+        if missing:
+            gap = np.full((missing, *array.shape[1:]), np.nan).astype(array.dtype)
+            array = np.concatenate([array, gap])
+        return array.reshape(count, seeds, *array.shape[1:])
+
+    if not rows:
+        raise InputError("of this sweep no batch of runs is made yet; go on with it, or wait")
+    metrics = {name: whole(rows[column_file(name)]) for name in about["columns"]}
+    final = jax.tree.map(np.asarray, cut(whole(rows["position"])))
+    return Sweep(
+        settings, metrics.get("loss"), whole(rows["final_loss"]), final, tuple(about["shape"]), metrics, **found
+    )  # fmt: skip
 
 
 def regime(losses: np.ndarray) -> str:

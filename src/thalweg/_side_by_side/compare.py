@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 from .._errors import InputError, check_count, check_number
 from .._loops.run import run
 from .._methods.method import Method
-from .._methods.probe import stable_limit
+from .._methods.probe import has_limit, stable_limit
 from .._objectives.curvature import top_curvature
 from .._objectives.objective import as_position
 from .._objectives.polish import polish
@@ -249,8 +249,7 @@ def _entry(
     steps, gradients, reached = zip(*(_steps_to(run, method, tolerance, budget) for run in runs), strict=True)
     median = int(np.median(steps))
     knob = predicted = measured = None
-    flat = method.dynamics.geometry is None
-    if flat and not callable(method.step_size) and curvature > 0 and not method.scheme.controlled:
+    if not callable(method.step_size) and curvature > 0 and has_limit(method):
         knob, predicted = stable_limit(method, curvature)
         measured = measured_limit(method, minimiser, direction, curvature) if limits else None
     total = max(runs[0].steps, 1)

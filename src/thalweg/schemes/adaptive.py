@@ -160,11 +160,7 @@ class Adaptive(AbstractScheme):
         found = getattr(self.scheme, "failures", None)
         if found is None:
             raise InputError(f"{type(self.scheme).__name__} solves for nothing in a step, so that nothing can fail")
-        return found(self._inner(state))
-
-    def _inner(self, state: State) -> State:
-        """The state as the scheme itself keeps it."""
-        return dataclasses.replace(state, memory=state.memory.own)
+        return found(_inner(state))
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
@@ -178,7 +174,7 @@ class Adaptive(AbstractScheme):
         step = state.memory.step
         if self.until is not None:
             step = jnp.minimum(step, _left(self.until, state.clock))
-        taken = self.scheme.report(self._inner(state)).gradients
+        taken = type(self.scheme).report(self.scheme, _inner(state)).gradients
         # And one at the start, where the first step is handed its slope.
         taken = taken if taken is None else taken + int(self.scheme.hands_over)
         return Report(gradients=taken, step_size=step, ended=state.memory.code != _GOING)
@@ -305,6 +301,11 @@ def _norm(y: Phase, end: Phase, error: Phase, rtol: Phase, atol: Phase) -> Array
 
     parts = jax.tree.leaves(jax.tree.map(squares, y, end, error, rtol, atol))
     return jnp.sqrt(sum(parts[1:], parts[0]) / size(y))
+
+
+def _inner(state: State) -> State:
+    """The state as the scheme itself keeps it."""
+    return dataclasses.replace(state, memory=state.memory.own)
 
 
 def _left(until: Array, clock: Clock) -> Array:

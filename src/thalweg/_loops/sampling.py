@@ -1,0 +1,218 @@
+"""A sampling as a job: chunks of draws of chains side by side."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from .._methods.method import Method
+from .._objectives.objective import check_at_start
+from .._records.derived import named_leaves
+from .._records.describe import describe_method, describe_start, objective_name
+from .._records.keeper import Rows
+from .._records.kinds import stamped
+from .._records.sums import Sums
+from .._tree import ravel, unraveler
+from ..dynamics import AbstractDynamics
+from ..schemes import AbstractScheme, State
+from .chains import Plan, acceptance, advance, start_chains, values
+from .drive import AbstractJob, Chunk
+from .sampling_step import choose_method, step_warnings
+from .stopwatch import Stopwatch
+
+_ROW_BYTES = 32 * 2**20
+# Where the curvature is looked at, to judge the step.
+_POINTS = 32
+# Rows of sums that a chunk makes at most.
+_SUMS = 64
+
+
+class Sampling(AbstractJob):
+    """The host's side of a set of chains.
+
+    Arguments:
+        method: what draws, or a law whose step is chosen here.
+        starts: a tree of the starts of all chains.
+        draws, chains, warmup, thin, energies, scheme: as in `tw.sample`.
+        key: of all draws.
+        moments: draws are summed up, not kept.
+        watch: its time.
+        by_command: its record tells how it was begun at the command line.
+    """
+
+    units = "draws"
+
+    def __init__(
+        self, method: Method | AbstractDynamics, starts: PyTree, *, draws: int, chains: int, warmup: int, thin: int,
+        key: Any, moments: bool, energies: bool, scheme: AbstractScheme | None, watch: Stopwatch, by_command: bool,
+    ) -> None:  # fmt: skip
+        super().__init__(watch)
+        self.draws, self.warmup, self.key, self.total = draws, warmup, key, warmup + draws
+        self.moments, self.energies, self.by_command = moments, energies, by_command
+        self.starts, self.first = starts, jax.tree.map(lambda leaf: leaf[0], starts)
+        assert method.objective is not None
+        self.loss = check_at_start(method.objective, self.first)
+        self.cut = unraveler(self.first)
+        positions = jax.vmap(ravel)(starts)
+        self.user_method = choose_method(method, scheme, self.cut, positions, key)
+        self.method = self.user_method.flattened(self.cut)
+        self.label = type(self.method.dynamics).__name__
+        self.blocks = Plan.of(self.method, chains, positions.shape[1], thin, moments)
+        self.states = start_chains(self.method, positions)
+        self.reference = self._zeros() if warmup else values(self.method, self.states, energies)
+        self.latest: np.ndarray | None = None
+        self.warnings: list[str] = []
+
+    def _zeros(self) -> dict[str, Any]:
+        shapes = jax.eval_shape(lambda s: values(self.method, s, self.energies), self.states)
+        return {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
+
+    def config(self) -> dict[str, Any]:
+        """What run.toml says of it."""
+        from .. import __version__
+
+        plan = self.blocks
+        return stamped("samples", {
+            "run": {
+                "steps": self.draws, "version": __version__,
+                "key": [int(word) for word in np.asarray(jax.random.key_data(self.key)).ravel()],
+            },
+            "method": describe_method(self.user_method),
+            "objective": {"name": objective_name(self.user_method.dynamics)},
+            "start": describe_start(self.first, self.starts) | {"loss": self.loss},
+            # Sums are cut into batches by how many draws there will be.
+            "sample": {"chains": plan.chains, "warmup": self.warmup, "thin": plan.thin,
+                       "keep": "moments" if self.moments else "draws", "energies": self.energies}
+                      | ({"draws": self.draws} if self.moments else {}),
+        })  # fmt: skip
+
+    @property
+    def so_far(self) -> str:
+        return f"{self.done} of {self.total} draws" + (f", {self.warmup} of them warmup" if self.warmup else "")
+
+    @property
+    def rows(self) -> int:
+        """Rows that a chunk keeps on the device."""
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(self.reference)) * (2 if self.moments else 1)
+        most = min(max(1, _ROW_BYTES // size), -(-self.total // self.blocks.row) + 1)
+        most = min(most, _SUMS) if self.moments else most
+        return 1 << max(0, most.bit_length() - (most & (most - 1) == 0))
+
+    def plan(self, wanted: int | None) -> Chunk:
+        """A chunk that ends at a whole block and row where it can."""
+        low, row, group = self.done, self.blocks.row, self.blocks.group
+        most = self.rows * row - low % row
+        wanted = 2 * max(row, group) if wanted is None else wanted
+        last = self.warmup if low < self.warmup else self.total
+        high = min(low + most, low + wanted, last)
+        if high < last:
+            # Sums in float32 are cut where they always are, so that they do not depend on the clock.
+            unit = row if self.moments else group
+            whole = high // unit * unit
+            if whole > low:
+                high = whole
+            elif self.moments:
+                high = min(last, whole + unit)
+        return Chunk(high - low, high)
+
+    def advance(self, chunk: Chunk) -> tuple[State, dict[str, Any]]:
+        return self._advance(chunk.plan)
+
+    def _advance(self, high: int) -> tuple[State, dict[str, Any]]:
+        return advance(
+            self.method, self.states, self.key, np.int64(self.done), np.int64(high), self.reference,
+            self.blocks, self.rows, self.energies,
+        )  # fmt: skip
+
+    def take(self, chunk: Chunk, found: Any) -> Rows:
+        states, kept = found
+        low, high = self.done, chunk.plan
+        host = {name: np.asarray(rows) for name, rows in kept.items()}
+        finite = np.isfinite(np.asarray(states.position, dtype=float)).all(axis=1)
+        if not finite.all():
+            return self._lost(int(np.count_nonzero(~finite)), host, low, high)
+        self.states, self.done = states, high
+        rows = self._rows(host, low, high)
+        if high == self.warmup and self.moments:
+            self.reference = values(self.method, states, self.energies)
+        return rows
+
+    def _lost(self, gone: int, host: dict[str, np.ndarray], low: int, high: int) -> Rows:
+        """Chains have become not finite: what they drew before it is kept."""
+        self.status, rows = "diverged", Rows()
+        if not self.moments:
+            finite = np.isfinite(host["position"][: high - low].astype(float)).all(axis=(1, 2))
+            high = low + int(np.argmin(finite))
+            self.states = jax.block_until_ready(self._advance(high))[0]
+            self.done = high
+            rows = self._rows(host, low, high)
+        self.message = f"{gone} of {self.blocks.chains} chains became not finite after {self.done} draws"
+        if self.done < self.warmup:
+            self.message += ", in the warmup"
+        self.warnings = [self.message, *self._complaints()]
+        return rows
+
+    def _rows(self, host: dict[str, np.ndarray], low: int, high: int) -> Rows:
+        if high <= self.warmup:
+            return Rows()
+        if self.moments:
+            count = (high - 1) // self.blocks.cell - low // self.blocks.cell + 1
+            return Rows(arrays={name: rows[:count] for name, rows in host.items()}, span=(low, high))
+        host = {name: rows[max(self.warmup - low, 0) : high - low] for name, rows in host.items()}
+        self.latest = host["position"].reshape(-1, host["position"].shape[-1])
+        return Rows(arrays=host, span=(low, high))
+
+    def finish(self) -> None:
+        if not self.message:
+            self.message = f"made {self.draws} draws of {self.blocks.chains} chains"
+        if self.done >= self.warmup and self.status != "diverged":
+            self.warnings = self._complaints()
+
+    def _complaints(self) -> list[str]:
+        positions, accepted = self._visited(), self._acceptance().get("acceptance")
+        return step_warnings(self.user_method, self.cut, self.first, positions, self.key, accepted)
+
+    def _visited(self) -> np.ndarray:
+        """Some of where the chains have been."""
+        now = np.asarray(self.states.position)[:_POINTS]
+        if self.latest is None:
+            return now
+        every = max(1, len(self.latest) // _POINTS)
+        return np.concatenate([now, self.latest[::every][:_POINTS]])
+
+    def leaves(self) -> tuple[list[np.ndarray], dict[str, Any]]:
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((self.states, self.reference))]
+        about = {
+            "names": named_leaves(self.states)[0],
+            "reference": sorted(self.reference), "cell": self.blocks.cell, "state_leaves": len(leaves),
+            "warnings": self.warnings,
+        }  # fmt: skip
+        return leaves, self._counts() | about
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        structure = jax.tree.structure((self.states, self.reference))
+        leaves = [jnp.asarray(leaf) for leaf in checkpoint["leaves"][: checkpoint["state_leaves"]]]
+        self.states, self.reference = jax.tree.unflatten(structure, leaves)
+
+    def _counts(self) -> dict[str, Any]:
+        """Gradients taken and the acceptance rate."""
+        method, plan = self.user_method, self.blocks
+        each = method.gradients_at_start + self.done * plan.thin * method.gradients_per_step
+        return {"gradients": plan.chains * each} | self._acceptance()
+
+    def _acceptance(self) -> dict[str, float]:
+        accepted = acceptance(self.user_method, self.states)
+        return {} if accepted is None else {"acceptance": float(np.mean(np.asarray(accepted)))}
+
+    def tree(self, kept: dict[str, np.ndarray] | Sums, diagnostics: bool | None) -> Any:
+        """All of it as an xarray tree."""
+        from .._records.samples import build
+
+        about = {
+            "status": self.status, "message": self.message, "warnings": self.warnings, "seconds": self.watch.seconds,
+            "compile_seconds": self.watch.compile_seconds,
+        } | self._counts()  # fmt: skip
+        reference = {name: np.asarray(leaf) for name, leaf in self.reference.items()}
+        return build(self.config(), about, self.cut, kept, diagnostics, reference)

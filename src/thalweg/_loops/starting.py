@@ -1,0 +1,114 @@
+"""The start of a run: everything that is checked, cut to one vector and evaluated before its first step."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from jaxtyping import PyTree
+
+from .._methods.method import Method
+from .._objectives.batches import Reader
+from .._objectives.feed import Feed
+from .._objectives.objective import as_position, check_at_start
+from .._objectives.parts import Composed, parted, same
+from .._objectives.stream import BatchMean, Stream
+from .._records.run import Record
+from .._tree import Vector, ravel, sharded, unraveler
+from ..dynamics._curved import check_on
+from ..schemes import State
+from . import drive
+from .chunk import begin, check_rates
+from .measuring import Measures
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A checked start.
+
+    Attributes:
+        x0, velocity: the parameters that move, and how fast.
+        join: puts them back into the module they are of.
+        objective: the function at the start, on the first mini-batch of a stream; None where there is none.
+        loss: its value there.
+        reader: of a stream.
+    """
+
+    x0: Vector
+    velocity: Vector | None
+    join: Callable
+    objective: Any
+    loss: float | None
+    reader: Reader | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What a run begins with.
+
+    Attributes:
+        method: as the compiled loop takes it: on one vector, and on the batches that it is handed.
+        state: at the start.
+        start: the start.
+        measures: the metrics.
+        cut: makes the tree of the parameters of a vector.
+        shown: makes of it what its user has.
+        whole: the position is sharded, and keeps its tree.
+        feed: of a stream.
+    """
+
+    method: Method
+    state: State
+    start: Start
+    measures: Measures
+    cut: Callable
+    shown: Callable
+    whole: bool
+    feed: Feed | None
+
+
+def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool) -> Start:
+    """Refuse a start from which a method cannot go."""
+    x0, join = parted(x0)
+    x0 = as_position(x0)
+    joined = method if join is same else method.joined(join)
+    if velocity is not None:
+        velocity = as_position(parted(velocity)[0])
+        joined._check_velocity(x0, velocity)
+    check_on(method.dynamics.geometry, x0, velocity)
+    objective, reader, loss = joined.objective, None, None
+    if isinstance(objective, Stream):
+        reader = objective.batches.reader().begin()
+        if not resume:
+            reader.check_from(0)
+        objective = objective.on(reader.first)
+    if objective is not None:
+        loss = check_at_start(method.at_start(objective) if objective.time_dependent else objective, x0)
+    return Start(x0, velocity, join, objective, loss, reader)
+
+
+def prepare(method: Method, start: Start, steps: int, key: Any, record: Record) -> Prepared:
+    """Cut a method and its start to one vector."""
+    x0, velocity, join, feed = start.x0, start.velocity, start.join, None
+    method = starting = method if join is same else method.joined(join)
+    if start.reader is not None:
+        stream: Any = method.objective
+        feed = Feed(start.reader, steps, drive.CHUNK_SECONDS, stream.ahead)
+        # What needs no mini-batch of its own, such as a velocity that starts right, takes the first of a stream.
+        starting = method.with_objective(start.objective)
+        method = method.with_objective(BatchMean(stream.fn))
+    whole = sharded(x0)
+    if whole:
+        # A sharded position keeps its tree and its sharding.
+        cut: Callable = same
+        state = starting.init(x0, velocity)
+    else:
+        cut = unraveler(x0)
+        flat = Method.flattened(method, cut)
+        starting = flat if starting is method else Method.flattened(starting, cut)
+        method = flat
+        state = begin(starting, ravel(x0), None if velocity is None else ravel(velocity))
+    if start.objective is None:
+        check_rates(starting, state)
+    shown = cut if join is same else Composed(join, cut)
+    measures = Measures(record, starting, state, key, shown)
+    return Prepared(method, state, start, measures, cut, shown, whole, feed)
