@@ -182,7 +182,7 @@ def test_what_is_wrong_is_said_first(grid, more, told):
 
 def test_what_a_directory_does_not_hold(tmp_path):
     tw.run(make(0.1, 0.5), X0, 5, out=tmp_path / "run")
-    with pytest.raises(tw.InputError, match=r"holds no sweep; read a run with tw.Run.load"):
+    with pytest.raises(tw.InputError, match=r"holds a run, not a sweep; read it with tw\.Run\.load"):
         tw.Sweep.load(tmp_path / "run")
     tw.sweep(make, GRID, X0, 5, out=tmp_path / "sweep")
     with pytest.raises(tw.InputError, match=r"tw.Sweep.load"):

@@ -18,6 +18,7 @@ from .._objectives.stream import Stream
 from .._records.describe import describe_method, describe_start, objective_name
 from .._records.directory import check_out
 from .._records.keeper import AbstractKeeper, Files, Memory
+from .._records.kinds import stamped
 from .._records.metrics import Metric
 from .._records.run import as_record
 from .._records.sweep import Sweep, load_sweep, read_rows
@@ -159,13 +160,14 @@ def _at_once(method: Method, first: PyTree, runs: int, row_bytes: int) -> int:
 def _config(method: Method, first: PyTree, whole: Any, loss: float | None, about: dict[str, Any]) -> dict[str, Any]:
     from .. import __version__
 
-    return {
-        "run": {"steps": about["steps"], "sweep": True, "version": __version__},
+    config = {
+        "run": {"steps": about["steps"], "version": __version__},
         "method": describe_method(method),
         "objective": {"name": objective_name(method.dynamics)},
         "start": describe_start(first, whole) | ({} if loss is None else {"loss": loss}),
         "sweep": about,
     }
+    return stamped("sweep", config)
 
 
 def _settings(grid: Grid) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
