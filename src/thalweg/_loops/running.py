@@ -73,7 +73,7 @@ class Running(AbstractJob):
 
     @property
     def time(self) -> float:
-        """Where the state is in time."""
+        """The time of the state."""
         if self.state.clock is not None:
             return float(self.state.clock.time)
         first, step = self._times

@@ -72,7 +72,7 @@ class Sampling(AbstractJob):
         return {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
 
     def config(self) -> dict[str, Any]:
-        """What run.toml says of it."""
+        """The configuration, as run.toml keeps it."""
         from .. import __version__
 
         plan = self.blocks

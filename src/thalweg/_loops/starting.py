@@ -44,7 +44,7 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What a run begins with.
+    """A run before its first step.
 
     Attributes:
         method: as the compiled loop takes it: on one vector, and on the batches that it is handed.

@@ -1,4 +1,4 @@
-"""Where what runs is kept: in memory, in a directory, or as sums in either."""
+"""Keepers of what runs: in memory, in a directory, or as sums in either."""
 
 import abc
 import dataclasses
@@ -21,7 +21,7 @@ class Rows:
 
 
 class AbstractKeeper(abc.ABC):
-    """Where rows and checkpoints go."""
+    """A place for rows and checkpoints."""
 
     # The directory, None where all is lost with the process.
     path: Path | None = None

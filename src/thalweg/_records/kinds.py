@@ -13,7 +13,7 @@ FORMAT = 1
 
 
 class Shown(NamedTuple):
-    """What `thalweg show` prints of a directory.
+    """Lines and tables that `thalweg show` prints of a directory.
 
     `rows` as JSON, else `lines` and `tables`, of columns and cells; beside either `remarks`, and `more` beside a table.
     """
@@ -67,7 +67,7 @@ class Kind:
         return getattr(importlib.import_module(f"..{module}", __package__), name)(*arguments)
 
     def onward(self, path: Path) -> str:
-        """How to go on with it in Python."""
+        """The way to go on with it in Python."""
         return self.maker.replace("PATH", repr(str(path)))
 
 
@@ -154,7 +154,7 @@ def check_same(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def _with_kind(config: dict[str, Any]) -> dict[str, Any]:
-    """What was written before run.toml said its kind: all but runs had a flag."""
+    """A configuration written before run.toml said its kind: all but runs had a flag."""
     run = dict(config.get("run", {}))
     flags = {"sampled": "samples", "recorded": "recorded", "sweep": "sweep"}
     found = [kind for flag, kind in flags.items() if run.pop(flag, False)]

@@ -32,7 +32,7 @@ def show_run(path: Path, config: dict[str, Any]) -> Shown:
 
 
 def row_of(run: Run) -> dict[str, Any]:
-    """What is known of a run, by name."""
+    """The facts known of a run, by name."""
     loss = run.metrics.get("loss")
     objective, method, hyperparameters = labels(run)
     return {

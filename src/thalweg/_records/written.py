@@ -1,4 +1,4 @@
-"""What a recorder has on disk: its thread reads rows there, formats and writes them, and saves checkpoints."""
+"""The part of a recorder on disk: its thread reads rows there, formats and writes them, and saves checkpoints."""
 
 import collections
 import time

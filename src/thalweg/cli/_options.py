@@ -111,7 +111,7 @@ class Options:
                 raise InputError(f"config {self.config}: {written!r} is no option{near}")
 
     def source(self) -> dict[str, Any]:
-        """What run.toml keeps of them as its source, for `resume`."""
+        """The part of them that run.toml keeps as its source, for `resume`."""
         found = {}
         for name, (table, key) in _places(type(self)).items():
             value = getattr(self, name)

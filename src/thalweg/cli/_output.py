@@ -22,7 +22,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
 
 
 def print_shown(shown: Any, json: bool) -> None:
-    """What a kind of directory shows (`Shown`): results on stdout, remarks on stderr."""
+    """Print what a kind of directory shows (`Shown`): results on stdout, remarks on stderr."""
     if json:
         print_json(shown.rows)
     else:

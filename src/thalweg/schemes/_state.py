@@ -1,4 +1,4 @@
-"""What a scheme takes and gives: draws, a clock, a state, and the numbers it tells of one."""
+"""Arguments and results of a scheme: draws, a clock, a state, and the numbers it tells of one."""
 
 import dataclasses
 from typing import NamedTuple
