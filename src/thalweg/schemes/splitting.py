@@ -52,10 +52,10 @@ class Splitting(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
-        if isinstance(dynamics, AbstractNoisy) and type(dynamics).thermal is AbstractDamped.thermal:
-            name = type(dynamics).__name__
+        own, noisy = type(dynamics), isinstance(dynamics, AbstractNoisy)
+        if noisy and issubclass(own, AbstractDamped) and own.thermal is AbstractDamped.thermal:
             raise InputError(
-                f"{name} has noise, which the letter O would leave out: write its thermal, friction and noise alone, "
+                f"{own.__name__} has noise, which the letter O would leave out: write its thermal, friction and noise alone, "
                 "or use tw.StochasticHeun()"
             )
         thermostat = isinstance(dynamics, AbstractThermostat)
