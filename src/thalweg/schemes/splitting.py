@@ -55,8 +55,8 @@ class Splitting(AbstractScheme):
         own, noisy = type(dynamics), isinstance(dynamics, AbstractNoisy)
         if noisy and issubclass(own, AbstractDamped) and own.thermal is AbstractDamped.thermal:
             raise InputError(
-                f"{own.__name__} has noise, which the letter O would leave out: write its thermal, friction and noise alone, "
-                "or use tw.StochasticHeun()"
+                f"{own.__name__} has noise, which the letter O would leave out: write its thermal, friction and "
+                "noise alone, or use tw.StochasticHeun()"
             )
         thermostat = isinstance(dynamics, AbstractThermostat)
         if thermostat != ("D" in self.word):
