@@ -7,8 +7,7 @@ from jaxtyping import ArrayLike
 from .._errors import InputError
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics, AbstractNoisy, AbstractThermostat, Phase
-from ._base import AbstractScheme, advice, noise_count, start_of, start_velocity
-from ._state import Clock, Draws, State
+from ._base import AbstractScheme, Clock, Draws, State, advice, noise_count, start_of, start_velocity
 
 
 class Splitting(AbstractScheme):
@@ -53,12 +52,11 @@ class Splitting(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
-        kind: type = type(dynamics)
-        if isinstance(dynamics, AbstractNoisy) and getattr(kind, "thermal", None) is AbstractDamped.thermal:
-            name = kind.__name__
+        own, noisy = type(dynamics), isinstance(dynamics, AbstractNoisy)
+        if noisy and issubclass(own, AbstractDamped) and own.thermal is AbstractDamped.thermal:
             raise InputError(
-                f"{name} has noise, which the letter O would leave out: write its thermal, friction and noise alone, "
-                "or use tw.StochasticHeun()"
+                f"{own.__name__} has noise, which the letter O would leave out: write its thermal, friction and "
+                "noise alone, or use tw.StochasticHeun()"
             )
         thermostat = isinstance(dynamics, AbstractThermostat)
         if thermostat != ("D" in self.word):
