@@ -134,3 +134,15 @@ def test_whatever_byte_is_damaged_no_number_changes(tmp_path):
                 np.testing.assert_array_equal(getattr(found, part)[name], leaf)
     assert len(refused) > 0.6 * len(whole) / 11
     assert all(line.startswith(f"{file} is damaged: ") and "\n" not in line for line in refused)
+
+
+def test_on_a_sphere_a_run_goes_on_to_the_last_bit(tmp_path):
+    """The look-ahead point that is kept beside its state is no part of it."""
+    law = tw.HeavyBall(lambda x: x[0] + 0.3 * x[1], friction=0.5, geometry=tw.geometry.Sphere())
+    method, start = tw.Method(law, tw.Lookahead(), 0.4), jnp.array([0.6, 0.8, 0.0])
+    whole = tw.run(method, start, 9)
+    tw.run(method, start, 5, out=tmp_path / "run")
+    after = tw.run(method, start, 9, out=tmp_path / "run", resume=True)
+    for part in ("position", "velocity", "lookahead"):
+        np.testing.assert_array_equal(getattr(after.final, part), getattr(whole.final, part))
+        np.testing.assert_array_equal(getattr(tw.Run.load(tmp_path / "run").final, part), getattr(whole.final, part))
