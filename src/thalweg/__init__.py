@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     # isort: off
     # In the order of the documentation.
     from ._errors import InputError as InputError
-    from ._objectives.objective import FiniteSum as FiniteSum
+    from ._objectives.finite_sum import FiniteSum as FiniteSum
     from ._objectives.objective import Objective as Objective
     from ._objectives.stream import Stream as Stream
     from .dynamics import *

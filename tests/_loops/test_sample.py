@@ -17,7 +17,7 @@ import thalweg as tw
 from thalweg._loops import drive as loop
 from thalweg._loops.chains import Plan, _block, advance, start_chains, step_chains
 from thalweg._loops.interrupt import Interrupt
-from thalweg._methods.method import BATCHES, JUDGED, PILOT, STARTS
+from thalweg._methods.drawing import BATCHES, JUDGED, PILOT, STARTS
 
 HESSIAN = np.array([[1.6, 0.5], [0.5, 0.7]])
 QUIET = dict(progress=False, diagnostics=False)

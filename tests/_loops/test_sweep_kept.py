@@ -65,6 +65,7 @@ def test_stopped_anywhere_and_gone_on_with_it_is_as_if_never_stopped(method, row
 
     monkeypatch.setattr(sweeping, "_ROW_BYTES", rows)
     monkeypatch.setattr(sweeping, "_FEWEST_STEPS", 8)
+    monkeypatch.setattr(sweeping, "_FIRST_QUICK", 64)
     whole = sweep()
     monkeypatch.setattr(drive, "CHUNK_SECONDS", 1e-6)
     with monkeypatch.context() as patch:
@@ -81,6 +82,7 @@ def test_stopped_anywhere_and_gone_on_with_it_is_as_if_never_stopped(method, row
 
 def test_one_that_is_stopped_in_memory_has_what_it_made(four_abreast, monkeypatch):
     whole = tw.sweep(make, GRID, X0, 70)
+    monkeypatch.setattr(sweeping, "_FIRST_QUICK", 64)
     monkeypatch.setattr(drive, "CHUNK_SECONDS", 1e-6)
     chunks = []
 
@@ -180,7 +182,7 @@ def test_what_is_wrong_is_said_first(grid, more, told):
 
 def test_what_a_directory_does_not_hold(tmp_path):
     tw.run(make(0.1, 0.5), X0, 5, out=tmp_path / "run")
-    with pytest.raises(tw.InputError, match=r"holds no sweep; read a run with tw.Run.load"):
+    with pytest.raises(tw.InputError, match=r"holds a run, not a sweep; read it with tw\.Run\.load"):
         tw.Sweep.load(tmp_path / "run")
     tw.sweep(make, GRID, X0, 5, out=tmp_path / "sweep")
     with pytest.raises(tw.InputError, match=r"tw.Sweep.load"):

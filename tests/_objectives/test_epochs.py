@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import thalweg as tw
-from thalweg._objectives.objective import shuffled
+from thalweg._objectives.finite_sum import shuffled
 
 DATA = np.random.default_rng(2).normal(size=(12, 2))
 

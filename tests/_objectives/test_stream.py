@@ -11,7 +11,7 @@ import pytest
 
 import thalweg as tw
 from thalweg._loops import drive as loop
-from thalweg._methods.method import BATCHES
+from thalweg._methods.drawing import BATCHES
 from thalweg._objectives import feed
 
 SCALES = jnp.array([1.0, 2.0, 5.0])

@@ -96,7 +96,7 @@ def test_the_directory_is_one_of_ours(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert list(rows[0]) == ["step", "time", "loss", "gradient_norm", "update_norm"]
     config = recorder.run.config
-    assert config["run"] == {"recorded": True, "version": tw.__version__}
+    assert (config["kind"], config["run"]) == ("recorded", {"version": tw.__version__})
     assert config["method"] == {"name": "momentum", "hyperparameters": {"learning_rate": 0.05, "momentum": 0.9}}
     assert config["objective"] == {"name": "a bowl"}
     assert json.loads((tmp_path / "run" / "env.json").read_text())["packages"]["torch"] == version("torch")
@@ -544,7 +544,7 @@ def snapshot(path):
         ({"path": "half"}, "half already holds a run; continue it with resume=True, or choose another"),
         ({"path": "half", "resume": True, "objective": "a cup"}, "objective.name was 'a bowl', is 'a cup'"),
         ({"path": "half", "resume": True, "method": tw.Hyperparameters(0.1, 0.9)}, "learning_rate was 0.05, is 0.1"),
-        ({"path": "ours", "resume": True}, r"ours holds a run of tw.run, not a recorded one; go on with tw.run\("),
+        ({"path": "ours", "resume": True}, r"ours holds a run, not a recorded run; go on with tw.run\("),
         ({"objective": bowl}, "objective must be a few words, such as 'digits, 2 layers', but is <function"),
         ({"method": 0.1}, "method must be tw.Hyperparameters, a tw.Method, a name or a dictionary of numbers"),
         (

@@ -16,7 +16,7 @@ from thalweg._side_by_side.solution import solution
 from thalweg._side_by_side.work_precision import WorkPoint, WorkPrecision
 from thalweg._tree import ravel, unraveler
 from thalweg.analysis.order import reference_end
-from thalweg.schemes import AbstractScheme, State, Termination
+from thalweg.schemes import AbstractScheme, Report, State, Termination
 
 SPECTRUM = np.array([0.3, 1.0, 5.0])
 PROBLEM = tw.problems.quadratic(SPECTRUM, seed=3)
@@ -207,8 +207,8 @@ class Controlled(AbstractScheme):
         position = state.position + h * dynamics.velocity(None, state.position)
         return dataclasses.replace(state, position=position, memory=state.memory + 1)
 
-    def ended(self, state):
-        return (state.memory >= jnp.round(1.0 / self.rtol)) | (state.memory >= self.most)
+    def report(self, state):
+        return Report(ended=(state.memory >= jnp.round(1.0 / self.rtol)) | (state.memory >= self.most))
 
     def termination(self, state):
         return Termination("stalled" if int(state.memory) == self.most else "finished", "", int(state.memory))
@@ -239,6 +239,16 @@ def test_a_scheme_that_sets_its_steps_is_run_at_tolerances():
     assert result.orders["free"] is None
     stalls = {"free": tw.Method(FLOW, Controlled(jnp.ones(()), jnp.ones(()), most=7), 0.1)}
     assert all(p.diverged for p in tw.work_precision(stalls, START, 1.5, tolerances=[0.01], repeats=1).points)
+
+
+def test_a_scheme_that_does_not_say_when_it_has_ended_is_refused():
+    class Endless(Controlled):
+        def report(self, state):
+            return Report()
+
+    endless = {"free": tw.Method(FLOW, Endless(jnp.ones(()), jnp.ones(())), 0.1)}
+    with pytest.raises(tw.InputError, match=r"Endless sets the length of its steps, but its report .*ended"):
+        tw.work_precision(endless, START, 1.5, tolerances=[0.05], repeats=1)
 
 
 def test_nothing_is_left_in_another_precision():

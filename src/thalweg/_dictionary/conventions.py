@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._errors import InputError, check_choice, check_number
-from .momentum import momentum_from_friction, physical_constants
+from .momentum import momentum_changed, momentum_from_friction, physical_constants, scale_changed, step_changed
 from .schedules import FrictionSchedule
 
 CONVENTIONS = ("torch", "keras", "ema")
@@ -269,7 +269,13 @@ class Hyperparameters:
         target = dataclasses.replace(self, **{name: value})
         if self.momentum == 0.0:
             return self._retuned_without_momentum(name, target)
-        beta, scale, heat = self._keeping_friction(name, getattr(target, name) / getattr(self, name), target, rule)
+        ratio = getattr(target, name) / getattr(self, name)
+        if name == "momentum":
+            beta, scale, heat = momentum_changed(self.momentum, self.scale, target.momentum)
+        elif name == "batch_size" or self.convention == "ema":
+            beta, scale, heat = step_changed(self.momentum, self.scale, ratio)
+        else:
+            beta, scale, heat = scale_changed(self.momentum, self.scale, ratio, rule == "square root")
         if not beta >= 0.0:
             raise InputError(f"{name} {value:g} asks for a negative momentum at this friction; choose a smaller one")
         batch = None if self.batch_size is None else self.batch_size * heat
@@ -277,32 +283,6 @@ class Hyperparameters:
         found = dataclasses.replace(self, momentum=beta, batch_size=batch, nesterov=self.nesterov and beta > 0.0)
         found = dataclasses.replace(found, learning_rate=scale / found._gradient_weight)
         return dataclasses.replace(found, **{name: getattr(target, name)})
-
-    def _keeping_friction(
-        self, name: str, ratio: float, target: "Hyperparameters", rule: str
-    ) -> tuple[float, float, float]:
-        """Momentum, scale, and how the heat of a step grows, where one number becomes `ratio` times as large.
-
-        Nothing is divided by a difference of the new momentum from 1, which would have lost digits.
-        """
-        now, square = self.momentum, (1.0 - self.momentum) ** 2 / (1.0 + self.momentum)
-        half = (1.0 - now) / (1.0 + now)  # of friction times step
-        if name == "momentum":
-            beta = target.momentum
-            return beta, self.scale * (1.0 - beta) ** 2 / (1.0 + beta) / square, (1.0 - beta) / (1.0 + beta) / half
-        if name == "batch_size":
-            # The temperature is proportional to step over batch size.
-            beta = (1.0 - ratio * half) / (1.0 + ratio * half)
-            return beta, self.scale * ratio**2 * (1.0 + beta) / (1.0 + now), ratio
-        if self.convention == "ema":
-            beta = (1.0 - ratio * half) / (1.0 + ratio * half)
-            return beta, target.learning_rate * (1.0 - beta), ratio
-        if rule == "square root":
-            return 1.0 - (1.0 - now) * math.sqrt(ratio), self.scale * ratio, math.sqrt(ratio)
-        c = ratio * square
-        # The root above, in a form that does not cancel.
-        beta = 1.0 - 4.0 * c / (c + math.sqrt(c * c + 8.0 * c))
-        return beta, self.scale * ratio, math.sqrt(ratio * (1.0 + now) / (1.0 + beta))
 
     def _retuned_without_momentum(self, name: str, target: "Hyperparameters") -> "Hyperparameters":
         if name == "momentum":

@@ -45,6 +45,33 @@ def physical_constants(learning_rate: ArrayLike, momentum: ArrayLike) -> tuple[A
     return step, 2.0 * (1.0 - momentum) / ((1.0 + momentum) * step)
 
 
+# At constant friction, where the learning rate is the scale of a torch step: the new momentum and scale, and how the
+# heat of a step grows. Nothing is divided by a difference of the new momentum from 1, which would have lost digits.
+
+
+def momentum_changed(momentum: float, scale: float, new: float) -> tuple[float, float, float]:
+    """Momentum, scale and heat at another momentum."""
+    square, half = (1.0 - momentum) ** 2 / (1.0 + momentum), (1.0 - momentum) / (1.0 + momentum)
+    return new, scale * (1.0 - new) ** 2 / (1.0 + new) / square, (1.0 - new) / (1.0 + new) / half
+
+
+def step_changed(momentum: float, scale: float, ratio: float) -> tuple[float, float, float]:
+    """Momentum, scale and heat where the step in time becomes `ratio` times as large."""
+    half = (1.0 - momentum) / (1.0 + momentum)  # of friction times step
+    new = (1.0 - ratio * half) / (1.0 + ratio * half)
+    return new, scale * ratio**2 * (1.0 + new) / (1.0 + momentum), ratio
+
+
+def scale_changed(momentum: float, scale: float, ratio: float, square_root: bool) -> tuple[float, float, float]:
+    """Momentum, scale and heat where the scale becomes `ratio` times as large, exactly or by the square root rule."""
+    if square_root:
+        return 1.0 - (1.0 - momentum) * math.sqrt(ratio), scale * ratio, math.sqrt(ratio)
+    c = ratio * (1.0 - momentum) ** 2 / (1.0 + momentum)
+    # The root of the quadratic for the new momentum, in a form that does not cancel.
+    new = 1.0 - 4.0 * c / (c + math.sqrt(c * c + 8.0 * c))
+    return new, scale * ratio, math.sqrt(ratio * (1.0 + momentum) / (1.0 + new))
+
+
 def _alike(*values: ArrayLike) -> tuple[Any, ...]:
     # Python numbers stay in double precision, whatever JAX is set to.
     return values if all(isinstance(value, float) for value in values) else tuple(jnp.asarray(v, float) for v in values)

@@ -28,7 +28,7 @@ class Chunk(NamedTuple):
 
 
 class AbstractJob(abc.ABC):
-    """What runs: compiled in chunks, judged between them.
+    """A job: compiled in chunks, judged between them.
 
     Attributes:
         total, done: in units of its own, such as steps.

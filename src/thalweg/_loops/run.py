@@ -13,8 +13,9 @@ from .._objectives.stream import Stream
 from .._records.describe import describe
 from .._records.directory import check_out
 from .._records.keeper import AbstractKeeper, Files, Memory
+from .._records.kinds import read_config
 from .._records.metrics import METRICS
-from .._records.run import Point, Record, Run, Trace, as_record, read_config
+from .._records.run import Point, Record, Run, Trace, as_record
 from .._tree import unraveler
 from .drive import drive
 from .ending import Stop

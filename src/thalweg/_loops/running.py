@@ -10,6 +10,7 @@ from jaxtyping import Array
 from .._methods.method import Method
 from .._objectives.batches import EndedError
 from .._objectives.objective import start_value_and_gradient
+from .._records.derived import named_leaves
 from .._records.keeper import Rows
 from .._records.run import Record
 from .._tree import to_host
@@ -72,7 +73,7 @@ class Running(AbstractJob):
 
     @property
     def time(self) -> float:
-        """Where the state is in time."""
+        """The time of the state."""
         if self.state.clock is not None:
             return float(self.state.clock.time)
         first, step = self._times
@@ -289,20 +290,18 @@ class Running(AbstractJob):
         return Rows(row, rows)
 
     def leaves(self) -> tuple[list[np.ndarray], dict[str, Any]]:
-        paths, leaves = zip(*jax.tree_util.tree_flatten_with_path(self.state)[0], strict=True)
-        about = {
-            "names": [jax.tree_util.keystr(path, simple=True, separator=".") for path in paths],
-            "time": self.time,
-            "gradients": self.gradients,
-        }
-        return [np.asarray(leaf) for leaf in leaves], about
+        names, leaves = named_leaves(self.state)
+        if self.state.geometry is not None and self.state.lookahead_weight is not None:
+            # In curved space it does not follow from the rest by arithmetic, for whoever reads the directory.
+            names, leaves = [*names, "ahead"], [*leaves, to_host(self.state.lookahead)]
+        return leaves, {"names": names, "time": self.time, "gradients": self.gradients}
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         leaves, structure = jax.tree.flatten(self.state)
         # A leaf on one device stays free to go where the sharded ones are.
         placed = [
             jax.device_put(new, old.sharding if len(old.sharding.device_set) > 1 else None)
-            for new, old in zip(checkpoint["leaves"], leaves, strict=True)
+            for new, old in zip(checkpoint["leaves"][: len(leaves)], leaves, strict=True)
         ]
         self.state = jax.tree.unflatten(structure, placed)
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._errors import InputError, check_choice, check_count
-from .._methods.method import STARTS, Method
+from .._methods.drawing import STARTS
+from .._methods.method import Method
 from .._objectives.objective import as_position
 from .._objectives.stream import Stream
 from .._records.directory import check_out

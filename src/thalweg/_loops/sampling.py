@@ -8,9 +8,12 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._methods.method import Method
+from .._methods.raveled import check_drawn
 from .._objectives.objective import check_at_start
+from .._records.derived import named_leaves
 from .._records.describe import describe_method, describe_start, objective_name
 from .._records.keeper import Rows
+from .._records.kinds import stamped
 from .._records.sums import Sums
 from .._tree import ravel, unraveler
 from ..dynamics import AbstractDynamics
@@ -50,6 +53,7 @@ class Sampling(AbstractJob):
         self.draws, self.warmup, self.key, self.total = draws, warmup, key, warmup + draws
         self.moments, self.energies, self.by_command = moments, energies, by_command
         self.starts, self.first = starts, jax.tree.map(lambda leaf: leaf[0], starts)
+        check_drawn(method.dynamics if isinstance(method, Method) else method, self.first)
         assert method.objective is not None
         self.loss = check_at_start(method.objective, self.first)
         self.cut = unraveler(self.first)
@@ -68,13 +72,13 @@ class Sampling(AbstractJob):
         return {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
 
     def config(self) -> dict[str, Any]:
-        """What run.toml says of it."""
+        """The configuration, as run.toml keeps it."""
         from .. import __version__
 
         plan = self.blocks
-        return {
+        return stamped("samples", {
             "run": {
-                "steps": self.draws, "sampled": True, "version": __version__,
+                "steps": self.draws, "version": __version__,
                 "key": [int(word) for word in np.asarray(jax.random.key_data(self.key)).ravel()],
             },
             "method": describe_method(self.user_method),
@@ -84,7 +88,7 @@ class Sampling(AbstractJob):
             "sample": {"chains": plan.chains, "warmup": self.warmup, "thin": plan.thin,
                        "keep": "moments" if self.moments else "draws", "energies": self.energies}
                       | ({"draws": self.draws} if self.moments else {}),
-        }  # fmt: skip
+        })  # fmt: skip
 
     @property
     def so_far(self) -> str:
@@ -183,6 +187,7 @@ class Sampling(AbstractJob):
     def leaves(self) -> tuple[list[np.ndarray], dict[str, Any]]:
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((self.states, self.reference))]
         about = {
+            "names": named_leaves(self.states)[0],
             "reference": sorted(self.reference), "cell": self.blocks.cell, "state_leaves": len(leaves),
             "warnings": self.warnings,
         }  # fmt: skip

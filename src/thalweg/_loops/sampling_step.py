@@ -11,12 +11,14 @@ from scipy.linalg import LinAlgWarning
 
 from .. import schemes
 from .._errors import InputError
-from .._methods.method import JUDGED, PILOT, Method
-from .._methods.probe import has_limit, largest_stable_step
+from .._methods.drawing import JUDGED, PILOT
+from .._methods.linearity import has_limit
+from .._methods.method import Method
+from .._methods.probe import largest_stable_step
 from .._methods.stationary import stationary_covariance
 from .._objectives.curvature import curvature_scale
+from .._objectives.finite_sum import FiniteSum
 from .._objectives.noise import gradient_noise
-from .._objectives.objective import FiniteSum
 from .._tree import Unravel, size
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme, State

@@ -7,6 +7,7 @@ from typing import Any
 from jaxtyping import PyTree
 
 from .._methods.method import Method
+from .._methods.raveled import check_drawn
 from .._objectives.batches import Reader
 from .._objectives.feed import Feed
 from .._objectives.objective import as_position, check_at_start
@@ -43,7 +44,7 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """What a run begins with.
+    """A run before its first step.
 
     Attributes:
         method: as the compiled loop takes it: on one vector, and on the batches that it is handed.
@@ -75,6 +76,7 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool) -> S
         velocity = as_position(parted(velocity)[0])
         joined._check_velocity(x0, velocity)
     check_on(method.dynamics.geometry, x0, velocity)
+    check_drawn(method.dynamics, x0)
     objective, reader, loss = joined.objective, None, None
     if isinstance(objective, Stream):
         reader = objective.batches.reader().begin()

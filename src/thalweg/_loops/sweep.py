@@ -18,10 +18,11 @@ from .._objectives.stream import Stream
 from .._records.describe import describe_method, describe_start, objective_name
 from .._records.directory import check_out
 from .._records.keeper import AbstractKeeper, Files, Memory
+from .._records.kinds import stamped
 from .._records.metrics import Metric
 from .._records.run import as_record
 from .._records.sweep import Sweep, load_sweep, read_rows
-from .._tree import ravel, size, unraveler
+from .._tree import ravel, unraveler
 from ..dynamics._curved import check_on
 from .chunk import begin, check_rates
 from .drive import drive
@@ -30,8 +31,10 @@ from .stopwatch import Stopwatch
 from .sweeping import Sweeping
 from .width import width
 
-# Of the positions of a field that run side by side.
-_FIELD_NUMBERS = 2**20
+# Of the positions of a field that run side by side, and of all numbers that are kept of a batch.
+_FIELD_BYTES, _KEPT_BYTES = 8 * 2**20, 64 * 2**20
+# Runs side by side at least, however many numbers are kept of each.
+_FEWEST = 256
 # A hyperparameter, or several that vary together, and their values.
 Grid = Mapping[Any, Any] | Sequence[Mapping[str, Any]]
 
@@ -96,16 +99,11 @@ def sweep(
     check_on(method.dynamics.geometry, first)
     if joined.objective is not None:
         loss = check_at_start(joined.at_start(joined.objective), first)
-    cut = unraveler(first)
-    flat = Method.flattened(joined, cut)
-    state = begin(flat, ravel(first), None)
-    if joined.objective is None:
-        check_rates(flat, state)
-    shown = cut if join is same else Composed(join, cut)
-    columns = Measures(as_record(metrics), flat, state, jax.random.key(0), shown).columns
-    at_once = _at_once(joined, first, seeds * len(next(iter(settings.values()))))
+    columns = _columns(joined, first, join, metrics)
+    runs = seeds * len(next(iter(settings.values())))
+    at_once = _at_once(joined, first, runs, 8 * len(columns) * (steps + 1))
     job = Sweeping(
-        make_method, settings, seeds, start, steps, metrics, columns, at_once, ravel(first).nbytes, watch,
+        make_method, settings, seeds, start, steps, metrics, columns, at_once, _bytes(first), watch,
         type(method.dynamics).__name__,
     )  # fmt: skip
     keeper: AbstractKeeper = Memory()
@@ -120,7 +118,7 @@ def sweep(
     assert isinstance(keeper, Memory)
     found = {"status": job.status, "message": job.message, "seconds": watch.seconds}
     found["compile_seconds"] = watch.compile_seconds
-    return read_rows(settings, about, keeper.arrays, cut, found)
+    return read_rows(settings, about, keeper.arrays, unraveler(first), found)
 
 
 def _metrics(method: Method, keep: Any) -> tuple[Metric, ...]:
@@ -132,24 +130,44 @@ def _metrics(method: Method, keep: Any) -> tuple[Metric, ...]:
     return metrics
 
 
-def _at_once(method: Method, first: PyTree, runs: int) -> int:
-    """Runs side by side."""
-    if method.objective is not None:
-        return width(method.objective, first, runs)
-    batches = -(-runs * size(first) // _FIELD_NUMBERS)
+def _columns(method: Method, first: PyTree, join: Callable, metrics: tuple[Metric, ...]) -> tuple[str, ...]:
+    """The columns that the metrics fill; refuse what cannot be taken at the start."""
+    if method.objective is not None and all(metric.name == "loss" for metric in metrics):
+        return tuple(metric.name for metric in metrics)
+    cut = unraveler(first)
+    flat = Method.flattened(method, cut)
+    state = begin(flat, ravel(first), None)
+    if method.objective is None:
+        check_rates(flat, state)
+    shown = cut if join is same else Composed(join, cut)
+    return Measures(as_record(metrics), flat, state, jax.random.key(0), shown).columns
+
+
+def _bytes(x: PyTree) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(x))
+
+
+def _at_once(method: Method, first: PyTree, runs: int, row_bytes: int) -> int:
+    """Runs side by side: as many as are fast, fewer where what is kept of them would fill the memory."""
+    fast = runs if method.objective is None else width(method.objective, first, runs)
+    most = max(_FEWEST, _KEPT_BYTES // max(row_bytes, 1))
+    if method.objective is None:
+        most = min(most, max(1, _FIELD_BYTES // _bytes(first)))
+    batches = -(-runs // min(fast, most))
     return -(-runs // batches)
 
 
 def _config(method: Method, first: PyTree, whole: Any, loss: float | None, about: dict[str, Any]) -> dict[str, Any]:
     from .. import __version__
 
-    return {
-        "run": {"steps": about["steps"], "sweep": True, "version": __version__},
+    config = {
+        "run": {"steps": about["steps"], "version": __version__},
         "method": describe_method(method),
         "objective": {"name": objective_name(method.dynamics)},
         "start": describe_start(first, whole) | ({} if loss is None else {"loss": loss}),
         "sweep": about,
     }
+    return stamped("sweep", config)
 
 
 def _settings(grid: Grid) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:

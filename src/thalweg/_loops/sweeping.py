@@ -22,7 +22,9 @@ from .stopwatch import Stopwatch
 # Of the numbers that a chunk keeps on the device.
 _ROW_BYTES = 64 * 2**20
 # Steps of one batch that keep their numbers in a chunk, at least.
-_FEWEST_STEPS = 256
+_FEWEST_STEPS = 16
+# Steps of a first chunk, whose speed is not known: more where those side by side are so small that a step is quick.
+_FIRST, _FIRST_QUICK, _QUICK_BYTES = 64, 512, 2**18
 # Bytes of last positions and of settings that a chunk has.
 _END_BYTES = 32 * 2**20
 
@@ -59,6 +61,7 @@ class Sweeping(AbstractJob):
         # Every pair of a setting and a seed, the seed the faster index; the last batch is filled up with its last pair.
         self._settings, self._seeds = settings, seeds
         step_bytes = 8 * len(columns) * at_once
+        self.first_chunk = _FIRST_QUICK if at_once * row_bytes <= _QUICK_BYTES else _FIRST
         self.span = min(steps, max(_FEWEST_STEPS, _ROW_BYTES // max(step_bytes, 1))) if columns else 0
         room = min(
             _ROW_BYTES // max(step_bytes * (self.span + 1), 1) if columns else self.batches,
@@ -84,7 +87,7 @@ class Sweeping(AbstractJob):
     def plan(self, wanted: int | None) -> Chunk:
         """Some steps of one batch, or some whole batches: `plan` is (batch, batches, first step, last step)."""
         batch, step = divmod(self.done, self.steps)
-        wanted = 64 if wanted is None else wanted
+        wanted = self.first_chunk if wanted is None else wanted
         whole = min(wanted // self.steps, self.abreast, self.batches - batch)
         if step == 0 and whole and not (self.columns and self.span < self.steps):
             return Chunk(whole * self.steps, (batch, whole, 0, self.steps))
@@ -211,6 +214,12 @@ def _advance(
         found |= {"loss": jnp.asarray(value, float)} if "loss" in found else {}
         return {"final_loss": value, "position": state.position}, found
 
+    def put(rows: Array, at: tuple[Array, ...], row: Array) -> Array:
+        # Without a look at whether the place exists, which costs as much as a small step.
+        return jax.lax.dynamic_update_slice(
+            rows, row[(None,) * len(at)], (*(i.astype(int) for i in at), *(0,) * row.ndim)
+        )
+
     def batch(j: Array, carry: Any) -> Any:
         states, kept, ends = carry
         own = {name: values[j] for name, values in settings.items()}
@@ -220,12 +229,12 @@ def _advance(
         def one(k: Array, carry: Any) -> Any:
             states, kept = carry
             states, found = jax.vmap(step, (0, 0, 0, None))(own, keys, states, k)
-            return states, {name: kept[name].at[j, k - first].set(found[name]) for name in columns}
+            return states, {name: put(kept[name], (j, k - first), found[name]) for name in columns}
 
         states, kept = jax.lax.fori_loop(first, last, one, (states, kept))
         now, found = jax.vmap(end)(own, states)
-        kept = {name: kept[name].at[j, last - first].set(found[name]) for name in columns}
-        return states, kept, {name: ends[name].at[j].set(now[name]) for name in ends}
+        kept = {name: put(kept[name], (j, last - first), found[name]) for name in columns}
+        return states, kept, {name: put(ends[name], (j,), now[name]) for name in ends}
 
     rows = seeds.shape
     one = jax.tree.map(lambda leaf: leaf[0], settings)

@@ -8,18 +8,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Float, Key
+from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import AbstractObjective, Batch, Flattened
 from .._objectives.parts import same
-from .._tree import Unravel, Vector, copied, scalar, zeros_like
-from ..dynamics import AbstractDynamics, AbstractSecondOrder, Field, Phase
+from .._tree import Unravel, Vector, copied, scalar
+from ..dynamics import AbstractDynamics, AbstractSecondOrder, Phase
 from ..dynamics._base import check_flat
 from ..dynamics._curved import check_on
 from ..schemes import AbstractScheme, Clock, Draws, State
 from ..schemes._base import evaluated
-from .counting import Marking, counted, marked_field
+from .counted import AbstractCounted
+from .drawing import AbstractDrawing
 from .grid import TimeGrid
 from .knobs import changed, check_pair, knobs_of
 from .raveled import Raveled, raveled
@@ -34,11 +35,7 @@ def _step_size(value: Any) -> Any:
     return value if callable(value) else scalar(value)
 
 
-# What a run draws besides the noise of its steps, whose numbers count from 0, has a stream of its own each.
-BATCHES, STARTS, PILOT, JUDGED = (2**32 - i for i in range(1, 5))
-
-
-class Method(eqx.Module):
+class Method(AbstractDrawing, AbstractCounted):
     r"""An optimizer: `dynamics` cut into steps of `step_size` by `scheme`.
 
     Arguments:
@@ -79,6 +76,11 @@ class Method(eqx.Module):
             raise InputError(f"dynamics must be a law of motion such as tw.GradientFlow(f), but is {self.dynamics!r}")
         if not isinstance(self.scheme, AbstractScheme):
             raise InputError(f"scheme must be a discretisation such as tw.Euler(), but is {self.scheme!r}")
+        if not isinstance(self.dynamics.objective, AbstractObjective | None):
+            raise InputError(
+                f"the objective of {type(self.dynamics).__name__} must be a tw.Objective, but is "
+                f"{self.dynamics.objective!r}; give tw.Objective(f)"
+            )
         if not callable(self.step_size):
             check_number("step_size", self.step_size, above=0.0)
         elif self.scheme.adaptive:
@@ -196,65 +198,6 @@ class Method(eqx.Module):
         found = evaluated(self.dynamics, state, batch, value=True) if known is None else known
         return dataclasses.replace(state, evaluation=found)
 
-    @property
-    def normals(self) -> int:
-        """Number of standard normals of the position's shape that a step draws."""
-        return type(self.scheme).normals(self.scheme, self.dynamics)
-
-    @property
-    def noisy(self) -> bool:
-        """Tell whether the law or the scheme draws anything."""
-        return self.normals + self.scheme.uniforms(self.dynamics) > 0
-
-    @property
-    def stochastic(self) -> bool:
-        """Tell whether a step draws anything, hence needs a key."""
-        return self.noisy or (self.objective is not None and self.objective.stochastic)
-
-    def draw(
-        self,
-        key: Key[Array, ""] | None,
-        position: Vector = None,
-        step: ArrayLike | None = None,
-        chains: int | None = None,
-    ) -> Draws:
-        """Everything random in one step.
-
-        Arguments:
-            key: of the run; of the step, where no step is given.
-            position: a tree of the shapes and dtypes that the normals are to have.
-            step: which one.
-            chains: where `position` is that of so many chains, by a leading axis, what is drawn has that axis too:
-                every chain has its own noise and its own mini-batch.
-        """
-        batch = self.draw_batch(key, step, chains)
-        if not self.noisy:
-            return Draws(batch)
-        assert key is not None
-        key = key if step is None else jax.random.fold_in(key, step)
-        return self.draw_noise(key, position, () if chains is None else (chains,), batch)
-
-    def draw_batch(self, key: Key[Array, ""] | None, step: ArrayLike | None = None, chains: int | None = None) -> Batch:
-        """The mini-batch of one step, or one of every chain, by the key of the run."""
-        objective = self.objective
-        if objective is None or not objective.stochastic:
-            return None
-        assert key is not None
-        key = jax.random.fold_in(key, BATCHES) if self.noisy else key
-        if chains is None:
-            return objective.draw(key, step)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(chains))
-        return jax.vmap(objective.draw, (0, None))(keys, step)
-
-    def draw_noise(
-        self, key: Key[Array, ""], position: Vector, shape: tuple[int, ...] = (), batch: Batch = None
-    ) -> Draws:
-        """Normals like `position`, with uniforms of a shape, beside a mini-batch."""
-        normals, uniforms = self.normals, self.scheme.uniforms(self.dynamics)
-        noise = tuple(_normal(jax.random.fold_in(key, 1 + i), position) for i in range(normals))
-        at = range(1 + normals, 1 + normals + uniforms)
-        return Draws(batch, noise, tuple(jax.random.uniform(jax.random.fold_in(key, i), shape) for i in at))
-
     def diffusion_limit(self, noise_covariance: Any = None, x: Any = None) -> "DiffusionLimit":
         r"""The stochastic differential equation that this method follows as its step goes to 0.
 
@@ -323,11 +266,6 @@ class Method(eqx.Module):
         from ..analysis.temperature import temperature
 
         return temperature(self, noise_covariance, hessian)
-
-    def silent(self, position: Vector) -> Draws:
-        """The draws of a step whose noise is zero: by them two runs with the same noise differ."""
-        uniforms = (jnp.zeros(()),) * self.scheme.uniforms(self.dynamics)
-        return Draws(noise=(zeros_like(position),) * self.normals, uniforms=uniforms)
 
     def linearised(self) -> "Method":
         """The method as the linear probe takes it, without what is not linear on any function."""
@@ -406,69 +344,6 @@ class Method(eqx.Module):
         """
         return {name: _read(value) for name, value in knobs_of(self.plain).read(self.plain).items()}
 
-    @property
-    def gradients_per_step(self) -> int:
-        """Gradients in one step, counted in the traced step, loops and all (a Hessian-vector product counts 2).
-
-        The least, where a scheme takes more in some steps than in others (`gradients_vary`).
-        """
-        return _counts(self)[1]
-
-    @property
-    def gradients_at_start(self) -> int:
-        """Gradients the start takes (one for a half-step velocity that starts right)."""
-        return _counts(self)[0]
-
-    @property
-    def gradients_vary(self) -> bool:
-        """Tell whether steps differ in how many gradients they take, so that a run must say how many it took."""
-        counting = self._counting
-
-        def counted_by_scheme(x: Vector) -> Any:
-            return jax.eval_shape(lambda x: self.scheme.report(counting.init(x)).gradients, x)
-
-        return self._on_example(counted_by_scheme) is not None
-
-    @property
-    def uneven(self) -> bool:
-        """The same as `gradients_vary`, by its former name."""
-        return self.gradients_vary
-
-    def gradients_after(self, state: State, steps: int) -> int:
-        """Gradients taken up to a state so many steps from the start, the start's own among them."""
-        # Here and in what a run calls, methods are not bound: that would make a module, which takes as long as a step.
-        scheme = self.scheme
-        taken = type(scheme).report(scheme, state).gradients
-        if taken is not None:
-            return int(taken)
-        at_start, per_step = _counts(self)
-        return at_start + steps * per_step
-
-    @property
-    def _counting(self) -> "Method":
-        """The method on a function, or along a field, whose evaluations are marked."""
-        law = self.dynamics
-        if law.objective is None and law.order == 1 and not (self.lacks_objective or law.has_auxiliary):
-            return copied(self, dynamics=Field(marked_field), scheme=self.scheme.unsized())
-        # As many gradients in flat space, and on any shape.
-        return copied(self, dynamics=law.with_objective(Marking()).in_flat_space(), scheme=self.scheme.unsized())
-
-    def _on_example(self, trace: Callable[[Vector], Any]) -> Any:
-        """Trace on a vector, or on a matrix where the law takes no vector."""
-        if isinstance(self.dynamics, Raveled):
-            return trace(jnp.ones(self.dynamics.cut.size))
-        try:
-            return trace(jnp.ones(1))
-        except Exception as error:
-            if self.dynamics.elementwise:
-                raise
-            first = error
-        try:
-            return trace(jnp.ones((2, 2)))
-        except Exception as error:
-            # A law that is wrong on both says so where it was tried first.
-            raise first from error
-
     def _check_velocity(self, position: Vector, velocity: Vector) -> None:
         if not isinstance(self.dynamics, AbstractSecondOrder):
             raise InputError(
@@ -482,34 +357,8 @@ class Method(eqx.Module):
         self.dynamics.check_velocity(velocity)
 
 
-def _counts(method: Method) -> tuple[int, int]:
-    """Gradients at the start and in a step."""
-    leaves, structure = jax.tree.flatten(Method.with_objective(method, None))
-    # What is traced depends on no array's value, so one count serves every setting of the numbers.
-    known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
-    if known not in _COUNTS:
-        counting = method._counting
-
-        def both(x: Vector) -> tuple[int, int]:
-            at_start, state = counted(counting.init, x)
-            return at_start, counted(counting.step, state, method.silent(x))[0]
-
-        _COUNTS[known] = method._on_example(both)
-    return _COUNTS[known]
-
-
 def _read(value: Any) -> Any:
     """A hyperparameter as a number; a schedule, and what is traced, as it is."""
     if callable(value) or isinstance(value, Tracer):
         return value
     return value.item() if eqx.is_array(value) else float(value)
-
-
-def _normal(key: Key[Array, ""], like: Vector) -> Vector:
-    leaves, structure = jax.tree.flatten(like)
-    keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
-    drawn = [jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, drawn)
-
-
-_COUNTS: dict[Any, tuple[int, int]] = {}

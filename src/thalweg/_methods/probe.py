@@ -14,9 +14,10 @@ from jaxtyping import Array, ArrayLike, Float
 from .._errors import InputError, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
-from ..dynamics import AbstractDynamics, Field, Phase
+from ..dynamics import Field, Phase
 from ..schemes import Clock
 from .knobs import knobs_of
+from .linearity import bowl, check_linear, check_linear_law, in_float64
 from .method import Method
 
 Curvature = ArrayLike | Sequence[float]
@@ -100,73 +101,6 @@ def _known(method: Method, curvature: Any) -> np.ndarray:
     if not np.all(np.isfinite(curvature)):
         raise InputError("curvature must be finite")
     return curvature
-
-
-def check_linear(method: Method) -> None:
-    """Refuse a method of whose steps on a quadratic none is made by a matrix."""
-    if method.scheme.controlled:
-        raise InputError(
-            f"{type(method.scheme).__name__} sets the length of its steps as it goes, so that no matrix makes one"
-        )
-    if method.scheme.exact_law:
-        raise InputError(
-            f"a step of {type(method.scheme).__name__} is accepted or rejected, so that no matrix makes it; "
-            "tw.EulerMaruyama() makes the step that it proposes"
-        )
-
-
-def check_linear_law(dynamics: AbstractDynamics) -> None:
-    """Refuse a law, without what it holds for the probe, whose right-hand side is not linear on a quadratic."""
-    name = type(dynamics).__name__
-    try:
-        with jax.enable_x64(True):
-            sound = bool(_additive(in_float64(dynamics)))
-    except InputError:
-        raise
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(
-            f"{name} raised {type(error).__name__} on a quadratic of two parameters, one vector: {first}; give a point "
-            "instead, at=(t, x)"
-        ) from error
-    if not sound:
-        raise InputError(
-            f"{name} is not linear on a quadratic, so that no matrix makes its step and a curvature tells nothing; "
-            "give a point instead, at=(t, x), or hold what is not linear in the law's linearised()"
-        )
-
-
-def has_limit(method: Method) -> bool:
-    """Tell whether a curvature says at which steps a method is stable."""
-    try:
-        check_linear_law(method.linearised().dynamics)
-    except InputError:
-        return False
-    return not method.scheme.controlled
-
-
-@eqx.filter_jit
-def _additive(dynamics: AbstractDynamics) -> Array:
-    """Tell whether the rates at a sum of two displacements are the sum of those at each."""
-    law = dynamics.with_objective(Objective(_bowl, jnp.array([[1.0, 0.3], [0.3, 2.5]])))
-    rest = Phase(jnp.zeros(2), jnp.zeros(2) if law.order == 2 else None, law.initial_auxiliary(jnp.zeros(2)))
-    start, cut = ravel_pytree(rest)
-    # A late coefficient may be infinite; what is linear at one time is so at all.
-    time = law.start_time + 1.0
-
-    def rates(moved: Array) -> Array:
-        phase = cut(start + moved)
-        # What only the noise's part moves, or is held, has no rate.
-        return ravel_pytree(law.rates(time, phase, law.evaluate(time, phase)))[0]
-
-    # Of opposite signs, or what bends at 0 alone would pass; where a root of a memory is no number, it is not linear.
-    one, other = 0.3 + jnp.arange(start.size) / 7, -1.1 / (1.0 + jnp.arange(start.size))
-    values = jax.vmap(rates)(jnp.stack([one + other, one, other, jnp.zeros_like(one)]))
-    return jnp.max(jnp.abs(jnp.array([1.0, -1.0, -1.0, 1.0]) @ values)) <= 1e-8 * jnp.max(jnp.abs(values))
-
-
-def _bowl(x: Array, hessian: Array) -> Array:
-    return 0.5 * jnp.vdot(x, hessian @ x)
 
 
 def spectral_radius(
@@ -276,10 +210,6 @@ def _spectrum(curvature: Curvature) -> np.ndarray:
     return np.linalg.eigvalsh(array) if array.ndim == 2 else np.atleast_1d(array)
 
 
-def in_float64(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
-
-
 def _first_step(method: Method) -> Array:
     return jnp.asarray(method.step_size(0) if callable(method.step_size) else method.step_size, float)
 
@@ -342,7 +272,7 @@ def _matrices_at(method: Method, steps: Array, time: Array, x: Array) -> Float[A
 
 def _step_matrix(method: Method, hessian: Array, step: Array, time: Array) -> Array:
     d = hessian.shape[0]
-    probed = Method(method.dynamics, method.scheme, step).with_objective(Objective(_bowl, hessian))
+    probed = Method(method.dynamics, method.scheme, step).with_objective(Objective(bowl, hessian))
     zero = jnp.zeros(d, float)
     return _jacobian(probed, step, time, zero, zero if method.dynamics.order == 2 else None)
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
 from .._objectives.objective import AbstractObjective, Batch
-from .._tree import Unravel, Vector, copied, ravel
+from .._tree import Unravel, Vector, copied, ravel, sharded, unraveler
 from ..dynamics import (
     AbstractDamped,
     AbstractDynamics,
@@ -34,13 +34,23 @@ def raveled(law: AbstractDynamics, objective: AbstractObjective | None, cut: Unr
     Raises:
         InputError: the law draws noise, which is drawn for all parameters as one vector.
     """
+    _refuse_noise(law)
+    kind: Any = _Damped if isinstance(law, AbstractDamped) else _FirstOrder if law.order == 1 else _SecondOrder
+    return kind(law.with_objective(None), objective, cut)
+
+
+def check_drawn(law: AbstractDynamics, x0: Vector) -> None:
+    """Refuse noise of a law that may look at shapes, where its start would be raveled."""
+    if not (law.elementwise or sharded(x0) or unraveler(x0).trivial):
+        _refuse_noise(law)
+
+
+def _refuse_noise(law: AbstractDynamics) -> None:
     if isinstance(law, AbstractNoisy):
         raise InputError(
             f"{type(law).__name__} draws noise and may look at the shapes of its parameters; start it from one vector, "
             "or say elementwise = True in its class where it treats all of them alike"
         )
-    kind: Any = _Damped if isinstance(law, AbstractDamped) else _FirstOrder if law.order == 1 else _SecondOrder
-    return kind(law.with_objective(None), objective, cut)
 
 
 class _OnTrees(AbstractObjective):

@@ -12,8 +12,9 @@ from .._errors import InputError, is_real, suggest
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme
 from .knobs import knobs_of
+from .linearity import has_limit
 from .method import Method
-from .probe import has_limit, stable_limit
+from .probe import stable_limit
 
 
 @dataclasses.dataclass(frozen=True)

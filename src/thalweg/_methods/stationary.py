@@ -16,8 +16,8 @@ from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
 from ..dynamics._base import check_flat
 from ..schemes import Draws, State
+from .linearity import in_float64
 from .method import Method
-from .probe import in_float64
 
 _OF = ("position", "velocity", "phase", "lookahead")
 # A method whose slowest mode is nearer to 1 than this has no stationary law that float64 can tell.

@@ -11,7 +11,8 @@ from jaxtyping import Array, PyTree
 
 from .._errors import InputError, check_count
 from .._tree import ravel, size, unraveler
-from .objective import FiniteSum, as_position
+from .finite_sum import FiniteSum
+from .objective import as_position
 
 # A matrix of more numbers than this is no longer looked at.
 _LARGEST = 4096

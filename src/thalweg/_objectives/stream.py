@@ -12,7 +12,8 @@ from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 from .._errors import InputError, check_count
 from .._tree import Vector
 from .batches import EndedError, Source
-from .objective import AbstractObjective, Batch, FiniteSum, check_facts
+from .finite_sum import FiniteSum
+from .objective import AbstractObjective, Batch, check_facts
 
 
 class Stream(AbstractObjective):

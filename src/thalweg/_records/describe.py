@@ -14,6 +14,7 @@ from .._methods.method import Method
 from .._tree import Vector
 from ..dynamics import AbstractDynamics
 from ..geometry import AbstractGeometry
+from .kinds import stamped
 from .metrics import Metric
 from .run import Record, Run
 
@@ -36,7 +37,7 @@ def describe(
         config["run"]["key"] = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
     if source is not None:
         config["source"] = dict(source)
-    return config
+    return stamped("run", config)
 
 
 def _metric(metric: Metric) -> str:

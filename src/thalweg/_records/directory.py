@@ -4,7 +4,7 @@
 - env.json: versions and machine
 - metrics.jsonl: one line a step
 - trace/: positions every so many steps, one growing .npy each
-- checkpoint/: the newest state, written aside and renamed
+- checkpoint/: the newest state, written aside and renamed, its raw leaves and what follows from them (`derived`)
 """
 
 import json
@@ -22,8 +22,12 @@ import numpy as np
 import tomli_w
 
 from .._errors import InputError
-from .run import read_config
+from .kinds import check_same, kind_of, read_config
 from .storage import GrowingArray, RecordError, read_checkpoint, write_atomically, write_checkpoint
+
+# Derived arrays more than double a checkpoint. Beyond so many bytes a run that goes on leaves them out, and the last
+# checkpoint of one that has ended, which others read, has them.
+_DERIVED_BYTES = 16 * 2**20
 
 
 class Directory:
@@ -37,6 +41,7 @@ class Directory:
         self._thread: threading.Thread | None = None
         self._metrics: Any = None
         self._arrays: dict[str, GrowingArray] = {}
+        self._config: dict[str, Any] = {}
 
     def create(self, config: dict[str, Any], about: dict[str, Any] | None = None) -> None:
         """Lay out a new directory, with what `about` says of the machine; one that already holds a run is refused."""
@@ -47,6 +52,7 @@ class Directory:
         # A hidden file is what a killed start may have left aside.
         if self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
             raise InputError(f"{self.path} is not an empty directory; choose another for the run")
+        self._config = config
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / "run.toml", tomli_w.dumps(config).encode())
@@ -61,6 +67,8 @@ class Directory:
         With `keep_rows` every whole row of the metrics stays, also those after the checkpoint.
         """
         was = read_config(self.path)
+        check_same(self.path, was, config)
+        self._config = config
         differences = compare_configs(was, config)
         if differences:
             raise InputError(f"{self.path} was run with another configuration: {'; '.join(differences)}")
@@ -133,7 +141,16 @@ class Directory:
         for name in (self.path / "trace").glob("*.npy"):
             rows = len(np.load(name, mmap_mode="r"))
         about = {"step": step, "offset": offset, "rows": rows} | extra
-        write_checkpoint(self.path, leaves, about)
+        write_checkpoint(self.path, leaves, about, self._derived(leaves, extra))
+
+    def _derived(self, leaves: list[np.ndarray], extra: dict[str, Any]) -> dict[str, np.ndarray]:
+        names, kind = extra.get("names", ()), kind_of(self._config)
+        # At most a position, a velocity and a look-ahead point.
+        size = 3 * sum(leaf.nbytes for name, leaf in zip(names, leaves, strict=False) if name.startswith("position"))
+        large = size > _DERIVED_BYTES and extra.get("status") == "running"
+        if not names or kind.derived is None or large:
+            return {}
+        return kind.call("derived", self._config, names, leaves)
 
     def close(self) -> None:
         """Wait until everything queued is written; raise what went wrong."""
@@ -210,7 +227,7 @@ def compare_configs(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
                 yield f"{prefix}{name}", value
 
     old, new = dict(leaves(was)), dict(leaves(now))
-    free = {"run.version", "run.created"}
+    free = {"run.version", "run.created", "format"}
     if new.get("run.steps", 0) >= old.get("run.steps", 0):
         free.add("run.steps")
     # The loss at the start tells an objective that was edited; another machine may round it otherwise.

@@ -1,4 +1,4 @@
-"""Where what runs is kept: in memory, in a directory, or as sums in either."""
+"""Keepers of what runs: in memory, in a directory, or as sums in either."""
 
 import abc
 import dataclasses
@@ -21,7 +21,7 @@ class Rows:
 
 
 class AbstractKeeper(abc.ABC):
-    """Where rows and checkpoints go."""
+    """A place for rows and checkpoints."""
 
     # The directory, None where all is lost with the process.
     path: Path | None = None
@@ -62,12 +62,16 @@ class Memory(AbstractKeeper):
     @property
     def columns(self) -> dict[str, np.ndarray]:
         """All columns."""
-        return {name: np.concatenate(parts) for name, parts in self._parts["columns"].items()}
+        return {name: _joined(parts) for name, parts in self._parts["columns"].items()}
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays."""
-        return {name: np.concatenate(parts) for name, parts in self._parts["arrays"].items()}
+        return {name: _joined(parts) for name, parts in self._parts["arrays"].items()}
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class Files(AbstractKeeper):

@@ -10,22 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._errors import InputError, check_count
-from .capture import copied, norm, number, numbers, to_host
-from .directory import Directory, environment, to_lines
+from .capture import copied, norm, number
+from .directory import Directory, environment
+from .kinds import stamped
 from .margin import as_motion
-from .run import Run, is_logged, logged_parameters, read_config, read_metrics
+from .run import Run
+from .written import OURS, Written, count_steps
 
 # Rows are written so long after the first of them was logged, together.
 _FLUSH_SECONDS = 0.5
-_CHECKPOINT_SECONDS = 2.0
-# Writing checkpoints takes at most this share of the time, however many the parameters.
-_CHECKPOINT_SHARE = 0.05
 # A loop that is so many rows ahead of its own results waits for them.
 _ROWS_AHEAD = 100_000
-_OURS = ("step", "time", "curvature", "stability_margin")
 
 
 class Recorder:
@@ -98,78 +94,29 @@ class Recorder:
         each, at_start = (1 if gradients_per_step is None else check_count("gradients_per_step", gradients_per_step)), 0
         if gradients_per_step is None and hasattr(method, "gradients_per_step"):
             each, at_start = method.gradients_per_step, method.gradients_at_start
-        self._gradients = (each, at_start)
         self._columns: tuple[str, ...] = ()
         self._rows: collections.deque[Any] = collections.deque()
         self._draining = self._closed = self._free = False
         self._closing = threading.Event()
-        self._status, self._message = "running", ""
         self._run: Run | None = None
-        # The newest parameters that were logged: the rest is forgotten.
-        self._newest: collections.deque[tuple[list[str], list[Any], int]] = collections.deque(maxlen=1)
-        # What the writer's thread knows: steps and time of the rows on disk, the row since which a step has lasted
-        # alike (its step, its time, what a step lasts), the first loss that is not finite, the parameters.
-        self._steps, self._time = 0, 0.0
-        self._anchor: tuple[int, float, float] | None = None
-        self._margins = curvature is not None
-        self._bad: int | None = None
-        self._kept: tuple[list[str], list[np.ndarray], int, float] | None = None
-        self._begun, self._seconds_before = time.perf_counter(), 0.0
-        self._saved, self._interval = time.perf_counter(), _CHECKPOINT_SECONDS
+        self._directory = Directory(self.path)
+        self._written = Written(self._directory, self._motion, (each, at_start), curvature is not None)
         self._open(objective, resume)
 
     def _open(self, objective: str, resume: bool) -> None:
-        config = {
-            "run": {"recorded": True, "version": _version()},
-            "method": self._motion.about,
-            "objective": {"name": objective},
-        }
-        self._directory = Directory(self.path)
+        config = {"run": {"version": _version()}, "method": self._motion.about, "objective": {"name": objective}}
+        config = stamped("recorded", config)
         if resume and (self.path / "run.toml").exists():
-            if not is_logged(read_config(self.path)):
-                raise InputError(
-                    f"{self.path} holds a run of tw.run, not a recorded one; "
-                    "go on with tw.run(..., out=..., resume=True)"
-                )
-            self._restore(self._directory.reopen(config, keep_rows=True))
+            self._columns = self._written.restore(self._directory.reopen(config, keep_rows=True))
+            self.step, self._free = self._written.steps, True
         else:
             # A loop of torch is not to make JAX take hold of the devices.
             self._directory.create(config, environment(backend="torch" not in sys.modules))
         try:
-            self._save()
+            self._written.save()
         except OSError as error:
             raise self._directory.failure(error) from error
         atexit.register(self._forgotten)
-
-    def _restore(self, checkpoint: dict[str, Any] | None) -> None:
-        if checkpoint is not None:
-            named = logged_parameters(checkpoint)
-            names = [f"position.{name}" if name else "position" for name in named]
-            if named:
-                self._kept = (names, list(named.values()), checkpoint["position_step"], checkpoint["time"])
-            self._seconds_before = checkpoint["seconds"]
-        metrics = self._read_back()
-        self._bad = None if checkpoint is None else checkpoint["not_finite"]
-        if self._bad is None and "loss" in metrics:
-            # In rows that the checkpoint knows, null is a loss that was not given.
-            later = metrics["step"] >= (0 if checkpoint is None else checkpoint["step"])
-            bad = np.flatnonzero(later & ~np.isfinite(metrics["loss"]))
-            self._bad = int(metrics["step"][bad[0]]) if bad.size else None
-        self._free = True
-
-    def _read_back(self) -> dict[str, np.ndarray]:
-        """Take up what the rows on disk say, and return them."""
-        metrics = read_metrics(self.path)
-        self._columns = tuple(name for name in metrics if name not in _OURS)
-        self._margins = self._margins or "curvature" in metrics
-        self._anchor, self._steps, self._time = None, 0, 0.0
-        if metrics:
-            last, self._time = int(metrics["step"][-1]), float(metrics["time"][-1])
-            turned = metrics[self._motion.knob][-1] if self._motion.knob in metrics else None
-            self._anchor = (last, self._time, self._motion.interval(last, turned))
-            self._steps = last + 1
-        self.step = self._steps
-        return metrics
 
     def log(
         self,
@@ -214,7 +161,7 @@ class Recorder:
                     raise InputError(f"{name}_norm is computed from {name}=; give one of them")
                 values[f"{name}_norm"] = norm(name, tree)
         if not values and parameters is not None and step is None and curvature is None:
-            self._newest.append((*copied(parameters), at))
+            self._written.newest.append((*copied(parameters), at))
             return
         if not values or tuple(values) != self._columns:
             self._check_columns(values)
@@ -230,7 +177,7 @@ class Recorder:
         self._free = False
         self.step = at + 1
         if newest is not None:
-            self._newest.append((*newest, at))
+            self._written.newest.append((*newest, at))
         self._rows.append((at, values, curvature))
         if not self._draining:
             self._draining = True
@@ -276,11 +223,11 @@ class Recorder:
             self.close()
             return
         if issubclass(kind, KeyboardInterrupt):
-            status, message = "interrupted", f"interrupted after {_steps(self.step)}"
+            status, message = "interrupted", f"interrupted after {count_steps(self.step)}"
         else:
             text = " ".join(str(error).split())
             status = "failed"
-            message = f"failed after {_steps(self.step)}: {kind.__name__}{': ' if text else ''}{text}"
+            message = f"failed after {count_steps(self.step)}: {kind.__name__}{': ' if text else ''}{text}"
         try:
             self.close(status, message)
         except (OSError, InputError):
@@ -288,7 +235,7 @@ class Recorder:
             return
 
     def __repr__(self) -> str:
-        return f"Recorder({str(self.path)!r}, {'closed' if self._closed else 'open'} after {_steps(self.step)})"
+        return f"Recorder({str(self.path)!r}, {'closed' if self._closed else 'open'} after {count_steps(self.step)})"
 
     # What `log` checks.
 
@@ -303,7 +250,7 @@ class Recorder:
             raise InputError("log needs at least one number, such as loss=")
         if not self._columns:
             for name in values:
-                if name in _OURS:
+                if name in OURS:
                     raise InputError(f"{name} is a column of the recorder's own; log yours under another name")
             return
         missing = [name for name in self._columns if name not in values]
@@ -341,14 +288,11 @@ class Recorder:
     def _forget(self, step: int) -> None:
         """Leave out rows on disk from a step on: the loop goes on from an older state of its own."""
         self._directory.cut_metrics(step)
-        columns = self._columns
-        self._read_back()
-        self._columns = columns
-        if self._bad is not None and self._bad >= step:
-            self._bad = None
+        self._written.forget(step)
+        self.step = self._written.steps
 
     def _forgotten(self) -> None:
-        self.close("interrupted", f"the program ended after {_steps(self.step)} without closing the recorder")
+        self.close("interrupted", f"the program ended after {count_steps(self.step)} without closing the recorder")
 
     # What the writer's thread does.
 
@@ -356,88 +300,16 @@ class Recorder:
         self._closing.wait(_FLUSH_SECONDS)
         # Before the rows are taken: one that is logged later starts a drain of its own.
         self._draining = False
-        self._write()
-        if time.perf_counter() - self._saved >= self._interval:
-            self._save()
+        self._written.write(self._taken(), self._columns)
+        if self._written.due:
+            self._written.save()
 
-    def _write(self) -> None:
-        rows = [self._rows.popleft() for _ in range(len(self._rows))]
-        if not rows:
-            return
-        names = list(self._columns)
-        steps = [step for step, _, _ in rows]
-        flat = numbers([values[name] for _, values, _ in rows for name in names])
-        columns = {name: flat[i :: len(names)] for i, name in enumerate(names)}
-        curvatures = [curvature for _, _, curvature in rows]
-        turned: list[Any] = columns.get(self._motion.knob) or [None] * len(rows)
-        table: dict[str, Any] = {"step": np.array(steps), "time": np.array(self._times(steps, turned))}
-        table |= {name: np.array(column, float) for name, column in columns.items()}
-        self._margins = self._margins or any(curvature is not None for curvature in curvatures)
-        if self._margins:
-            found = numbers(curvatures)
-            margins = [
-                float("nan") if given is None else self._motion.margin(value, step, knob)
-                for given, value, step, knob in zip(curvatures, found, steps, turned, strict=True)
-            ]
-            table |= {"curvature": np.array(found), "stability_margin": np.array(margins)}
-        if self._bad is None and "loss" in columns:
-            given = np.array([values["loss"] is not None for _, values, _ in rows])
-            bad = np.flatnonzero(given & ~np.isfinite(table["loss"]))
-            self._bad = steps[bad[0]] if bad.size else None
-        self._directory.write_lines(to_lines(table))
-        self._steps, self._time = steps[-1] + 1, float(table["time"][-1])
-
-    def _times(self, steps: list[int], turned: list[float | None]) -> list[float]:
-        """Physical time of every row: what a step lasts holds from its row to the next."""
-        times = []
-        for step, knob in zip(steps, turned, strict=True):
-            lasts = self._motion.interval(step, knob)
-            anchor, since, before = self._anchor or (0, 0.0, lasts)
-            now = since + (step - anchor) * before
-            # While nothing changes, time is a product, which rounds once.
-            if self._anchor is None or lasts != before:
-                self._anchor = (anchor, since, before) if lasts == before else (step, now, lasts)
-            times.append(now)
-        return times
-
-    def _save(self) -> None:
-        begun = time.perf_counter()
-        if self._newest:
-            names, leaves, at = self._newest.popleft()
-            arrays = [to_host(leaf) for leaf in leaves]
-            anchor, since, lasts = self._anchor or (0, 0.0, 0.0)
-            names = [f"position.{name}" if name else "position" for name in names]
-            self._kept = (names, arrays, at, since + (at - anchor) * lasts)
-        names, arrays, at, then = self._kept or ([], [], self._steps, self._time)
-        each, at_start = self._gradients
-        extra = {
-            "names": names,
-            "status": self._status,
-            "message": self._message or f"logged {_steps(self._steps)} so far",
-            "time": then,
-            "position_step": at,
-            "not_finite": self._bad,
-            "gradients": at_start + self._steps * each if self._steps else 0,
-            "seconds": self._seconds_before + begun - self._begun,
-            "compile_seconds": 0.0,
-        }
-        self._directory.write_checkpoint(arrays, self._steps, extra)
-        self._saved = time.perf_counter()
-        self._interval = max(_CHECKPOINT_SECONDS, (self._saved - begun) / _CHECKPOINT_SHARE)
+    def _taken(self) -> list[Any]:
+        return [self._rows.popleft() for _ in range(len(self._rows))]
 
     def _end(self, status: str, message: str | None) -> None:
-        self._write()
-        broken = "" if self._bad is None else f"the loss became not finite at step {self._bad}"
-        if status == "finished" and broken:
-            status, message = "not finite", message or broken
-        elif broken:
-            message = f"{message or status}; {broken}"
-        self._status, self._message = status, message or f"logged {_steps(self.step)}"
-        self._save()
-
-
-def _steps(count: int) -> str:
-    return f"{count} step{'' if count == 1 else 's'}"
+        self._written.write(self._taken(), self._columns)
+        self._written.end(status, message or "", self.step)
 
 
 def _version() -> str:

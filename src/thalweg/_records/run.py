@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ import numpy as np
 
 from .._errors import InputError, check_count, check_number
 from .._tree import Unravel, unraveler
+from .derived import recorded_structure, trees, vectors
+from .kinds import opened
 from .metrics import METRICS, Metric, as_metric
 from .storage import RecordError, read_checkpoint
 
-# The look-ahead weight in checkpoints of version 0.1.0.
-_FORMER_WEIGHT = "shift"
 # The metrics of who gives none: without an objective there is no loss.
 _DEFAULT = ("loss",)
 
@@ -101,7 +100,8 @@ class Point:
     `position` is the iterate; `lookahead` where the next gradient is taken (frameworks store this
     one); `velocity` is the derivative of the position (half a step behind it for leapfrog and
     look-ahead methods), None for first-order laws. A run recorded from another loop has the parameters
-    that were logged last, None if none were.
+    that were logged last, None if none were. `lookahead` is None too where a directory does not tell it: on a manifold,
+    before directories kept it.
     """
 
     position: Any
@@ -176,7 +176,7 @@ class Run:
     @property
     def trace(self) -> Trace | None:
         """Positions kept, memory-mapped where they are on disk."""
-        if self._trace is None and self.path is not None and not is_logged(self.config):
+        if self._trace is None and self.path is not None and (self.path / "trace").is_dir():
             structure = recorded_structure(self.config) if self.method is None else unraveler(self.final.position)
             object.__setattr__(self, "_trace", read_trace(self.path, structure))
         return self._trace
@@ -224,17 +224,6 @@ class Run:
         return f"Run({self.status} after {self.steps} steps, {self.gradients} gradients{value}; {self.message})"
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """run.toml as a dictionary."""
-    file = path / "run.toml"
-    if not file.is_file():
-        raise InputError(f"{path} is not a run directory: it holds no run.toml")
-    try:
-        return tomllib.loads(file.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not readable as TOML: {error}") from None
-
-
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
     """metrics.jsonl as arrays; a last line cut off by a crash is left out."""
     file = path / "metrics.jsonl"
@@ -269,40 +258,43 @@ def read_trace(path: Path, structure: Unravel | None) -> Trace | None:
 
 
 def load(path: Path) -> Run:
-    """A run from its directory."""
-    config = read_config(path)
-    if is_sampled(config):
-        raise InputError(f"{path} holds samples, not a run; read it with tw.read_samples")
-    if "sweep" in config:
-        raise InputError(f"{path} holds a sweep, not a run; read it with tw.Sweep.load")
-    checkpoint = read_checkpoint(path)
+    """A run from its directory, ours or recorded from another loop."""
+    _, kind = opened(path, "tw.Run.load")
+    return kind.call("read", path)
+
+
+def load_run(path: Path) -> Run:
+    """A run of ours."""
+    config, checkpoint = _checkpoint(path)
+    found = trees(config, checkpoint["derived"])
+    if not found:
+        # Written before there were derived arrays, or too large for them.
+        cut, names = recorded_structure(config), checkpoint["names"]
+        found = {part: cut(vector) for part, vector in vectors(names, checkpoint["leaves"]).items()}
+        curved = not config["method"].get("geometry", "Euclidean").startswith("Euclidean")
+        if curved and "lookahead" in found and "ahead" not in names:
+            found["lookahead"] = None
+    position = found["position"]
+    lookahead = found.get("lookahead", position)
+    final = Point(position, lookahead, found.get("velocity"), checkpoint["time"], checkpoint["step"])
+    return _run(final, checkpoint, path, config)
+
+
+def load_recorded(path: Path) -> Run:
+    """A run of another loop."""
+    config, checkpoint = _checkpoint(path)
+    found = logged_parameters(checkpoint)
+    position = found.get("", found) if found else None
+    final = Point(position, position, None, checkpoint["time"], checkpoint["position_step"])
+    return _run(final, checkpoint, path, config, checkpoint["step"])
+
+
+def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    config, _ = opened(path, "tw.Run.load")
+    checkpoint = read_checkpoint(path, derived=True)
     if checkpoint is None:
         raise InputError(f"{path} holds no checkpoint yet; the run was stopped before its first one")
-    if is_logged(config):
-        found = logged_parameters(checkpoint)
-        position = found.get("", found) if found else None
-        final = Point(position, position, None, checkpoint["time"], checkpoint["position_step"])
-        return _run(final, checkpoint, path, config, checkpoint["step"])
-    parts = {
-        part: np.concatenate([leaf.ravel() for name, leaf in named if name.startswith(part)] or [np.zeros(0)])
-        for named in [list(zip(checkpoint["names"], checkpoint["leaves"], strict=True))]
-        for part in ("position", "buffer", "unit", "lookahead_weight", _FORMER_WEIGHT)
-    }
-    position, buffer = parts["position"], parts["buffer"]
-    # As `State` does it, to the last bit, whatever precision JAX is set to here.
-    wide = np.promote_types(position.dtype, np.float32)
-    velocity, lookahead = buffer, position
-    if parts["unit"].size:
-        velocity = (parts["unit"].astype(wide) * buffer.astype(wide)).astype(buffer.dtype)
-    weight = np.concatenate([parts["lookahead_weight"], parts[_FORMER_WEIGHT]])
-    if weight.size:
-        ahead = position.astype(wide) + weight.astype(wide) * buffer.astype(wide)
-        lookahead = ahead.astype(position.dtype)
-    cut = recorded_structure(config)
-    final = Point(
-        cut(position), cut(lookahead), cut(velocity) if velocity.size else None, checkpoint["time"], checkpoint["step"]
-    )
-    return _run(final, checkpoint, path, config)
+    return config, checkpoint
 
 
 def _run(final: Point, about: dict[str, Any], path: Path, config: dict[str, Any], steps: int | None = None) -> Run:
@@ -311,44 +303,9 @@ def _run(final: Point, about: dict[str, Any], path: Path, config: dict[str, Any]
     return Run(method=None, final=final, path=path, config=config, _steps=steps, **kept)
 
 
-def is_logged(config: dict[str, Any]) -> bool:
-    """Tell whether a configuration is of a run that `tw.Recorder` logged from another loop."""
-    return config.get("run", {}).get("recorded", False)
-
-
-def is_sampled(config: dict[str, Any]) -> bool:
-    """Tell whether a configuration is of draws of `tw.sample`."""
-    return config.get("run", {}).get("sampled", False)
-
-
 def logged_parameters(checkpoint: dict[str, Any]) -> dict[str, np.ndarray]:
     """The parameters of a recorder's checkpoint by path; the path of a single array is empty."""
     return {
         name.removeprefix("position").removeprefix("."): leaf
         for name, leaf in zip(checkpoint["names"], checkpoint["leaves"], strict=True)
     }
-
-
-def recorded_structure(config: dict[str, Any]) -> Unravel:
-    """The parameters' tree as run.toml tells it: one array, or a dictionary of arrays by path."""
-    import jax
-
-    leaves = config["start"]["leaves"]
-    structure = jax.tree.structure({leaf["path"]: 0 for leaf in leaves} if leaves[0]["path"] else 0)
-    # A dictionary flattens in the order of its keys, which need not be the order they were raveled in.
-    ordered = tuple(leaves)
-    shapes, dtypes = tuple(tuple(leaf["shape"]) for leaf in ordered), tuple(np.dtype(leaf["dtype"]) for leaf in ordered)
-    if not leaves[0]["path"]:
-        return Unravel(structure, shapes, dtypes)
-    return _ByPath(structure, shapes, dtypes, tuple(leaf["path"] for leaf in ordered))
-
-
-@dataclasses.dataclass(frozen=True)
-class _ByPath(Unravel):
-    paths: tuple[str, ...] = ()
-
-    def __call__(self, vector: Any) -> Any:
-        import jax
-
-        plain = Unravel(jax.tree.structure([0] * len(self.paths)), self.shapes, self.dtypes)
-        return dict(zip(self.paths, plain(vector), strict=True))

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from .._errors import InputError
-from .run import is_sampled, read_config, recorded_structure
+from .derived import recorded_structure
+from .kinds import opened
 from .storage import read_checkpoint
 from .sums import Sums, summed
 
@@ -64,11 +65,9 @@ def build(
     return xarray.DataTree.from_dict(groups)
 
 
-def read(path: Path, diagnostics: bool | None) -> Any:
+def read(path: Path, diagnostics: bool | None = None) -> Any:
     """The tree of a directory."""
-    config = read_config(path)
-    if not is_sampled(config):
-        raise InputError(f"{path} holds a run, not samples; read it with tw.Run.load")
+    config, _ = opened(path, "tw.read_samples")
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
         raise InputError(f"{path} holds no checkpoint yet; it was stopped before its first one")

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError
-from .run import read_config, recorded_structure
+from .derived import recorded_structure
+from .kinds import opened
 from .storage import read_checkpoint
 
 # A rise of the loss below this fraction of its start is rounding, not oscillation.
@@ -113,9 +114,7 @@ def column_file(name: str) -> str:
 
 def load_sweep(path: Path) -> Sweep:
     """A sweep from its directory, its arrays memory-mapped."""
-    config = read_config(path)
-    if "sweep" not in config:
-        raise InputError(f"{path} holds no sweep; read a run with tw.Run.load, samples with tw.read_samples")
+    config, _ = opened(path, "tw.Sweep.load")
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
         raise InputError(f"{path} holds no checkpoint yet; it was stopped before its first one")

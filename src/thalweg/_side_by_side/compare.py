@@ -11,8 +11,9 @@ from jaxtyping import PyTree
 
 from .._errors import InputError, check_count, check_number
 from .._loops.run import run
+from .._methods.linearity import has_limit
 from .._methods.method import Method
-from .._methods.probe import has_limit, stable_limit
+from .._methods.probe import stable_limit
 from .._objectives.curvature import top_curvature
 from .._objectives.objective import as_position
 from .._objectives.polish import polish

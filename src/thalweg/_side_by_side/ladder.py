@@ -103,7 +103,11 @@ def _by_tolerance(
         own = Method(eqx.combine(arrays, static).dynamics, scheme, first)
 
         def going(carry: tuple[State, Int[Array, ""]]) -> Bool[Array, ""]:
-            return ~scheme.report(carry[0]).ended & (carry[1] < _ATTEMPTS)
+            ended = scheme.report(carry[0]).ended
+            if ended is None:
+                name = type(scheme).__name__
+                raise InputError(f"{name} sets the length of its steps, but its report does not say when it has ended")
+            return ~ended & (carry[1] < _ATTEMPTS)
 
         return jax.lax.while_loop(
             going, lambda carry: (own.step(carry[0]), carry[1] + 1), (own.init(start, velocity), jnp.zeros((), int))

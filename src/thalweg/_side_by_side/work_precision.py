@@ -13,8 +13,8 @@ from jaxtyping import PyTree
 
 from .._errors import InputError, check_choice, check_count, check_number
 from .._loops.chunk import check_rates
+from .._methods.linearity import in_float64
 from .._methods.method import Method
-from .._methods.probe import in_float64
 from .._objectives.objective import as_position, check_at_start
 from .._text import make_table, number, plain
 from .._tree import ravel, unraveler

@@ -7,8 +7,8 @@ import numpy as np
 import scipy.linalg
 
 from .._errors import InputError
+from .._methods.linearity import in_float64
 from .._methods.method import Method
-from .._methods.probe import in_float64
 from .._methods.stationary import linear_step
 
 # Chebyshev's points: steps of up to 1 over the fastest rate of the law, where a step is a short polynomial.

@@ -9,8 +9,9 @@ import numpy as np
 from .._errors import InputError, check_choice
 from .._methods.method import Method
 from .._methods.stationary import symmetric
+from .._objectives.finite_sum import FiniteSum
 from .._objectives.noise import gradient_noise
-from .._objectives.objective import AbstractObjective, FiniteSum
+from .._objectives.objective import AbstractObjective
 from ..dynamics import (
     AbstractDamped,
     AbstractDynamics,

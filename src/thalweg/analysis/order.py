@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError, check_count, check_number
+from .._methods.linearity import in_float64
 from .._methods.method import Method
-from .._methods.probe import in_float64
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import as_position
 from .._tree import ravel, size, unraveler

@@ -9,7 +9,7 @@ from .._dictionary.conventions import Hyperparameters
 from .._methods.aliases import gradient_descent, momentum, nesterov
 from .._methods.method import Method
 from .._methods.probe import largest_stable_learning_rate
-from .._objectives.objective import FiniteSum
+from .._objectives.finite_sum import FiniteSum
 from ..analysis import gradient_noise, stationary_covariance
 from ._experiment import close, shown
 from ._ledger import Correction, Outcome, claim

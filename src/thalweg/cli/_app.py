@@ -1,20 +1,30 @@
 """The application: its commands, and how an error becomes one line and a status."""
 
+import difflib
 import os
 import sys
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from .. import __version__
 from .._errors import InputError
 from . import claims, compare, records, run, sample, table, translate, verify
+
+
+def _shown(default: Any) -> str | None:
+    """A default as help shows it; what is off or empty is not shown."""
+    if isinstance(default, tuple):
+        return " ".join(default) or None
+    return None if default is None or default is False else str(default)
+
 
 app = App(
     name="thalweg",
     help="Optimizers, samplers and flows as discretised dynamical systems.",
     version=__version__,
     help_format="plaintext",
+    default_parameter=Parameter(show_default=_shown),
     suppress_keyboard_interrupt=False,  # what Ctrl-C saved is printed by `_status`
 )
 app.command(compare.compare)
@@ -42,7 +52,7 @@ def _status(arguments: list[str] | None) -> int:
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except CycloptsError as error:
-        return _complain(f"{error} (see thalweg --help)", 2)
+        return _complain(f"{_misspelled(error) or error} (see thalweg --help)", 2)
     except InputError as error:
         return _complain(str(error), 2)
     except KeyboardInterrupt as stop:
@@ -57,6 +67,15 @@ def _status(arguments: list[str] | None) -> int:
         if os.environ.get("THALWEG_TRACEBACK"):
             raise
         return _complain(f"{type(error).__name__}: {error} (THALWEG_TRACEBACK=1 shows where)", 1)
+
+
+def _misspelled(error: CycloptsError) -> str | None:
+    """A flag that cyclopts takes for a number of a method, since it may have any name."""
+    if not isinstance(error, MissingArgumentError) or error.keyword is None or not error.command_chain:
+        return None
+    names = [name for one in app[error.command_chain[0]].assemble_argument_collection() for name in one.names]
+    near = difflib.get_close_matches(error.keyword, names, 1, 0.75)
+    return f"Unknown option: {error.keyword}. Did you mean {near[0]}?" if near and near[0] != error.keyword else None
 
 
 def _complain(message: str, status: int) -> int:

@@ -21,6 +21,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
     show(make_table(columns, rows, title))
 
 
+def print_shown(shown: Any, json: bool) -> None:
+    """Print what a kind of directory shows (`Shown`): results on stdout, remarks on stderr."""
+    if json:
+        print_json(shown.rows)
+    else:
+        if shown.lines:
+            print(*shown.lines, sep="\n")
+        for columns, cells in shown.tables:
+            print_table(columns, cells)
+    for text in (*(() if json else shown.more), *shown.remarks):
+        say(text)
+
+
 def show(table: Any) -> None:
     """A rich table on stdout."""
     from rich.console import Console

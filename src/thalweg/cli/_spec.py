@@ -2,15 +2,14 @@
 
 import importlib
 import sys
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter, Token
+from typing import Any
 
 from .._errors import InputError, check_choice, suggest
+
+_TRIAL_STEPS, _HALVINGS = 100, 8
 
 
 def set_precision(bits: int) -> None:
@@ -20,46 +19,6 @@ def set_precision(bits: int) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", bits == 64)
-
-
-def _whole(kind: Any, tokens: Sequence[Token]) -> int:
-    del kind
-    try:
-        return int(tokens[0].value)
-    except ValueError:
-        raise ValueError(f"must be a whole number, but is {tokens[0].value!r}") from None
-
-
-# cyclopts alone would round 2.5 to 2.
-Whole = Annotated[int | None, Parameter(converter=_whole)]
-NUMBER = (float, int)
-TEXTS = (str, list)
-_TRIAL_STEPS, _HALVINGS = 100, 8
-PAIRS = (str, list, dict)
-_KINDS = {
-    str: "text", bool: "true or false", int: "a whole number", NUMBER: "a number", TEXTS: "text or a list of texts",
-    PAIRS: "NAME=VALUE, a list of them or a table",
-}  # fmt: skip
-
-
-def read_config(path: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """A TOML file of options, each of its kind; a name that is no option is refused with the nearest one."""
-    if path is None:
-        return {}
-    if not path.is_file():
-        raise InputError(f"config {path} does not exist")
-    try:
-        config = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"config {path} is not TOML: {error}") from None
-    for name, value in config.items():
-        if name.replace("-", "_") not in options:
-            raise InputError(f"config {path}: {name!r} is no option{suggest(name, options)}")
-        kind = options[name.replace("-", "_")]
-        texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
-        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool) or not texts:
-            raise InputError(f"config {path}: {name!r} must be {_KINDS[kind]}, but is {value!r}")
-    return {name.replace("-", "_"): value for name, value in config.items()}
 
 
 def attribute(reference: str, what: str) -> Any:
@@ -158,11 +117,16 @@ def find_method(name: str) -> Any:
 
 def chosen(name: str, given: Mapping[str, float]) -> Any:
     """The row of a name at the numbers that were given, refused where no method can be made of them."""
+    return settled(find_method(name), given)
+
+
+def settled(row: Any, given: Mapping[str, float]) -> Any:
+    """A row at the numbers that were given, refused where no method can be made of them."""
     from .._methods.row import check_knob
 
-    row = find_method(name).at(**given)
+    row = row.at(**given)
     method = row.method
-    if ":" in name:
+    if ":" in row.name:
         check_knob(row, method)
     return row
 
@@ -196,7 +160,8 @@ def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> d
     Where that diverges, since the curvature grows on the way, it is halved until a hundred steps do not.
     """
     from .._loops.run import run
-    from .._methods.probe import has_limit, stable_limit
+    from .._methods.linearity import has_limit
+    from .._methods.probe import stable_limit
     from .._objectives.curvature import curvature_scale
     from .._objectives.objective import check_at_start
 

@@ -1,17 +1,16 @@
 """thalweg claims."""
 
+from ._options import Json
 from ._output import print_json, print_table
 
 
-def claims(*ids: str, json: bool = False) -> None:
+def claims(*ids: str, json: Json = False) -> None:
     """Check what articles and textbooks say about these methods, each by an experiment.
 
     Parameters
     ----------
     ids
         Claims to check [all].
-    json
-        Print a list of objects.
     """
     import thalweg as tw
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ._output import print_json, print_table, say
-from ._runs import finish, print_summary, summary
-from ._spec import Whole, check_format, find_method, objective_and_start, set_precision
+from ._options import Json, Progress, Whole
+from ._output import print_json, print_shown, print_table, say
+from ._spec import check_format
 
 _ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
 
@@ -15,9 +15,9 @@ _ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
 def resume(
     directory: Path,
     *,
-    steps: Annotated[Whole, Parameter(name=["--steps", "--draws"])] = None,
-    progress: bool | None = None,
-    json: bool = False,
+    steps: Annotated[Whole | None, Parameter(name=["--steps", "--draws"])] = None,
+    progress: Progress = None,
+    json: Json = False,
 ) -> int:
     """Go on with a run that was stopped; the result is the one an uninterrupted run would have had.
 
@@ -27,57 +27,26 @@ def resume(
         The run directory.
     steps
         Go on to this many steps, or draws of samples, in all [as it was begun].
-    progress
-        Show progress [where it takes longer than a second].
-    json
-        Print a list of one object.
     """
     from .._errors import InputError
-    from .._records.run import is_logged, is_sampled, read_config
+    from .._records.kinds import kind_of, read_config
 
     config = read_config(directory)
-    if is_sampled(config):
-        from . import _samples
-
-        return _samples.resume(directory, config, steps, progress, json)
-    if is_logged(config):
-        raise InputError(
-            f"{directory} was recorded from another loop; go on there with tw.Recorder({str(directory)!r}, ..., "
-            "resume=True)"
-        )
+    kind = kind_of(config)
+    if kind.resume is None:
+        raise InputError(f"{directory} was {kind.origin}; go on there with {kind.onward(directory)}")
     if "source" not in config:
-        raise InputError(
-            f"{directory} was begun from Python, not from the command line; "
-            "go on with tw.run(..., out=..., resume=True)"
-        )
-    source = config["source"]
-    set_precision(source["precision"])
-
-    import thalweg as tw
-
-    f, x0 = objective_and_start(source["objective"], source.get("start"))
-    method = find_method(source["method"]).build(f, **source["hyperparameters"])
-    record = tw.Record(tuple(config["record"]["metrics"]), config["record"]["positions"])
-    total = config["run"]["steps"] if steps is None else steps
-    if total < config["run"]["steps"]:
-        raise InputError(f"steps must be at least the {config['run']['steps']} the run was begun with, but is {total}")
-    key = source.get("seed", 0) if method.stochastic else None
-    result = tw.run(
-        method, x0, total, key=key, record=record, out=directory, resume=True, progress=progress,
-        stop=source.get("stop"), source=source,
-    )  # fmt: skip
-    return finish(result, json)
+        raise InputError(f"{directory} was {kind.origin}; go on with {kind.onward(directory)}")
+    return kind.call("resume", directory, config, steps, progress, json)
 
 
-def list_runs(root: Path = Path("runs"), *, json: bool = False) -> None:
+def list_runs(root: Path = Path("runs"), *, json: Json = False) -> None:
     """List the runs below a directory.
 
     Parameters
     ----------
     root
         Where to look.
-    json
-        Print a list of objects.
     """
     from .._errors import InputError
 
@@ -99,46 +68,24 @@ def list_runs(root: Path = Path("runs"), *, json: bool = False) -> None:
 
 
 def _summary(directory: Path) -> dict[str, Any]:
-    from .._records.run import Run, is_sampled, read_config
+    from .._records.kinds import kind_of, read_config
 
     config = read_config(directory)
-    if not is_sampled(config):
-        return summary(Run.load(directory))
-    from . import _samples
-
-    return _samples.summary(directory, config)
+    return kind_of(config).call("summary", directory, config)
 
 
-def show(directory: Path, *, json: bool = False) -> None:
+def show(directory: Path, *, json: Json = False) -> None:
     """Show one run: its configuration, how it ended, its metrics. Of samples, how each parameter was drawn.
 
     Parameters
     ----------
     directory
         The run directory.
-    json
-        Print a list of one object.
     """
-    from .._records.run import Run, is_sampled, read_config
+    from .._records.kinds import kind_of, read_config
 
-    if is_sampled(read_config(directory)):
-        import thalweg as tw
-
-        from . import _samples
-
-        _samples.finish(directory, tw.read_samples(directory), json)
-        return
-    result = Run.load(directory)
-    row = summary(result) | {"config": result.config}
-    if json:
-        print_json([row])
-        return
-    print_summary(summary(result))
-    metrics = result.metrics
-    if metrics:
-        count = len(metrics["step"])
-        picked = sorted({round(i * (count - 1) / 9) for i in range(10)})
-        print_table(tuple(metrics), [[metrics[name][i].item() for name in metrics] for i in picked])
+    config = read_config(directory)
+    print_shown(kind_of(config).call("show", directory, config), json)
 
 
 def export(directory: Path, out: Path, *, format: str | None = None) -> None:
@@ -156,57 +103,16 @@ def export(directory: Path, out: Path, *, format: str | None = None) -> None:
         csv, json, npz, netcdf (ending nc) or zarr [by the file's ending].
     """
     from .._errors import InputError
-    from .._records.run import Run, is_sampled, read_config
-    from .._records.storage import write_atomically
+    from .._records.kinds import KINDS, kind_of, read_config
 
     ending = out.suffix.lstrip(".")
     chosen = format or _ENDINGS.get(ending, ending)
-    check_format(chosen, ("csv", "json", "npz", "netcdf", "zarr"))
+    check_format(chosen, {known for kind in KINDS.values() for known in kind.formats})
     if out.exists():
         raise InputError(f"{out} exists; choose another file")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is not a directory")
-    if is_sampled(read_config(directory)):
-        from . import _samples
-
-        _samples.export(directory, out, chosen)
-        say(f"wrote {out}")
-        return
-    result = Run.load(directory)
-    if chosen in ("netcdf", "zarr"):
-        from .._records.dataset import write_dataset
-
-        write_dataset(result.to_xarray(), out, chosen)
-    else:
-        write_atomically(out, _exported(result, chosen))
+    kind = kind_of(read_config(directory))
+    check_format(chosen, kind.formats)
+    kind.call("export", directory, out, chosen)
     say(f"wrote {out}")
-
-
-def _exported(result: Any, format: str) -> bytes:
-    import csv
-    import io
-    import json
-
-    import jax
-    import numpy as np
-
-    metrics = result.metrics
-    if format == "json":
-        rows = {name: [v if np.isfinite(v) else None for v in values.tolist()] for name, values in metrics.items()}
-        return json.dumps(rows).encode()
-    if format == "csv":
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(metrics)
-        writer.writerows(zip(*(values.tolist() for values in metrics.values()), strict=True))
-        return text.getvalue().encode()
-    arrays = {f"metrics/{name}": values for name, values in metrics.items()}
-    if result.trace is not None:
-        arrays |= {"trace/step": result.trace.step, "trace/time": result.trace.time}
-        for part in ("position", "velocity"):
-            for path, leaf in jax.tree_util.tree_flatten_with_path(getattr(result.trace, part))[0]:
-                name = jax.tree_util.keystr(path, simple=True, separator="/")
-                arrays["/".join(filter(None, ("trace", part, name)))] = leaf
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()

@@ -1,141 +1,87 @@
 """thalweg run."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ._options import Pairs, Texts, Whole, option, options
 from ._output import new_directory, say
 from ._runs import finish
-from ._spec import (
-    NUMBER,
-    PAIRS,
-    TEXTS,
-    Whole,
-    chosen,
-    complete,
-    objective_and_start,
-    parse_method,
-    parse_number,
-    parse_pairs,
-    read_config,
-    set_precision,
-)
-
-_OPTIONS = {
-    "objective": str, "method": str, "learning_rate": NUMBER, "momentum": NUMBER, "step_size": NUMBER,
-    "friction": NUMBER, "damping": NUMBER, "set": PAIRS, "steps": int, "start": str, "seed": int, "record": TEXTS,
-    "positions": int, "out": str, "precision": int, "stop": PAIRS,
-}  # fmt: skip
-_KNOBS = ("learning_rate", "momentum", "step_size", "friction", "damping")
+from ._shared import Numbers, OneMethod, settle
+from ._spec import complete, find_method, objective_and_start, parse_pairs, set_precision
 
 
-def run(
-    objective: str | None = None,
-    *,
-    method: Annotated[str | None, Parameter(name=["--method", "-m"])] = None,
-    learning_rate: float | None = None,
-    momentum: float | None = None,
-    step_size: float | None = None,
-    friction: float | None = None,
-    damping: float | None = None,
-    set: list[str] | None = None,
-    steps: Whole = None,
-    start: str | None = None,
-    seed: Whole = None,
-    record: list[str] | None = None,
-    positions: Whole = None,
-    stop: list[str] | None = None,
-    out: Path | None = None,
-    precision: Whole = None,
-    config: Path | None = None,
-    progress: bool | None = None,
-    json: bool = False,
-) -> int:
-    """Run one method and keep it in a directory.
+@options
+class Run(OneMethod):
+    """Options of a run."""
 
-    Parameters
-    ----------
-    objective
-        A problem of ours (digits, breast-cancer, rosenbrock, ...) or module:function.
-    method
-        A row of `thalweg table`, also NAME:learning_rate=0.1,momentum=0.9 [momentum], or one of yours,
-        module:factory or module:factory:name=value; auto needs no tuning and ends where the gradient is within
-        --set tolerance=1e-6.
-    learning_rate
-        For methods that have one [half the stability limit at the start's curvature, less where that diverges].
-    momentum
-        For methods that have one.
-    step_size
-        For methods named by their law of motion.
-    friction
-        Of the heavy ball.
-    damping
-        r in Nesterov's r/t.
-    set
-        Any other hyperparameter, NAME=VALUE; repeat it.
-    steps
-        How many [1000; for auto as many as it may take].
-    start
-        module:x0 or numbers such as 1.0,2.0; ours have their own.
-    seed
-        For objectives that draw mini-batches [0].
-    record
-        Metrics kept at every step: loss, gradient_norm, speed, step_size [loss].
-    positions
-        Keep the position every so many steps [none].
-    stop
-        End where a metric is at most a value, such as loss=1e-6; repeat it.
-    out
-        Directory of the run [runs/OBJECTIVE-METHOD-TIME].
-    precision
-        64 or 32 bits [64].
-    config
-        A TOML file of these options.
-    progress
-        Show progress [where it takes longer than a second].
-    json
-        Print a list of one object.
-    """
-    options = read_config(config, _OPTIONS)
-    given: dict[str, Any] = dict(
-        objective=objective, method=method, learning_rate=learning_rate, momentum=momentum, step_size=step_size,
-        friction=friction, damping=damping, set=set, steps=steps, start=start, seed=seed, record=record,
-        positions=positions, stop=stop, out=out, precision=precision,
-    )  # fmt: skip
-    options |= {name: value for name, value in given.items() if value is not None}
-    set_precision(options.get("precision", 64))
+    objective: str | None = option(
+        "A problem of ours (digits, breast-cancer, rosenbrock, ...) or module:function.", default=None, kw_only=False
+    )
+    method: Annotated[str, Parameter(name=["--method", "-m"])] = option(
+        "A row of `thalweg table`, also NAME:learning_rate=0.1,momentum=0.9, or one of yours, module:factory or "
+        "module:factory:name=value; auto needs no tuning and ends where the gradient is within --tolerance 1e-6.",
+        default="momentum",
+    )
+    steps: Whole | None = option("How many [1000; for auto as many as it may take].", default=None, kept="run.steps")
+    record: Texts = option(
+        "Metrics kept at every step: loss, gradient_norm, speed, step_size.", default=("loss",), kept="record.metrics"
+    )
+    positions: Whole = option(
+        "Keep the position every so many steps; 0 keeps none.", default=0, kept="record.positions"
+    )
+    stop: Pairs = option("End where a metric is at most a value, such as loss=1e-6; repeat it.", default=())
 
-    import thalweg as tw
 
+def run(options: Run = Run(), **numbers: Numbers) -> int:  # noqa: B008
+    """Run one method and keep it in a directory."""
     from .._errors import InputError, check_count
 
-    name, settings = parse_method(options.get("method", "momentum"))
-    settings |= parse_pairs("set", options.get("set"))
-    settings |= {knob: parse_number(knob, options[knob]) for knob in _KNOBS if knob in options}
-    row = chosen(name, settings)
+    options, row = settle(options, numbers)
     # What ends by itself has its gradients to spend.
     most = int(row.defaults.get("max_gradients", 1000))
-    count = check_count("steps", options.get("steps", most))
-    seed = check_count("seed", options.get("seed", 0), at_least=0)
-    metrics = options.get("record", "loss")
-    keep = tw.Record((metrics,) if isinstance(metrics, str) else tuple(metrics), options.get("positions", 0))
-    until = parse_pairs("stop", options.get("stop")) or None
-    f, x0 = objective_and_start(options.get("objective"), options.get("start"))
-    settings = complete(row, settings, f, x0)
-    directory = Path(options.get("out") or new_directory(f"{options['objective']}-{row.name}"))
+    steps = check_count("steps", most if options.steps is None else options.steps)
+    check_count("seed", options.seed, at_least=0)
+    options = dataclasses.replace(options, steps=steps, stop=parse_pairs("stop", options.stop))
+    _record(options)
+    f, x0 = objective_and_start(options.objective, options.start)
+    options = dataclasses.replace(options, set=complete(row, options.settings, f, x0))
+    directory = options.out or new_directory(f"{options.objective}-{row.name}")
     if (directory / "run.toml").exists():
         raise InputError(f"{directory} already holds a run; go on with: thalweg resume {directory}")
-    source = {
-        "objective": options["objective"], "method": row.name, "hyperparameters": settings,
-        "precision": options.get("precision", 64), "seed": seed,
-    }  # fmt: skip
-    source |= {"start": options["start"]} if "start" in options else {}
-    source |= {"stop": until} if until else {}
-    built = row.build(f, **settings)
-    result = tw.run(
-        built, x0, count, key=seed if built.stochastic else None, record=keep, out=directory,
-        stop=until, progress=progress, source=source,
-    )  # fmt: skip
+    result = _go(options, f, x0, directory, options.source())
     say(f"run: {directory}")
-    return finish(result, json)
+    return finish(result, options.json)
+
+
+def resume(directory: Path, config: dict[str, Any], steps: int | None, progress: bool | None, json: bool) -> int:
+    """Go on with a run begun at the command line."""
+    from .._errors import InputError
+
+    options = Run.recorded(config)
+    begun = config["run"]["steps"]
+    if steps is not None and steps < begun:
+        raise InputError(f"steps must be at least the {begun} the run was begun with, but is {steps}")
+    options = dataclasses.replace(options, steps=begun if steps is None else steps, progress=progress)
+    set_precision(options.precision)
+    f, x0 = objective_and_start(options.objective, options.start)
+    return finish(_go(options, f, x0, directory, config["source"], resume=True), json)
+
+
+def _record(options: Run) -> Any:
+    import thalweg as tw
+
+    return tw.Record(options.record, options.positions)
+
+
+def _go(options: Run, f: Any, x0: Any, directory: Path, source: dict[str, Any], resume: bool = False) -> Any:
+    import thalweg as tw
+
+    method = find_method(options.method).build(f, **options.settings)
+    return tw.run(
+        method, x0, options.steps, key=options.seed if method.stochastic else None, record=_record(options),
+        out=directory, resume=resume, stop=parse_pairs("stop", options.stop) or None, progress=options.progress,
+        source=source,
+    )  # fmt: skip

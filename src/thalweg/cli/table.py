@@ -4,12 +4,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ._options import Json
 from ._output import print_json, print_table
 from ._spec import chosen, parse_method
 
 
 def table(
-    *, method: Annotated[list[str] | None, Parameter(name=["--method", "-m"])] = None, json: bool = False
+    *, method: Annotated[list[str] | None, Parameter(name=["--method", "-m"])] = None, json: Json = False
 ) -> None:
     """List every method: its law of motion, scheme, order, gradients a step and stability.
 
@@ -18,8 +19,6 @@ def table(
     method
         Only this one, NAME or NAME:momentum=0.5, or one of yours, module:factory or module:factory:name=value; repeat
         it.
-    json
-        Print a list of objects.
     """
     import thalweg as tw
 

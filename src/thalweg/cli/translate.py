@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ._options import Json
 from ._output import print_json, print_table
 from ._spec import parse_number, set_precision
 
@@ -18,7 +19,7 @@ def translate(
     convention: str = "torch",
     curvature: list[float] | None = None,
     retune: str | None = None,
-    json: bool = False,
+    json: Json = False,
 ) -> None:
     """Say one optimizer in every framework's words, ready to paste, and as a law of motion.
 
@@ -44,8 +45,6 @@ def translate(
         Also tell the largest stable learning rate and the relaxation time at this curvature; repeat it.
     retune
         learning_rate=, momentum= or batch_size=VALUE: also at this value, friction and temperature kept.
-    json
-        Print a list of objects.
     """
     set_precision(64)
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ._options import Json, Whole
 from ._output import print_json, print_table
-from ._spec import Whole, attribute, chosen, parse_method, parse_number, set_precision
+from ._spec import attribute, chosen, parse_method, parse_number, set_precision
 
 _NUMBERS = ("learning_rate", "momentum", "dampening", "weight_decay")
 _SWITCHES = ("nesterov", "bias_correction")
@@ -20,11 +21,11 @@ def verify(
     method: Annotated[str | None, Parameter(name=["--method", "-m"])] = None,
     framework: str | None = None,
     reference: str | None = None,
-    steps: Whole = None,
-    seed: Whole = None,
-    examples: Whole = None,
+    steps: Whole | None = None,
+    seed: Whole | None = None,
+    examples: Whole | None = None,
     leave_out: list[str] | None = None,
-    json: bool = False,
+    json: Json = False,
 ) -> int:
     """Check anybody's optimizer: momentum that works, a state that is saved, the path it says it takes.
 
@@ -51,8 +52,6 @@ def verify(
         How many a check draws [30].
     leave_out
         A check to leave out; repeat it.
-    json
-        Print a list of objects.
     """
     set_precision(64)
 

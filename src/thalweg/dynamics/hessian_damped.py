@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 
 from .._errors import check_number
 from .._objectives.objective import AbstractObjective, as_objective
-from .._tree import scalar
-from ._base import Evaluation, Phase, Time
+from .._tree import Vector, scalar
+from ._base import Evaluation, Phase, Time, check_rest
 from ._hessian_damping import AbstractCurvatureDamped, damped_by_curvature
 
 
@@ -37,7 +37,7 @@ class HessianDampedFlow(AbstractCurvatureDamped):
         friction: $\lambda \ge 0$, one over time; None for $\alpha/t$.
 
     Raises:
-        InputError: a number is out of its range.
+        InputError: a number is out of its range, or with $\alpha/t$ a run is given a velocity to start with.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> law = tw.HessianDampedFlow(lambda x: 0.5 * jnp.sum(x**2), curvature_damping=2.0, friction=0.5)
@@ -67,6 +67,10 @@ class HessianDampedFlow(AbstractCurvatureDamped):
     @property
     def late_time(self) -> Float[Array, ""]:
         return jnp.full((), jnp.inf, float) if self.friction is None else self.start_time
+
+    def check_velocity(self, velocity: Vector) -> None:
+        if self.friction is None:
+            check_rest(self, velocity, "alpha/t")
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         weight, friction = 1.0, self.friction

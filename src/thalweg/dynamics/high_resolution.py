@@ -67,7 +67,7 @@ class HighResolutionFlow(AbstractCurvatureDamped):
         return jnp.full((), jnp.inf, float) if self.strong_convexity is None else self.start_time
 
     def initial_velocity(self, position: Vector, batch: Batch = None) -> Vector:
-        gradient = self._objective().gradient(position, batch)
+        gradient = self._objective(self.start_time).gradient(position, batch)
         root = jnp.sqrt(self.step)
         if self.strong_convexity is None:
             return combine((-root, gradient))

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike
 
 from .._errors import InputError, check_choice
+from .._methods.linearity import in_float64
 from .._methods.method import Method
-from .._methods.probe import _step_matrix, in_float64
+from .._methods.probe import _step_matrix
 from .._methods.table import find_row
 from .._side_by_side.compare import Comparison
 from ..dynamics import GradientFlow, HeavyBall

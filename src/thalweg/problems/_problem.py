@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from .._errors import InputError, check_number
-from .._objectives.objective import FiniteSum, Objective
+from .._objectives.finite_sum import FiniteSum
+from .._objectives.objective import Objective
 from .._objectives.polish import polish
 from .._tree import Vector, size
 from ._moments import Moments

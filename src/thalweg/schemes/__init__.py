@@ -1,26 +1,26 @@
 """Discretisations, one family per file."""
 
 from ._base import AbstractScheme as AbstractScheme
-from ._base import Clock as Clock
-from ._base import Draws as Draws
-from ._base import Report as Report
-from ._base import State as State
-from ._base import Termination as Termination
 from ._base import derivative as derivative
 from ._base import evaluated as evaluated
 from ._base import phase as phase
 from ._base import start_velocity as start_velocity
 from ._estimating import AbstractEstimating as AbstractEstimating
 from ._estimating import Attempt as Attempt
+from ._state import Clock as Clock
+from ._state import Draws as Draws
+from ._state import Report as Report
+from ._state import State as State
+from ._state import Termination as Termination
 from .adaptive import Adaptive as Adaptive
 from .adaptive_chebyshev import AdaptiveChebyshev as AdaptiveChebyshev
 from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev
-from .chebyshev import RungeKuttaLegendre as RungeKuttaLegendre
 from .euler_maruyama import EulerMaruyama as EulerMaruyama
 from .exponential import ExponentialEuler as ExponentialEuler
 from .implicit import ImplicitEuler as ImplicitEuler
 from .implicit import ImplicitMidpoint as ImplicitMidpoint
 from .leapfrog import Leapfrog as Leapfrog
+from .legendre import RungeKuttaLegendre as RungeKuttaLegendre
 from .leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews
 from .lookahead import Lookahead as Lookahead
 from .metropolis import MetropolisAdjustedLangevin as MetropolisAdjustedLangevin

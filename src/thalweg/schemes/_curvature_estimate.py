@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .._objectives.objective import Batch
-from .._tree import Vector, combine, inner
+from .._tree import Vector, combine, inner, ravel, unraveler
 from ..dynamics import AbstractDynamics, GradientFlow, Phase
 from ._base import derivative
 from ._krylov import Operator
@@ -38,10 +38,10 @@ def begin(dynamics: AbstractDynamics, time: Any, y: Phase, estimated: bool) -> C
     if not estimated:
         return CurvatureEstimate(none, none)
     point, operator = _bending(dynamics, time, y, None)
-    leaves, structure = jax.tree.flatten(point)
-    keys = jax.random.split(jax.random.key(0), len(leaves))
-    drawn = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
-    curvature, direction = _power(operator, jax.tree.unflatten(structure, drawn), FIRST)
+    # Drawn as one vector, so that it is the same on a tree and on the vector that a run makes of it.
+    vector, cut = ravel(point), unraveler(point)
+    (key,) = jax.random.split(jax.random.key(0), 1)
+    curvature, direction = _power(operator, cut(jax.random.normal(key, vector.shape, vector.dtype)), FIRST)
     return CurvatureEstimate(none + 2 * FIRST, none, curvature, direction)
 
 

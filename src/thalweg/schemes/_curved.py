@@ -3,7 +3,7 @@
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, Phase
 from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
-from ._base import State
+from ._state import State
 
 
 def manifold(dynamics: AbstractDynamics) -> AbstractManifold | None:

@@ -4,7 +4,8 @@ import equinox as eqx
 
 from .._errors import InputError
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, Evaluation, GradientFlow
-from ._base import AbstractScheme, Report, State, check_exact
+from ._base import AbstractScheme, check_exact
+from ._state import Report, State
 
 
 class AbstractDescending(AbstractScheme):

@@ -8,7 +8,8 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from .._objectives.objective import Batch
 from ..dynamics import AbstractDynamics, Evaluation, Phase
-from ._base import AbstractScheme, Clock
+from ._base import AbstractScheme
+from ._state import Clock
 
 
 class Attempt(NamedTuple):

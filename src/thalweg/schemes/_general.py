@@ -15,9 +15,10 @@ from .._tree import Unravel, combine, ravel, unraveler
 from ..dynamics import AbstractDynamics, Phase
 from ..dynamics._base import Time
 from ._arnoldi import Hessenberg, arnoldi, matmul
-from ._base import State, derivative, phase
+from ._base import derivative, phase
 from ._krylov import Operator, length, rounding, wide_dtype
 from ._linear_systems import DENSE, systems, tangents
+from ._state import State
 
 # A step of Newton's method is halved until the residual falls by so much of what it should; at most so often.
 _DECREASE, _HALVINGS = 1e-4, 20

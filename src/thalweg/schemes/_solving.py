@@ -15,8 +15,9 @@ from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import Time, at_time
-from ._base import AbstractScheme, Clock, Report, State
+from ._base import AbstractScheme
 from ._krylov import Operator, rounding, wide_dtype
+from ._state import Clock, Report, State
 
 
 class Effort(eqx.Module):

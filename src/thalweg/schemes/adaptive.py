@@ -13,8 +13,9 @@ from .._errors import InputError, check_number
 from .._tree import Unravel, Vector, ravel, scalar, size
 from ..dynamics import AbstractDynamics, Phase
 from ..geometry import AbstractGeometry
-from ._base import AbstractScheme, Clock, Draws, Report, State, Termination, check_exact, derivative, phase
+from ._base import AbstractScheme, check_exact, derivative, phase
 from ._estimating import AbstractEstimating
+from ._state import Clock, Draws, Report, State, Termination
 from ._tolerances import as_tolerance, check_tolerance, is_number, like_position, over_phase
 from .runge_kutta import Tsit5
 

@@ -12,9 +12,10 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from .._objectives.objective import AbstractObjective
 from .._tree import Vector, combine, inner
 from ..dynamics import AbstractDynamics
-from ._base import Clock, Draws, State, check_exact
+from ._base import check_exact
 from ._descending import AbstractDescending
 from ._krylov import length
+from ._state import Clock, Draws, State
 
 # Products of a look at the largest curvature, and after how many gradients there is another.
 _LOOK, _AGAIN = 8, 400

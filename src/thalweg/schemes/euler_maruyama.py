@@ -8,7 +8,8 @@ from jaxtyping import ArrayLike
 from .._tree import Vector, combine
 from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, Phase
 from ..dynamics._base import Terms
-from ._base import AbstractScheme, Draws, State, derivative, noise_count, phase
+from ._base import AbstractScheme, derivative, noise_count, phase
+from ._state import Draws, State
 
 
 class EulerMaruyama(AbstractScheme):

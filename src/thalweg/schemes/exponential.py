@@ -13,11 +13,12 @@ from .._errors import InputError
 from .._tree import Vector, combine, scalar
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import at_time
-from ._base import AbstractScheme, Draws, State, phase
+from ._base import AbstractScheme, phase
 from ._general import changed, exponential_change, flat_field
 from ._krylov import Basis, Operator, lanczos, length, wide_dtype
 from ._modes import oscillator, phi
 from ._solving import AbstractSolving, check_solver, is_eliminated, precise, slope, time_after
+from ._state import Draws, State
 
 # Of a curvature to factors: the first is that of the position.
 Factors = Callable[[Array], tuple[Array, ...]]

@@ -9,10 +9,11 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._tree import combine, scalar
 from ..dynamics import AbstractDynamics
-from ._base import Draws, State, phase
+from ._base import phase
 from ._general import changed, flat_field, implicit_change
 from ._newton import Implicit, implicit_move
 from ._solving import AbstractSolving, as_preconditioner, check_solver, eliminated, is_eliminated, precise, time_after
+from ._state import Draws, State
 
 
 class AbstractImplicit(AbstractSolving):

@@ -9,8 +9,9 @@ from .._errors import check_choice
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics
 from ..geometry import AbstractGeometry, AbstractManifold
-from ._base import AbstractScheme, Clock, Draws, State, evaluated, half_step_velocity
+from ._base import AbstractScheme, evaluated, half_step_velocity
 from ._curved import brought_back, carried, manifold
+from ._state import Clock, Draws, State
 
 STARTS = ("exact", "zero")
 

@@ -5,7 +5,8 @@ from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine, zeros_like
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite
-from ._base import AbstractScheme, Clock, Draws, State, derivative, phase
+from ._base import AbstractScheme, derivative, phase
+from ._state import Clock, Draws, State
 
 
 class LeimkuhlerMatthews(AbstractScheme):

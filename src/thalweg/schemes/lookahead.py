@@ -10,8 +10,9 @@ from .._errors import check_choice, check_number
 from .._tree import Vector, scalar
 from ..dynamics import AbstractDamped, AbstractDynamics
 from ..geometry import AbstractGeometry, AbstractManifold
-from ._base import AbstractScheme, Clock, Draws, State, half_step_velocity
+from ._base import AbstractScheme, half_step_velocity
 from ._curved import manifold
+from ._state import Clock, Draws, State
 from .leapfrog import STARTS, kick_and_drift, kick_coefficients, kick_unit
 
 

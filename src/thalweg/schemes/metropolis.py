@@ -10,7 +10,8 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from .._errors import InputError, check_number
 from .._tree import Vector, combine, wide_inner
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite, Evaluation, OverdampedLangevin
-from ._base import AbstractScheme, Clock, Draws, Report, State, check_exact
+from ._base import AbstractScheme, check_exact
+from ._state import Clock, Draws, Report, State
 
 
 class EvaluatedPoint(eqx.Module):

@@ -14,10 +14,11 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from .._errors import check_count, check_number, is_real
 from .._tree import Vector, scalar
 from ..dynamics import AbstractDynamics, Evaluation
-from ._base import Clock, Draws, Report, State, Termination, check_exact
+from ._base import check_exact
 from ._descending import AbstractDescending
 from ._search import Search
 from ._secants import Secants, Solution
+from ._state import Clock, Draws, Report, State, Termination
 
 # How it ended, and what to say of it.
 _GOING, _REST, _SPENT, _UNBOUNDED, _STALLED, _ROUNDED, _NOT_FINITE = range(7)

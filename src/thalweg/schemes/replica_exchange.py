@@ -14,7 +14,8 @@ from .._errors import InputError, check_count, check_number
 from .._tree import Vector
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import at_time
-from ._base import AbstractScheme, Clock, Draws, State, energy
+from ._base import AbstractScheme, energy
+from ._state import Clock, Draws, State
 from .euler_maruyama import EulerMaruyama
 from .leimkuhler_matthews import LeimkuhlerMatthews
 
@@ -55,7 +56,7 @@ class ReplicaExchange(AbstractScheme):
     Raises:
         InputError: the scheme shares a noise between two steps, the temperatures do not go up from 1, or `every` is no
             whole number of at least 1; with the law, where it does not settle to $e^{-f/T}$, its temperature is
-            zero, or its objective draws mini-batches.
+            zero, or its objective draws mini-batches or depends on time.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> law = tw.OverdampedLangevin(lambda x: jnp.sum((x**2 - 1) ** 2), temperature=0.1)
@@ -132,6 +133,11 @@ class ReplicaExchange(AbstractScheme):
         if dynamics.objective is not None and dynamics.objective.stochastic:
             raise InputError(
                 "an exchange needs the exact energy, but the objective draws mini-batches; leave out its batch_size"
+            )
+        if dynamics.objective_changes:
+            raise InputError(
+                "an exchange needs one energy at all times, but the objective depends on time; "
+                "use the scheme without replicas"
             )
 
     def init(

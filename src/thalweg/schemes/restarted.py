@@ -11,7 +11,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from .._errors import InputError, check_choice, check_count
 from .._tree import Vector, wide_inner, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics
-from ._base import AbstractScheme, Clock, Draws, State, check_exact, evaluated
+from ._base import AbstractScheme, check_exact, evaluated
+from ._state import Clock, Draws, State
 from .leapfrog import Leapfrog
 from .lookahead import Lookahead
 

@@ -8,10 +8,11 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._tree import scalar
 from ..dynamics import AbstractDynamics
-from ._base import Draws, State, phase
+from ._base import phase
 from ._general import changed, flat_field, linear_change
 from ._newton import linear_move
 from ._solving import AbstractSolving, as_preconditioner, check_solver, eliminated, is_eliminated, precise, time_after
+from ._state import Draws, State
 from .implicit import moved
 
 

@@ -14,12 +14,13 @@ from .._objectives.objective import Batch
 from .._tree import Vector, combine, scalar
 from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ._arnoldi import matmul
-from ._base import Clock, Draws, Report, State, phase
+from ._base import phase
 from ._estimating import AbstractEstimating, Attempt
 from ._general import flat_field, wide_vector
 from ._krylov import length, rounding
 from ._linear_systems import DENSE, Solved, systems
 from ._solving import Effort, precise
+from ._state import Clock, Draws, Report, State
 from .rosenbrock_tableau import RODAS5P, RosenbrockTableau, square
 
 # Of the error that a step may make a system may leave so much: stages are added up with coefficients of tens.

@@ -16,9 +16,10 @@ from .._tree import combine
 from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
 from ..geometry.base import named
-from ._base import Clock, Draws, State, derivative, evaluated, phase
+from ._base import derivative, evaluated, phase
 from ._curved import carried, grounded, manifold
 from ._estimating import AbstractEstimating, Attempt
+from ._state import Clock, Draws, State
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from jaxtyping import ArrayLike
 
 from .._errors import InputError
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics, AbstractThermostat, Phase
+from ..dynamics import AbstractDamped, AbstractDynamics, AbstractNoisy, AbstractThermostat, Phase
 from ._base import AbstractScheme, Clock, Draws, State, advice, noise_count, start_of, start_velocity
 
 
@@ -52,6 +52,12 @@ class Splitting(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
+        own, noisy = type(dynamics), isinstance(dynamics, AbstractNoisy)
+        if noisy and issubclass(own, AbstractDamped) and own.thermal is AbstractDamped.thermal:
+            raise InputError(
+                f"{own.__name__} has noise, which the letter O would leave out: write its thermal, friction and "
+                "noise alone, or use tw.StochasticHeun()"
+            )
         thermostat = isinstance(dynamics, AbstractThermostat)
         if thermostat != ("D" in self.word):
             what = "needs the letter D for its thermostat" if thermostat else "has no thermostat for the letter D"

@@ -5,7 +5,8 @@ from jaxtyping import ArrayLike
 
 from .._tree import Vector
 from ..dynamics import AbstractAdditive, AbstractDynamics, Phase
-from ._base import AbstractScheme, Draws, State, derivative, noise_count
+from ._base import AbstractScheme, derivative, noise_count
+from ._state import Draws, State
 from .euler_maruyama import moved_by_noise, seen, with_noise
 
 

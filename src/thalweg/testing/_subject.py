@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import InputError
+from .._methods.linearity import in_float64
 from .._methods.method import Method
-from .._methods.probe import in_float64, stable_limit
+from .._methods.probe import stable_limit
 from .._methods.row import Row, row_of
 from .._objectives.objective import Objective, Quadratic
 from .._tree import Vector

@@ -1,0 +1,86 @@
+"""Laws and schemes whose steps on a quadratic are made by a matrix, told from those that are not."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from .._errors import InputError
+from .._objectives.objective import Objective
+from ..dynamics import AbstractDynamics, Phase
+from .method import Method
+
+
+def check_linear(method: Method) -> None:
+    """Refuse a method of whose steps on a quadratic none is made by a matrix."""
+    if method.scheme.controlled:
+        raise InputError(
+            f"{type(method.scheme).__name__} sets the length of its steps as it goes, so that no matrix makes one"
+        )
+    if method.scheme.exact_law:
+        raise InputError(
+            f"a step of {type(method.scheme).__name__} is accepted or rejected, so that no matrix makes it; "
+            "tw.EulerMaruyama() makes the step that it proposes"
+        )
+
+
+def check_linear_law(dynamics: AbstractDynamics) -> None:
+    """Refuse a law, without what it holds for the probe, whose right-hand side is not linear on a quadratic."""
+    name = type(dynamics).__name__
+    try:
+        with jax.enable_x64(True):
+            sound = bool(_additive(in_float64(dynamics)))
+    except InputError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"{name} raised {type(error).__name__} on a quadratic of two parameters, one vector: {first}; give a point "
+            "instead, at=(t, x)"
+        ) from error
+    if not sound:
+        raise InputError(
+            f"{name} is not linear on a quadratic, so that no matrix makes its step and a curvature tells nothing; "
+            "give a point instead, at=(t, x), or hold what is not linear in the law's linearised()"
+        )
+
+
+def has_limit(method: Method) -> bool:
+    """Tell whether a curvature says at which steps a method is stable."""
+    try:
+        check_linear_law(method.linearised().dynamics)
+    except InputError:
+        return False
+    return not method.scheme.controlled
+
+
+@eqx.filter_jit
+def _additive(dynamics: AbstractDynamics) -> Array:
+    """Tell whether the rates at a sum of two displacements are the sum of those at each."""
+    law = dynamics.with_objective(Objective(bowl, jnp.array([[1.0, 0.3], [0.3, 2.5]])))
+    rest = Phase(jnp.zeros(2), jnp.zeros(2) if law.order == 2 else None, law.initial_auxiliary(jnp.zeros(2)))
+    start, cut = ravel_pytree(rest)
+    # A late coefficient may be infinite; what is linear at one time is so at all.
+    time = law.start_time + 1.0
+
+    def rates(moved: Array) -> Array:
+        phase = cut(start + moved)
+        # What only the noise's part moves, or is held, has no rate.
+        return ravel_pytree(law.rates(time, phase, law.evaluate(time, phase)))[0]
+
+    # Of opposite signs, or what bends at 0 alone would pass; where a root of a memory is no number, it is not linear.
+    one, other = 0.3 + jnp.arange(start.size) / 7, -1.1 / (1.0 + jnp.arange(start.size))
+    values = jax.vmap(rates)(jnp.stack([one + other, one, other, jnp.zeros_like(one)]))
+    return jnp.max(jnp.abs(jnp.array([1.0, -1.0, -1.0, 1.0]) @ values)) <= 1e-8 * jnp.max(jnp.abs(values))
+
+
+def bowl(x: Array, hessian: Array) -> Array:
+    return 0.5 * jnp.vdot(x, hessian @ x)
+
+
+def in_float64(tree: Any) -> Any:
+    """A tree with its floating-point arrays in float64."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)

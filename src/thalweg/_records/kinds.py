@@ -1,0 +1,161 @@
+"""Kinds of run directories: one table, which all who read, show, export or go on with a directory ask."""
+
+import dataclasses
+import importlib
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .._errors import InputError, suggest
+
+# Of what a run directory holds. 0: before directories said their kind, 1: they do, with derived arrays in checkpoints.
+FORMAT = 1
+
+
+class Shown(NamedTuple):
+    """Lines and tables that `thalweg show` prints of a directory.
+
+    `rows` as JSON, else `lines` and `tables`, of columns and cells; beside either `remarks`, and `more` beside a table.
+    """
+
+    rows: list[dict[str, Any]]
+    lines: list[str]
+    tables: list[tuple[tuple[str, ...], list[list[Any]]]]
+    remarks: list[str]
+    more: list[str] = []  # noqa: RUF012
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of run directory.
+
+    What is done with one is a function, written "module:function" from the package on and loaded when it is called.
+
+    Attributes:
+        name: as run.toml says it.
+        noun: what such a directory holds, in a message.
+        reader: what reads it, in Python.
+        maker: what writes it and goes on with it, in Python, "PATH" being its path.
+        read: reads it; of (path).
+        summary: its row of `thalweg list`, of (path, configuration).
+        show: what `thalweg show` prints of it, a `Shown`, of (path, configuration).
+        export: writes it to a file, of (path, file, format).
+        formats: those that `export` knows.
+        derived: position, velocity and look-ahead as its user has them, of (configuration, names, raw leaves); None
+            where a checkpoint holds none.
+        resume: goes on with it at the command line, of (path, configuration, steps, progress, json); None where it can
+            only be gone on with in Python.
+        origin: of one that cannot be gone on with at the command line.
+    """
+
+    name: str
+    noun: str
+    reader: str
+    maker: str
+    read: str
+    summary: str
+    show: str
+    export: str
+    formats: tuple[str, ...]
+    derived: str | None
+    resume: str | None
+    origin: str = "begun from Python, not from the command line"
+
+    def call(self, what: str, *arguments: Any) -> Any:
+        """Call one of its functions."""
+        module, _, name = getattr(self, what).partition(":")
+        return getattr(importlib.import_module(f"..{module}", __package__), name)(*arguments)
+
+    def onward(self, path: Path) -> str:
+        """The way to go on with it in Python."""
+        return self.maker.replace("PATH", repr(str(path)))
+
+
+_RUN_FORMATS = ("csv", "json", "npz", "netcdf", "zarr")
+_KINDS = (
+    Kind(
+        name="run", noun="a run", reader="tw.Run.load", maker="tw.run(..., out=..., resume=True)",
+        read="_records.run:load_run", summary="_records.shown:run_row", show="_records.shown:show_run",
+        export="_records.export:export_run", formats=_RUN_FORMATS,
+        derived="_records.derived:of_run", resume="cli.run:resume",
+    ),
+    Kind(
+        name="samples", noun="samples", reader="tw.read_samples", maker="tw.sample(..., out=..., resume=True)",
+        read="_records.samples:read", summary="_records.shown_samples:samples_row",
+        show="_records.shown_samples:show_samples",
+        export="_records.export:export_samples", formats=("csv", "npz", "netcdf", "zarr"),
+        derived="_records.derived:of_samples", resume="cli.sample:resume",
+    ),
+    Kind(
+        name="recorded", noun="a recorded run", reader="tw.Run.load", maker="tw.Recorder(PATH, ..., resume=True)",
+        read="_records.run:load_recorded", summary="_records.shown:run_row", show="_records.shown:show_run",
+        export="_records.export:export_run", formats=_RUN_FORMATS,
+        derived="_records.derived:of_recorded", resume=None, origin="recorded from another loop",
+    ),
+    Kind(
+        name="sweep", noun="a sweep", reader="tw.Sweep.load", maker="tw.sweep(..., out=..., resume=True)",
+        read="_records.sweep:load_sweep", summary="_records.shown_sweep:sweep_row",
+        show="_records.shown_sweep:show_sweep",
+        export="_records.export:export_sweep", formats=("csv", "npz", "netcdf", "zarr"),
+        derived=None, resume=None,
+    ),
+)  # fmt: skip
+KINDS = {kind.name: kind for kind in _KINDS}
+
+
+def stamped(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration of a kind, as run.toml begins."""
+    return {"kind": KINDS[name].name, "format": FORMAT} | config
+
+
+def kind_of(config: dict[str, Any]) -> Kind:
+    """The kind of a directory by its configuration."""
+    return KINDS[config.get("kind", "run")]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """run.toml as a dictionary, that of an older format with the kind it is of."""
+    file = path / "run.toml"
+    if not file.is_file():
+        raise InputError(f"{path} is not a run directory: it holds no run.toml")
+    try:
+        config = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not readable as TOML: {error}") from None
+    config = config if "kind" in config else _with_kind(config)
+    name, number = config["kind"], config.get("format")
+    if type(number) is not int or number < 0:
+        raise InputError(f"{file} says no format, a whole number, but {number!r}")
+    if number > FORMAT:
+        version = config.get("run", {}).get("version", "of a later version")
+        raise InputError(
+            f"{path} has format {number}, and this thalweg reads formats up to {FORMAT}; read it with thalweg {version}"
+        )
+    if name not in KINDS:
+        raise InputError(f"{path} is of an unknown kind, {name!r}{suggest(str(name), KINDS)}")
+    return config
+
+
+def opened(path: Path, reader: str) -> tuple[dict[str, Any], Kind]:
+    """The configuration and the kind of a directory; one that another function reads is refused."""
+    config = read_config(path)
+    kind = kind_of(config)
+    if kind.reader != reader:
+        wanted = next(other.noun for other in KINDS.values() if other.reader == reader)
+        raise InputError(f"{path} holds {kind.noun}, not {wanted}; read it with {kind.reader}")
+    return config, kind
+
+
+def check_same(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to go on with a directory of another kind."""
+    kind, wanted = kind_of(was), kind_of(now)
+    if kind is not wanted:
+        raise InputError(f"{path} holds {kind.noun}, not {wanted.noun}; go on with {kind.onward(path)}")
+
+
+def _with_kind(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration written before run.toml said its kind: all but runs had a flag."""
+    run = dict(config.get("run", {}))
+    flags = {"sampled": "samples", "recorded": "recorded", "sweep": "sweep"}
+    found = [kind for flag, kind in flags.items() if run.pop(flag, False)]
+    return {"kind": found[0] if found else "run", "format": 0} | config | {"run": run}

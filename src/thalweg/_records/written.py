@@ -1,0 +1,165 @@
+"""The part of a recorder on disk: its thread reads rows there, formats and writes them, and saves checkpoints."""
+
+import collections
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .capture import numbers, to_host
+from .directory import Directory, to_lines
+from .margin import Motion
+from .run import logged_parameters, read_metrics
+
+OURS = ("step", "time", "curvature", "stability_margin")
+_CHECKPOINT_SECONDS = 2.0
+# Writing checkpoints takes at most this share of the time, however many the parameters.
+_CHECKPOINT_SHARE = 0.05
+
+
+class Written:
+    """The rows and the checkpoint of a recorder, as far as they are on disk.
+
+    Arguments:
+        directory: where they are.
+        motion: of the loop.
+        gradients: those of a step, and those taken before the first.
+        margins: whether there are columns of curvature and margin.
+
+    Attributes:
+        steps: those on disk.
+        newest: the parameters that were logged last, names, leaves and step: the rest is forgotten.
+    """
+
+    def __init__(self, directory: Directory, motion: Motion, gradients: tuple[int, int], margins: bool) -> None:
+        self._directory, self._motion, self._gradients, self._margins = directory, motion, gradients, margins
+        self.newest: collections.deque[tuple[list[str], list[Any], int]] = collections.deque(maxlen=1)
+        self._status, self._message = "running", ""
+        self.steps, self._time = 0, 0.0
+        # The row since which a step has lasted alike: its step, its time, what a step lasts.
+        self._anchor: tuple[int, float, float] | None = None
+        # The first loss that is not finite, and the parameters.
+        self._bad: int | None = None
+        self._kept: tuple[list[str], list[np.ndarray], int, float] | None = None
+        self._begun, self._seconds_before = time.perf_counter(), 0.0
+        self._saved, self._interval = time.perf_counter(), _CHECKPOINT_SECONDS
+
+    @property
+    def due(self) -> bool:
+        """Tell whether it is time for a checkpoint."""
+        return time.perf_counter() - self._saved >= self._interval
+
+    def restore(self, checkpoint: dict[str, Any] | None) -> tuple[str, ...]:
+        """Go on from a checkpoint and all rows; the names of the loop's own columns."""
+        if checkpoint is not None:
+            named = logged_parameters(checkpoint)
+            names = [f"position.{name}" if name else "position" for name in named]
+            if named:
+                self._kept = (names, list(named.values()), checkpoint["position_step"], checkpoint["time"])
+            self._seconds_before = checkpoint["seconds"]
+        metrics = self._read_back()
+        self._bad = None if checkpoint is None else checkpoint["not_finite"]
+        if self._bad is None and "loss" in metrics:
+            # In rows that the checkpoint knows, null is a loss that was not given.
+            later = metrics["step"] >= (0 if checkpoint is None else checkpoint["step"])
+            bad = np.flatnonzero(later & ~np.isfinite(metrics["loss"]))
+            self._bad = int(metrics["step"][bad[0]]) if bad.size else None
+        return tuple(name for name in metrics if name not in OURS)
+
+    def forget(self, step: int) -> None:
+        """Take up what is on disk once the rows from a step on have been left out."""
+        self._read_back()
+        if self._bad is not None and self._bad >= step:
+            self._bad = None
+
+    def _read_back(self) -> dict[str, np.ndarray]:
+        metrics = read_metrics(self._directory.path)
+        self._margins = self._margins or "curvature" in metrics
+        self._anchor, self.steps, self._time = None, 0, 0.0
+        if metrics:
+            last, self._time = int(metrics["step"][-1]), float(metrics["time"][-1])
+            turned = metrics[self._motion.knob][-1] if self._motion.knob in metrics else None
+            self._anchor = (last, self._time, self._motion.interval(last, turned))
+            self.steps = last + 1
+        return metrics
+
+    def write(self, rows: Sequence[tuple[int, dict[str, Any], Any]], names: Sequence[str]) -> None:
+        """Write rows: step, values by name, curvature."""
+        if not rows:
+            return
+        steps = [step for step, _, _ in rows]
+        flat = numbers([values[name] for _, values, _ in rows for name in names])
+        columns = {name: flat[i :: len(names)] for i, name in enumerate(names)}
+        curvatures = [curvature for _, _, curvature in rows]
+        turned: list[Any] = columns.get(self._motion.knob) or [None] * len(rows)
+        table: dict[str, Any] = {"step": np.array(steps), "time": np.array(self._times(steps, turned))}
+        table |= {name: np.array(column, float) for name, column in columns.items()}
+        self._margins = self._margins or any(curvature is not None for curvature in curvatures)
+        if self._margins:
+            found = numbers(curvatures)
+            margins = [
+                float("nan") if given is None else self._motion.margin(value, step, knob)
+                for given, value, step, knob in zip(curvatures, found, steps, turned, strict=True)
+            ]
+            table |= {"curvature": np.array(found), "stability_margin": np.array(margins)}
+        if self._bad is None and "loss" in columns:
+            given = np.array([values["loss"] is not None for _, values, _ in rows])
+            bad = np.flatnonzero(given & ~np.isfinite(table["loss"]))
+            self._bad = steps[bad[0]] if bad.size else None
+        self._directory.write_lines(to_lines(table))
+        self.steps, self._time = steps[-1] + 1, float(table["time"][-1])
+
+    def _times(self, steps: list[int], turned: list[float | None]) -> list[float]:
+        """Physical time of every row: what a step lasts holds from its row to the next."""
+        times = []
+        for step, knob in zip(steps, turned, strict=True):
+            lasts = self._motion.interval(step, knob)
+            anchor, since, before = self._anchor or (0, 0.0, lasts)
+            now = since + (step - anchor) * before
+            # While nothing changes, time is a product, which rounds once.
+            if self._anchor is None or lasts != before:
+                self._anchor = (anchor, since, before) if lasts == before else (step, now, lasts)
+            times.append(now)
+        return times
+
+    def save(self) -> None:
+        """Write a checkpoint of what has been written."""
+        begun = time.perf_counter()
+        if self.newest:
+            names, leaves, at = self.newest.popleft()
+            arrays = [to_host(leaf) for leaf in leaves]
+            anchor, since, lasts = self._anchor or (0, 0.0, 0.0)
+            names = [f"position.{name}" if name else "position" for name in names]
+            self._kept = (names, arrays, at, since + (at - anchor) * lasts)
+        names, arrays, at, then = self._kept or ([], [], self.steps, self._time)
+        each, at_start = self._gradients
+        extra = {
+            "names": names,
+            "status": self._status,
+            "message": self._message or f"logged {count_steps(self.steps)} so far",
+            "time": then,
+            "position_step": at,
+            "not_finite": self._bad,
+            "gradients": at_start + self.steps * each if self.steps else 0,
+            "seconds": self._seconds_before + begun - self._begun,
+            "compile_seconds": 0.0,
+        }
+        self._directory.write_checkpoint(arrays, self.steps, extra)
+        self._saved = time.perf_counter()
+        self._interval = max(_CHECKPOINT_SECONDS, (self._saved - begun) / _CHECKPOINT_SHARE)
+
+    def end(self, status: str, message: str, step: int) -> None:
+        """Write the last checkpoint, of a loop that has made so many steps."""
+        broken = "" if self._bad is None else f"the loss became not finite at step {self._bad}"
+        if status == "finished" and broken:
+            status, message = "not finite", message or broken
+        elif broken:
+            message = f"{message or status}; {broken}"
+        self._status, self._message = status, message or f"logged {count_steps(step)}"
+        self.save()
+
+
+def count_steps(count: int) -> str:
+    """So many steps, in words."""
+    return f"{count} step{'' if count == 1 else 's'}"

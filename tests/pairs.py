@@ -1,0 +1,178 @@
+"""Laws and schemes as parameters of a test of all their pairs: every one that is exported, and laws of a user's own."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import jax.numpy as jnp
+
+import thalweg as tw
+from tests import laws as own
+from thalweg.dynamics import AbstractDynamics
+from thalweg.schemes import AbstractScheme
+from thalweg.schemes._solving import AbstractSolving
+
+STEP = 0.1
+
+
+def falling(time):
+    """A coefficient that depends on time."""
+    return 0.5 / (1.0 + time)
+
+
+# Each by the class it is of, for one that is exported: its name is the first word of that of the law.
+LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
+    "GradientFlow": lambda f: tw.GradientFlow(f, 1.3),
+    "GradientFlow of time": lambda f: tw.GradientFlow(f, falling),
+    "GradientFlow in a metric": lambda f: tw.GradientFlow(f, geometry=own.Scaling()),
+    "GradientFlow on spheres": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Sphere()),
+    "HeavyBall": lambda f: tw.HeavyBall(f, 0.7, 1.3),
+    "HeavyBall of time": lambda f: tw.HeavyBall(f, falling),
+    "HeavyBall on spheres": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=tw.geometry.Sphere()),
+    "NesterovFlow": tw.NesterovFlow,
+    "BregmanFlow": tw.BregmanFlow,
+    "HessianDampedFlow": lambda f: tw.HessianDampedFlow(f, 0.2, friction=0.5),
+    "HessianDampedFlow of time": lambda f: tw.HessianDampedFlow(f, 0.2),
+    "HighResolutionFlow": lambda f: tw.HighResolutionFlow(f, 0.01, strong_convexity=1.0),
+    "HighResolutionFlow of time": lambda f: tw.HighResolutionFlow(f, 0.01),
+    "OverdampedLangevin": lambda f: tw.OverdampedLangevin(f, 0.2),
+    "OverdampedLangevin of time": lambda f: tw.OverdampedLangevin(f, falling),
+    "UnderdampedLangevin": lambda f: tw.UnderdampedLangevin(f, 0.7, 0.2, 1.3),
+    "UnderdampedLangevin of time": lambda f: tw.UnderdampedLangevin(f, falling, falling),
+    "ColouredLangevin": lambda f: tw.ColouredLangevin(f, 0.2, 0.8),
+    "GeneralizedLangevin": lambda f: tw.GeneralizedLangevin(f, 0.5, 0.2, (1.0, 3.0), (0.5, 1.0)),
+    "AdaptiveLangevin": lambda f: tw.AdaptiveLangevin(f, 0.2, 0.7, 3.0),
+    "Field": lambda f: tw.Field(own.Downhill(f), jnp.array(0.8)),
+    "GradientFlow moving": lambda f: tw.GradientFlow(own.moving(f)),
+    "HeavyBall moving": lambda f: tw.HeavyBall(own.moving(f), 0.7),
+    "HighResolutionFlow moving": lambda f: tw.HighResolutionFlow(own.moving(f), 0.01),
+    "OverdampedLangevin moving": lambda f: tw.OverdampedLangevin(own.moving(f), 0.2),
+    "UnderdampedLangevin moving": lambda f: tw.UnderdampedLangevin(own.moving(f), 0.7, 0.2),
+    "own Adam": own.Adam,
+    "own Averaged": own.Averaged,
+    "own Counting": own.Counting,
+    "own Spectral": own.Spectral,
+    "own SpectralBall": own.SpectralBall,
+    "own Drawing": own.Drawing,
+    "own DrawingMatrices": own.DrawingMatrices,
+    "own Remembering": own.Remembering,
+    "own Kicked": own.Kicked,
+    "own Multiplied": own.Multiplied,
+}  # fmt: skip
+
+THIRD = tw.ButcherTableau("Ralston3", ((), (0.5,), (0.0, 0.75)), (2 / 9, 1 / 3, 4 / 9), 3)
+WORDS = ("BAOAB", "ABOBA", "OBABO", "OABAO", "BAOA", "BADODAB")
+LOOSE = {"rtol": 0.1, "atol": 0.1, "until": 0.35}
+
+# Likewise by the class or the function that makes it.
+SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
+    "Euler": tw.Euler,
+    "Midpoint": tw.Midpoint,
+    "Heun": tw.Heun,
+    "Ralston": tw.Ralston,
+    "RK4": tw.RK4,
+    "Tsit5": tw.Tsit5,
+    "BogackiShampine": tw.BogackiShampine,
+    "DormandPrince": tw.DormandPrince,
+    "RungeKutta": lambda: tw.RungeKutta(THIRD),
+    "RungeKuttaChebyshev": tw.RungeKuttaChebyshev,
+    "RungeKuttaChebyshev 2": lambda: tw.RungeKuttaChebyshev(2, stages=4),
+    "RungeKuttaLegendre": lambda: tw.RungeKuttaLegendre(2),
+    "RungeKuttaLegendre 1": lambda: tw.RungeKuttaLegendre(1, stages=3),
+    "AdaptiveChebyshev": tw.AdaptiveChebyshev,
+    "PseudoTransient": tw.PseudoTransient,
+    "Adaptive": lambda: tw.Adaptive(**LOOSE),
+    "Adaptive Heun": lambda: tw.Adaptive(tw.Heun(), **LOOSE),
+    "Adaptive RungeKuttaChebyshev": lambda: tw.Adaptive(tw.RungeKuttaChebyshev(2), **LOOSE),
+    "Adaptive Rodas5P": lambda: tw.Adaptive(tw.Rodas5P(), **LOOSE),
+    "ImplicitEuler": tw.ImplicitEuler,
+    "ImplicitEuler preconditioned": lambda: tw.ImplicitEuler(preconditioner=own.curvatures()),
+    "ImplicitMidpoint": tw.ImplicitMidpoint,
+    "RosenbrockEuler": tw.RosenbrockEuler,
+    "RosenbrockWanner": lambda: tw.RosenbrockWanner(own.RODAS5P, dense=0),
+    "Rodas5P": tw.Rodas5P,
+    "ExponentialEuler": tw.ExponentialEuler,
+    "Leapfrog": tw.Leapfrog,
+    "Leapfrog from zero": lambda: tw.Leapfrog(start="zero"),
+    "Lookahead": tw.Lookahead,
+    "Lookahead by half": lambda: tw.Lookahead(0.5),
+    "Restarted": tw.Restarted,
+    "Restarted by function": lambda: tw.Restarted(tw.Leapfrog(), by="function"),
+    "Restarted by speed": lambda: tw.Restarted(by="speed"),
+    "EulerMaruyama": tw.EulerMaruyama,
+    "LeimkuhlerMatthews": tw.LeimkuhlerMatthews,
+    "StochasticHeun": tw.StochasticHeun,
+    "MetropolisAdjustedLangevin": tw.MetropolisAdjustedLangevin,
+    **{f"Splitting {word}": partial(tw.Splitting, word) for word in WORDS},
+    "ReplicaExchange": lambda: tw.ReplicaExchange(tw.MetropolisAdjustedLangevin(), every=1),
+    "ReplicaExchange EulerMaruyama": lambda: tw.ReplicaExchange(tw.EulerMaruyama(), every=2),
+    "ReplicaExchange StochasticHeun": lambda: tw.ReplicaExchange(tw.StochasticHeun(), every=1),
+    "ReplicaExchange Splitting": lambda: tw.ReplicaExchange(tw.Splitting("BAOAB"), every=1),
+}  # fmt: skip
+
+
+def exported(room, abstract):
+    """The final classes of a kind that a room exports, and the functions that make one, by name."""
+    found = set()
+    for name, value in vars(room).items():
+        final = inspect.isclass(value) and issubclass(value, abstract) and not name.startswith("Abstract")
+        if not name.startswith("_") and (final or (inspect.isfunction(value) and name[0].isupper())):
+            found.add(name)
+    return found
+
+
+@cache
+def schemes() -> dict[str, AbstractScheme]:
+    return {name: make() for name, make in SCHEMES.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A law and a scheme by their names."""
+
+    law: str
+    scheme: str
+
+    def method(self, objective) -> tw.Method:
+        return tw.Method(LAWS[self.law](objective), schemes()[self.scheme], STEP)
+
+    @property
+    def id(self):
+        return f"{self.law}-{self.scheme}"
+
+
+def every():
+    return [Pair(law, scheme) for law in LAWS for scheme in SCHEMES]
+
+
+@cache
+def accepted() -> tuple[Pair, ...]:
+    """The pairs of which a method is made."""
+    found = []
+    for pair in every():
+        try:
+            pair.method(tw.Objective(own.bowl))
+        except tw.InputError:
+            continue
+        found.append(pair)
+    return tuple(found)
+
+
+@cache
+def few() -> frozenset[Pair]:
+    """Each scheme that is exported once and each law once, at least; the costly ones with a law that is cheap."""
+    chosen, count = [], dict.fromkeys(LAWS, 0)
+    for name, scheme in schemes().items():
+        # Of a scheme with several settings the first; Rodas5P is a tw.RosenbrockWanner.
+        if (" " in name and name != "Splitting BAOAB") or name == "RosenbrockWanner":
+            continue
+        fitting = [pair for pair in accepted() if pair.scheme == name]
+        costly = scheme.controlled or isinstance(scheme, AbstractSolving | tw.RosenbrockWanner)
+        pair = fitting[0] if costly else min(fitting, key=lambda pair: count[pair.law])
+        chosen.append(pair)
+        count[pair.law] += 1
+    for law in LAWS:
+        chosen += [pair for pair in accepted() if pair.law == law and not count[law]][:1]
+    return frozenset(chosen)
