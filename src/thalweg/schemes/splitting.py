@@ -7,7 +7,8 @@ from jaxtyping import ArrayLike
 from .._errors import InputError
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics, AbstractNoisy, AbstractThermostat, Phase
-from ._base import AbstractScheme, Clock, Draws, State, advice, noise_count, start_of, start_velocity
+from ._base import AbstractScheme, advice, noise_count, start_of, start_velocity
+from ._state import Clock, Draws, State
 
 
 class Splitting(AbstractScheme):
