@@ -58,7 +58,7 @@ def test_one_that_is_whole_passes():
 # A law of each kind, and a scheme that counts, ends by itself, restarts, rejects or solves.
 KINDS = (
     "momentum", "nesterov_flow", "nesterov_restart", "hessian_damped_rk4", "sgld", "baoab", "generalized_langevin",
-    "adaptive_langevin", "mala", "rkc", "proximal_point", "rodas5p", "exponential_euler", "auto",
+    "adaptive_langevin", "mala", "rkc", "proximal_point", "auto",
 )  # fmt: skip
 
 
