@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg.dynamics import AbstractFirstOrder, Phase
+from thalweg.dynamics import AbstractFirstOrder, Phase, combine
+from thalweg.schemes import AbstractScheme, Draws, derivative, phase
 
 A, B = 0.07, 0.8
 
@@ -189,3 +190,37 @@ def test_what_is_not_linear_may_be_held():
     limit = tw.analysis.largest_stable_step(tw.Method(Remembering(None, held=True), tw.Euler(), 0.1), 1.0)
     roots = np.roots([1.0, 1.0, 2.0])
     assert limit == pytest.approx(min(-2.0 * roots.real / np.abs(roots) ** 2), rel=1e-9)
+
+
+class Bashforth(AbstractScheme):
+    """Adams and Bashforth's method of two steps; the first is Euler's."""
+
+    order: ClassVar[int] = 2
+    takes_learning_rate: ClassVar[bool] = True
+
+    def init(self, dynamics, position, step_size, velocity=None, clock=None):
+        state = super().init(dynamics, position, step_size, velocity, clock)
+        return dataclasses.replace(state, memory=derivative(dynamics, None, phase(state), None).position)
+
+    def step(self, dynamics, state, step_size, draws=Draws()):
+        now = derivative(dynamics, state.time, phase(state), draws.batch).position
+        position = combine((1, state.position), (1.5 * step_size, now), (-0.5 * step_size, state.memory))
+        return dataclasses.replace(state, position=position, memory=now)
+
+
+def test_a_scheme_of_several_steps_is_probed_with_what_it_keeps():
+    h = 0.3
+    method = tw.Method(tw.GradientFlow(None), Bashforth(), h)
+    # x' = x - 3/2 h l x + h/2 m with m = the rate before; of x and m.
+    found = tw.analysis.amplification(method, 2.0)
+    np.testing.assert_allclose(found, [[1 - 1.5 * h * 2.0, -0.5 * h], [-2.0, 0.0]], atol=1e-14)
+    # Stable on the real axis to h l = 1.
+    assert tw.analysis.largest_stable_step(method, 2.0) == pytest.approx(0.5, rel=1e-9)
+    assert tw.analysis.largest_stable_learning_rate(method, 2.0) == pytest.approx(0.5, rel=1e-9)
+    field = tw.Method(tw.Field(lambda t, x, args: -2.0 * x), Bashforth(), h)
+    assert tw.analysis.largest_stable_step(field, at=(0.0, jnp.ones(1))) == pytest.approx(0.5, rel=1e-9)
+
+
+def test_what_a_scheme_keeps_to_spare_itself_is_no_variable():
+    baoab = tw.Method(tw.UnderdampedLangevin(None, 1.0, 1.0), tw.Splitting("BAOAB"), 0.3)
+    assert tw.analysis.amplification(baoab, 2.0).shape == (2, 2)

@@ -1,5 +1,7 @@
 """Laws and schemes whose steps on a quadratic are made by a matrix, told from those that are not."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +13,7 @@ from jaxtyping import Array
 from .._errors import InputError
 from .._objectives.objective import Objective
 from ..dynamics import AbstractDynamics, Phase
+from ..schemes import Clock, State
 from .method import Method
 
 
@@ -46,6 +49,43 @@ def check_linear_law(dynamics: AbstractDynamics) -> None:
             f"{name} is not linear on a quadratic, so that no matrix makes its step and a curvature tells nothing; "
             "give a point instead, at=(t, x), or hold what is not linear in the law's linearised()"
         )
+
+
+def remembers(method: Method) -> bool:
+    """Tell whether a step of a method depends on steps before it by more than where they led.
+
+    What a scheme keeps only so as not to compute it again, such as the force where it is, is no such memory.
+    """
+    with jax.enable_x64(True):
+        wide = in_float64(method).with_objective(Objective(bowl, jnp.array([[1.0, 0.3], [0.3, 2.5]])))
+        first = jax.eval_shape(lambda: _first(wide)[0])
+        if not any(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in jax.tree.leaves(first.memory)):
+            return False
+        return not bool(_same_from_its_end(wide))
+
+
+def _first(method: Method) -> tuple[State, Callable[[State], Any]]:
+    """A start on a quadratic, and what the method would remember if it began at a state."""
+    law, step = method.dynamics, method.step_size
+    step = jnp.asarray(step(0) if callable(step) else step, float)
+    x = jnp.array([0.7, -0.4])
+    speed = jnp.array([0.2, 0.5]) if law.order == 2 else None
+    clock = None if method.autonomous else Clock(law.start_time + 1.0, jnp.zeros(()), jnp.zeros((), int), step)
+
+    def begun(x: Array, velocity: Array | None, clock: Clock | None) -> State:
+        return method.scheme.init(law, x, step, velocity, clock)
+
+    return begun(x, speed, clock), lambda state: begun(state.position, state.velocity, state.clock).memory
+
+
+@eqx.filter_jit
+def _same_from_its_end(method: Method) -> Array:
+    first, memory = _first(method)
+    silent = method.silent(first.position)
+    second = method.step(first, silent)
+    third, anew = (method.step(state, silent) for state in (second, dataclasses.replace(second, memory=memory(second))))
+    one, other = (ravel_pytree((state.position, state.velocity, state.auxiliary))[0] for state in (third, anew))
+    return jnp.max(jnp.abs(one - other)) <= 1e-8 * jnp.max(jnp.abs(one))
 
 
 def has_limit(method: Method) -> bool:

@@ -14,10 +14,10 @@ from jaxtyping import Array, ArrayLike, Float
 from .._errors import InputError, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
-from ..dynamics import Field, Phase
+from ..dynamics import Field, GradientFlow, Phase
 from ..schemes import Clock
 from .knobs import knobs_of
-from .linearity import bowl, check_linear, check_linear_law, in_float64
+from .linearity import bowl, check_linear, check_linear_law, in_float64, remembers
 from .method import Method
 
 Curvature = ArrayLike | Sequence[float]
@@ -38,7 +38,8 @@ def amplification(
 
     $$\begin{pmatrix}\theta^+\\ \eta^+\end{pmatrix} = A\begin{pmatrix}\theta\\ \eta\end{pmatrix}$$
 
-    where $\eta$ is the velocity, absent for first-order laws, and after it what else the law has (a coloured noise).
+    where $\eta$ is the velocity, absent for first-order laws, and after it what else the law has (a coloured noise) and
+    what a scheme of several steps keeps of those before.
     Computed in float64. The friction that a thermostat adapts is held where it starts.
 
     At a point it is the Jacobian of the very step from there, of the method's own objective or field; its eigenvalues,
@@ -82,9 +83,10 @@ def amplification(
         frozen = wide.dynamics.late_time if time is None else scalar(time)
         step = _first_step(wide)
         if curvature.ndim == 1:
-            return np.asarray(_matrices(wide, jnp.asarray(curvature)[:, None, None], step[None], frozen)[:, 0])
+            hessians = jnp.asarray(curvature)[:, None, None]
+            return np.asarray(_matrices(wide, hessians, step[None], frozen, remembers(wide))[:, 0])
         hessian = jnp.asarray(np.atleast_2d(curvature))
-        return np.asarray(_matrices(wide, hessian[None], step[None], frozen)[0, 0])
+        return np.asarray(_matrices(wide, hessian[None], step[None], frozen, remembers(wide))[0, 0])
 
 
 def _known(method: Method, curvature: Any) -> np.ndarray:
@@ -160,8 +162,10 @@ def largest_stable_step(
     if method.dynamics.order == 2:
         scale = np.sqrt(scale)
 
+    kept = remembers(method)
+
     def radius(steps: np.ndarray) -> np.ndarray:
-        return _radius_at_steps(method, curvature, steps, time)
+        return _radius_at_steps(method, curvature, steps, time, kept)
 
     return _boundary(radius, scale)
 
@@ -185,16 +189,17 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
     """
     method = method.linearised()
     spectrum = _spectrum(curvature)
-
-    def radius(rates: np.ndarray) -> np.ndarray:
-        with jax.enable_x64(True):
-            matrices = _matrices_at_rates(in_float64(method), jnp.asarray(spectrum), jnp.asarray(rates))
-        return _radii(np.asarray(matrices))
-
     method.with_learning_rate(1.0)
     if method.scheme.exact_law:
         return float("inf")
     check_linear_law(method.dynamics)
+    kept = remembers(method)
+
+    def radius(rates: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            matrices = _matrices_at_rates(in_float64(method), jnp.asarray(spectrum), jnp.asarray(rates), kept)
+        return _radii(np.asarray(matrices))
+
     return _boundary(radius, 1.0 / np.max(np.abs(spectrum), initial=1e-300))
 
 
@@ -252,10 +257,12 @@ def _stable_at(method: Method, at: Place) -> float:
         if size == 0.0:
             return float("inf")
         linear = Method(Field(_linear, jacobian), wide.scheme, 1.0)
+        # Asked on a quadratic: it is the scheme's to remember.
+        kept = remembers(Method(GradientFlow(None), wide.scheme, 1.0))
 
     def radius(steps: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            return _moduli(np.asarray(_matrices_at(linear, jnp.asarray(steps), time, jnp.zeros_like(flat))))
+            return _moduli(np.asarray(_matrices_at(linear, jnp.asarray(steps), time, jnp.zeros_like(flat), kept)))
 
     return _boundary(radius, 1.0 / size)
 
@@ -266,56 +273,68 @@ def _linear(time: Any, x: Array, jacobian: Array) -> Array:
 
 
 @eqx.filter_jit
-def _matrices_at(method: Method, steps: Array, time: Array, x: Array) -> Float[Array, "s n n"]:
-    return jax.vmap(lambda step: _jacobian(Method(method.dynamics, method.scheme, step), step, time, x, None))(steps)
+def _matrices_at(method: Method, steps: Array, time: Array, x: Array, kept: bool) -> Float[Array, "s n n"]:
+    def at(step: Array) -> Array:
+        return _jacobian(Method(method.dynamics, method.scheme, step), step, time, x, None, kept)
+
+    return jax.vmap(at)(steps)
 
 
-def _step_matrix(method: Method, hessian: Array, step: Array, time: Array) -> Array:
+def _step_matrix(method: Method, hessian: Array, step: Array, time: Array, kept: bool = False) -> Array:
     d = hessian.shape[0]
     probed = Method(method.dynamics, method.scheme, step).with_objective(Objective(bowl, hessian))
     zero = jnp.zeros(d, float)
-    return _jacobian(probed, step, time, zero, zero if method.dynamics.order == 2 else None)
+    return _jacobian(probed, step, time, zero, zero if method.dynamics.order == 2 else None, kept)
 
 
-def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Array | None) -> Array:
-    """The derivative of a step of all that the law moves, at a state."""
+def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Array | None, kept: bool = False) -> Array:
+    """The derivative of a step of all that the law moves, at a state; with what is `kept` of the steps before."""
     method, second = probed, velocity is not None
     clock = None if probed.autonomous else Clock(time, jnp.zeros(()), jnp.zeros((), int), step)
     rest = method.scheme.init(probed.dynamics, x, step, velocity, clock)
-    start, cut = ravel_pytree((x, velocity, rest.auxiliary))
+    numbers, others = eqx.partition(rest.memory, eqx.is_inexact_array)
+    start, cut = ravel_pytree((x, velocity, rest.auxiliary, numbers if kept else None))
 
     def map_(phase: Array) -> Array:
-        position, velocity, auxiliary = cut(phase)
-        # What a scheme remembers belongs to where it is; its noise is left out.
-        memory = method.scheme.init(probed.dynamics, position, step, velocity, clock).memory
+        position, velocity, auxiliary, numbers = cut(phase)
+        if kept:
+            memory = eqx.combine(numbers, others)
+        else:
+            # What a scheme remembers belongs to where it is; its noise is left out.
+            memory = method.scheme.init(probed.dynamics, position, step, velocity, clock).memory
         before = dataclasses.replace(rest.at(position, velocity), memory=memory, auxiliary=auxiliary)
         after = probed.step(before, probed.silent(x))
-        return ravel_pytree((after.position, after.velocity if second else None, after.auxiliary))[0]
+        left = eqx.filter(after.memory, eqx.is_inexact_array) if kept else None
+        return ravel_pytree((after.position, after.velocity if second else None, after.auxiliary, left))[0]
 
     return jax.jacfwd(map_)(start)
 
 
 @eqx.filter_jit
-def _matrices(method: Method, hessians: Array, steps: Array, time: Array) -> Float[Array, "k s n n"]:
-    over_steps = jax.vmap(lambda hessian, step: _step_matrix(method, hessian, step, time), (None, 0))
+def _matrices(
+    method: Method, hessians: Array, steps: Array, time: Array, kept: bool = False
+) -> Float[Array, "k s n n"]:
+    over_steps = jax.vmap(lambda hessian, step: _step_matrix(method, hessian, step, time, kept), (None, 0))
     return jax.vmap(over_steps, (0, None))(hessians, steps)
 
 
 @eqx.filter_jit
-def _matrices_at_rates(method: Method, spectrum: Array, rates: Array) -> Float[Array, "k s n n"]:
+def _matrices_at_rates(method: Method, spectrum: Array, rates: Array, kept: bool) -> Float[Array, "k s n n"]:
     def at(curvature: Array, rate: Array) -> Array:
         moved = method.with_learning_rate(rate)
-        return _step_matrix(moved, curvature[None, None], jnp.asarray(moved.step_size), moved.dynamics.late_time)
+        return _step_matrix(moved, curvature[None, None], jnp.asarray(moved.step_size), moved.dynamics.late_time, kept)
 
     return jax.vmap(jax.vmap(at, (None, 0)), (0, None))(spectrum, rates)
 
 
-def _radius_at_steps(method: Method, curvature: Curvature, steps: np.ndarray, time: ArrayLike | None) -> np.ndarray:
+def _radius_at_steps(
+    method: Method, curvature: Curvature, steps: np.ndarray, time: ArrayLike | None, kept: bool
+) -> np.ndarray:
     with jax.enable_x64(True):
         wide = in_float64(method)
         frozen = wide.dynamics.late_time if time is None else scalar(time)
         hessians = jnp.asarray(_spectrum(curvature))[:, None, None]
-        matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), frozen))
+        matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), frozen, kept))
     return _radii(matrices)
 
 
