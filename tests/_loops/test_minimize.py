@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize
 
 import thalweg as tw
-from tests.table.test_gradients import START, Counter
+from tests.table.test_gradients import CURVATURE, START, Counter
 
 
 def rosenbrock(x):
@@ -39,7 +39,7 @@ def test_rosenbrock_in_ten_dimensions_and_its_account():
 
 
 def test_gradients_counted_on_the_host_are_those_reported():
-    counter = Counter()
+    counter = Counter(CURVATURE)
     method = tw.Method(tw.GradientFlow(counter.fn), tw.PseudoTransient(tolerance=1e-7), 1.0)
     step = eqx.filter_jit(lambda state: method.step(state))
     state = eqx.filter_jit(method.init)(START)

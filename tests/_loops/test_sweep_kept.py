@@ -166,7 +166,11 @@ def test_a_field_is_swept_by_what_its_user_asks_of_it():
     ("grid", "more", "told"),
     [
         ({("learning_rate", "momentum"): [0.1, 0.2]}, {}, "vary together, so each of their values must be 2 numbers"),
-        ({("learning_rate", "momentum"): [(0.1, 0.2)], "momentum": [0.1]}, {}, "each hyperparameter, once"),
+        (
+            {("learning_rate", "momentum"): [(0.1, 0.2)], "momentum": [0.1]},
+            {},
+            "each hyperparameter once, but has 'momentum' twice",
+        ),
         ({3: [0.1]}, {}, "must have names of hyperparameters"),
         (GRID, {"keep": ("size", largest, 5)}, "takes metrics at every step.*'size' has an every"),
         (GRID, {"keep": "sped"}, "metric must be one of|did you mean"),

@@ -235,7 +235,13 @@ SCHEMES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+# What takes seconds to compile is among the slow ones here; all pairs stand in tests/_methods/test_pairs.py.
+COSTLY = {"rkc", "implicit_euler", "implicit_midpoint", "exponential", "pseudo_transient", "adaptive_chebyshev"}
+
+
+@pytest.mark.parametrize(
+    "scheme", [pytest.param(name, marks=[pytest.mark.slow] if name in COSTLY else []) for name in SCHEMES]
+)
 @pytest.mark.parametrize("law", [Adam, Averaging, Damped])
 def test_every_scheme_moves_all_of_a_phase_or_refuses_the_law(law, scheme):
     try:

@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 import thalweg as tw
-from tests.table.test_gradients import Counter
+from tests.table.test_gradients import CURVATURE, Counter
 
 PAIRS = {"Heun": tw.Heun(), "BogackiShampine": tw.BogackiShampine(), "DormandPrince": tw.DormandPrince()}
 PAIRS["Tsit5"] = tw.Tsit5()
@@ -173,7 +173,7 @@ def test_a_run_cut_anywhere_goes_on_bit_for_bit(tmp_path):
 
 @pytest.mark.parametrize("name", mostly_slow(PAIRS, "Heun", "Tsit5"))
 def test_counted_gradients_are_the_reported_ones(name):
-    counter = Counter()
+    counter = Counter(CURVATURE)
     law = tw.HeavyBall(tw.Objective(counter.fn), 0.1)
     run = followed(law, 4.0, 1e-4, PAIRS[name], first=3.0, record="loss")
     start, attempt = {"Heun": (0, 2), "BogackiShampine": (1, 3)}.get(name, (1, 6))

@@ -35,6 +35,7 @@ from .width import width
 _FIELD_BYTES, _KEPT_BYTES = 8 * 2**20, 64 * 2**20
 # Runs side by side at least, however many numbers are kept of each.
 _FEWEST = 256
+_NO_VALUES = "grid must map each hyperparameter to a non-empty list of values"
 # A hyperparameter, or several that vary together, and their values.
 Grid = Mapping[Any, Any] | Sequence[Mapping[str, Any]]
 
@@ -174,8 +175,10 @@ def _settings(grid: Grid) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
     if isinstance(grid, Mapping):
         axes = [_axis(names, values) for names, values in grid.items()]
         names = [name for axis in axes for name in axis]
-        if not axes or len(set(names)) < len(names):
-            raise InputError("grid must map each hyperparameter, once, to a non-empty list of values")
+        if not axes:
+            raise InputError(_NO_VALUES)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"grid must have each hyperparameter once, but has {twice[0]!r} twice")
         shape = tuple(len(next(iter(axis.values()))) for axis in axes)
         mesh = np.meshgrid(*map(np.arange, shape), indexing="ij")
         at = dict(zip(names, (m.ravel() for axis, m in zip(axes, mesh, strict=True) for _ in axis), strict=True))
@@ -203,7 +206,7 @@ def _axis(names: Any, values: Any) -> dict[str, np.ndarray]:
         return dict(zip(names, found.T, strict=True))
     found = np.atleast_1d(found)
     if found.ndim != 1 or found.size == 0:
-        raise InputError("grid must map each hyperparameter, once, to a non-empty list of values")
+        raise InputError(_NO_VALUES)
     return {names: found}
 
 
