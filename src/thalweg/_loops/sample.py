@@ -1,5 +1,6 @@
 """Sampling: many chains of a method, what they drew, and how well."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,14 +114,19 @@ def sample(
         config = job.config() | ({} if source is None else {"source": dict(source)})
         store = Files(Path(out), config, resume)
     sums = Sums(job.total, job.warmup, job.blocks.cell) if moments else None
+    texts = job.warnings
     try:
         drive(job, store if sums is None else Summing(sums, store), progress)
+        arrays = sums or memory.arrays
+        tree = job.tree(arrays, diagnostics) if store.path is None else read_samples(store.path, diagnostics)
+        texts = json.loads(tree.attrs["warnings"])
+        return tree
+    except BaseException:
+        texts = job.warnings
+        raise
     finally:
-        for text in job.warnings:
+        for text in texts:
             warn(text)
-    if store.path is not None:
-        return read_samples(store.path, diagnostics)
-    return job.tree(sums or memory.arrays, diagnostics)
 
 
 def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:
