@@ -45,4 +45,5 @@ def test_another_scheme_by_the_probe():
     heun = tw.Method(tw.UnderdampedLangevin(None, 1.0, 1.0), tw.StochasticHeun(), 0.5)
     low, high = predicted_temperatures(heun, 2.0)
     at = tw.analysis.stationary_covariance(heun, 2.0, of="velocity")
-    assert low <= at <= high and high > 1.02
+    # Its own error makes the velocities colder than the law's where nothing curves, and less so where it does.
+    assert low < 0.91 < at <= high == pytest.approx(at)

@@ -75,8 +75,9 @@ def sample(
     Returns:
         an `xarray.DataTree` as ArviZ takes it: `posterior` (chain, draw, ...); `sample_stats` with `energy`,
         `potential` and `kinetic_temperature`, where they are kept; `diagnostics` over `statistic`: mean, sd, mcse_mean,
-        mcse_sd, ess_bulk, ess_tail, r_hat (by ArviZ), and `bfmi`. Its attributes tell the method, status, gradients
-        and warnings.
+        mcse_sd, ess_bulk, ess_tail, r_hat (by ArviZ), and `bfmi`. Its attributes tell the method, status, gradients,
+        `warnings` and `notes`, and the counts behind them: `nonfinite_potentials`, `nonfinite_gradients`,
+        `energy_jumps`, `unmoved_chains`, `kinetic_temperature`.
 
     Raises:
         InputError: before anything is traced or written, with one line that says what is wrong.
@@ -84,7 +85,10 @@ def sample(
         KeyboardInterrupt: Ctrl-C, once all is saved (what is in memory is returned instead).
 
     Warns:
-        SamplingWarning: the step is beyond its stability limit, its bias is large, or mini-batches heat the chains.
+        SamplingWarning: the step is beyond its stability limit, its bias is large, or mini-batches heat the chains;
+            potential or gradient are not finite where chains come by; the energy jumps, or the kinetic temperature is
+            none that the step makes; chains never move; f holds them nowhere; r-hat is above 1.01 or an effective
+            sample size below 400.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> f = lambda x: 0.5 * jnp.sum(jnp.array([1.0, 4.0]) * x**2)

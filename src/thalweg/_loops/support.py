@@ -9,8 +9,9 @@ from jaxtyping import PyTree
 
 from .._errors import InputError
 from .._objectives.objective import AbstractObjective, check_at_start, start_value_and_gradient
+from .._records.mixing import listed
 from .._records.parameters import parts
-from .._records.verdicts import TRAP, listed
+from .._records.verdicts import OUTSIDE, TRAP
 from .._tree import ravel
 
 # Points that tell a slope from chance.
@@ -68,6 +69,11 @@ def look_back(
         flat = (work < _FLAT * temperature) & (rows.std(axis=0) > 0.0)
         if flat.any():
             return [_flat(flat, cut, positions[0])]
+        mean = slopes.mean(axis=0)
+        size = float(np.sqrt(mean @ mean))
+        steady = size > 0.0 and size**2 > _MOST * float((slopes * slopes).sum(axis=1).mean())
+        if steady and float((rows @ (mean / size)).std()) * size > 10.0 * temperature:
+            return [f"f falls all the way in one direction: {_NONE} take more warmup, and look at f far from the start"]
         pull = ((rows - start) * slopes).sum(axis=1)
         apart = float((rows - rows.mean(axis=0)).ravel() @ slopes.ravel())
         if apart < 0.0 and pull.mean() < -0.5 * temperature and (pull < 0.0).mean() >= _MOST:
@@ -75,11 +81,6 @@ def look_back(
                 f"f falls all the way from where the chains began, and they go apart: {_NONE} begin nearer to a "
                 "minimum of f, or give a prior that holds the parameters"
             ]
-        mean = slopes.mean(axis=0)
-        size = float(np.sqrt(mean @ mean))
-        steady = size > 0.0 and size**2 > _MOST * float((slopes * slopes).sum(axis=1).mean())
-        if steady and float((rows @ (mean / size)).std()) * size > 10.0 * temperature:
-            return [f"f falls all the way in one direction: {_NONE} take more warmup, and look at f far from the start"]
     return []
 
 
@@ -95,6 +96,11 @@ def cause_of_loss(
     broken = [value for value, slope in found if np.isfinite(value) and not np.isfinite(slope).all()]
     if broken:
         return f"the gradient is not finite where the potential is {broken[0]:.4g}, and the chains with it; {TRAP}"
+    # Farther out f itself is beyond the largest number.
+    near = np.abs(ends.astype(float)).max(axis=1) < float(jax.numpy.finfo(ends.dtype).max) ** 0.25
+    gone = [value for value, here in zip(values, near, strict=True) if here and not np.isfinite(value)]
+    if gone:
+        return f"the potential is {gone[0]:g} where the chains were last: {OUTSIDE}"
     fall = _FALL * (temperature or 1.0) * ends.shape[1]
     if any(value < start - fall for value in values):
         return (

@@ -11,10 +11,10 @@ from .._errors import InputError
 from .._methods.table import find_row
 from .describe import labels_of_config
 from .kinds import Shown
+from .mixing import rounded
 from .parameters import EFFECTIVE, R_HAT, rows
 from .samples import read
 from .storage import read_checkpoint
-from .verdicts import rounded
 
 _SHOWN = 20
 _COLUMNS = ("name", "mean", "sd", "mcse_mean", "ess", "ess_tail", "r_hat", "exact_mean", "exact_sd", "z")

@@ -103,7 +103,7 @@ def eight_schools_centred() -> Problem:
             variance=_tree(np.diag(covariance), "theta"),
             covariance=covariance[np.ix_(order, order)],
             source="quadrature",
-            how="mu and theta integrated in closed form, log tau by the trapezium rule on the line, to a relative 1e-11",
+            how="mu, theta integrated in closed form, log tau by the trapezium rule on the line, to a relative 1e-11",
         ),
         log_normaliser=log_normaliser,
     )
