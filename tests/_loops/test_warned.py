@@ -209,7 +209,7 @@ def test_jumps_of_the_energy():
 def test_long_autocorrelation_gets_advice():
     _, texts = told(baoab(lambda x: bowl(jnp.array([1.0, 0.01]) * x), 0.8), jnp.zeros(2), draws=4000)
     assert any("the friction 1 is far above 2 sqrt(m T)/sd" in text for text in texts)
-    tree, texts = told(baoab(bowl, 0.05, friction=2.0), jnp.zeros(2), draws=60_000)
+    tree, texts = told(baoab(bowl, 0.025, friction=2.0), jnp.zeros(2), draws=60_000)
     (note,) = json.loads(tree.attrs["notes"])
     assert texts == [] and "tell as much as an independent one" in note and "keeps as much in fewer draws" in note
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from .parameters import EFFECTIVE, R_HAT
 
-# Of so few draws only a gross disagreement is told from chance.
-_GROSS = 1.5
+# Of few draws only a gross disagreement is told from chance, and of fewer than these none.
+_GROSS, _FEWEST = 1.5, 50
 # An r-hat that is so far above 1, in units of what it is by chance, and at most this, is no chance.
 _CHANCE, _MOST_CHANCE = 3.0, 0.1
 # Draws from one that is independent to the next, from which on thinning is advised.
@@ -53,14 +53,16 @@ def mixing(
     def bar(name: str) -> float:
         # By chance alone it is about 1 + chains / size, of half chains.
         chance = _CHANCE * sample["chains"] / max(known.get(name, EFFECTIVE), EFFECTIVE)
-        return max(R_HAT, 1.0 + min(chance, _MOST_CHANCE)) if total >= EFFECTIVE else _GROSS
+        if total < EFFECTIVE:
+            return _GROSS if draws >= _FEWEST else math.inf
+        return max(R_HAT, 1.0 + min(chance, _MOST_CHANCE))
 
     bad = [name for hat, name in hats if hat > bar(name)]
     if bad:
         hat, name = max(pair for pair in hats if pair[1] in bad)
         more = f" (and of {len(bad) - 1} more of {count} parameters)" if len(bad) > 1 else ""
-        found.warnings.append(f"r_hat of {name} is {hat:.3g}, above {R_HAT:g}{more}: "
-                              f"{'the chains do not agree' if explained else _apart(config, means, seen, dict(rows)[name]['sd'])}")  # fmt: skip
+        why = "the chains do not agree" if seen is None else _apart(config, means, seen, dict(rows)[name]["sd"])
+        found.warnings.append(f"r_hat of {name} is {hat:.3g}, above {R_HAT:g}{more}: {why}")
     if not sizes:
         return found
     size, name, word, sd = min(sizes)
@@ -86,7 +88,7 @@ def mixing(
 
 def _apart(config: Mapping[str, Any], means: np.ndarray | None, seen: Mapping[str, Any], sd: float) -> str:
     """The cause of chains that do not agree: they stay in parts of their own, or go about slowly."""
-    if means is not None and means.shape[1] > 1:
+    if means is not None and means.shape[1] > 1 and np.abs(means).max() < 1e150:
         within = float(np.sqrt(np.mean((means[1] - means[0]) ** 2) / 2.0))
         if float(means.mean(axis=0).std(ddof=1)) > 4.0 * within:
             return (
