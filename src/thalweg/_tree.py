@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Float, PyTree
 
 from ._errors import is_real
 
@@ -71,6 +71,11 @@ def wide_inner(x: Vector, y: Vector) -> Float[Array, ""]:
         return jnp.sum(a.astype(wide) * b.astype(wide))
 
     return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(product, x, y))))
+
+
+def all_finite(x: Vector) -> Bool[Array, ""]:
+    """Tell whether every number of a tree is finite."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(x)]))
 
 
 def zeros_like(x: Vector) -> Vector:

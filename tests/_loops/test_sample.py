@@ -119,14 +119,14 @@ def test_moments_are_those_of_the_draws():
 
 
 def test_diagnostics_are_those_of_arviz():
-    tree = tw.sample(BAOAB, jnp.zeros(2), draws=500, chains=4, progress=False)
+    tree = tw.sample(BAOAB, jnp.zeros(2), draws=3000, chains=4, progress=False)
     found = tree["diagnostics"]["x"]
     x = tree["posterior"].to_dataset()
     assert (found.sel(statistic="r_hat") == arviz_stats.rhat(x)["x"]).all()
     assert (found.sel(statistic="ess_tail") == arviz_stats.ess(x, method="tail")["x"]).all()
     assert (tree["diagnostics"]["bfmi"] == arviz_stats.bfmi(tree)["energy"]).all()
-    one = tw.sample(BAOAB, jnp.zeros(2), draws=500, chains=1, progress=False)["diagnostics"]["x"]
-    assert (abs(one.sel(statistic="r_hat") - 1.0) < 0.2).all()
+    one = tw.sample(BAOAB, jnp.zeros(2), draws=9000, chains=1, progress=False)["diagnostics"]["x"]
+    assert (abs(one.sel(statistic="r_hat") - 1.0) < 0.02).all()
 
 
 def test_energies_are_those_of_the_draws():

@@ -27,6 +27,10 @@ def tree_bowl(p):
     return jnp.sum((p["w"] - 2.0) ** 2) + jnp.sum((p["b"] + 1.0) ** 2)
 
 
+def half(x):
+    return jnp.sum(jnp.where(x > 0.0, 0.5 * x**2, jnp.inf))
+
+
 known = tw.Objective(bowl, minimum=0.0, minimiser=jnp.zeros(2))
 data = jax.random.normal(jax.random.key(0), (10, 2))
 sums = tw.FiniteSum(lambda x, s: 0.5 * jnp.sum((x - s) ** 2), data, batch_size=2)

@@ -73,6 +73,20 @@ def test_a_given_step_is_taken_and_a_warning_is_one_line(thalweg):
     assert outcome.rows[0]["exact_mean"] is None
 
 
+def test_what_is_wrong_is_said_as_in_python(thalweg):
+    """Warnings with the counts, once, and again by show; a hint is then the command alone."""
+    settings = ("--step-size", 0.8, "--draws", 400, "--seed", 3)
+    outcome = thalweg("sample", "valleys:half", "--start", "2.0", "--out", "here", *settings)
+    lines, attributes = outcome.err.splitlines(), tw.read_samples("here").attrs
+    texts = json.loads(attributes["warnings"])
+    assert [line.removeprefix("warning: ") for line in lines[: len(texts)]] == texts and len(texts) >= 3
+    assert texts[0].startswith("the potential is not finite at") and attributes["nonfinite_potentials"] > 100
+    assert any(text.startswith("r_hat of x[0] is") for text in texts)
+    assert re.fullmatch(r"hint: go on with: thalweg resume here --draws \d+", lines[-1])
+    assert outcome.err.count("effective sample size") == 1 and outcome.err.count("r_hat of") == 1
+    assert thalweg("show", "here").err == outcome.err
+
+
 def test_another_temperature_has_other_moments(thalweg):
     """And so has a law that does not settle to exp(-f/T)."""
     coloured = ("-m", "coloured_langevin", "--step-size", 0.1)

@@ -55,6 +55,32 @@ def test_the_moments_against_slices_of_the_potential(slices):
     )
 
 
+def test_centred_it_is_the_same_law(slices, rng):
+    """theta = mu + tau eta of the slices; and the potentials differ by the logarithm of the volume, 8 log tau."""
+    log_tau, weight, mean, covariance = slices
+    problem, other = tw.problems.eight_schools_centred(), tw.problems.eight_schools()
+    weight = weight / weight.sum()
+    tau = np.exp(log_tau)
+    # (log tau, mu, theta), as the tree ravels, of (eta, mu).
+    change = np.zeros((len(tau), 9, 9))
+    change[:, 0, 8] = change[:, 1:, 8] = 1.0
+    change[:, np.arange(1, 9), np.arange(8)] = tau[:, None]
+    given = np.column_stack([log_tau, np.einsum("nij,nj->ni", change, mean)])
+    expected = weight @ given
+    within = np.zeros((10, 10))
+    within[1:, 1:] = np.einsum("n,nij,njk,nlk->il", weight, change, covariance, change)
+    spread = given - expected
+    np.testing.assert_allclose(np.asarray(ravel_pytree(problem.moments.mean)[0]), expected, rtol=1e-10)
+    np.testing.assert_allclose(
+        problem.moments.covariance, within + np.einsum("n,ni,nj->ij", weight, spread, spread), rtol=1e-9, atol=1e-10
+    )
+    mu, one, eta = 5 * rng.normal(), rng.normal(), rng.normal(size=8)
+    here = {"mu": jnp.asarray(mu), "log_tau": jnp.asarray(one), "eta": jnp.asarray(eta)}
+    there = {"mu": here["mu"], "log_tau": here["log_tau"], "theta": jnp.asarray(mu + np.exp(one) * eta)}
+    difference = float(problem.objective.value(there)) - float(other.objective.value(here))
+    assert difference == pytest.approx(8.0 * one, rel=1e-12) and problem.log_normaliser == other.log_normaliser
+
+
 def test_the_published_means(slices):
     """posteriordb's 10,000 reference draws, within three of their standard errors."""
     log_tau, weight, mean, _ = slices

@@ -24,6 +24,7 @@ def rows(tree):
 def test_the_targets():
     assert set(TARGETS) == {
         *("double-well", "gaussian", "gaussian-1e4", "banana", "funnel", "gaussian-mixture", "eight-schools"),
+        "eight-schools-centred",
         "logistic-posterior",
     }
 

@@ -18,6 +18,8 @@ from ..schemes._base import energy
 _BLOCK = 16384
 # Draws that are one row of sums, at least: the host adds the rows up in float64.
 _CELL = 256
+# Where no energy of a draw is kept, f is looked at once in so many draws, which costs some 2 % of their gradients.
+EVERY = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +107,12 @@ def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
 @eqx.filter_jit
 def advance(
     method: Method, states: State, key: Any, low: Any, high: Any, reference: dict[str, Array],
-    plan: Plan, rows: int, energies: bool,
-) -> tuple[State, dict[str, Array]]:  # fmt: skip
-    """Make the draws from `low` to `high`; a row each, or sums and sums of squares about a reference."""
+    plan: Plan, rows: int, energies: bool, seen: dict[str, Array] | None = None,
+) -> tuple[State, dict[str, Any]]:  # fmt: skip
+    """Make the draws from `low` to `high`; a row each, or sums and sums of squares about a reference.
+
+    With `seen`, of `unseen`, f is looked at now and then, too, and what is found is added to it: kept as "seen".
+    """
     position = states.position
     first_row = low // plan.row
 
@@ -134,8 +139,20 @@ def advance(
         apart = {name: now[name] - reference[name] for name in now}
         return states, {name: (kept[name][0] + apart[name], kept[name][1] + apart[name] ** 2) for name in kept}
 
-    def unit(u: Array, carry: tuple[State, Any]) -> tuple[State, Any]:
-        states, kept = carry
+    def watched(g: Array, begin: Array, end: Array, carry: Any, noise: Any, u: Array) -> Any:
+        """The draws of a unit from one look to the next, of those from `begin` to `end`."""
+        ends = jnp.clip(jnp.stack([begin, end]), g * EVERY, (g + 1) * EVERY)
+        states, kept, seen = carry
+        states, kept = jax.lax.fori_loop(ends[0], ends[1], lambda g, c: drawn(g, c, noise, u), (states, kept))
+        due = (ends[0] < ends[1]) & (ends[1] == jnp.minimum((g + 1) * EVERY, plan.group))
+        return states, kept, look(states, seen, due)
+
+    def look(states: State, seen: Any, due: Array) -> Any:
+        # In a branch of its own nothing is fused with the steps, which stay as they are to the last bit.
+        return jax.lax.cond(due, lambda s: _looked(method, states, s), lambda s: s, seen)
+
+    def unit(u: Array, carry: Any) -> Any:
+        states, kept, seen = carry
         noise = None
         if plan.thin <= plan.block:
             flat = _block(method, key, position, u, u * plan.block, plan.block, plan.chains)
@@ -146,20 +163,66 @@ def advance(
         if plan.group == 1:
             # A unit that is one draw is always whole; without a loop of its own its normals need not be stored.
             states, gathered = drawn(jnp.zeros((), int), (states, gathered), noise, u)
+            seen = None if seen is None else look(states, seen, u % EVERY == EVERY - 1)
         else:
             ends = jnp.clip(jnp.stack([low, high]) - u * plan.group, 0, plan.group)
-            states, gathered = jax.lax.fori_loop(
-                ends[0], ends[1], lambda g, c: drawn(g, c, noise, u), (states, gathered)
-            )
+            if seen is None:
+                states, gathered = jax.lax.fori_loop(
+                    ends[0], ends[1], lambda g, c: drawn(g, c, noise, u), (states, gathered)
+                )
+            else:
+                states, gathered, seen = jax.lax.fori_loop(
+                    ends[0] // EVERY, -(-ends[1] // EVERY),
+                    lambda g, c: watched(g, ends[0], ends[1], c, noise, u), (states, gathered, seen),
+                )  # fmt: skip
         if plan.cell:
             row = u * plan.group // plan.cell - first_row
             gathered = {name: kept[name].at[row].add(jnp.stack(gathered[name])) for name in kept}
-        return states, gathered
+        return states, gathered, seen
 
     shapes = jax.eval_shape(lambda s: values(method, s, energies), states)
     pair = (2,) if plan.cell else ()
     kept = {name: jnp.zeros((rows, *pair, *leaf.shape), leaf.dtype) for name, leaf in shapes.items()}
-    return jax.lax.fori_loop(low // plan.group, -(-high // plan.group), unit, (states, kept))
+    states, kept, seen = jax.lax.fori_loop(low // plan.group, -(-high // plan.group), unit, (states, kept, seen))
+    return states, kept if seen is None else kept | {"seen": seen}
+
+
+def unseen(states: State, last: Any, bar: float) -> dict[str, Array]:
+    """Nothing looked at as yet, but for the energy at the look before; `bar` is the rise of it that is a jump."""
+    position = states.position
+    none, wide = jnp.zeros(len(position), int), jnp.promote_types(position.dtype, jnp.float32)
+    return {
+        "looked": jnp.zeros((), int), "broken": none, "jumps": none, "kinetic": jnp.zeros(len(position), wide),
+        "last": jnp.asarray(last, wide), "bar": jnp.asarray(bar, wide),
+    }  # fmt: skip
+
+
+def _looked(method: Method, states: State, seen: dict[str, Array]) -> dict[str, Array]:
+    """Counts with one look more at the draw of every chain."""
+    found = values(method, states, True)
+    kinetic = found.get("kinetic", jnp.zeros_like(seen["kinetic"])).astype(seen["kinetic"].dtype)
+    seen = seen | {"looked": seen["looked"] + 1, "kinetic": seen["kinetic"] + kinetic}
+    if "potential" not in found:
+        return seen
+    energy = found["potential"].astype(kinetic.dtype) + kinetic
+    rise = energy - seen["last"]
+    return seen | {
+        "broken": seen["broken"] + ~jnp.isfinite(found["potential"]), "last": energy,
+        "jumps": seen["jumps"] + (jnp.isfinite(rise) & (rise > seen["bar"])),
+    }  # fmt: skip
+
+
+@eqx.filter_jit
+def potentials(method: Method, rows: Array, first: Any) -> Array:
+    """f at every 16th of the rows (rows, chains, d) from the first on."""
+    at = jnp.minimum(first + EVERY * jnp.arange(max(1, len(rows) // EVERY)), len(rows) - 1)
+    return jax.vmap(jax.vmap(method.dynamics.energy))(rows[at])
+
+
+def broken_proposals(method: Method, states: State) -> Array | None:
+    """The steps that each chain rejected because the gradient is not finite where f is; None where none is rejected."""
+    own, common = _parted(states)
+    return jax.vmap(lambda state: method.scheme.report(_joined(state, common)).broken)(own)
 
 
 def _block(method: Method, key: Any, position: PyTree, block: Array, begin: Array, count: int, chains: int) -> Draws:

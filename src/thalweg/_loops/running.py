@@ -10,7 +10,7 @@ from jaxtyping import Array
 from .._methods.method import Method
 from .._objectives.batches import EndedError
 from .._objectives.objective import start_value_and_gradient
-from .._records.derived import named_leaves
+from .._records.derived import as_now, named_leaves
 from .._records.keeper import Rows
 from .._records.run import Record
 from .._tree import to_host
@@ -301,7 +301,7 @@ class Running(AbstractJob):
         # A leaf on one device stays free to go where the sharded ones are.
         placed = [
             jax.device_put(new, old.sharding if len(old.sharding.device_set) > 1 else None)
-            for new, old in zip(checkpoint["leaves"][: len(leaves)], leaves, strict=True)
+            for new, old in zip(as_now(self.state, checkpoint, checkpoint["leaves"]), leaves, strict=True)
         ]
         self.state = jax.tree.unflatten(structure, placed)
 

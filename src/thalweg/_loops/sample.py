@@ -1,5 +1,6 @@
 """Sampling: many chains of a method, what they drew, and how well."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,9 @@ def sample(
     Returns:
         an `xarray.DataTree` as ArviZ takes it: `posterior` (chain, draw, ...); `sample_stats` with `energy`,
         `potential` and `kinetic_temperature`, where they are kept; `diagnostics` over `statistic`: mean, sd, mcse_mean,
-        mcse_sd, ess_bulk, ess_tail, r_hat (by ArviZ), and `bfmi`. Its attributes tell the method, status, gradients
-        and warnings.
+        mcse_sd, ess_bulk, ess_tail, r_hat (by ArviZ), and `bfmi`. Its attributes tell the method, status, gradients,
+        `warnings` and `notes`, and the counts behind them: `nonfinite_potentials`, `nonfinite_gradients`,
+        `energy_jumps`, `unmoved_chains`, `kinetic_temperature`.
 
     Raises:
         InputError: before anything is traced or written, with one line that says what is wrong.
@@ -83,7 +85,10 @@ def sample(
         KeyboardInterrupt: Ctrl-C, once all is saved (what is in memory is returned instead).
 
     Warns:
-        SamplingWarning: the step is beyond its stability limit, its bias is large, or mini-batches heat the chains.
+        SamplingWarning: the step is beyond its stability limit, its bias is large, or mini-batches heat the chains;
+            potential or gradient are not finite where chains come by; the energy jumps, or the kinetic temperature is
+            none that the step makes; chains never move; f holds them nowhere; r-hat is above 1.01 or an effective
+            sample size below 400.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> f = lambda x: 0.5 * jnp.sum(jnp.array([1.0, 4.0]) * x**2)
@@ -113,14 +118,19 @@ def sample(
         config = job.config() | ({} if source is None else {"source": dict(source)})
         store = Files(Path(out), config, resume)
     sums = Sums(job.total, job.warmup, job.blocks.cell) if moments else None
+    texts = job.warnings
     try:
         drive(job, store if sums is None else Summing(sums, store), progress)
+        arrays = sums or memory.arrays
+        tree = job.tree(arrays, diagnostics) if store.path is None else read_samples(store.path, diagnostics)
+        texts = json.loads(tree.attrs["warnings"])
+        return tree
+    except BaseException:
+        texts = job.warnings
+        raise
     finally:
-        for text in job.warnings:
+        for text in texts:
             warn(text)
-    if store.path is not None:
-        return read_samples(store.path, diagnostics)
-    return job.tree(sums or memory.arrays, diagnostics)
 
 
 def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:

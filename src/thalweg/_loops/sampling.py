@@ -9,23 +9,27 @@ from jaxtyping import PyTree
 
 from .._methods.method import Method
 from .._methods.raveled import check_drawn
-from .._objectives.objective import check_at_start
-from .._records.derived import named_leaves
+from .._records.derived import as_now, named_leaves
 from .._records.describe import describe_method, describe_start, objective_name
 from .._records.keeper import Rows
 from .._records.kinds import stamped
 from .._records.sums import Sums
 from .._tree import ravel, unraveler
-from ..dynamics import AbstractDynamics
+from ..dynamics import AbstractDamped, AbstractDynamics
 from ..schemes import AbstractScheme, State
-from .chains import Plan, acceptance, advance, start_chains, values
+from .chains import EVERY, Plan, acceptance, advance, broken_proposals, potentials, start_chains, unseen, values
 from .drive import AbstractJob, Chunk
+from .kinetic import constant_temperature, predicted_temperatures
 from .sampling_step import choose_method, step_warnings
 from .stopwatch import Stopwatch
+from .support import cause_of_loss, check_starts, look_back
+from .tally import Tally, jump_bar
 
 _ROW_BYTES = 32 * 2**20
 # Where the curvature is looked at, to judge the step.
 _POINTS = 32
+# Draws that tell a covariance: so many a parameter at least, so many in all at most.
+_ENOUGH, _MOST = 20, 2000
 # Rows of sums that a chunk makes at most.
 _SUMS = 64
 
@@ -55,7 +59,7 @@ class Sampling(AbstractJob):
         self.starts, self.first = starts, jax.tree.map(lambda leaf: leaf[0], starts)
         check_drawn(method.dynamics if isinstance(method, Method) else method, self.first)
         assert method.objective is not None
-        self.loss = check_at_start(method.objective, self.first)
+        self.loss = check_starts(method.objective, starts)
         self.cut = unraveler(self.first)
         positions = jax.vmap(ravel)(starts)
         self.user_method = choose_method(method, scheme, self.cut, positions, key)
@@ -66,6 +70,10 @@ class Sampling(AbstractJob):
         self.reference = self._zeros() if warmup else values(self.method, self.states, energies)
         self.latest: np.ndarray | None = None
         self.warnings: list[str] = []
+        self.tally = Tally(chains, jump_bar(constant_temperature(self.method), positions.shape[1]))
+        # Where each chain was last known not to have moved from, and states on the way of chains that keep no draws.
+        self.anchor, self.passed = np.asarray(positions), list[np.ndarray]()
+        self.found: dict[str, Any] = {}
 
     def _zeros(self) -> dict[str, Any]:
         shapes = jax.eval_shape(lambda s: values(self.method, s, self.energies), self.states)
@@ -123,37 +131,70 @@ class Sampling(AbstractJob):
         return self._advance(chunk.plan)
 
     def _advance(self, high: int) -> tuple[State, dict[str, Any]]:
-        return advance(
+        arguments = (
             self.method, self.states, self.key, np.int64(self.done), np.int64(high), self.reference,
             self.blocks, self.rows, self.energies,
         )  # fmt: skip
+        if not self.moments:
+            return advance(*arguments)
+        return advance(*arguments, unseen(self.states, self.tally.last, self.tally.bar))
 
     def take(self, chunk: Chunk, found: Any) -> Rows:
         states, kept = found
         low, high = self.done, chunk.plan
+        seen = kept.pop("seen", None)
         host = {name: np.asarray(rows) for name, rows in kept.items()}
         finite = np.isfinite(np.asarray(states.position, dtype=float)).all(axis=1)
         if not finite.all():
-            return self._lost(int(np.count_nonzero(~finite)), host, low, high)
+            return self._lost(~finite, host, low, high)
+        self._watch(host, low, high, seen, None if self.moments else kept["position"])
         self.states, self.done = states, high
+        self._follow()
         rows = self._rows(host, low, high)
         if high == self.warmup and self.moments:
             self.reference = values(self.method, states, self.energies)
         return rows
 
-    def _lost(self, gone: int, host: dict[str, np.ndarray], low: int, high: int) -> Rows:
+    def _watch(self, host: dict[str, np.ndarray], low: int, high: int, seen: Any, rows: Any) -> None:
+        """Count what the draws from `low` to `high` met: one chunk is of the warmup alone, or of what is kept."""
+        kept = high > self.warmup
+        if seen is not None:
+            self.tally.add_counts(kept, seen)
+            return
+        potential, kinetic = (host[name][: high - low] if name in host else None for name in ("potential", "kinetic"))
+        assert self.method.objective is not None
+        if rows is not None and not self.energies and not self.method.objective.stochastic:
+            # f is looked at as often as where no draw is kept, by the number of the draw.
+            first = -(low + 1) % EVERY
+            count = max(0, -(-(high - low - first) // EVERY))
+            potential = np.asarray(potentials(self.method, rows, np.int64(first)))[:count]
+        self.tally.add(kept, potential, kinetic)
+
+    def _follow(self) -> None:
+        """Note which chains have moved."""
+        position, kept = np.asarray(self.states.position), int(self.done > self.warmup)
+        moved = (position != self.anchor).any(axis=1)
+        self.tally.moved[kept] |= moved
+        if self.done == self.warmup:
+            self.anchor = position
+        if self.moments and len(self.passed) < _POINTS:
+            self.passed.append(position)
+
+    def _lost(self, lost: np.ndarray, host: dict[str, np.ndarray], low: int, high: int) -> Rows:
         """Chains have become not finite: what they drew before it is kept."""
+        gone = int(np.count_nonzero(lost))
         self.status, rows = "diverged", Rows()
         if not self.moments:
             finite = np.isfinite(host["position"][: high - low].astype(float)).all(axis=(1, 2))
             high = low + int(np.argmin(finite))
             self.states = jax.block_until_ready(self._advance(high))[0]
+            self._watch(host, low, high, None, None)
             self.done = high
             rows = self._rows(host, low, high)
         self.message = f"{gone} of {self.blocks.chains} chains became not finite after {self.done} draws"
         if self.done < self.warmup:
             self.message += ", in the warmup"
-        self.warnings = [self.message, *self._complaints()]
+        self.warnings = [self.message, *self._complaints(np.flatnonzero(lost))]
         return rows
 
     def _rows(self, host: dict[str, np.ndarray], low: int, high: int) -> Rows:
@@ -172,15 +213,42 @@ class Sampling(AbstractJob):
         if self.done >= self.warmup and self.status != "diverged":
             self.warnings = self._complaints()
 
-    def _complaints(self) -> list[str]:
+    def _complaints(self, lost: Any = ()) -> list[str]:
+        """Faults of the step; what is found of the law by the way is kept for the verdicts."""
         positions, accepted = self._visited(), self._acceptance().get("acceptance")
-        return step_warnings(self.user_method, self.cut, self.first, positions, self.key, accepted)
+        step = step_warnings(self.user_method, self.cut, self.first, positions, self.key, accepted)
+        assert self.user_method.objective is not None
+        self.found |= {
+            "predicted": predicted_temperatures(self.method, step.curvature, self._spread()),
+            "heat": step.heat, "curvatures": [step.usual, step.curvature],
+        }  # fmt: skip
+        objective = self.user_method.objective
+        if not objective.stochastic:
+            begun = np.asarray(ravel(self.first), float)
+            self.found["density"] = look_back(objective, self.cut, positions, begun, self.temperature)
+            if len(lost):
+                ends = np.asarray(self.states.position)[lost]
+                self.found["cause"] = cause_of_loss(objective, self.cut, ends, self.loss, self.temperature)
+        return step.texts
+
+    @property
+    def temperature(self) -> float | None:
+        """T of the law, where it has one at all times."""
+        return constant_temperature(self.method)
+
+    def _spread(self) -> np.ndarray | None:
+        """The covariance of the latest draws, where they tell it."""
+        if self.latest is None or not _ENOUGH * self.latest.shape[1] <= len(self.latest):
+            return None
+        rows = self.latest[:: max(1, len(self.latest) // _MOST)].astype(float)
+        with np.errstate(all="ignore"):
+            return np.atleast_2d(np.cov(rows.T)) if rows.shape[1] <= _MOST // _ENOUGH else None
 
     def _visited(self) -> np.ndarray:
         """Some of where the chains have been."""
         now = np.asarray(self.states.position)[:_POINTS]
         if self.latest is None:
-            return now
+            return np.concatenate([*self.passed, now])[-_POINTS:] if self.passed else now
         every = max(1, len(self.latest) // _POINTS)
         return np.concatenate([now, self.latest[::every][:_POINTS]])
 
@@ -189,14 +257,43 @@ class Sampling(AbstractJob):
         about = {
             "names": named_leaves(self.states)[0],
             "reference": sorted(self.reference), "cell": self.blocks.cell, "state_leaves": len(leaves),
-            "warnings": self.warnings,
+            "warnings": self.warnings, "seen": self._seen(),
         }  # fmt: skip
         return leaves, self._counts() | about
 
+    def _seen(self) -> dict[str, Any]:
+        """What the verdicts are made from."""
+        law, plan, temperature = self.method.dynamics, self.blocks, self.temperature
+        warm = min(self.done, self.warmup)
+        found = {
+            "tally": self.tally.about(), "bar": self.tally.bar, "temperature": temperature,
+            "steps": [warm * plan.thin, (self.done - warm) * plan.thin],
+        } | self.found  # fmt: skip
+        if np.isinf(self.tally.bar):
+            found["bar"] = None
+        if isinstance(law, AbstractDamped):
+            # The kinetic energy forgets by friction alone.
+            apart = plan.thin * (EVERY if self.moments else 1)
+            forgets = float(law.friction_at(law.start_time) / law.mass * self._step_size() * apart)
+            found |= {"degrees": self.cut.size, "correlated": 1.0 + 2.0 / max(forgets, 1e-9)}
+        accepted, broken = acceptance(self.method, self.states), broken_proposals(self.method, self.states)
+        found |= {} if accepted is None else {"acceptances": np.asarray(accepted, float).tolist()}
+        return found | ({} if broken is None else {"broken_gradients": np.asarray(broken).tolist()})
+
+    def _step_size(self) -> float:
+        clock: Any = self.states.clock
+        return float(self.method.step_size_at(clock))
+
     def restore(self, checkpoint: dict[str, Any]) -> None:
         structure = jax.tree.structure((self.states, self.reference))
-        leaves = [jnp.asarray(leaf) for leaf in checkpoint["leaves"][: checkpoint["state_leaves"]]]
+        both = checkpoint["leaves"][: checkpoint["state_leaves"]]
+        count = len(both) - len(checkpoint["reference"])
+        leaves = [jnp.asarray(leaf) for leaf in (*as_now(self.states, checkpoint, both[:count]), *both[count:])]
         self.states, self.reference = jax.tree.unflatten(structure, leaves)
+        # A chain that has not moved yet is still where it was.
+        self.anchor = np.asarray(self.states.position)
+        if "seen" in checkpoint:
+            self.tally.restore(checkpoint["seen"]["tally"])
 
     def _counts(self) -> dict[str, Any]:
         """Gradients taken and the acceptance rate."""
@@ -214,7 +311,7 @@ class Sampling(AbstractJob):
 
         about = {
             "status": self.status, "message": self.message, "warnings": self.warnings, "seconds": self.watch.seconds,
-            "compile_seconds": self.watch.compile_seconds,
+            "compile_seconds": self.watch.compile_seconds, "seen": self._seen(),
         } | self._counts()  # fmt: skip
         reference = {name: np.asarray(leaf) for name, leaf in self.reference.items()}
         return build(self.config(), about, self.cut, kept, diagnostics, reference)

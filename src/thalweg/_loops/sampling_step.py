@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -152,6 +152,11 @@ def _bias(method: Method, curvature: float, limit: float) -> float:
 
 def _curvature(method: Method, cut: Callable, positions: Any) -> float | None:
     """The largest curvature at some raveled positions."""
+    return max(_curvatures(method, cut, positions), default=0.0) or None
+
+
+def _curvatures(method: Method, cut: Callable, positions: Any) -> list[float]:
+    """The curvature at each where it is finite; none, where the objective has no second derivatives."""
     objective = method.objective
     found = []
     for row in positions:
@@ -159,14 +164,22 @@ def _curvature(method: Method, cut: Callable, positions: Any) -> float | None:
             found.append(curvature_scale(objective, cut(jnp.asarray(row)), 100, 1e-3))
         except Exception:
             # An objective without second derivatives has none to tell.
-            return None
-    finite = [value for value in found if np.isfinite(value)]
-    return max(finite, default=0.0) or None
+            return []
+    return [value for value in found if np.isfinite(value)]
+
+
+class StepFound(NamedTuple):
+    """Faults of a step, the largest curvature met, what mini-batches add to the temperature, the usual curvature."""
+
+    texts: list[str]
+    curvature: float = 0.0
+    heat: float = 0.0
+    usual: float = 0.0
 
 
 def step_warnings(
     method: Method, cut: Unravel, first: Any, positions: np.ndarray, key: Any, acceptance: float | None = None
-) -> list[str]:
+) -> StepFound:
     """Faults of the step of a method on the way of its chains: one line each, with the cause and the remedy.
 
     Arguments:
@@ -178,11 +191,12 @@ def step_warnings(
         acceptance: the fraction of steps that were accepted, None where none is rejected.
     """
     if not method.autonomous:
-        return []
+        return StepFound([])
     texts = []
     rows = [row for row in positions if np.isfinite(np.asarray(row, float)).all()]
     at_start = _curvature(method, lambda tree: tree, [first])
-    curvature = max(at_start or 0.0, _curvature(method, cut, rows) or 0.0)
+    met = _curvatures(method, cut, rows)
+    curvature = max(at_start or 0.0, *met, 0.0)
     step = float(method.step_size)  # pyright: ignore[reportArgumentType]
     if acceptance is not None and acceptance < _FEW:
         texts.append(f"of the steps of {step:.4g} only {acceptance:.2%} were accepted; take a shorter step")
@@ -200,25 +214,26 @@ def step_warnings(
                 f"{abs(bias):.0%} too {'large' if bias > 0 else 'small'}; at {_step(method, curvature):.4g} it is "
                 f"within {_BIAS:.0%}"
             )
-    return texts + _heat(method, rows, cut, key)
+    heating, heat = _heat(method, rows, cut, key)
+    return StepFound(texts + heating, curvature, heat, float(np.median(met)) if met else 0.0)
 
 
-def _heat(method: Method, rows: list[np.ndarray], cut: Callable, key: Any) -> list[str]:
+def _heat(method: Method, rows: list[np.ndarray], cut: Callable, key: Any) -> tuple[list[str], float]:
     """Warn where mini-batches add much to the temperature, as the diffusion limit of the method has it."""
     objective = method.objective
     if not isinstance(objective, FiniteSum) or not objective.stochastic or not method.normals or not rows:
-        return []
+        return [], 0.0
     count, x = min(objective.samples, _NOISE_SAMPLES), cut(jnp.asarray(rows[0]))
     noise = gradient_noise(objective, x, count, jax.random.fold_in(key, JUDGED))
     try:
         cold, warm = (float(method.temperature(share * noise.factor * noise.trace / size(x))) for share in (0.0, 1.0))
     except InputError:
         # A law without a diffusion limit: of a memory, or of a friction that balances what mini-batches add.
-        return []
+        return [], 0.0
     added = warm - cold
     if added <= _LARGE_BIAS * cold or not cold:
-        return []
+        return [], added
     return [
         f"the mini-batches heat the chains: their noise adds {added:.3g} to the temperature {cold:.3g}; "
         f"take a step {added / (_LARGE_BIAS * cold):.2g} times shorter, or larger batches"
-    ]
+    ], added

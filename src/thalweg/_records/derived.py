@@ -77,6 +77,14 @@ def named_leaves(state: Any) -> tuple[list[str], list[np.ndarray]]:
     return names, [np.asarray(leaf) for leaf in leaves]
 
 
+def as_now(state: Any, checkpoint: Mapping[str, Any], leaves: Sequence[np.ndarray]) -> list[Any]:
+    """The leaves of a state from a checkpoint; what an older version did not keep is as at a start."""
+    names, own = named_leaves(state)
+    known = checkpoint.get("names") or names
+    found = dict(zip(known, leaves, strict=False))
+    return [found.get(name, leaf) for name, leaf in zip(names, own, strict=True)]
+
+
 def trees(config: dict[str, Any], derived: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Position, velocity and look-ahead point as trees, from the arrays that a checkpoint holds of them."""
     found = {}

@@ -21,7 +21,7 @@ def draws(tree: Any) -> dict[str, np.ndarray]:
     return {
         label: variable.values[:, :, *index]
         for name, variable in tree["posterior"].data_vars.items()
-        for label, index in _labels(name, variable.shape[2:])
+        for label, index in labels(name, variable.shape[2:])
     }
 
 
@@ -32,7 +32,7 @@ def parts(tree: PyTree, axes: int) -> dict[str, np.ndarray]:
     return {
         label: np.asarray(leaf)[..., *index]
         for path, leaf in tree_leaves_with_path(tree)
-        for label, index in _labels(keystr(path, simple=True, separator=".") or "x", np.shape(leaf)[axes:])
+        for label, index in labels(keystr(path, simple=True, separator=".") or "x", np.shape(leaf)[axes:])
     }
 
 
@@ -58,7 +58,7 @@ def rows(tree: Any, moments: Moments | None = None) -> list[dict[str, Any]]:
     """
     exact = {} if moments is None else known(moments)
     found = []
-    for name, values in _statistics(tree):
+    for name, values in _described(tree):
         row = {"name": name, "mean": values["mean"], "sd": values["sd"], "mcse_mean": values.get("mcse_mean")}
         row["ess"] = values.get("ess_bulk", values.get("ess_mean"))
         row |= {key: values.get(key) for key in ("ess_tail", "r_hat")}
@@ -71,7 +71,7 @@ def rows(tree: Any, moments: Moments | None = None) -> list[dict[str, Any]]:
     return found
 
 
-def _statistics(tree: Any) -> Iterator[tuple[str, dict[str, float]]]:
+def _described(tree: Any) -> Iterator[tuple[str, dict[str, float]]]:
     if "diagnostics" not in tree.children:
         for name, values in draws(tree).items():
             # The standard deviation of a single draw is none.
@@ -79,16 +79,21 @@ def _statistics(tree: Any) -> Iterator[tuple[str, dict[str, float]]]:
                 sd = values.std(ddof=1) if values.size > 1 else math.nan
             yield name, {"mean": float(values.mean()), "sd": float(sd)}
         return
-    diagnostics = tree["diagnostics"]
+    yield from statistics(tree["diagnostics"])
+
+
+def statistics(diagnostics: Any) -> Iterator[tuple[str, dict[str, float]]]:
+    """The name of each parameter and its statistics by their names."""
     names = [str(name) for name in diagnostics["statistic"].values]
     for name, variable in diagnostics.data_vars.items():
         if "statistic" not in variable.dims:
             continue
         values = variable.transpose("statistic", ...).values
-        for label, index in _labels(name, values.shape[1:]):
+        for label, index in labels(name, values.shape[1:]):
             yield label, dict(zip(names, values[:, *index].tolist(), strict=True))
 
 
-def _labels(name: Any, shape: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def labels(name: Any, shape: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The names of the numbers of an array, and where they are in it."""
     for index in np.ndindex(shape):
         yield f"{name}[{','.join(map(str, index))}]" if index else str(name), index

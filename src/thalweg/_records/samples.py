@@ -11,11 +11,15 @@ import numpy as np
 from .._errors import InputError
 from .derived import recorded_structure
 from .kinds import opened
+from .parameters import labels, statistics
 from .storage import read_checkpoint
 from .sums import Sums, summed
+from .verdicts import as_attributes, judge
 
 # Some 5 ms a parameter.
 _PARAMETERS = 500
+# Of more parameters so many are judged.
+_JUDGED = 32
 # The effective sample size takes four draws, the tails of two chains some more.
 _FEWEST = 4
 
@@ -47,22 +51,32 @@ def build(
     import xarray
 
     require()
-    groups: dict[str, Any] = {"/": xarray.Dataset(attrs=_attributes(config, about))}
+    groups: dict[str, Any] = {}
+    draws, judged, halves = 0, None, None
     if isinstance(kept, Sums):
         assert reference is not None
-        if kept.made.any():
+        draws = int(kept.made.sum())
+        if draws:
             groups |= _moments(kept, cut, reference)
-        return xarray.DataTree.from_dict(groups)
-    if kept and len(kept["position"]):
+            judged = groups["diagnostics"]
+    elif kept and len(kept["position"]):
+        draws = len(kept["position"])
         posterior = _dataset(cut(np.moveaxis(kept["position"], 0, 1)), ("chain", "draw"), "draw of a chain")
-        stats = _statistics({name: np.moveaxis(rows, 0, 1) for name, rows in kept.items()})
+        # What diverged has energies beyond the largest number.
+        with np.errstate(all="ignore"):
+            stats = _statistics({name: np.moveaxis(rows, 0, 1) for name, rows in kept.items()})
         groups |= {"posterior": posterior} | ({"sample_stats": stats} if stats else {})
         many = kept["position"].shape[-1] > _PARAMETERS
-        if (not many if diagnostics is None else diagnostics) and len(kept["position"]) >= _FEWEST:
-            # What diverged has squares beyond the largest number.
+        if diagnostics is not False and draws >= _FEWEST:
             with np.errstate(all="ignore"):
-                groups["diagnostics"] = _diagnose(posterior, stats)
-    return xarray.DataTree.from_dict(groups)
+                if diagnostics or not many:
+                    groups["diagnostics"] = judged = _diagnose(posterior, stats)
+                else:
+                    judged = _diagnose(_some(posterior), None)
+                halves = _halves(posterior, judged)
+    found = judge(config, about, draws, judged, halves)
+    root = xarray.Dataset(attrs=_attributes(config, about) | as_attributes(found))
+    return xarray.DataTree.from_dict({"/": root} | groups)
 
 
 def read(path: Path, diagnostics: bool | None = None) -> Any:
@@ -92,8 +106,38 @@ def _attributes(config: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]
         "chains": sample["chains"], "warmup": sample["warmup"], "thin": sample["thin"],
     }  # fmt: skip
     found |= {name: about[name] for name in names}
-    found |= {"acceptance": about["acceptance"]} if "acceptance" in about else {}
-    return found | {"warnings": json.dumps(list(about.get("warnings", [])))}
+    return found | ({"acceptance": about["acceptance"]} if "acceptance" in about else {})
+
+
+def _some(posterior: Any) -> Any:
+    """Some parameters of many, by which all are judged: the draws of each by its name."""
+    import xarray
+
+    variables = list(posterior.data_vars.items())
+    ends = np.cumsum([variable[0, 0].size for _, variable in variables])
+    columns = {}
+    for at in np.linspace(0, ends[-1] - 1, _JUDGED).astype(int):
+        which = int(np.searchsorted(ends, at, side="right"))
+        name, variable = variables[which]
+        index = np.unravel_index(at - (ends[which] - variable[0, 0].size), variable.shape[2:])
+        label = f"{name}[{','.join(map(str, index))}]" if index else str(name)
+        columns[label] = (("chain", "draw"), np.asarray(variable.values[:, :, *index], float))
+    return xarray.Dataset(columns, {axis: posterior[axis] for axis in ("chain", "draw")})
+
+
+def _halves(posterior: Any, diagnostics: Any) -> np.ndarray | None:
+    """The means of the halves of each chain, of the parameter whose chains agree least, (2, chains)."""
+    hats = [(values.get("r_hat", np.nan), name) for name, values in statistics(diagnostics)]
+    finite = [pair for pair in hats if np.isfinite(pair[0])]
+    if not finite:
+        return None
+    worst = max(finite)[1]
+    for name, variable in posterior.data_vars.items():
+        for label, index in labels(name, variable.shape[2:]):
+            if label == worst:
+                rows = np.asarray(variable.values[:, :, *index], float)
+                return np.stack([half.mean(axis=1) for half in np.array_split(rows, 2, axis=1)])
+    return None
 
 
 def _dataset(tree: Any, dims: tuple[str, ...], what: str, coordinates: dict[str, Any] | None = None) -> Any:

@@ -11,6 +11,7 @@ from .._errors import InputError
 from .._methods.table import find_row
 from .describe import labels_of_config
 from .kinds import Shown
+from .mixing import rounded
 from .parameters import EFFECTIVE, R_HAT, rows
 from .samples import read
 from .storage import read_checkpoint
@@ -50,7 +51,8 @@ def show_samples(path: Path, config: dict[str, Any], tree: Any = None, made: Seq
     rejected = f", {about['acceptance']:.0%} accepted" if "acceptance" in about else ""
     remarks.append(f"{about['gradients']} gradients, {about['seconds']:.3g} s{rejected}")
     remarks += [*made, f"samples: {path}"]
-    remarks += [f"hint: {text}" for text in _hints(found, config, path)]
+    remarks += [f"note: {text}" for text in json.loads(about.get("notes", "[]"))]
+    remarks += [f"hint: {text}" for text in _hints(found, config, path, " ".join(texts))]
     if not found:
         return Shown(found, [], [], remarks)
     columns = tuple(name for name in _COLUMNS if any(row[name] is not None for row in found))
@@ -85,8 +87,8 @@ def _cell(value: Any, whole: bool) -> Any:
     return round(value) if whole and value is not None and math.isfinite(value) else value
 
 
-def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Path) -> list[str]:
-    """Changes to make where the diagnostics are bad."""
+def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Path, told: str) -> list[str]:
+    """Changes to make where the diagnostics are bad, without what the warnings have told."""
     hints = []
     about, total = config["sample"], config["run"]["steps"]
     if any(row["ess"] is None for row in found):
@@ -96,7 +98,7 @@ def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Pa
             way = f"tw.read_samples({str(directory)!r}, True)"
             hints.append(f"no effective sample sizes for so many parameters; {way} computes them")
     mixed = [row for row in found if row["r_hat"] is not None and row["r_hat"] > R_HAT]
-    if mixed:
+    if mixed and "r_hat of" not in told:
         worst = max(mixed, key=lambda row: row["r_hat"])
         hints.append(
             f"r_hat of {worst['name']} is {worst['r_hat']:.3g}, above {R_HAT:g}: the chains do not agree; take more "
@@ -106,14 +108,9 @@ def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Pa
              if row[kind] is not None and math.isfinite(row[kind])]  # fmt: skip
     if sizes and min(sizes)[0] < EFFECTIVE:
         size, name = min(sizes)
-        wanted = _rounded(total * EFFECTIVE / max(size, 1.0))
+        wanted = rounded(total * EFFECTIVE / max(size, 1.0))
         way = f"thalweg resume {directory} --draws {wanted}"
         way = f"go on with: {way}" if about["keep"] == "draws" else f"take --draws {wanted}"
-        hints.append(f"the effective sample size of {name} is {size:.0f}, below {EFFECTIVE:.0f}; {way}")
+        few = f"the effective sample size of {name} is {size:.0f}, below {EFFECTIVE:.0f}; "
+        hints.append(("" if "effective sample size of" in told else few) + way)
     return hints
-
-
-def _rounded(number: float) -> int:
-    """Round to two digits, upwards."""
-    unit = 10 ** max(0, math.floor(math.log10(number)) - 1)
-    return math.ceil(number / unit) * unit

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._catalogue import names as names
     from ._double_well import double_well as double_well
     from ._eight_schools import eight_schools as eight_schools
+    from ._eight_schools import eight_schools_centred as eight_schools_centred
     from ._funnel import funnel as funnel
     from ._gaussian import gaussian as gaussian
     from ._gaussian_mixture import gaussian_mixture as gaussian_mixture

@@ -24,6 +24,7 @@ CATALOGUE: dict[str, tuple[str, dict[str, Any]]] = {
     "funnel": ("funnel", {}),
     "gaussian-mixture": ("gaussian_mixture", {}),
     "eight-schools": ("eight_schools", {}),
+    "eight-schools-centred": ("eight_schools_centred", {}),
     "logistic-posterior": ("logistic_posterior", {}),
 }
 

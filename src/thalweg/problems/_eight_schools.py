@@ -1,4 +1,4 @@
-"""Eight schools: a small hierarchical model."""
+"""Eight schools: a small hierarchical model, in two sets of parameters."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -62,12 +62,59 @@ def eight_schools() -> Problem:
     )
 
 
-def _tree(vector: np.ndarray) -> dict[str, np.ndarray]:
-    return {"eta": vector[:8].copy(), "log_tau": np.array(vector[8]), "mu": np.array(vector[9])}
+def _centred(x: dict[str, Float[Array, "..."]], args: dict[str, Float[Array, "8"]]) -> Float[Array, ""]:
+    mu, log_tau, theta = x["mu"], x["log_tau"], x["theta"]
+    prior = 0.5 * (mu / 5.0) ** 2 + jnp.log1p((jnp.exp(log_tau) / 5.0) ** 2) + 7.0 * log_tau
+    schools = 0.5 * jnp.sum(((theta - mu) * jnp.exp(-log_tau)) ** 2)
+    return prior + schools + 0.5 * jnp.sum(((args["effects"] - theta) / args["errors"]) ** 2)
 
 
-def _integrate() -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean and covariance of (eta, log tau, mu), and the logarithm of the integral of exp(-L)."""
+def eight_schools_centred() -> Problem:
+    r"""Eight schools, centred: the same law as `eight_schools`, in parameters in which its curvature has no bound.
+
+    $$L(\mu, \log\tau, \theta) = \frac{\mu^2}{50} + \log\Bigl(1 + \frac{\tau^2}{25}\Bigr) + 7\log\tau
+      + \sum_{i=1}^8 \frac{(\theta_i - \mu)^2}{2\tau^2} + \sum_{i=1}^8 \frac{(y_i - \theta_i)^2}{2\sigma_i^2}$$
+
+    with $\theta_i = \mu + \tau\eta_i$, from $\mu = 0$, $\tau = 1$, $\theta = 0$. As $\tau$ falls the law narrows like a
+    funnel: of a step that is right elsewhere the energy grows there, and a shorter one hardly gets out of it.
+
+    Returns:
+        The problem, with the moments at temperature 1; its start holds `mu` (), `log_tau` () and `theta` (8,), which
+        ravel in the order log_tau, mu, theta. Not convex, without a lower bound.
+
+    >>> import thalweg as tw
+    >>> moments = tw.problems.eight_schools_centred().moments
+    >>> round(float(moments.mean["theta"][0]), 2)
+    6.21
+
+    Reference: Rubin (1981); the parametrisation of Papaspiliopoulos, Roberts and Sköld (2007).
+    """
+    mean, covariance, log_normaliser = _integrate(centred=True)
+    order = [8, 9, *range(8)]
+    args = {"effects": jnp.asarray(_EFFECTS, float), "errors": jnp.asarray(_ERRORS, float)}
+    return Problem(
+        name="eight-schools-centred",
+        objective=Objective(fn=_centred, args=args),
+        start={"mu": jnp.zeros((), float), "log_tau": jnp.zeros((), float), "theta": jnp.zeros(8, float)},
+        description="eight schools, centred: a funnel, on which samplers go wrong",
+        reference="rubin1981",
+        moments=Moments(
+            mean=_tree(mean, "theta"),
+            variance=_tree(np.diag(covariance), "theta"),
+            covariance=covariance[np.ix_(order, order)],
+            source="quadrature",
+            how="mu, theta integrated in closed form, log tau by the trapezium rule on the line, to a relative 1e-11",
+        ),
+        log_normaliser=log_normaliser,
+    )
+
+
+def _tree(vector: np.ndarray, name: str = "eta") -> dict[str, np.ndarray]:
+    return {name: vector[:8].copy(), "log_tau": np.array(vector[8]), "mu": np.array(vector[9])}
+
+
+def _integrate(centred: bool = False) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean and covariance of (eta, log tau, mu), or of theta for eta, and the logarithm of the integral of exp(-L)."""
     # The integrand is analytic in a strip about the line and falls off like an exponential either way, so that the
     # trapezium rule converges faster than any power of the step; this one is far finer than needed.
     step = 0.01
@@ -86,11 +133,13 @@ def _integrate() -> tuple[np.ndarray, np.ndarray, float]:
     log_normaliser = 4.5 * np.log(2 * np.pi) + peak + np.log(weight.sum()) + np.log(step)
     weight /= weight.sum()
 
-    slope = tau / total  # of the mean of eta_i in y_i - mu
-    given = np.column_stack([slope * (_EFFECTS - m[:, None]), log_tau, m])
+    # At a given tau and mu the mean of eta_i, or of theta_i - mu, is this share of y_i - mu, and this its variance.
+    share, own = (tau**2 / total, _ERRORS**2 * tau**2 / total) if centred else (tau / total, _ERRORS**2 / total)
+    shift = 1.0 - share if centred else -share
+    given = np.column_stack([share * (_EFFECTS - m[:, None]) + (m[:, None] if centred else 0.0), log_tau, m])
     within = np.zeros((10, 10))
-    within[:8, :8] = np.diag(weight @ (_ERRORS**2 / total)) + np.einsum("n,ni,nj->ij", weight * V, slope, slope)
-    within[:8, 9] = within[9, :8] = -(weight * V) @ slope
+    within[:8, :8] = np.diag(weight @ own) + np.einsum("n,ni,nj->ij", weight * V, shift, shift)
+    within[:8, 9] = within[9, :8] = (weight * V) @ shift
     within[9, 9] = weight @ V
     mean = weight @ given
     return mean, within + (given - mean).T @ (weight[:, None] * (given - mean)), float(log_normaliser)

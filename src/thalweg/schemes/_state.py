@@ -109,13 +109,15 @@ class Report(NamedTuple):
 
     `gradients`: taken since the start, by a scheme whose steps differ in how many they take. `acceptance`: the fraction
     of steps that were accepted since the start. `step_size`: the step in time that an adaptive scheme tries next.
-    `ended`: whether the motion has ended by itself and stays where it is, so that no step is made.
+    `ended`: whether the motion has ended by itself and stays where it is, so that no step is made. `broken`: steps that
+    were rejected because the gradient is not finite where f is.
     """
 
     gradients: Int[Array, "..."] | None = None
     acceptance: Float[Array, "..."] | None = None
     step_size: Float[Array, "..."] | None = None
     ended: Bool[Array, "..."] | None = None
+    broken: Int[Array, "..."] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_number
-from .._tree import Vector, combine, wide_inner
+from .._tree import Vector, all_finite, combine, wide_inner
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite, Evaluation, OverdampedLangevin
 from ._base import AbstractScheme, check_exact
 from ._state import Clock, Draws, Report, State
@@ -23,12 +23,16 @@ class EvaluatedPoint(eqx.Module):
 
 
 class Visit(eqx.Module):
-    """Memory of a step for the next: energy and force here, and how many steps were accepted, of how many."""
+    """Memory of a step for the next: energy and force here, and how many steps were accepted, of how many.
+
+    `broken` counts proposals where f is finite and its gradient is not.
+    """
 
     energy: Float[Array, ""]
     force: Vector
     accepted: Int[Array, ""]
     steps: Int[Array, ""]
+    broken: Int[Array, ""]
 
 
 class MetropolisAdjustedLangevin(AbstractScheme):
@@ -40,8 +44,9 @@ class MetropolisAdjustedLangevin(AbstractScheme):
     $$-Ta = f(\theta') - f(\theta) + \tfrac12(F + F')\cdot\bigl(\theta' - \theta + \tfrac h2(F' - F)\bigr),\qquad
       F = -\nabla f(\theta),\ F' = -\nabla f(\theta')$$
 
-    A proposal whose energy is not finite is rejected. Energy and force are kept, so that a step takes one gradient.
-    `acceptance` reads from a state how many steps were accepted.
+    A proposal whose energy is not finite is rejected; so is one whose gradient alone is not, and that is counted.
+    Energy and force are kept, so that a step takes one gradient. `acceptance` reads from a state how many steps
+    were accepted.
 
     Raises:
         InputError: with the law, where it is not overdamped, its temperature is zero or changes, or its objective draws
@@ -98,7 +103,7 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         # The objective may have been changed since the method was made.
         check_exact(self, dynamics, "tw.sgld")
         here, none = _evaluated(dynamics, position), jnp.zeros((), int)
-        return State(position, clock=clock, memory=Visit(here.energy, here.force, none, none))
+        return State(position, clock=clock, memory=Visit(here.energy, here.force, none, none, none))
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, OverdampedLangevin)
@@ -109,9 +114,11 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         there = _evaluated(dynamics, combine((1, here.position), (h, here.force), *noise))
         log_ratio = self.log_acceptance(dynamics, h, here, there)
         # Compared with NaN everything is false, so that what is not finite is rejected.
-        accepted = (uniform < jnp.exp(log_ratio)) & jnp.isfinite(there.energy) & jnp.isfinite(log_ratio)
+        finite = jnp.isfinite(there.energy)
+        accepted = (uniform < jnp.exp(log_ratio)) & finite & jnp.isfinite(log_ratio)
+        broken = finite & ~jnp.isfinite(log_ratio) & ~all_finite(there.force)
         after = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), there, here)
-        memory = Visit(after.energy, after.force, visit.accepted + accepted, visit.steps + 1)
+        memory = Visit(after.energy, after.force, visit.accepted + accepted, visit.steps + 1, visit.broken + broken)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(after.position, clock=clock, memory=memory)
 
@@ -131,7 +138,7 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         return state.memory.accepted / state.memory.steps
 
     def report(self, state: State) -> Report:
-        return Report(acceptance=self.acceptance(state))
+        return Report(acceptance=self.acceptance(state), broken=state.memory.broken)
 
     def known(self, state: State) -> Evaluation:
         return Evaluation(state.position, state.memory.energy, combine((-1.0, state.memory.force)))

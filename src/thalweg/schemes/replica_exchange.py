@@ -15,7 +15,7 @@ from .._tree import Vector
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import at_time
 from ._base import AbstractScheme, energy
-from ._state import Clock, Draws, State
+from ._state import Clock, Draws, Report, State
 from .euler_maruyama import EulerMaruyama
 from .leimkuhler_matthews import LeimkuhlerMatthews
 
@@ -209,6 +209,11 @@ class ReplicaExchange(AbstractScheme):
             state.memory.accepted + accepted,
         )
         return dataclasses.replace(states[0], clock=clock, memory=memory)
+
+    def report(self, state: State) -> Report:
+        found = [self.scheme.report(replica).broken for replica in self.replicas(state)]
+        broken = [count for count in found if count is not None]
+        return Report(broken=sum(broken) if broken else None)
 
     @property
     def takes_learning_rate(self) -> bool:
