@@ -11,6 +11,7 @@ import numpy as np
 from .._errors import InputError
 from .derived import recorded_structure
 from .kinds import opened
+from .naming import as_variable
 from .storage import read_checkpoint
 from .sums import Sums, summed
 
@@ -108,7 +109,7 @@ def _dataset(tree: Any, dims: tuple[str, ...], what: str, coordinates: dict[str,
             # NumPy's own functions, and ArviZ, know no bfloat16.
             array = array.astype(np.float32)
         # On disk the path of a leaf is one word; with its slashes it would be a group of netCDF.
-        name = jax.tree_util.keystr(path, simple=True, separator=".").replace("/", ".") or "x"
+        name = as_variable(jax.tree_util.keystr(path, simple=True, separator=".") or "x")
         axes = tuple(f"{name}_dim_{i}" for i in range(array.ndim - len(dims)))
         variables[name] = ((*dims, *axes), array, {"long_name": f"{name}, {what}"})
         sizes |= dict(zip((*dims, *axes), array.shape, strict=True))
