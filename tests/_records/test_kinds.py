@@ -170,7 +170,7 @@ def test_a_run_that_was_begun_before_goes_on(before):
     lookahead = tw.Run.load("run").final.lookahead
     whole = tw.run(tw.nesterov(valleys.bowl, 0.1, 0.5), start, 9, record=("loss", "speed"))
     half = tw.run(tw.nesterov(valleys.bowl, 0.1, 0.5), start, 6)
-    assert _status(["resume", "run", "--steps", "9"]) == 0
+    assert _status(["resume", "run", "--steps", "9", "--trust"]) == 0
     after = tw.Run.load("run")
     for name in start:
         # Another processor may round each of the first steps otherwise.
@@ -185,7 +185,7 @@ def test_a_run_that_was_begun_before_goes_on(before):
 @pytest.mark.slow
 def test_samples_and_rows_that_were_begun_before_go_on(before):
     kept = tw.read_samples("samples")["posterior"]["w"].values.copy()
-    assert _status(["resume", "samples", "--draws", "9"]) == 0
+    assert _status(["resume", "samples", "--draws", "9", "--trust"]) == 0
     np.testing.assert_array_equal(tw.read_samples("samples")["posterior"]["w"].values[:, :6], kept)
     with tw.Recorder("recorded", tw.Hyperparameters(0.1, 0.9), "a bowl", resume=True) as recorder:
         recorder.log(loss=0.25, parameters={"a": np.zeros(2)})

@@ -2,14 +2,19 @@
 
 import dataclasses
 import importlib
+import shlex
 import tomllib
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._errors import InputError, suggest
+from .storage import write_atomically
 
-# Of what a run directory holds. 0: before directories said their kind, 1: they do, with derived arrays in checkpoints.
-FORMAT = 1
+# Of what a run directory holds. 0: before directories said their kind, 1: they do, with derived arrays in checkpoints,
+# 2: with sums by which files are checked when they are read.
+FORMAT = 2
+_SUM = "# crc32 "
 
 
 class Shown(NamedTuple):
@@ -118,8 +123,9 @@ def read_config(path: Path) -> dict[str, Any]:
     file = path / "run.toml"
     if not file.is_file():
         raise InputError(f"{path} is not a run directory: it holds no run.toml")
+    content = file.read_bytes()
     try:
-        config = tomllib.loads(file.read_text())
+        config = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file} is not readable as TOML: {error}") from None
     config = config if "kind" in config else _with_kind(config)
@@ -133,7 +139,22 @@ def read_config(path: Path) -> dict[str, Any]:
         )
     if name not in KINDS:
         raise InputError(f"{path} is of an unknown kind, {name!r}{suggest(str(name), KINDS)}")
+    text, mark, said = content.rpartition(_SUM.encode())
+    if (mark or number >= 2) and said.strip() != _sum(text):
+        raise InputError(f"{file} is not what was written (its checksum differs): it is damaged, or was edited")
     return config
+
+
+def write_config(path: Path, config: dict[str, Any]) -> None:
+    """Write run.toml, its last line a sum of the others."""
+    import tomli_w
+
+    text = tomli_w.dumps(config).encode()
+    write_atomically(path / "run.toml", text + _SUM.encode() + _sum(text) + b"\n")
+
+
+def _sum(text: bytes) -> bytes:
+    return f"{zlib.crc32(text):08x}".encode()
 
 
 def opened(path: Path, reader: str) -> tuple[dict[str, Any], Kind]:
@@ -144,6 +165,19 @@ def opened(path: Path, reader: str) -> tuple[dict[str, Any], Kind]:
         wanted = next(other.noun for other in KINDS.values() if other.reader == reader)
         raise InputError(f"{path} holds {kind.noun}, not {wanted}; read it with {kind.reader}")
     return config, kind
+
+
+def own_code(config: dict[str, Any]) -> dict[str, str]:
+    """What run.toml names of its user's code, module:name, by the option that names it."""
+    source = config.get("source", {})
+    named = {option: source.get(option) for option in ("objective", "method", "start")}
+    return {option: name for option, name in named.items() if isinstance(name, str) and ":" in name}
+
+
+def command(path: Path, config: dict[str, Any]) -> str:
+    """The command that goes on with a directory: code of its user's is named again, or it is not imported."""
+    named = [f"--{option} {shlex.quote(name)}" for option, name in own_code(config).items()]
+    return " ".join(["thalweg resume", shlex.quote(str(path)), *named])
 
 
 def check_same(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._errors import InputError
 from .derived import recorded_structure
+from .growing import checked_arrays
 from .kinds import opened
 from .naming import as_variable
 from .storage import read_checkpoint
@@ -78,8 +79,7 @@ def read(path: Path, diagnostics: bool | None = None) -> Any:
         leaves = checkpoint["leaves"][: checkpoint["state_leaves"]][-len(names) :]
         kept: Any = summed(config, checkpoint["cell"], checkpoint)
         return build(config, checkpoint, cut, kept, diagnostics, dict(zip(names, leaves, strict=True)))
-    files = sorted((path / "trace").glob("*.npy"))
-    kept = {file.stem: np.load(file, mmap_mode="r")[: checkpoint["rows"]] for file in files}
+    kept = {name: array[: checkpoint["rows"]] for name, array in checked_arrays(path, checkpoint).items()}
     return build(config, checkpoint, cut, kept, diagnostics)
 
 

@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import problems
 from .._errors import InputError
-from .._methods.table import find_row
-from .describe import labels_of_config
-from .kinds import Shown
-from .parameters import EFFECTIVE, R_HAT, rows
-from .samples import read
+from .kinds import Shown, command
+from .labels import labels_of_config
 from .storage import read_checkpoint
 
 _SHOWN = 20
@@ -21,7 +17,7 @@ _COLUMNS = ("name", "mean", "sd", "mcse_mean", "ess", "ess_tail", "r_hat", "exac
 
 def samples_row(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Samples in a row of `thalweg list`, without reading a draw."""
-    about = read_checkpoint(path)
+    about = read_checkpoint(path, leaves=False)
     if about is None:
         raise InputError(f"{path} holds no checkpoint yet")
     objective, method, hyperparameters = labels_of_config(config)
@@ -40,6 +36,9 @@ def show_samples(path: Path, config: dict[str, Any], tree: Any = None, made: Seq
         tree: as `tw.sample` gives it; None reads it.
         made: what else was made of them, a remark each.
     """
+    from .parameters import rows
+    from .samples import read
+
     tree = read(path) if tree is None else tree
     problem = sampled_problem(config)
     found = rows(tree, None if problem is None else problem.moments)
@@ -61,6 +60,9 @@ def show_samples(path: Path, config: dict[str, Any], tree: Any = None, made: Seq
 
 def sampled_problem(config: Mapping[str, Any]) -> Any:
     """The problem of ours that was sampled, with moments at the temperature that it was sampled at."""
+    from .. import problems
+    from .._methods.table import find_row
+
     source = config.get("source", {})
     name = source.get("objective")
     if name not in problems.names():
@@ -87,6 +89,8 @@ def _cell(value: Any, whole: bool) -> Any:
 
 def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Path) -> list[str]:
     """Changes to make where the diagnostics are bad."""
+    from .parameters import EFFECTIVE, R_HAT
+
     hints = []
     about, total = config["sample"], config["run"]["steps"]
     if any(row["ess"] is None for row in found):
@@ -107,7 +111,7 @@ def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Pa
     if sizes and min(sizes)[0] < EFFECTIVE:
         size, name = min(sizes)
         wanted = _rounded(total * EFFECTIVE / max(size, 1.0))
-        way = f"thalweg resume {directory} --draws {wanted}"
+        way = f"{command(directory, dict(config))} --draws {wanted}"
         way = f"go on with: {way}" if about["keep"] == "draws" else f"take --draws {wanted}"
         hints.append(f"the effective sample size of {name} is {size:.0f}, below {EFFECTIVE:.0f}; {way}")
     return hints
