@@ -289,6 +289,7 @@ class Recorder:
 
     def _wait(self) -> None:
         # Once more: Ctrl-C may have come between a row and the drain it asks for.
+        self._draining = True
         self._guarded(lambda: self._directory.submit(self._drain))
         while len(self._rows) > _ROWS_AHEAD // 2:
             self._guarded(self._directory.check)
@@ -306,6 +307,9 @@ class Recorder:
     # What the writer's thread does.
 
     def _drain(self) -> None:
+        # Asked for twice: the first has done it. Else those that wait would hold up a loop that is quick.
+        if not self._draining:
+            return
         self._closing.wait(_FLUSH_SECONDS)
         # Before the rows are taken: one that is logged later starts a drain of its own.
         self._draining = False
