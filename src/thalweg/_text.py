@@ -44,6 +44,20 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str
     return table
 
 
+def quick_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> str:
+    """The same as text, made without rich."""
+    cells = [[number(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    right = [all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True))
+        return "  ".join(padded).rstrip()
+
+    head = ([] if title is None else [title]) + [line(columns), "  ".join("─" * width for width in widths)]
+    return "\n".join([*head, *map(line, cells)])
+
+
 def plain(table: "Table | str", width: int = 140) -> str:
     """A table as text without colour."""
     from rich.console import Console

@@ -10,10 +10,12 @@ import importlib.util
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -22,6 +24,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from thalweg._loops.interrupt import Interrupt, Terminated
 from thalweg.cli._app import _status
 
 STEPS = 20_000
@@ -457,12 +460,13 @@ def test_ctrl_c_saves_and_exits_130_and_resume_ends_alike(valley, monkeypatch):
     out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
     found = re.fullmatch(
-        r"interrupted after (\d+) of 25000 steps; saved in interrupted, go on with: thalweg resume interrupted\n", err
+        r"interrupted after (\d+) of 25000 steps; saved in interrupted, go on with: thalweg resume interrupted "
+        r"--objective slow_sum:f --start slow_sum:X0\n", err
     )  # fmt: skip
     assert found, err
     saved = tw.Run.load("interrupted")
     assert (saved.status, saved.steps) == ("interrupted", int(found[1]))
-    assert _status(["resume", "interrupted"]) == 0
+    assert _status(["resume", "interrupted", "--trust"]) == 0
     assert same_record(valley / "whole", valley / "interrupted")
 
 
@@ -472,9 +476,9 @@ def test_a_run_killed_on_the_command_line_is_resumed_there_with_more_steps(valle
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert _status(["resume", "killed", "--steps", "100"]) == 2
+    assert _status(["resume", "killed", "--steps", "100", "--trust"]) == 2
     assert capsys.readouterr().err == "error: steps must be at least the 24000 the run was begun with, but is 100\n"
-    assert _status(["resume", "killed", "--steps", "25000"]) == 0
+    assert _status(["resume", "killed", "--steps", "25000", "--trust"]) == 0
     assert same_record(valley / "whole", valley / "killed")
 
 
@@ -486,3 +490,53 @@ def test_settings_survive_the_command_line_to_the_last_bit(tmp_path, capsys, mon
         given = ["--learning-rate", str(draw.uniform(1e-5, 1e-3)), "--momentum", str(draw.random())]
         assert _status(["run", "rosenbrock", "--steps", "5", "--out", f"run{i}", *given]) == 0
         assert _status(["resume", f"run{i}", "--steps", "6"]) == 0, capsys.readouterr().err
+
+
+def test_sigterm_saves_and_exits_143_and_resume_ends_alike(valley, monkeypatch):
+    monkeypatch.chdir(valley)
+    process = begin(25_000, "terminated")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (143, "")
+    words = r"interrupted after (\d+) of 25000 steps; saved in terminated, go on with: (thalweg resume .*)\n"
+    found = re.fullmatch(words, err)
+    assert found, err
+    saved = tw.Run.load("terminated")
+    assert (saved.status, saved.steps) == ("interrupted", int(found[1]))
+    # What it says is what is to be typed.
+    assert _status(shlex.split(found[2])[1:]) == 0
+    assert same_record(valley / "whole", valley / "terminated")
+
+
+def test_sigterm_is_as_ever_where_nothing_is_saved_or_its_user_handles_it(path):
+    flag = threading.Event()
+    with Interrupt(flag):
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    guard = Interrupt(flag)
+    guard.saved = True
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        with guard:
+            assert signal.getsignal(signal.SIGTERM) != guard._handle
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    # A run that ends before anything is judged by it is whole, and whoever ends the process is heard.
+    with pytest.raises(Terminated, match="ended by SIGTERM; stopped at step 0"):
+        tw.run(METHOD, X0, 10, out=path, stop=lambda found: os.kill(os.getpid(), signal.SIGTERM) or found["loss"] > 0)
+    assert tw.Run.load(path).status == "stopped"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_sigterm_closes_a_recorder(path):
+    recorder = tw.Recorder(path)
+
+    def loop():
+        with recorder:
+            recorder.log(loss=1.0)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit):
+        loop()
+    run = recorder.run
+    assert (run.status, run.message) == ("interrupted", "ended by SIGTERM after 1 step")
+    assert run.metrics["loss"].tolist() == [1.0] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg._records.kinds import FORMAT, KINDS, Kind, read_config, stamped
+from thalweg._records.kinds import FORMAT, KINDS, Kind, read_config, stamped, write_config
 from thalweg.cli._app import _status
 
 # As version 0.1.0 wrote them, by the command line and a recorder, before run.toml said its kind.
@@ -82,8 +82,7 @@ def test_a_new_kind_is_an_entry(each, monkeypatch):
     told = Kind(**(vars(of_runs) | {"name": "told", "noun": "a tale", "reader": "tw.read_tale"}))
     monkeypatch.setitem(KINDS, "told", told)
     (each / "told").mkdir()
-    file = each / "run" / "run.toml"
-    (each / "told" / "run.toml").write_text(file.read_text().replace('kind = "run"', 'kind = "told"'))
+    write_config(each / "told", read_config(each / "run") | {"kind": "told"})
     assert told.call("summary", each / "told", {}) == {"path": "seen", "status": "told"}
     assert calls == [(each / "told", {})]
     with pytest.raises(tw.InputError, match=r"told holds a tale, not a run; read it with tw\.read_tale"):
@@ -170,7 +169,7 @@ def test_a_run_that_was_begun_before_goes_on(before):
     lookahead = tw.Run.load("run").final.lookahead
     whole = tw.run(tw.nesterov(valleys.bowl, 0.1, 0.5), start, 9, record=("loss", "speed"))
     half = tw.run(tw.nesterov(valleys.bowl, 0.1, 0.5), start, 6)
-    assert _status(["resume", "run", "--steps", "9"]) == 0
+    assert _status(["resume", "run", "--steps", "9", "--trust"]) == 0
     after = tw.Run.load("run")
     for name in start:
         # Another processor may round each of the first steps otherwise.
@@ -185,7 +184,7 @@ def test_a_run_that_was_begun_before_goes_on(before):
 @pytest.mark.slow
 def test_samples_and_rows_that_were_begun_before_go_on(before):
     kept = tw.read_samples("samples")["posterior"]["w"].values.copy()
-    assert _status(["resume", "samples", "--draws", "9"]) == 0
+    assert _status(["resume", "samples", "--draws", "9", "--trust"]) == 0
     np.testing.assert_array_equal(tw.read_samples("samples")["posterior"]["w"].values[:, :6], kept)
     with tw.Recorder("recorded", tw.Hyperparameters(0.1, 0.9), "a bowl", resume=True) as recorder:
         recorder.log(loss=0.25, parameters={"a": np.zeros(2)})
@@ -210,3 +209,20 @@ def test_one_reads_what_it_may_alone(each):
 def test_a_kind_that_there_is_not_is_no_stamp():
     with pytest.raises(KeyError):
         stamped("dream", {})
+
+
+def test_what_is_damaged_before_there_were_sums_is_one_line_too(before, capsys):
+    """Only what goes wrong tells of it."""
+    text = Path("run/run.toml").read_text()
+    for damage in (
+        "",
+        text.replace("[method]", "[methods]"),
+        text.replace("dtype", "dtipe"),
+        text.replace("path", "p"),
+    ):
+        Path("run/run.toml").write_text(damage)
+        for command in (["show", "run"], ["export", "run", "out.npz"], ["list", "."]):
+            assert _status(command) in ((0,) if command[0] == "list" else (0, 1, 2))
+            said = capsys.readouterr().err
+            assert "THALWEG_TRACEBACK" not in said and said.count("\n") <= 1
+        Path("out.npz").unlink(missing_ok=True)

@@ -19,11 +19,13 @@ import pytest
 
 import thalweg as tw
 from thalweg._loops import drive as loop
-from thalweg._records import directory, storage
+from thalweg._records import growing as files
 from thalweg._records import run as records
+from thalweg._records import storage
 from thalweg._records.directory import Directory, compare_configs
-from thalweg._records.run import read_metrics
-from thalweg._records.storage import GrowingArray, RecordError, read_checkpoint
+from thalweg._records.growing import GrowingArray
+from thalweg._records.lines import read_metrics
+from thalweg._records.storage import RecordError, read_checkpoint
 
 X0 = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.array([0.25])}
 RECORD = tw.Record(("loss", "gradient_norm", "speed", "step_size"), positions=10)
@@ -237,8 +239,8 @@ def test_the_trace_can_be_read_between_any_two_writes(tmp_path, monkeypatch):
         np.testing.assert_array_equal(array[:, 0], np.arange(len(array)))
         seen.append(len(array))
 
-    monkeypatch.setattr(storage, "open", lambda path, mode: Watched(path, look), raising=False)
-    monkeypatch.setattr(storage, "write_atomically", lambda path, content: path.write_bytes(content))
+    monkeypatch.setattr(files, "open", lambda path, mode: Watched(path, look), raising=False)
+    monkeypatch.setattr(files, "write_atomically", lambda path, content: path.write_bytes(content))
     growing = GrowingArray(path)
     for at in (0, 2, 4):
         growing.append(np.arange(at, at + 2.0)[:, None])
@@ -296,7 +298,16 @@ def test_a_run_can_be_read_while_it_is_written(tmp_path, monkeypatch):
     assert first[1] < second[1] <= 200
 
 
+def going_on(path):
+    """Make a run that has ended one of which the writer was killed, behind its checkpoint."""
+    about = read_checkpoint(path, derived=True)
+    leaves, derived = about.pop("leaves"), about.pop("derived")
+    del about["whole"]
+    storage.write_checkpoint(path, leaves, about | {"status": "running"}, derived)
+
+
 def test_the_last_line_cut_off_is_left_out(copy, finished):
+    going_on(copy)
     file = copy / "metrics.jsonl"
     file.write_bytes(file.read_bytes()[:-7])
     metrics = tw.Run.load(copy).metrics
@@ -320,11 +331,15 @@ def test_a_partial_directory_is_read_for_what_it_holds(what, copy, finished):
 
 
 def test_rows_that_not_every_array_has_are_left_out(copy, finished):
+    going_on(copy)
     array = GrowingArray(copy / "trace" / "velocity.npy")
-    array.cut(6)
+    array.cut(10)
     read = tw.Run.load(copy)
-    assert len(read.trace) == len(read.trace.position["w"]) == 6
-    same(read.trace.position["b"], finished.trace.position["b"][:6])
+    assert len(read.trace) == len(read.trace.position["w"]) == 10
+    same(read.trace.position["b"], finished.trace.position["b"][:10])
+    array.cut(6)
+    with pytest.raises(RecordError, match=r"velocity\.npy is damaged: it has 6 rows, fewer than the 10 that its"):
+        _ = tw.Run.load(copy).trace
 
 
 def test_what_is_no_run_is_refused(copy, tmp_path):
@@ -474,7 +489,7 @@ def test_a_full_disk_is_one_line_and_the_record_stays_readable(victim, room, tmp
         file = opened(path, mode, *rest)
         return Full(file, room) if os.path.basename(path) == victim and mode != "rb" else file
 
-    for module in (directory, storage):
+    for module in (files, storage):
         monkeypatch.setattr(module, "open", limited, raising=False)
     path = tmp_path / "run"
     record = tw.Record(RECORD.metrics, 1, checkpoint_seconds=0.0)
@@ -507,6 +522,7 @@ def test_nothing_is_written_after_a_write_that_failed(tmp_path):
             raise OSError(errno.ENOSPC, "No space left on device")
         return f'{{"step": {len(calls)}}}\n'
 
+    directory.checkpoint([np.zeros(2)], 0, {})
     directory.append(lines, {})
     directory.append(lines, {})
     while directory._error is None:
@@ -518,7 +534,8 @@ def test_nothing_is_written_after_a_write_that_failed(tmp_path):
     directory.close()
     assert len(calls) == 2
     assert read_metrics(tmp_path / "run")["step"].tolist() == [1]
-    assert read_checkpoint(tmp_path / "run") is None
+    checkpoint = read_checkpoint(tmp_path / "run")
+    assert checkpoint is not None and checkpoint["step"] == 0
 
 
 CHILD = """

@@ -55,6 +55,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "modules" / "valleys.py").write_text(MODULE)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(tmp_path / "modules")
     monkeypatch.delitem(sys.modules, "valleys", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -41,7 +41,7 @@ def test_each_method_leaves_a_run_that_can_be_resumed(thalweg):
     assert [row["path"] for row in rows] == ["runs/here/momentum", "runs/here/rk4"]
     assert [row["steps"] for row in rows] == [200, 50]
     for row in rows:
-        (resumed,) = thalweg("resume", row["path"], "--steps", 210, "--json").rows
+        (resumed,) = thalweg("resume", row["path"], "--steps", 210, "--json", "--trust").rows
         assert resumed["steps"] == 210
 
 

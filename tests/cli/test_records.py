@@ -11,6 +11,7 @@ import xarray
 
 import thalweg as tw
 
+NAMED = ("--objective", "valleys:bowl", "--start", "valleys:x0")
 SETTINGS = ("-m", "nesterov", "--learning-rate", 0.02, "--steps", 30, "--record", "loss", "--record", "speed")
 
 
@@ -120,20 +121,20 @@ def test_what_is_not_finite_is_null_in_json_and_nan_in_csv(thalweg):
 
 
 def test_resume_prints_a_row_and_extends(thalweg, run):
-    (row,) = thalweg("resume", "runs/mine", "--steps", 45, "--json").rows
+    (row,) = thalweg("resume", "runs/mine", *NAMED, "--steps", 45, "--json").rows
     assert (row["status"], row["steps"]) == ("finished", 45)
     other = thalweg(
         "run", "valleys:bowl", "--start", "valleys:x0", *[45 if s == 30 else s for s in SETTINGS], "--positions", 10,
         "--json",
     )  # fmt: skip
     assert row["loss"] == other.rows[0]["loss"]
-    assert "finished" in thalweg("resume", "runs/mine").out
+    assert "finished" in thalweg("resume", "runs/mine", "--trust").out
 
 
 def test_resume_of_a_run_that_diverged_is_status_1(thalweg):
     settings = ("--start", "valleys:x0", "--learning-rate", 5.0, "--out", "bad")
     thalweg("run", "valleys:bowl", *settings, status=1)
-    (row,) = thalweg("resume", "bad", "--json", status=1).rows
+    (row,) = thalweg("resume", "bad", *NAMED, "--json", status=1).rows
     assert row["status"] == "diverged"
 
 
@@ -143,7 +144,7 @@ def test_resume_of_an_edited_objective_is_refused(thalweg, run, place, monkeypat
     import sys
 
     monkeypatch.delitem(sys.modules, "valleys")
-    outcome = thalweg("resume", "runs/mine", status=2)
+    outcome = thalweg("resume", "runs/mine", *NAMED, status=2)
     assert outcome.err.startswith("error: runs/mine was run with another configuration: start.loss was 20.5, is 40.5")
     assert outcome.err.count("\n") == 1
 

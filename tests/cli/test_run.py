@@ -1,5 +1,6 @@
 """thalweg run."""
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from thalweg.cli._output import directory_for
 
 KEYS = (
     "path", "objective", "method", "hyperparameters", "status", "message", "steps", "gradients", "seconds",
@@ -222,3 +224,16 @@ def test_auto_ends_by_itself_and_is_resumed(thalweg):
 def test_a_method_without_a_number_to_set(thalweg):
     (row,) = thalweg("run", "rosenbrock", "--method", "chebyshev", "--steps", 12, "--json", "--out", "run").rows
     assert (row["method"], row["status"]) == ("adaptive_chebyshev", "finished") and row["loss"] < 1e-9
+
+
+def test_directories_of_runs_that_begin_at_once_are_reserved(place, monkeypatch):
+    """Each is made by one process alone, and what is left empty goes."""
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(directory_for(None, "../a:b")) for _ in range(4)]
+        assert len(set(found)) == 4 and all(path.parent == Path("runs") and path.is_dir() for path in found)
+        (found[0] / "run.toml").touch()
+    assert list(Path("runs").iterdir()) == [found[0]]
+    monkeypatch.chdir("runs")
+    Path("runs").touch()
+    with pytest.raises(tw.InputError, match="runs is no directory, and runs go there"), directory_for(None, "a"):
+        pass

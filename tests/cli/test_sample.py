@@ -110,15 +110,19 @@ def test_resumed_it_is_as_if_never_stopped(keep, step, thalweg, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("thalweg._loops.drive.Interrupt", Stopped)
         outcome = thalweg(*BOWL, *settings, status=130)
-    assert re.search(r"saved in here, go on with: thalweg resume here\n$", outcome.err)
+    assert re.search(
+        r"saved in here, go on with: thalweg resume here --objective valleys:bowl --start valleys:x0\n$", outcome.err
+    )
     assert thalweg("list", ".", "--json").rows[0]["status"] == "interrupted"
-    assert thalweg("resume", "here", "--json").rows == whole
+    assert thalweg("resume", "here", "--trust", "--json").rows == whole
     if keep == "draws":
-        thalweg("resume", "here", "--draws", 2500)
+        thalweg("resume", "here", "--trust", "--draws", 2500)
         assert tw.read_samples("here", False)["posterior"].sizes["draw"] == 2500
-        assert "draws must be at least the 2500" in thalweg("resume", "here", "--draws", 3, status=2).err
+        assert "draws must be at least the 2500" in thalweg("resume", "here", "--trust", "--draws", 3, status=2).err
     else:
-        assert "keeps the moments of 40000 draws" in thalweg("resume", "here", "--draws", 50_000, status=2).err
+        assert (
+            "keeps the moments of 40000 draws" in thalweg("resume", "here", "--trust", "--draws", 50_000, status=2).err
+        )
         assert whole[0]["ess_tail"] is None and whole[0]["ess"] > 100
 
 
@@ -200,7 +204,7 @@ def test_a_config_file(thalweg, place):
     tree = tw.read_samples("here")
     assert tree["posterior"]["x"].shape == (4, 40, 2) and tree["posterior"]["x"].dtype == np.float32
     assert json.loads(tree.attrs["hyperparameters"])["friction"] == 3.0
-    assert len(thalweg("resume", "here", "--draws", 50, "--json").rows) == 2
+    assert len(thalweg("resume", "here", "--trust", "--draws", 50, "--json").rows) == 2
 
 
 @pytest.mark.parametrize(

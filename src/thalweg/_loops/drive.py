@@ -3,7 +3,6 @@
 import abc
 import threading
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 from .._errors import InputError
 from .._records.keeper import AbstractKeeper, Rows
 from .._records.storage import RecordError
-from .interrupt import Interrupt
+from .interrupt import Interrupt, Terminated
 from .progress import Progress
 from .stopwatch import Stopwatch
 
@@ -102,11 +101,14 @@ def drive(job: AbstractJob, keeper: AbstractKeeper, progress: bool | None) -> No
 
     Raises:
         RecordError: what was made could not be kept.
-        KeyboardInterrupt: Ctrl-C, once all is saved; a job that is kept in memory ends instead.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, once all is saved; a job that is kept in memory ends instead, and is
+            ended by SIGTERM at once.
     """
     interrupted = threading.Event()
+    guard = Interrupt(interrupted)
+    guard.saved = keeper.path is not None
     try:
-        with Interrupt(interrupted), Progress(job.total, progress, job.label, job.units) as shown:
+        with guard, Progress(job.total, progress, job.label, job.units) as shown:
             before = keeper.begin()
             if before is None:
                 _save(job, keeper)
@@ -119,13 +121,16 @@ def drive(job: AbstractJob, keeper: AbstractKeeper, progress: bool | None) -> No
             _chunks(job, keeper, shown, interrupted)
         rows = job.finish()
         job.message = job.message or f"made {job.so_far}"
-        _save(job, keeper)
         # The last row of what is to go on is made when it has gone on.
-        if rows is not None and not (job.status == "interrupted" and keeper.path is not None):
-            keeper.keep(rows)
+        if job.status == "interrupted" and keeper.path is not None:
+            rows = None
+        keeper.end(*_state(job, keeper), rows)
     finally:
         job.close()
         keeper.close()
+    if guard.terminated:
+        # Also where it came to its end: whoever ends the process means all of it.
+        raise Terminated(job.message if job.status == "interrupted" else f"ended by SIGTERM; {job.message}")
     if job.status == "interrupted" and keeper.path is not None:
         raise KeyboardInterrupt(job.message)
 
@@ -159,20 +164,25 @@ def _chunks(job: AbstractJob, keeper: AbstractKeeper, shown: Progress, interrupt
             watch.begin()
             saved = time.monotonic()
         if interrupted.is_set() and job.done < job.total and not job.message:
-            job.status, job.message = "interrupted", f"interrupted after {job.so_far}{_way_on(job, keeper.path)}"
+            job.status, job.message = "interrupted", f"interrupted after {job.so_far}{_way_on(job, keeper)}"
     watch.lap()
 
 
-def _way_on(job: AbstractJob, path: Path | None) -> str:
-    if path is None:
+def _way_on(job: AbstractJob, keeper: AbstractKeeper) -> str:
+    if keeper.path is None:
         return ""
-    return f"; saved in {path}, go on with" + (f": thalweg resume {path}" if job.by_command else " resume=True")
+    return f"; saved in {keeper.path}, go on with" + (f": {keeper.command}" if job.by_command else " resume=True")
 
 
 def _save(job: AbstractJob, keeper: AbstractKeeper) -> None:
+    if keeper.path is not None:
+        keeper.checkpoint(*_state(job, keeper))
+
+
+def _state(job: AbstractJob, keeper: AbstractKeeper) -> tuple[list[np.ndarray], int, dict[str, Any]]:
     # In memory nothing is gone on from, and a state is not copied for nothing.
     if keeper.path is None:
-        return
+        return [], job.done, {}
     leaves, about = job.leaves()
     about |= {
         "status": job.status if job.message else "running",
@@ -180,4 +190,4 @@ def _save(job: AbstractJob, keeper: AbstractKeeper) -> None:
         "seconds": job.watch.seconds,
         "compile_seconds": job.watch.compile_seconds,
     }
-    keeper.checkpoint(leaves, job.done, about)
+    return leaves, job.done, about

@@ -76,11 +76,11 @@ def run(
     steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)
     start = check_start(method, x0, velocity, resume)
     prepared = prepare(method, start, steps, key, record)
+    job = Running(prepared, steps, key, record, stop, watch, source is not None)
     keeper: AbstractKeeper = Memory()
     if out is not None:
         config = describe(method, start.x0, steps, key, record, start.velocity, source, start.loss)
         keeper = Files(Path(out), config, resume)
-    job = Running(prepared, steps, key, record, stop, watch, source is not None)
     drive(job, keeper, progress)
     return _result(method, job, keeper)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._errors import InputError
 from .describe import labels
+from .naming import as_variable
 from .run import Run
 from .storage import RecordError
 from .sweep import Sweep
@@ -44,7 +45,7 @@ class _Builder:
 
     def name(self, wanted: str) -> str:
         """The name without the slash, which would be a group there."""
-        found = wanted.replace("/", ".")
+        found = as_variable(wanted)
         while found in self._taken:
             found += "_"
         self._taken.add(found)

@@ -15,6 +15,7 @@ from .._tree import Vector
 from ..dynamics import AbstractDynamics
 from ..geometry import AbstractGeometry
 from .kinds import stamped
+from .labels import labels_of_config
 from .metrics import Metric
 from .run import Record, Run
 
@@ -80,14 +81,6 @@ def labels(run: Run) -> tuple[str, str, dict[str, Any]]:
         about, objective = describe_method(run.method), objective_name(run.method.dynamics)
         return objective, f"{about['dynamics']} {about['scheme']}", about["hyperparameters"]
     return labels_of_config(run.config)
-
-
-def labels_of_config(config: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """The same of what run.toml keeps."""
-    source, about = config.get("source", {}), config["method"]
-    name = about["name"] if "name" in about else f"{about['dynamics']} {about['scheme']}"
-    objective = source.get("objective", config["objective"]["name"])
-    return objective, source.get("method", name), about["hyperparameters"]
 
 
 def objective_name(law: AbstractDynamics) -> str:

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tomli_w
 
 from .._errors import InputError
-from .kinds import check_same, kind_of, read_config
-from .storage import GrowingArray, RecordError, read_checkpoint, write_atomically, write_checkpoint
+from .growing import GrowingArray, GrowingText, check_files, whole_lines
+from .kinds import check_same, kind_of, read_config, write_config
+from .lock import Lock
+from .storage import RecordError, read_checkpoint, write_atomically, write_checkpoint
 
 # Derived arrays more than double a checkpoint. Beyond so many bytes a run that goes on leaves them out, and the last
 # checkpoint of one that has ended, which others read, has them.
@@ -39,12 +40,31 @@ class Directory:
         self._error: BaseException | None = None
         self._raised = False
         self._thread: threading.Thread | None = None
-        self._metrics: Any = None
+        self._lock: Lock | None = None
+        self._metrics = GrowingText(path / "metrics.jsonl")
         self._arrays: dict[str, GrowingArray] = {}
         self._config: dict[str, Any] = {}
 
     def create(self, config: dict[str, Any], about: dict[str, Any] | None = None) -> None:
         """Lay out a new directory, with what `about` says of the machine; one that already holds a run is refused."""
+        self._check_empty()
+        self._config = config
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path)
+            # Another may have begun here meanwhile, and ended.
+            self._check_empty()
+            write_config(self.path, config)
+            (self.path / "checkpoint").mkdir(exist_ok=True)
+            write_atomically(self.path / "env.json", json.dumps(about or environment(), indent=1).encode())
+        except OSError as error:
+            self._let_go()
+            raise RecordError(f"could not write to {self.path}: {error.strerror or error}") from error
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _check_empty(self) -> None:
         if (self.path / "run.toml").exists():
             raise InputError(f"{self.path} already holds a run; continue it with resume=True, or choose another")
         if self.path.exists() and not self.path.is_dir():
@@ -52,96 +72,157 @@ class Directory:
         # A hidden file is what a killed start may have left aside.
         if self.path.exists() and any(not entry.name.startswith(".") for entry in self.path.iterdir()):
             raise InputError(f"{self.path} is not an empty directory; choose another for the run")
-        self._config = config
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path / "run.toml", tomli_w.dumps(config).encode())
-            (self.path / "checkpoint").mkdir(exist_ok=True)
-            write_atomically(self.path / "env.json", json.dumps(about or environment(), indent=1).encode())
-        except OSError as error:
-            raise self.failure(error) from error
 
     def reopen(self, config: dict[str, Any], keep_rows: bool = False) -> dict[str, Any] | None:
-        """Open for resuming: refuse a changed configuration, cut back to the checkpoint, return it.
+        """Open for resuming: refuse what is changed or damaged; cut back to the checkpoint, return it.
 
         With `keep_rows` every whole row of the metrics stays, also those after the checkpoint.
         """
+        # What is refused without a look at what another writer does is refused first, and nothing is written.
+        self._check_config(config)
+        try:
+            self._lock = Lock(self.path)
+            was = self._check_config(config)
+            self._config = config
+            checkpoint = read_checkpoint(self.path, derived=True)
+            if checkpoint is None:
+                self._check_not_begun(keep_rows)
+            self._take_up(checkpoint or {}, keep_rows)
+            if checkpoint is not None and "whole" in checkpoint:
+                # From here on it is not whole, whoever reads it meanwhile.
+                self._restate(checkpoint)
+            self._metrics.cut()
+            for array in self._arrays.values():
+                array.cut(array.goes_on)
+            if config != was:
+                write_config(self.path, config)
+        except RecordError:
+            self._let_go()
+            raise
+        except OSError as error:
+            self._let_go()
+            raise self.failure(error) from error
+        except BaseException:
+            self._let_go()
+            raise
+        return checkpoint
+
+    def _check_config(self, config: dict[str, Any]) -> dict[str, Any]:
         was = read_config(self.path)
         check_same(self.path, was, config)
-        self._config = config
         differences = compare_configs(was, config)
         if differences:
             raise InputError(f"{self.path} was run with another configuration: {'; '.join(differences)}")
-        try:
-            if config != was:
-                write_atomically(self.path / "run.toml", tomli_w.dumps(config).encode())
-            checkpoint = read_checkpoint(self.path)
-            offset = 0 if checkpoint is None else checkpoint["offset"]
-            metrics = self.path / "metrics.jsonl"
-            if metrics.exists():
-                os.truncate(metrics, metrics.read_bytes().rfind(b"\n") + 1 if keep_rows else offset)
-            for name in (self.path / "trace").glob("*.npy"):
-                GrowingArray(name).cut(0 if checkpoint is None else checkpoint["rows"])
-        except OSError as error:
-            raise self.failure(error) from error
-        return checkpoint
+        return was
+
+    def _check_not_begun(self, keep_rows: bool) -> None:
+        """Refuse rows of which the checkpoint is gone, which is there before the first of them.
+
+        Without a place for one a directory is begun anew, which makes the same rows, but for those of another loop.
+        """
+        metrics = self.path / "metrics.jsonl"
+        if not keep_rows and not (self.path / "checkpoint").exists():
+            return
+        if (metrics.exists() and metrics.stat().st_size) or any((self.path / "trace").glob("*.npy")):
+            state = self.path / "checkpoint" / "state.npz"
+            raise RecordError(f"{state} is gone, without which {self.path} cannot be gone on with")
+
+    def _take_up(self, checkpoint: dict[str, Any], keep_rows: bool) -> None:
+        """Check what is there against the checkpoint, and go on behind what it knows; nothing is written."""
+        known = {name: (size, crc) for name, (size, crc) in checkpoint.get("checks", {}).items()}
+        size, metrics = checkpoint.get("offset", 0), self.path / "metrics.jsonl"
+        if keep_rows and metrics.exists():
+            size = max(size, whole_lines(metrics))
+        self._metrics.take_up(size, known.get("metrics.jsonl"))
+        self._arrays = {}
+        files = {f"trace/{file.name}": file for file in (self.path / "trace").glob("*.npy")}
+        files |= {name: self.path / name for name in known if name.startswith("trace/")}
+        for name, file in files.items():
+            array = self._arrays[file.stem] = GrowingArray(file)
+            rows = known[name][0] if name in known else 0 if known else checkpoint.get("rows", 0)
+            array.take_up(rows, known.get(name))
+
+    def _restate(self, checkpoint: dict[str, Any]) -> None:
+        """Write the checkpoint that was read once more, with what is known of the files now."""
+        about = {name: value for name, value in checkpoint.items() if name not in ("leaves", "derived", "whole")}
+        about |= self._known()
+        write_checkpoint(self.path, checkpoint["leaves"], about, checkpoint["derived"])
 
     def cut_metrics(self, step: int) -> None:
         """Leave out the rows of the metrics from a step on; before anything is queued."""
-        metrics = self.path / "metrics.jsonl"
         offset = 0
         try:
-            for line in metrics.read_bytes().splitlines(keepends=True):
-                if json.loads(line)["step"] >= step:
-                    break
-                offset += len(line)
-            os.truncate(metrics, offset)
+            with open(self.path / "metrics.jsonl", "rb") as file:
+                for line in file:
+                    if json.loads(line)["step"] >= step:
+                        break
+                    offset += len(line)
+            checkpoint = read_checkpoint(self.path, derived=True)
+            self._metrics.take_up(offset, None)
+            # First the checkpoint, which must never know of rows that are not there.
+            if checkpoint is not None and checkpoint["offset"] > offset:
+                bad = checkpoint["not_finite"]
+                bad = None if bad is None or bad >= step else bad
+                self._restate(checkpoint | {"step": min(step, checkpoint["step"]), "not_finite": bad})
+            self._metrics.cut()
         except OSError as error:
             raise self.failure(error) from error
 
     def append(self, lines: Callable[[], str] | None, arrays: dict[str, np.ndarray]) -> None:
         """Queue metrics lines and trace rows."""
+        self.submit(lambda: self._write(lines, arrays))
 
-        def write() -> None:
-            if lines is not None:
-                self.write_lines(lines())
-            for name, rows in arrays.items():
-                if rows.dtype.kind == "V":
-                    # NumPy stores no bfloat16; float32 holds the same numbers.
-                    rows = rows.astype(np.float32)
-                if name not in self._arrays:
-                    (self.path / "trace").mkdir(exist_ok=True)
-                    self._arrays[name] = GrowingArray(self.path / "trace" / f"{name}.npy")
-                self._arrays[name].append(rows)
-
-        self.submit(write)
+    def _write(self, lines: Callable[[], str] | None, arrays: dict[str, np.ndarray]) -> None:
+        if lines is not None:
+            self.write_lines(lines())
+        for name, rows in arrays.items():
+            if rows.dtype.kind == "V":
+                # NumPy stores no bfloat16; float32 holds the same numbers.
+                rows = rows.astype(np.float32)
+            if name not in self._arrays:
+                (self.path / "trace").mkdir(exist_ok=True)
+                self._arrays[name] = GrowingArray(self.path / "trace" / f"{name}.npy")
+            self._arrays[name].append(rows)
 
     def write_lines(self, text: str) -> None:
         """Append lines to the metrics; for the writer's thread."""
-        if self._metrics is None:
-            self._metrics = open(self.path / "metrics.jsonl", "ab")  # noqa: SIM115
-        self._metrics.write(text.encode())
-        self._metrics.flush()
+        self._metrics.append(text.encode())
 
     def checkpoint(self, leaves: list[np.ndarray], step: int, extra: dict[str, Any]) -> None:
         """Queue a checkpoint of what has been queued so far."""
         self.submit(lambda: self.write_checkpoint(leaves, step, extra))
 
-    def write_checkpoint(self, leaves: list[np.ndarray], step: int, extra: dict[str, Any]) -> None:
-        """Write a checkpoint of what has been written so far; for the writer's thread."""
-        offset = 0
-        if self._metrics is not None:
-            os.fsync(self._metrics.fileno())
-            offset = self._metrics.tell()
-        elif (self.path / "metrics.jsonl").exists():
-            offset = (self.path / "metrics.jsonl").stat().st_size
-        rows = 0
-        for array in self._arrays.values():
-            array.sync()
-        for name in (self.path / "trace").glob("*.npy"):
-            rows = len(np.load(name, mmap_mode="r"))
-        about = {"step": step, "offset": offset, "rows": rows} | extra
+    def end(
+        self, leaves: list[np.ndarray], step: int, extra: dict[str, Any], lines: Callable[[], str] | None,
+        arrays: dict[str, np.ndarray],
+    ) -> None:  # fmt: skip
+        """Queue the last checkpoint, and the rows behind it, which belong to no step that could be gone on from."""
+        self.submit(lambda: self.write_checkpoint(leaves, step, extra, lambda: self._write(lines, arrays)))
+
+    def write_checkpoint(
+        self, leaves: list[np.ndarray], step: int, extra: dict[str, Any], last: Callable[[], None] | None = None
+    ) -> None:
+        """Write a checkpoint of what has been written so far; for the writer's thread.
+
+        Where something is written `last`, nothing follows it: the checkpoint knows the whole of every file.
+        """
+        if not (self.path / "run.toml").exists():
+            raise RecordError(f"{self.path / 'run.toml'} is gone")
+        about = {"step": step} | self._known() | extra
+        if last is not None:
+            last()
+            about["whole"] = self._known()["checks"]
         write_checkpoint(self.path, leaves, about, self._derived(leaves, extra))
+
+    def _known(self) -> dict[str, Any]:
+        """What a checkpoint says of the files beside it: how far they go, and what they are up to there."""
+        self._metrics.sync()
+        checks = {"metrics.jsonl": self._metrics.extent} if self._metrics.size else {}
+        for name, array in self._arrays.items():
+            array.sync()
+            checks[f"trace/{name}.npy"] = array.extent
+        rows = max((array.rows for array in self._arrays.values()), default=0)
+        return {"offset": self._metrics.size, "rows": rows, "checks": checks}
 
     def _derived(self, leaves: list[np.ndarray], extra: dict[str, Any]) -> dict[str, np.ndarray]:
         names, kind = extra.get("names", ()), kind_of(self._config)
@@ -158,14 +239,18 @@ class Directory:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
-        for handle in (self._metrics, *self._arrays.values()):
+        for file in (self._metrics, *self._arrays.values()):
             try:
-                if handle is not None:
-                    handle.close()
+                file.close()
             except OSError as error:
                 self._error = self._error or error
-        self._metrics, self._arrays = None, {}
+        self._let_go()
         self.check()
+
+    def _let_go(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def check(self) -> None:
         """Raise what the writer met, once; nothing is written after it."""
@@ -174,11 +259,21 @@ class Directory:
             raise self.failure(self._error) if isinstance(self._error, OSError) else self._error
 
     def failure(self, error: OSError) -> RecordError:
-        """The error as its user reads it, with what stays readable."""
-        reason = error.strerror or str(error)
-        return RecordError(
-            f"could not write to {self.path}: {reason}; what was recorded before stays readable "
-            f"(thalweg show {self.path}), and the run can be resumed from its last checkpoint"
+        """The error as its user reads it, with what is still readable of what was recorded before."""
+        return RecordError(f"could not write to {self.path}: {error.strerror or error}; {self._what_remains()}")
+
+    def _what_remains(self) -> str:
+        try:
+            read_config(self.path)
+            checkpoint = read_checkpoint(self.path)
+            if checkpoint is None:
+                return "nothing was recorded yet"
+            check_files(self.path, checkpoint, partly=False)
+        except (InputError, OSError) as error:
+            return f"what was recorded before is not whole: {error}"
+        return (
+            f"what was recorded before stays readable (thalweg show {self.path}), and the run can be resumed from its "
+            "last checkpoint"
         )
 
     def submit(self, job: Callable[[], None]) -> None:

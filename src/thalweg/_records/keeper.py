@@ -2,12 +2,14 @@
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .directory import Directory, to_lines
+from .kinds import command
 from .sums import Sums
 
 
@@ -26,6 +28,9 @@ class AbstractKeeper(abc.ABC):
     # The directory, None where all is lost with the process.
     path: Path | None = None
 
+    # What is typed to go on with it, where it was begun at the command line.
+    command = ""
+
     def begin(self) -> dict[str, Any] | None:
         """The checkpoint from which to go on, None at a new start."""
         return None
@@ -37,6 +42,12 @@ class AbstractKeeper(abc.ABC):
     def checkpoint(self, leaves: list[np.ndarray], done: int, about: dict[str, Any]) -> None:
         """Keep a state to go on from."""
         del leaves, done, about
+
+    def end(self, leaves: list[np.ndarray], done: int, about: dict[str, Any], last: Rows | None) -> None:
+        """Keep the state it ended in, and the last rows, which nothing follows."""
+        del leaves, done, about
+        if last is not None:
+            self.keep(last)
 
     def check(self) -> None:
         """Raise what went wrong while rows were written."""
@@ -87,7 +98,7 @@ class Files(AbstractKeeper):
     """
 
     def __init__(self, path: Path, config: dict[str, Any], resume: bool) -> None:
-        self.path = path
+        self.path, self.command = path, command(path, config)
         self._directory, self._before = Directory(path), None
         if resume and (path / "run.toml").exists():
             self._before = self._directory.reopen(config)
@@ -98,13 +109,16 @@ class Files(AbstractKeeper):
         return self._before
 
     def keep(self, rows: Rows) -> None:
-        columns = rows.columns
-        lines = set(columns) - {"step", "time"} and len(columns["step"])
-        if lines or rows.arrays:
-            self._directory.append((lambda: to_lines(columns)) if lines else None, rows.arrays)
+        lines = _lines(rows)
+        if lines is not None or rows.arrays:
+            self._directory.append(lines, rows.arrays)
 
     def checkpoint(self, leaves: list[np.ndarray], done: int, about: dict[str, Any]) -> None:
         self._directory.checkpoint(leaves, done, about)
+
+    def end(self, leaves: list[np.ndarray], done: int, about: dict[str, Any], last: Rows | None) -> None:
+        last = last or Rows()
+        self._directory.end(leaves, done, about, _lines(last), last.arrays)
 
     def check(self) -> None:
         self._directory.check()
@@ -113,11 +127,17 @@ class Files(AbstractKeeper):
         self._directory.close()
 
 
+def _lines(rows: Rows) -> Callable[[], str] | None:
+    """What writes the rows' columns, where there is a number beside the step and the time."""
+    columns = rows.columns
+    return (lambda: to_lines(columns)) if set(columns) - {"step", "time"} and len(columns["step"]) else None
+
+
 class Summing(AbstractKeeper):
     """Rows that are summed up; the sums are in the checkpoints of another keeper."""
 
     def __init__(self, sums: Sums, store: AbstractKeeper) -> None:
-        self.sums, self._store, self.path = sums, store, store.path
+        self.sums, self._store, self.path, self.command = sums, store, store.path, store.command
 
     def begin(self) -> dict[str, Any] | None:
         before = self._store.begin()
@@ -132,6 +152,11 @@ class Summing(AbstractKeeper):
 
     def checkpoint(self, leaves: list[np.ndarray], done: int, about: dict[str, Any]) -> None:
         self._store.checkpoint([*leaves, *self.sums.leaves()], done, about | {"sums": self.sums.names})
+
+    def end(self, leaves: list[np.ndarray], done: int, about: dict[str, Any], last: Rows | None) -> None:
+        if last is not None:
+            self.keep(last)
+        self._store.end([*leaves, *self.sums.leaves()], done, about | {"sums": self.sums.names}, None)
 
     def check(self) -> None:
         self._store.check()

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError, check_count
+from . import terminate
 from .capture import copied, norm, number
 from .directory import Directory, environment
 from .kinds import stamped
 from .margin import as_motion
 from .run import Run
+from .storage import RecordError
 from .written import OURS, Written, count_steps
 
 # Rows are written so long after the first of them was logged, together.
@@ -106,17 +108,21 @@ class Recorder:
     def _open(self, objective: str, resume: bool) -> None:
         config = {"run": {"version": _version()}, "method": self._motion.about, "objective": {"name": objective}}
         config = stamped("recorded", config)
-        if resume and (self.path / "run.toml").exists():
-            self._columns = self._written.restore(self._directory.reopen(config, keep_rows=True))
-            self.step, self._free = self._written.steps, True
-        else:
-            # A loop of torch is not to make JAX take hold of the devices.
-            self._directory.create(config, environment(backend="torch" not in sys.modules))
         try:
+            if resume and (self.path / "run.toml").exists():
+                self._columns = self._written.restore(self._directory.reopen(config, keep_rows=True))
+                self.step, self._free = self._written.steps, True
+            else:
+                # A loop of torch is not to make JAX take hold of the devices.
+                self._directory.create(config, environment(backend="torch" not in sys.modules))
             self._written.save()
-        except OSError as error:
-            raise self._directory.failure(error) from error
+        except BaseException as error:
+            self._directory.close()
+            if isinstance(error, OSError) and not isinstance(error, RecordError):
+                raise self._directory.failure(error) from error
+            raise
         atexit.register(self._forgotten)
+        terminate.begin(self)
 
     def log(
         self,
@@ -210,6 +216,7 @@ class Recorder:
             atexit.unregister(self._forgotten)
             self._closing.set()
             self._guarded(lambda: self._directory.submit(lambda: self._end(status, message)))
+        terminate.end(self)
         self._directory.close()
         self._run = Run.load(self.path)
         return self._run
@@ -222,7 +229,9 @@ class Recorder:
         if kind is None or error is None or (isinstance(error, SystemExit) and not error.code):
             self.close()
             return
-        if issubclass(kind, KeyboardInterrupt):
+        if isinstance(error, SystemExit) and error.code == terminate.STATUS:
+            status, message = "interrupted", f"ended by SIGTERM after {count_steps(self.step)}"
+        elif issubclass(kind, KeyboardInterrupt):
             status, message = "interrupted", f"interrupted after {count_steps(self.step)}"
         else:
             text = " ".join(str(error).split())
@@ -280,6 +289,7 @@ class Recorder:
 
     def _wait(self) -> None:
         # Once more: Ctrl-C may have come between a row and the drain it asks for.
+        self._draining = True
         self._guarded(lambda: self._directory.submit(self._drain))
         while len(self._rows) > _ROWS_AHEAD // 2:
             self._guarded(self._directory.check)
@@ -297,6 +307,9 @@ class Recorder:
     # What the writer's thread does.
 
     def _drain(self) -> None:
+        # Asked for twice: the first has done it. Else those that wait would hold up a loop that is quick.
+        if not self._draining:
+            return
         self._closing.wait(_FLUSH_SECONDS)
         # Before the rows are taken: one that is logged later starts a drain of its own.
         self._draining = False

@@ -1,7 +1,6 @@
 """Runs: what to keep of one, and what it kept, in memory or read from its directory."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ import numpy as np
 from .._errors import InputError, check_count, check_number
 from .._tree import Unravel, unraveler
 from .derived import recorded_structure, trees, vectors
+from .growing import checked_arrays
 from .kinds import opened
+from .lines import read_metrics
 from .metrics import METRICS, Metric, as_metric
-from .storage import RecordError, read_checkpoint
+from .storage import read_checkpoint
 
 # The metrics of who gives none: without an objective there is no loss.
 _DEFAULT = ("loss",)
@@ -224,26 +225,9 @@ class Run:
         return f"Run({self.status} after {self.steps} steps, {self.gradients} gradients{value}; {self.message})"
 
 
-def read_metrics(path: Path) -> dict[str, np.ndarray]:
-    """metrics.jsonl as arrays; a last line cut off by a crash is left out."""
-    file = path / "metrics.jsonl"
-    if not file.exists():
-        return {}
-    text = file.read_bytes()
-    lines = text[: text.rfind(b"\n") + 1].splitlines()
-    try:
-        rows = json.loads(b"[" + b",".join(lines) + b"]")
-    except ValueError as error:
-        raise RecordError(f"{file} is damaged: {error}") from error
-    # A recorder's curvature may come in after the first rows.
-    names = rows[0] | rows[-1] if rows else ()
-    columns = {name: [np.nan if (value := row.get(name)) is None else value for row in rows] for name in names}
-    return {name: np.array(column, dtype=int if name == "step" else float) for name, column in columns.items()}
-
-
 def read_trace(path: Path, structure: Unravel | None) -> Trace | None:
-    """The trace, memory-mapped."""
-    found = {file.stem: np.load(file, mmap_mode="r") for file in sorted((path / "trace").glob("*.npy"))}
+    """The trace, memory-mapped, once it is checked."""
+    found = checked_arrays(path, read_checkpoint(path, leaves=False) or {}, partly=True)
     if "position" not in found:
         return None
     rows = min(len(array) for array in found.values())

@@ -10,7 +10,9 @@ import numpy as np
 
 from .._errors import InputError
 from .derived import recorded_structure
+from .growing import checked_arrays
 from .kinds import opened
+from .naming import as_variable
 from .parameters import labels, statistics
 from .storage import read_checkpoint
 from .sums import Sums, summed
@@ -91,8 +93,7 @@ def read(path: Path, diagnostics: bool | None = None) -> Any:
         leaves = checkpoint["leaves"][: checkpoint["state_leaves"]][-len(names) :]
         kept: Any = summed(config, checkpoint["cell"], checkpoint)
         return build(config, checkpoint, cut, kept, diagnostics, dict(zip(names, leaves, strict=True)))
-    files = sorted((path / "trace").glob("*.npy"))
-    kept = {file.stem: np.load(file, mmap_mode="r")[: checkpoint["rows"]] for file in files}
+    kept = {name: array[: checkpoint["rows"]] for name, array in checked_arrays(path, checkpoint).items()}
     return build(config, checkpoint, cut, kept, diagnostics)
 
 
@@ -152,7 +153,7 @@ def _dataset(tree: Any, dims: tuple[str, ...], what: str, coordinates: dict[str,
             # NumPy's own functions, and ArviZ, know no bfloat16.
             array = array.astype(np.float32)
         # On disk the path of a leaf is one word; with its slashes it would be a group of netCDF.
-        name = jax.tree_util.keystr(path, simple=True, separator=".").replace("/", ".") or "x"
+        name = as_variable(jax.tree_util.keystr(path, simple=True, separator=".") or "x")
         axes = tuple(f"{name}_dim_{i}" for i in range(array.ndim - len(dims)))
         variables[name] = ((*dims, *axes), array, {"long_name": f"{name}, {what}"})
         sizes |= dict(zip((*dims, *axes), array.shape, strict=True))

@@ -1,53 +1,88 @@
-"""Runs as `thalweg list` and `thalweg show` print them, ours and recorded ones."""
+"""Runs as `thalweg list` and `thalweg show` print them, read without JAX, and never with all rows at once."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .._errors import InputError
 from .._text import number, settings
-from .describe import labels
+from .growing import check_files
 from .kinds import Shown
-from .run import Run
+from .labels import labels_of_config
+from .lines import last_row, picked_rows
+from .storage import read_checkpoint
+
+if TYPE_CHECKING:
+    from .run import Run
 
 # Rows of metrics that are printed.
 _ROWS = 10
 
 
 def run_row(path: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """A run in a row of `thalweg list`."""
-    del config
-    return row_of(Run.load(path))
+    """A run in a row of `thalweg list`, of which nothing but the checkpoint and the last row is read."""
+    return _row(path, config, read_about(path), last_row(path))
 
 
 def show_run(path: Path, config: dict[str, Any]) -> Shown:
-    """A run, and some rows of its metrics."""
-    run = Run.load(path)
-    metrics = run.metrics
-    tables = []
-    if metrics:
-        last = len(metrics["step"]) - 1
-        picked = sorted({round(i * last / (_ROWS - 1)) for i in range(_ROWS)})
-        tables = [(tuple(metrics), [[metrics[name][i].item() for name in metrics] for i in picked])]
-    row = row_of(run)
-    return Shown([row | {"config": config}], lines_of(row), tables, [])
+    """A run, and some rows of its metrics, once all of it is checked."""
+    about = read_about(path, verify=True)
+    check_files(path, about)
+    names, picked, count = picked_rows(path, _ROWS)
+    tables = [(names, [[_cell(name, row.get(name)) for name in names] for row in picked])] if picked else []
+    row = _row(path, config, about, picked[-1] if picked else {})
+    unchecked = count - about["step"] if about["status"] == "running" else 0
+    remarks = [f"{unchecked} rows after the last checkpoint are not checked"] if unchecked > 0 and picked else []
+    return Shown([row | {"config": config}], lines_of(row), tables, remarks)
 
 
-def row_of(run: Run) -> dict[str, Any]:
+def read_about(path: Path, verify: bool = False) -> dict[str, Any]:
+    """The words of the checkpoint; its arrays are read to `verify` them."""
+    about = read_checkpoint(path, derived=verify, leaves=verify)
+    if about is None:
+        raise InputError(f"{path} holds no checkpoint yet; the run was stopped before its first one")
+    return about
+
+
+def row_of(run: "Run") -> dict[str, Any]:
     """The facts known of a run, by name."""
+    from .describe import labels
+
     loss = run.metrics.get("loss")
-    objective, method, hyperparameters = labels(run)
+    about = {name: getattr(run, name) for name in (*_OF_CHECKPOINT, "message")} | {"step": run.steps}
+    last = {"loss": float(loss[-1])} if loss is not None and len(loss) else {}
+    return _named(str(run.path), labels(run), about, last)
+
+
+_OF_CHECKPOINT = ("status", "gradients", "seconds", "compile_seconds")
+
+
+def _row(path: Path, config: dict[str, Any], about: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
+    loss = {"loss": _cell("loss", last["loss"])} if "loss" in last else {}
+    return _named(str(path), labels_of_config(config), about, loss)
+
+
+def _named(path: str, labels: tuple[str, str, Any], about: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
+    objective, method, hyperparameters = labels
     return {
-        "path": str(run.path),
+        "path": path,
         "objective": objective,
         "method": method,
         "hyperparameters": hyperparameters,
-        "status": run.status,
-        "message": run.message,
-        "steps": run.steps,
-        "gradients": run.gradients,
-        "seconds": run.seconds,
-        "compile_seconds": run.compile_seconds,
-        "loss": float(loss[-1]) if loss is not None and len(loss) else None,
+        "status": about["status"],
+        "message": about["message"],
+        "steps": about["step"],
+        "gradients": about["gradients"],
+        "seconds": about["seconds"],
+        "compile_seconds": about["compile_seconds"],
+        "loss": last.get("loss"),
     }
+
+
+def _cell(name: str, value: Any) -> Any:
+    """A number as `Run.metrics` has it."""
+    if name == "step":
+        return value
+    return float("nan") if value is None else float(value)
 
 
 def lines_of(row: dict[str, Any]) -> list[str]:

@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import problems
 from .._errors import InputError
-from .._methods.table import find_row
-from .describe import labels_of_config
-from .kinds import Shown
+from .kinds import Shown, command
+from .labels import labels_of_config
 from .mixing import rounded
-from .parameters import EFFECTIVE, R_HAT, rows
-from .samples import read
 from .storage import read_checkpoint
 
 _SHOWN = 20
@@ -22,7 +18,7 @@ _COLUMNS = ("name", "mean", "sd", "mcse_mean", "ess", "ess_tail", "r_hat", "exac
 
 def samples_row(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     """Samples in a row of `thalweg list`, without reading a draw."""
-    about = read_checkpoint(path)
+    about = read_checkpoint(path, leaves=False)
     if about is None:
         raise InputError(f"{path} holds no checkpoint yet")
     objective, method, hyperparameters = labels_of_config(config)
@@ -41,6 +37,9 @@ def show_samples(path: Path, config: dict[str, Any], tree: Any = None, made: Seq
         tree: as `tw.sample` gives it; None reads it.
         made: what else was made of them, a remark each.
     """
+    from .parameters import rows
+    from .samples import read
+
     tree = read(path) if tree is None else tree
     problem = sampled_problem(config)
     found = rows(tree, None if problem is None else problem.moments)
@@ -63,6 +62,9 @@ def show_samples(path: Path, config: dict[str, Any], tree: Any = None, made: Seq
 
 def sampled_problem(config: Mapping[str, Any]) -> Any:
     """The problem of ours that was sampled, with moments at the temperature that it was sampled at."""
+    from .. import problems
+    from .._methods.table import find_row
+
     source = config.get("source", {})
     name = source.get("objective")
     if name not in problems.names():
@@ -89,6 +91,8 @@ def _cell(value: Any, whole: bool) -> Any:
 
 def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Path, told: str) -> list[str]:
     """Changes to make where the diagnostics are bad, without what the warnings have told."""
+    from .parameters import EFFECTIVE, R_HAT
+
     hints = []
     about, total = config["sample"], config["run"]["steps"]
     if any(row["ess"] is None for row in found):
@@ -109,7 +113,7 @@ def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Pa
     if sizes and min(sizes)[0] < EFFECTIVE:
         size, name = min(sizes)
         wanted = rounded(total * EFFECTIVE / max(size, 1.0))
-        way = f"thalweg resume {directory} --draws {wanted}"
+        way = f"{command(directory, dict(config))} --draws {wanted}"
         way = f"go on with: {way}" if about["keep"] == "draws" else f"take --draws {wanted}"
         few = f"the effective sample size of {name} is {size:.0f}, below {EFFECTIVE:.0f}; "
         hints.append(("" if "effective sample size of" in told else few) + way)

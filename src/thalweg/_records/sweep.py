@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from .._errors import InputError
 from .derived import recorded_structure
+from .growing import checked_arrays
 from .kinds import opened
 from .storage import read_checkpoint
 
@@ -119,8 +120,7 @@ def load_sweep(path: Path) -> Sweep:
     if checkpoint is None:
         raise InputError(f"{path} holds no checkpoint yet; it was stopped before its first one")
     settings = dict(zip(checkpoint["settings"], checkpoint["leaves"], strict=False))
-    files = sorted((path / "trace").glob("*.npy"))
-    rows = {file.stem: np.load(file, mmap_mode="r")[: checkpoint["runs"]] for file in files}
+    rows = {name: array[: checkpoint["runs"]] for name, array in checked_arrays(path, checkpoint).items()}
     found = {name: checkpoint[name] for name in ("status", "message", "seconds", "compile_seconds")}
     return read_rows(
         settings, config["sweep"], rows, recorded_structure(config), found | {"path": path, "config": config}

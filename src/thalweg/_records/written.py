@@ -9,8 +9,9 @@ import numpy as np
 
 from .capture import numbers, to_host
 from .directory import Directory, to_lines
+from .lines import read_metrics
 from .margin import Motion
-from .run import logged_parameters, read_metrics
+from .run import logged_parameters
 
 OURS = ("step", "time", "curvature", "stability_margin")
 _CHECKPOINT_SECONDS = 2.0
@@ -123,8 +124,8 @@ class Written:
             times.append(now)
         return times
 
-    def save(self) -> None:
-        """Write a checkpoint of what has been written."""
+    def save(self, last: bool = False) -> None:
+        """Write a checkpoint of what has been written; after the `last` one nothing is."""
         begun = time.perf_counter()
         if self.newest:
             names, leaves, at = self.newest.popleft()
@@ -145,7 +146,7 @@ class Written:
             "seconds": self._seconds_before + begun - self._begun,
             "compile_seconds": 0.0,
         }
-        self._directory.write_checkpoint(arrays, self.steps, extra)
+        self._directory.write_checkpoint(arrays, self.steps, extra, (lambda: None) if last else None)
         self._saved = time.perf_counter()
         self._interval = max(_CHECKPOINT_SECONDS, (self._saved - begun) / _CHECKPOINT_SHARE)
 
@@ -157,7 +158,7 @@ class Written:
         elif broken:
             message = f"{message or status}; {broken}"
         self._status, self._message = status, message or f"logged {count_steps(step)}"
-        self.save()
+        self.save(last=True)
 
 
 def count_steps(count: int) -> str:

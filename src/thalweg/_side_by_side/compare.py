@@ -18,6 +18,7 @@ from .._objectives.curvature import top_curvature
 from .._objectives.objective import as_position
 from .._objectives.polish import polish
 from .._objectives.stream import Stream
+from .._records.naming import check_component
 from .._records.run import Record, Run
 from .._records.sweep import regime
 from .._text import make_table, plain
@@ -149,7 +150,7 @@ def compare(
         max_steps: the budget in gradients: a method of s gradients a step makes `max_steps // s` steps.
         seeds: keys to run with, for objectives that draw mini-batches; medians are reported.
         limits: find each method's stability limit by running, beside the predicted one.
-        out: a directory that gets one run directory a method.
+        out: a directory that gets one run directory a method, by its name.
         progress: as in `tw.run`.
         record: what to keep besides loss and gradient norm; a whole number keeps positions.
         sources: what `thalweg resume` needs, by name.
@@ -158,7 +159,8 @@ def compare(
         a `Comparison`: prints as a table; `.entries`, `.runs`, `.report(path)`.
 
     Raises:
-        InputError: no methods, different objectives, a bad budget, tolerance or start.
+        InputError: no methods, different objectives, a bad budget, tolerance or start; with `out`, a name
+            that is not one component of a path.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> f = tw.Objective(lambda x: 0.5 * jnp.sum(jnp.array([1.0, 10.0]) * x**2), minimum=0.0)
@@ -168,6 +170,9 @@ def compare(
     [('gd', 77, 'monotone', 0.2), ('momentum', 27, 'oscillating', 0.3)]
     """
     named = _named(methods)
+    if out is not None:
+        for name in named:
+            check_component(f"methods[{name!r}]", name)
     check_count("max_steps", max_steps)
     check_count("seeds", seeds)
     check_number("tolerance", tolerance, above=0.0)

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from .. import __version__
 from .._errors import InputError
+from .._loops.interrupt import Terminated
 from . import claims, compare, records, run, sample, table, translate, verify
 
 
@@ -41,7 +42,7 @@ app.command(claims.claims)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 by SIGTERM."""
     sys.exit(_status(arguments))
 
 
@@ -56,7 +57,7 @@ def _status(arguments: list[str] | None) -> int:
     except InputError as error:
         return _complain(str(error), 2)
     except KeyboardInterrupt as stop:
-        return _complain(str(stop) or "interrupted", 130)
+        return _complain(str(stop) or "interrupted", 143 if isinstance(stop, Terminated) else 130)
     except BrokenPipeError:
         # The reader has gone (`thalweg table | head`); Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,5 +81,5 @@ def _misspelled(error: CycloptsError) -> str | None:
 
 def _complain(message: str, status: int) -> int:
     message = " ".join(message.split())
-    print(f"error: {message}" if status != 130 else message, file=sys.stderr)
+    print(f"error: {message}" if status not in (130, 143) else message, file=sys.stderr)
     return status

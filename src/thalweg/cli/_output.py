@@ -1,12 +1,17 @@
 """Results to stdout, everything else to stderr."""
 
+import contextlib
+import itertools
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from .._errors import InputError
+from .._records.naming import as_component
 
 
 def print_json(rows: Any) -> None:
@@ -14,11 +19,18 @@ def print_json(rows: Any) -> None:
     print(json.dumps(_jsonable(rows), indent=1))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
-    """A table as wide as the terminal."""
-    from .._text import make_table
+# Rich takes some 0.4 ms a row to fold cells to the terminal.
+_MANY = 200
 
-    show(make_table(columns, rows, title))
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
+    """A table as wide as the terminal; one of very many rows as wide as they are."""
+    from .._text import make_table, quick_table
+
+    if len(rows) > _MANY:
+        print(quick_table(columns, rows, title))
+    else:
+        show(make_table(columns, rows, title))
 
 
 def print_shown(shown: Any, json: bool) -> None:
@@ -47,15 +59,32 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def new_directory(label: str) -> Path:
-    """runs/<label>-<time>, not there yet."""
-    label = label.replace(":", "-").replace("/", "-")
-    stem = f"{label}-{datetime.now():%Y%m%d-%H%M%S}"
-    path, count = Path("runs") / stem, 1
-    while path.exists():
-        count += 1
-        path = Path("runs") / f"{stem}-{count}"
-    return path
+@contextlib.contextmanager
+def directory_for(out: Path | None, label: str) -> Iterator[Path]:
+    """The directory that was asked for, else a new one, runs/<label>-<time>, which goes where nothing is put in it."""
+    path = _reserved(label) if out is None else out
+    try:
+        yield path
+    finally:
+        if out is None:
+            # Where something is in it, it stays.
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
+def _reserved(label: str) -> Path:
+    """A directory of which no other process thinks that it is its own, since it was this one that made it."""
+    stem = f"{as_component(label)}-{datetime.now():%Y%m%d-%H%M%S}"
+    for count in itertools.count(1):
+        path = Path("runs") / (stem if count == 1 else f"{stem}-{count}")
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            continue
+        except NotADirectoryError:
+            raise InputError(f"{path.parent} is no directory, and runs go there; give another: --out") from None
+    raise AssertionError
 
 
 def _jsonable(value: Any) -> Any:

@@ -26,7 +26,8 @@ def attribute(reference: str, what: str) -> Any:
     module_name, _, name = reference.partition(":")
     if not module_name or not name:
         raise InputError(f"{what} {reference!r} must be written module:name")
-    if str(Path.cwd()) not in sys.path:
+    _check_place(module_name, reference, what)
+    if str(Path.cwd()) not in sys.path and _run_directory(Path.cwd()) is None:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
@@ -38,6 +39,33 @@ def attribute(reference: str, what: str) -> Any:
         near = suggest(name, _public(module))
         raise InputError(f"{what} {reference!r}: module {module_name!r} has no {name!r}{near}")
     return getattr(module, name)
+
+
+def _check_place(module: str, reference: str, what: str) -> None:
+    """Refuse a module that lies inside a run directory, which is data and may be anybody's; nothing is imported."""
+    if module in sys.modules:
+        return
+    places, name = [str(Path.cwd()), *sys.path], ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        found = PathFinder.find_spec(name, places)
+        if found is None:
+            return
+        files = [*(found.submodule_search_locations or ()), *([found.origin] if found.has_location else [])]
+        for file in filter(None, files):
+            inside = _run_directory(Path(file))
+            if inside is not None:
+                raise InputError(
+                    f"{what} {reference!r}: {file} lies inside the run directory {inside}, from where nothing is "
+                    "imported; move it, or name another"
+                )
+        places = list(found.submodule_search_locations or ())
+
+
+def _run_directory(path: Path) -> Path | None:
+    """The run directory that a path is or lies in."""
+    path = path.resolve()
+    return next((place for place in (path, *path.parents) if (place / "run.toml").is_file()), None)
 
 
 def objective_and_start(objective: str | None, start: str | None, *, solve: bool = False) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from .._errors import InputError
 from ._options import Texts, Whole, option, options
-from ._output import new_directory, print_json, say, show
+from ._output import directory_for, print_json, say, show
 from ._shared import Common
 from ._spec import chosen, complete, objective_and_start, parse_method, set_precision
 from .run import Run
@@ -85,7 +85,7 @@ def compare(
     check_count("max_gradients", options.max_gradients)
     check_count("seeds", options.seeds)
     f, x0 = objective_and_start(options.objective, options.start, solve=True)
-    directory = _empty_directory(options, "compare")
+    _check_empty(options.out)
     page = options.report
     if page is not None and page.is_dir():
         raise InputError(f"report {page} is a directory; give the file, such as {page / 'report.html'}")
@@ -97,10 +97,11 @@ def compare(
         label: Run(method=row.name, set=numbers, **about).source()
         for label, row, numbers in zip(labels, rows, settings, strict=True)
     }
-    result = tw.compare(
-        methods, x0, options.tolerance, options.max_gradients, seeds=options.seeds, limits=options.limits,
-        out=directory, progress=options.progress, record=1 if page is not None else None, sources=sources,
-    )  # fmt: skip
+    with directory_for(options.out, f"compare-{options.objective}") as directory:
+        result = tw.compare(
+            methods, x0, options.tolerance, options.max_gradients, seeds=options.seeds, limits=options.limits,
+            out=directory, progress=options.progress, record=1 if page is not None else None, sources=sources,
+        )  # fmt: skip
     if options.json:
         print_json(result.as_list())
     else:
@@ -126,7 +127,7 @@ def _follow(options: Compare) -> None:
     if options.until is not None:
         check_number("until", options.until, above=0.0)
     f, x0 = objective_and_start(options.objective, options.start)
-    directory = _empty_directory(options, "work-precision")
+    _check_empty(options.out)
     labels, rows, settings = _built(parsed, f, x0)
     methods = {label: row.build(f, **numbers) for label, row, numbers in zip(labels, rows, settings, strict=True)}
     result = tw.work_precision(methods, x0, options.until)
@@ -135,11 +136,12 @@ def _follow(options: Compare) -> None:
     else:
         for table in result.as_tables():
             show(table)
-    try:
-        result.save(directory)
-    except InputError as error:
-        # The picture is drawn last, and the rest is there without matplotlib.
-        say(f"no picture: {error}")
+    with directory_for(options.out, f"work-precision-{options.objective}") as directory:
+        try:
+            result.save(directory)
+        except InputError as error:
+            # The picture is drawn last, and the rest is there without matplotlib.
+            say(f"no picture: {error}")
     for path in sorted(directory.iterdir()):
         say(f"written: {path}")
 
@@ -155,11 +157,9 @@ def _built(parsed: Sequence[tuple[Any, dict[str, float]]], f: Any, x0: Any) -> t
     return _labels([row.name for row in rows]), rows, [complete(row, given, f, x0) for row, given in parsed]
 
 
-def _empty_directory(options: Compare, what: str) -> Path:
-    directory = options.out or new_directory(f"{what}-{options.objective}")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+def _check_empty(directory: Path | None) -> None:
+    if directory is not None and directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise InputError(f"{directory} is not an empty directory; choose another for the runs")
-    return directory
 
 
 def _is_run(objective: str | None) -> bool:

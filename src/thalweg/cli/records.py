@@ -1,7 +1,7 @@
 """thalweg resume, list, show, export: what is done with runs and samples on disk."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -16,6 +16,10 @@ def resume(
     directory: Path,
     *,
     steps: Annotated[Whole | None, Parameter(name=["--steps", "--draws"])] = None,
+    objective: str | None = None,
+    method: Annotated[str | None, Parameter(name=["--method", "-m"])] = None,
+    start: str | None = None,
+    trust: Annotated[bool, Parameter(negative=())] = False,
     progress: Progress = None,
     json: Json = False,
 ) -> int:
@@ -27,9 +31,17 @@ def resume(
         The run directory.
     steps
         Go on to this many steps, or draws of samples, in all [as it was begun].
+    objective
+        Of a run of an objective of yours, module:function once more: no code is imported that only a file names.
+    method
+        Likewise of a method of yours, module:factory.
+    start
+        Likewise of a start, module:x0.
+    trust
+        Import what the directory names, whatever that is.
     """
     from .._errors import InputError
-    from .._records.kinds import kind_of, read_config
+    from .._records.kinds import command, kind_of, own_code, read_config
 
     config = read_config(directory)
     kind = kind_of(config)
@@ -37,11 +49,24 @@ def resume(
         raise InputError(f"{directory} was {kind.origin}; go on there with {kind.onward(directory)}")
     if "source" not in config:
         raise InputError(f"{directory} was {kind.origin}; go on with {kind.onward(directory)}")
+    named, given = own_code(config), {"objective": objective, "method": method, "start": start}
+    for option, name in given.items():
+        was = named.get(option, config["source"].get(option))
+        if name is not None and name != was:
+            raise InputError(f"{directory} was begun with {option} {was!r}, not {name!r}")
+    missing = [f"{option} {name}" for option, name in named.items() if given[option] is None]
+    if missing and not trust:
+        raise InputError(
+            f"{directory} names code of its own, {', '.join(missing)}, which would be imported and run; if it is "
+            f"yours, type: {command(directory, config)} (or --trust for all that it names)"
+        )
     return kind.call("resume", directory, config, steps, progress, json)
 
 
 def list_runs(root: Path = Path("runs"), *, json: Json = False) -> None:
-    """List the runs below a directory.
+    """List the runs below a directory, by what their files say: they are not verified, as `thalweg show` does.
+
+    Rows of what has not changed since are kept in the user's cache directory, in thalweg/lists, which may be deleted.
 
     Parameters
     ----------
@@ -52,30 +77,23 @@ def list_runs(root: Path = Path("runs"), *, json: Json = False) -> None:
 
     if not root.is_dir():
         raise InputError(f"{root} is not a directory; give the one that holds the runs")
-    rows = []
-    for file in sorted(root.rglob("run.toml")):
-        try:
-            rows.append(_summary(file.parent))
-        except (InputError, OSError, ValueError, KeyError) as error:
-            rows.append({"path": str(file.parent), "status": f"unreadable: {error}"})
+    from .._records.listing import rows_below
+
+    rows = rows_below(root)
     if json:
         print_json(rows)
         return
     columns = ("path", "objective", "method", "steps", "loss", "status")
-    print_table(columns, [[row.get(name) for name in columns] for row in rows])
+    title = "Not verified; thalweg show DIRECTORY verifies one." if rows else None
+    print_table(columns, [[row.get(name) for name in columns] for row in rows], title)
     if not rows:
         say(f"no runs below {root}; make one with: thalweg run rosenbrock")
 
 
-def _summary(directory: Path) -> dict[str, Any]:
-    from .._records.kinds import kind_of, read_config
-
-    config = read_config(directory)
-    return kind_of(config).call("summary", directory, config)
-
-
 def show(directory: Path, *, json: Json = False) -> None:
     """Show one run: its configuration, how it ended, its metrics. Of samples, how each parameter was drawn.
+
+    All of its files are read once, and checked against what was written.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ._options import Pairs, Texts, Whole, option, options
-from ._output import new_directory, say
+from ._output import directory_for, say
 from ._runs import finish
 from ._shared import Numbers, OneMethod, settle
 from ._spec import complete, find_method, objective_and_start, parse_pairs, set_precision
@@ -48,10 +48,10 @@ def run(options: Run = Run(), **numbers: Numbers) -> int:  # noqa: B008
     _record(options)
     f, x0 = objective_and_start(options.objective, options.start)
     options = dataclasses.replace(options, set=complete(row, options.settings, f, x0))
-    directory = options.out or new_directory(f"{options.objective}-{row.name}")
-    if (directory / "run.toml").exists():
-        raise InputError(f"{directory} already holds a run; go on with: thalweg resume {directory}")
-    result = _go(options, f, x0, directory, options.source())
+    with directory_for(options.out, f"{options.objective}-{row.name}") as directory:
+        if (directory / "run.toml").exists():
+            raise InputError(f"{directory} already holds a run; go on with: thalweg resume {directory}")
+        result = _go(options, f, x0, directory, options.source())
     say(f"run: {directory}")
     return finish(result, options.json)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ._options import Whole, option, options
-from ._output import new_directory
+from ._output import directory_for
 from ._shared import Numbers, OneMethod, settle
 from ._spec import find_method, objective_and_start, set_precision, settled
 
@@ -48,12 +48,12 @@ def sample(options: Sample = Sample(), **numbers: Numbers) -> int:  # noqa: B008
     check_choice("keep", options.keep, ("draws", "moments"))
     picture = check_picture(options.plot, options.keep)
     f, x0 = objective_and_start(options.target, options.start)
-    directory = options.out or new_directory(f"{options.target}-{row.name}")
-    if (directory / "run.toml").exists():
-        raise InputError(f"{directory} already holds a run; go on with: thalweg resume {directory}")
     # Of a method of a user's own it is written down: a module that a file names is not imported to show it.
     source = options.source() | ({"canonical": is_canonical(row)} if ":" in row.name else {})
-    tree = draw(options, row, options.settings, f, x0, source, directory)
+    with directory_for(options.out, f"{options.target}-{row.name}") as directory:
+        if (directory / "run.toml").exists():
+            raise InputError(f"{directory} already holds a run; go on with: thalweg resume {directory}")
+        tree = draw(options, row, options.settings, f, x0, source, directory)
     return finish(directory, tree, options.json, picture)
 
 

@@ -1,0 +1,107 @@
+"""The directories below one, a row each: of those that have not changed since from an index, which is never needed."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .storage import write_atomically
+
+# By what a file is known to be the one of before: path, time, size, and the inode, which changes where it is replaced.
+_FILES = ("run.toml", "checkpoint/state.npz", "metrics.jsonl")
+# What changed so lately may change once more without another time.
+_SETTLED_NS = 2 * 10**9
+_INSIDE = {"checkpoint", "trace"}
+
+
+def rows_below(root: Path) -> list[dict[str, Any]]:
+    """A row each, by path; of one that cannot be read why, whatever is wrong with it."""
+    index = _Index(root)
+    rows = [index.row(path, key) for path, key in sorted(_directories(root))]
+    index.save()
+    return rows
+
+
+def cache_directory() -> Path:
+    """Where the index is: in the user's cache, since who may read runs may not be able to write there."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "thalweg" / "lists"
+
+
+class _Index:
+    """Rows by relative path, each with what its files were when it was made; one that is damaged is none."""
+
+    def __init__(self, root: Path) -> None:
+        from .. import __version__
+
+        self._root, self._made = root, [__version__, str(root.resolve())]
+        name = hashlib.sha256(self._made[1].encode(errors="surrogateescape")).hexdigest()[:24]
+        self._file, self._before = cache_directory() / f"{name}.json", {}
+        self._rows: dict[str, Any] = {}
+        try:
+            found = json.loads(self._file.read_bytes())
+            if found["made"] == self._made and isinstance(found["rows"], dict):
+                self._before = found["rows"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return
+
+    def row(self, path: Path, key: list[Any]) -> dict[str, Any]:
+        """The row of a directory whose files are such."""
+        name = path.relative_to(self._root).as_posix()
+        kept = self._before.get(name)
+        if isinstance(kept, list) and len(kept) == 2 and kept[0] == key and isinstance(kept[1], dict):
+            self._rows[name] = kept
+            return kept[1] | {"path": str(path)}
+        row = _summary(path)
+        newest = max((each[0] for each in key if each is not None), default=0)
+        if newest < time.time_ns() - _SETTLED_NS and not str(row.get("status")).startswith("unreadable"):
+            self._rows[name] = [key, row]
+        return row
+
+    def save(self) -> None:
+        """Keep the rows for the next time, where that can be."""
+        if self._rows == self._before:
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(self._file, json.dumps({"made": self._made, "rows": self._rows}).encode())
+        except (OSError, TypeError, ValueError):
+            return
+
+
+def _directories(root: Path) -> Iterator[tuple[Path, list[Any]]]:
+    """Run directories, with what their files are; what may not be looked into is left out."""
+    for folder, below, files in os.walk(root):
+        if "run.toml" in files:
+            below[:] = [name for name in below if name not in _INSIDE]
+            yield Path(folder), [_state(f"{folder}/{name}") for name in _FILES]
+
+
+def _state(file: str) -> list[int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return [found.st_mtime_ns, found.st_size, found.st_ino]
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    from .kinds import kind_of, read_config
+
+    try:
+        config = read_config(path)
+        return kind_of(config).call("summary", path, config)
+    except Exception as error:
+        # Whatever is wrong with one does not hide the others.
+        text = " ".join(str(error).split())
+        known = isinstance(error, OSError | ValueError)
+        return {"path": str(path), "status": f"unreadable: {text if known else f'{type(error).__name__} {text}'}"}
