@@ -9,7 +9,6 @@ from typing import Any
 from .._errors import InputError
 from .kinds import Shown, command
 from .labels import labels_of_config
-from .mixing import rounded
 from .storage import read_checkpoint
 
 _SHOWN = 20
@@ -91,6 +90,7 @@ def _cell(value: Any, whole: bool) -> Any:
 
 def _hints(found: list[dict[str, Any]], config: Mapping[str, Any], directory: Path, told: str) -> list[str]:
     """Changes to make where the diagnostics are bad, without what the warnings have told."""
+    from .mixing import rounded
     from .parameters import EFFECTIVE, R_HAT
 
     hints = []
