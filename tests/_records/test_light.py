@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg._records import listing, lines
+from thalweg._records import lines, listing
 from thalweg._records.growing import GrowingText, whole_lines
 from thalweg._records.storage import write_checkpoint
 
