@@ -25,6 +25,8 @@ name, path = sys.argv[1:]
 DATA = np.random.default_rng(0).normal(size=(64, 5))
 RECORD = tw.Record(("loss", "speed"), positions=20, checkpoint_seconds=0.02)
 
+QUICK = tw.Record(("loss", "gradient_norm"), checkpoint_seconds=0.02)
+
 
 def one(x, row):
     return jnp.log1p(jnp.exp(-(row @ x))) + 0.5e-2 * jnp.sum(x**2)
@@ -69,7 +71,7 @@ def minimized():
     # Chunks of a step or two, so that it takes its time.
     drive.CHUNK_SECONDS = 0.0
     print("moving", flush=True)
-    tw.minimize(flat, jnp.linspace(-1.2, 1.0, 40), 1e-10, record=RECORD, out=path, resume=True)
+    tw.minimize(flat, jnp.linspace(-1.2, 1.0, 6), 1e-6, record=QUICK, out=path, resume=True)
 
 
 def recorded():
@@ -89,8 +91,8 @@ def recorded():
 
 
 KINDS = {
-    "momentum": lambda: go(tw.momentum(bowl, 0.01, 0.9), 20_000),
-    "epochs": lambda: go(tw.momentum(tw.FiniteSum(one, jnp.asarray(DATA), 8, replace=False), 0.02, 0.5), 20_000),
+    "momentum": lambda: go(tw.momentum(bowl, 0.01, 0.9), 150_000),
+    "epochs": lambda: go(tw.momentum(tw.FiniteSum(one, jnp.asarray(DATA), 8, replace=False), 0.02, 0.5), 60_000),
     "stream": lambda: go(tw.nesterov(tw.Stream(one, batches), 0.02, 0.9), 8_000),
     "minimize": minimized,
     "draws": lambda: draw("draws"),
@@ -113,7 +115,8 @@ def begin(root, kind, path):
         text=True,
     )  # fmt: skip
     said = process.stdout.readline()
-    assert said == "moving\n", process.communicate()[1]
+    # Of one that had come to its end, the second.
+    assert said in ("moving\n", "done\n"), process.communicate()[1]
     return process
 
 
@@ -134,13 +137,15 @@ def kill(root, kind, kills, draw):
     path = root / f"{kind}-killed"
     for _ in range(kills):
         process = begin(root, kind, path)
-        time.sleep(draw.uniform(0.0, lasts / 2))
+        # So that it seldom comes to its end before the last kill.
+        time.sleep(draw.uniform(0.0, 1.5 * lasts / kills))
         process.kill()
-        out, said = process.communicate()
-        assert said == "" and (process.returncode == -9 or out.endswith("done\n"))
+        _, said = process.communicate()
+        assert said == "" and process.returncode in (0, -9)
         killed += process.returncode == -9
     process = begin(root, kind, path)
-    assert process.communicate()[0].endswith("done\n") and process.returncode == 0
+    process.communicate()
+    assert process.returncode == 0
     assert content(path) == content(whole), kind
     return killed
 
