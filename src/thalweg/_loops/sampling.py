@@ -144,9 +144,9 @@ class Sampling(AbstractJob):
         low, high = self.done, chunk.plan
         seen = kept.pop("seen", None)
         host = {name: np.asarray(rows) for name, rows in kept.items()}
-        finite = np.isfinite(np.asarray(states.position, dtype=float)).all(axis=1)
+        finite = np.asarray(np.isfinite(np.asarray(states.position, dtype=float)).all(axis=1))
         if not finite.all():
-            return self._lost(~finite, host, low, high)
+            return self._lost(np.logical_not(finite), host, low, high)
         self._watch(host, low, high, seen, None if self.moments else kept["position"])
         self.states, self.done = states, high
         self._follow()

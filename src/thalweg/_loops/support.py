@@ -57,6 +57,7 @@ def look_back(
     """
     rows = np.asarray(positions, float)
     rows = rows[np.isfinite(rows).all(axis=1)]
+    rows = rows[:: max(1, len(rows) // _POINTS)]
     if not temperature or len(rows) < _POINTS:
         return []
     with np.errstate(all="ignore"):

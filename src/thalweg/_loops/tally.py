@@ -76,8 +76,8 @@ class Tally:
     def about(self) -> dict[str, Any]:
         """Itself, for a checkpoint."""
         # JSON has no NaN; from a look at what is not finite nothing rises.
-        return {name: np.where(np.isfinite(a), a, None).tolist() if a.dtype == float else a.tolist()
-                for name, a in ((name, getattr(self, name)) for name in self._ARRAYS)}  # fmt: skip
+        arrays: dict[str, np.ndarray] = {name: getattr(self, name) for name in self._ARRAYS}
+        return {name: np.where(np.isfinite(a), a, np.array(None)).tolist() for name, a in arrays.items()}
 
     def restore(self, about: Mapping[str, Any]) -> None:
         """The inverse."""

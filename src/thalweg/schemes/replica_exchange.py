@@ -213,7 +213,7 @@ class ReplicaExchange(AbstractScheme):
     def report(self, state: State) -> Report:
         found = [self.scheme.report(replica).broken for replica in self.replicas(state)]
         broken = [count for count in found if count is not None]
-        return Report(broken=sum(broken) if broken else None)
+        return Report(broken=jnp.stack(broken).sum(axis=0) if broken else None)
 
     @property
     def takes_learning_rate(self) -> bool:
