@@ -262,7 +262,7 @@ class Sampling(AbstractJob):
         return leaves, self._counts() | about
 
     def _seen(self) -> dict[str, Any]:
-        """What the verdicts are made from."""
+        """The numbers that the verdicts are made from."""
         law, plan, temperature = self.method.dynamics, self.blocks, self.temperature
         warm = min(self.done, self.warmup)
         found = {

@@ -215,7 +215,7 @@ class Directory:
         write_checkpoint(self.path, leaves, about, self._derived(leaves, extra))
 
     def _known(self) -> dict[str, Any]:
-        """What a checkpoint says of the files beside it: how far they go, and what they are up to there."""
+        """The account of a checkpoint of the files beside it: how far they go, and what they are up to there."""
         self._metrics.sync()
         checks = {"metrics.jsonl": self._metrics.extent} if self._metrics.size else {}
         for name, array in self._arrays.items():

@@ -27,7 +27,7 @@ class GrowingText:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """What is known of it: its size, and the sum."""
+        """Its size, and the sum."""
         return self.size, self.crc
 
     def take_up(self, size: int, known: tuple[int, int] | None) -> None:
@@ -88,7 +88,7 @@ class GrowingArray:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """What is known of it: its rows, and the sum."""
+        """Its rows, and the sum."""
         return self.rows, self.crc
 
     def take_up(self, rows: int, known: tuple[int, int] | None) -> None:
@@ -204,7 +204,7 @@ def check_text(path: Path, known: tuple[int, int | None]) -> None:
 
 
 def extents(about: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """How far each file is known, and its sum there: whole where nothing follows; none of older versions."""
+    """The part of each file that is known, and its sum there: whole where nothing follows; none of older versions."""
     return {name: (size, crc) for name, (size, crc) in (about.get("whole") or about.get("checks") or {}).items()}
 
 
@@ -290,5 +290,5 @@ def _gone(path: Path) -> str:
 
 
 def changed(path: Path) -> str:
-    """What is said of a file whose sum is another."""
+    """The message on a file whose sum is another."""
     return f"{path} is damaged: it is not what was written (its checksum differs)"

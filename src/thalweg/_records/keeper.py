@@ -128,7 +128,7 @@ class Files(AbstractKeeper):
 
 
 def _lines(rows: Rows) -> Callable[[], str] | None:
-    """What writes the rows' columns, where there is a number beside the step and the time."""
+    """A function that writes the rows' columns, where there is a number beside the step and the time."""
     columns = rows.columns
     return (lambda: to_lines(columns)) if set(columns) - {"step", "time"} and len(columns["step"]) else None
 

@@ -187,7 +187,7 @@ def opened(path: Path, reader: str) -> tuple[dict[str, Any], Kind]:
 
 
 def own_code(config: dict[str, Any]) -> dict[str, str]:
-    """What run.toml names of its user's code, module:name, by the option that names it."""
+    """The user's code that run.toml names, module:name, by the option that names it."""
     source = config.get("source", {})
     named = {option: source.get(option) for option in ("objective", "method", "start")}
     return {option: name for option, name in named.items() if isinstance(name, str) and ":" in name}

@@ -27,7 +27,7 @@ def rows_below(root: Path) -> list[dict[str, Any]]:
 
 
 def cache_directory() -> Path:
-    """Where the index is: in the user's cache, since who may read runs may not be able to write there."""
+    """The path of the index: in the user's cache, since who may read runs may not be able to write there."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":

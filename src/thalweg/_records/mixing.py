@@ -1,4 +1,4 @@
-"""How well chains mixed: r-hat and effective sample sizes judged, and what would mend them."""
+"""The mixing of chains: r-hat and effective sample sizes judged, and what would mend them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _VARIES = 30.0
 
 
 class Verdicts(NamedTuple):
-    """What is wrong with draws, what is to be known of them though it is not, and the counts behind both."""
+    """Faults of draws, notes on what is none, and the counts behind both."""
 
     warnings: list[str]
     notes: list[str]
