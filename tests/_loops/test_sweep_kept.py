@@ -177,6 +177,9 @@ def test_a_field_is_swept_by_what_its_user_asks_of_it():
         (GRID, {"keep": lambda seen: seen.position}, "needs a name"),
         (GRID, {"keep": ("all", lambda seen: seen.position)}, "metric 'all' must give a real number"),
         (GRID, {"resume": True}, "resume needs the directory"),
+        (GRID, {"keep": 3}, "keeps no positions but the last"),
+        (GRID, {"keep": tw.Record(positions=2)}, "keeps no positions but the last"),
+        (GRID, {"keep": "loss", "losses": False}, "give one of losses and keep"),
     ],
 )
 def test_what_is_wrong_is_said_first(grid, more, told):

@@ -94,7 +94,7 @@ def sweep(
     start = _start(x0)
     first, join = parted(start(jax.random.key(0)))
     method = _check_settings(make_method, settings)
-    metrics = _metrics(method, losses if keep is None else keep)
+    metrics = _metrics(method, losses, keep)
     first, loss = as_position(first), None
     joined = method.joined(join)
     check_on(method.dynamics.geometry, first)
@@ -122,10 +122,19 @@ def sweep(
     return read_rows(settings, about, keeper.arrays, unraveler(first), found)
 
 
-def _metrics(method: Method, keep: Any) -> tuple[Metric, ...]:
-    if keep is True or keep == "loss":
-        keep = ("loss",) if method.objective is not None else ()
-    metrics = () if keep is False or keep == "final" else as_record(keep).parsed
+def _metrics(method: Method, losses: Any, keep: Any) -> tuple[Metric, ...]:
+    if not isinstance(losses, bool):
+        raise InputError(f"losses must be True or False, but is {losses!r}")
+    if keep is None:
+        keep = "loss" if losses else "final"
+    elif not losses:
+        raise InputError('losses=False is keep="final"; give one of losses and keep')
+    if isinstance(keep, str) and keep == "loss" and method.objective is None:
+        keep = "final"
+    record = as_record(() if isinstance(keep, str) and keep == "final" else keep)
+    if record.positions:
+        raise InputError("a sweep keeps no positions but the last; give metrics, such as keep=('loss', 'speed')")
+    metrics = record.parsed
     if late := [metric.name for metric in metrics if metric.every > 1]:
         raise InputError(f"a sweep takes metrics at every step, in its compiled program, but {late[0]!r} has an every")
     return metrics

@@ -56,8 +56,10 @@ class Sweep:
         """Read what `tw.sweep` wrote to a directory, also where it was killed or is still being written.
 
         Raises:
-            InputError: it holds no sweep, or no checkpoint yet.
+            InputError: it is no path, holds no sweep, or no checkpoint yet.
         """
+        if not isinstance(path, str | Path):
+            raise InputError(f"path must be the path of a directory, but is {path!r}")
         return load_sweep(Path(path))
 
     @property
