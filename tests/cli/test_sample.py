@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said_as_in_python(thalweg):
     assert [line.removeprefix("warning: ") for line in lines[: len(texts)]] == texts and len(texts) >= 3
     assert texts[0].startswith("the potential is not finite at") and attributes["nonfinite_potentials"] > 100
     assert any(text.startswith("r_hat of x[0] is") for text in texts)
-    assert re.fullmatch(r"hint: go on with: thalweg resume here --draws \d+", lines[-1])
+    assert re.fullmatch(r"hint: go on with: thalweg resume here --objective valleys:half --draws \d+", lines[-1])
     assert outcome.err.count("effective sample size") == 1 and outcome.err.count("r_hat of") == 1
     assert thalweg("show", "here").err == outcome.err
 

@@ -1,5 +1,6 @@
 """The function that is sampled, where chains begin, went and were lost: is it finite, and is there a density?"""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ _POINTS = 16
 _FLAT = 0.05
 # Most of the way it is so.
 _MOST = 0.9
+# A spread along a steady slope, in units of that of an exponential law.
+_FAR = 3.0
 # A fall of f, in units of the temperature and for each parameter, that no law has.
 _FALL = 1e4
 _NAMED = 10_000
@@ -73,7 +76,9 @@ def look_back(
         mean = slopes.mean(axis=0)
         size = float(np.sqrt(mean @ mean))
         steady = size > 0.0 and size**2 > _MOST * float((slopes * slopes).sum(axis=1).mean())
-        if steady and float((rows @ (mean / size)).std()) * size > 10.0 * temperature:
+        # Exponentials in d directions would spread by sqrt(d) temperatures over the steepest.
+        far = _FAR * temperature * math.sqrt(len(mean))
+        if steady and float((rows @ (mean / size)).std()) * size > far:
             return [f"f falls all the way in one direction: {_NONE} take more warmup, and look at f far from the start"]
         pull = ((rows - start) * slopes).sum(axis=1)
         apart = float((rows - rows.mean(axis=0)).ravel() @ slopes.ravel())

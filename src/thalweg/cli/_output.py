@@ -62,6 +62,7 @@ def say(message: str) -> None:
 @contextlib.contextmanager
 def directory_for(out: Path | None, label: str) -> Iterator[Path]:
     """The directory that was asked for, else a new one, runs/<label>-<time>, which goes where nothing is put in it."""
+    new = not Path("runs").exists()
     path = _reserved(label) if out is None else out
     try:
         yield path
@@ -70,6 +71,8 @@ def directory_for(out: Path | None, label: str) -> Iterator[Path]:
             # Where something is in it, it stays.
             with contextlib.suppress(OSError):
                 path.rmdir()
+                if new:
+                    path.parent.rmdir()
 
 
 def _reserved(label: str) -> Path:
@@ -80,7 +83,8 @@ def _reserved(label: str) -> Path:
         try:
             path.mkdir(parents=True)
             return path
-        except FileExistsError:
+        # It is another's, or another has just taken its own back, and runs with it.
+        except (FileExistsError, FileNotFoundError):
             continue
         except NotADirectoryError:
             raise InputError(f"{path.parent} is no directory, and runs go there; give another: --out") from None
