@@ -46,6 +46,7 @@ def pytest_report_header(config):
 
 
 TESTS_OF_CHANCE = pytest.StashKey()
+TESTS_MADE = pytest.StashKey[int]()
 _MAPS = 30_000
 
 
@@ -69,15 +70,16 @@ def chance():
     assert share.used > 0, "a share is taken and not used"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def room_for_programs():
+@pytest.fixture(autouse=True)
+def room_for_programs(request):
     """Every program that JAX compiles maps memory three or four times, and a process may do so 65,530 times.
 
-    Beyond that the compiler does not fail, it crashes.
+    Beyond that the compiler does not fail, it crashes. To count takes milliseconds, so it is done every few tests.
     """
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > _MAPS:
+    made = request.config.stash[TESTS_MADE] = request.config.stash.get(TESTS_MADE, 0) + 1
+    if made % 8 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > _MAPS:
         jax.clear_caches()
 
 

@@ -1,12 +1,14 @@
 """Everything random in the steps of a method."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Key
 
 from .._objectives.objective import Batch
-from .._tree import Vector, zeros_like
+from .._tree import Vector, normal, zeros_like
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme, Draws
 
@@ -77,7 +79,7 @@ class AbstractDrawing(eqx.Module):
         normals, uniforms = self.normals, self.scheme.uniforms(self.dynamics)
         noise = tuple(_normal(jax.random.fold_in(key, 1 + i), position) for i in range(normals))
         at = range(1 + normals, 1 + normals + uniforms)
-        return Draws(batch, noise, tuple(jax.random.uniform(jax.random.fold_in(key, i), shape) for i in at))
+        return Draws(batch, noise, tuple(_uniform(jax.random.fold_in(key, i), shape) for i in at))
 
     def silent(self, position: Vector) -> Draws:
         """The draws of a step whose noise is zero: by them two runs with the same noise differ."""
@@ -85,8 +87,13 @@ class AbstractDrawing(eqx.Module):
         return Draws(noise=(zeros_like(position),) * self.normals, uniforms=uniforms)
 
 
+def _uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Array:
+    # Drawn as one vector, for the reason that normals are.
+    return jax.random.uniform(key, (math.prod(shape),)).reshape(shape)
+
+
 def _normal(key: Key[Array, ""], like: Vector) -> Vector:
     leaves, structure = jax.tree.flatten(like)
     keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
-    drawn = [jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    drawn = [normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
     return jax.tree.unflatten(structure, drawn)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .._tree import Vector, combine, inner
+from .._tree import Vector, combine, inner, normal
 from .objective import AbstractObjective, as_objective, as_position
 
 # Below this part of the norm a Rayleigh quotient is none of an eigenvector of positive eigenvalue.
@@ -64,7 +64,7 @@ def _power(
     """The Rayleigh quotient, the norm of the last product, and the unit vector."""
     leaves, structure = jax.tree.flatten(x)
     keys = jax.random.split(jax.random.key(0), len(leaves))
-    draws = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+    draws = [normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
     start = jax.tree.unflatten(structure, draws)
 
     def normalised(v: Vector) -> Vector:
