@@ -142,6 +142,8 @@ def unraveler(x: Vector) -> Unravel:
 def ravel(x: Vector) -> Float[Array, " d"]:
     """One vector in the widest dtype of the leaves."""
     leaves = jax.tree.leaves(x)
+    if len(leaves) == 1 and jnp.ndim(leaves[0]) == 1:
+        return jnp.asarray(leaves[0])
     return jnp.concatenate([jnp.ravel(leaf).astype(jnp.result_type(*leaves)) for leaf in leaves])
 
 

@@ -55,8 +55,9 @@ class Plan:
         return self.cell or 1
 
 
+@eqx.filter_jit
 def start_chains(method: Method, positions: Array) -> State:
-    """The states of chains that begin at the rows of an array."""
+    """The states of chains that begin at the rows of an array, in one program."""
     return _joined(*jax.vmap(lambda position: _parted(method.init(position)), out_axes=(0, None))(positions))
 
 
@@ -102,6 +103,12 @@ def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
         speed: Any = jax.vmap(lambda state: _joined(state, common).velocity)(own)
         found["kinetic"] = 0.5 * law.mass * jnp.sum(speed * speed, axis=-1)
     return found  # pyright: ignore[reportReturnType]
+
+
+@eqx.filter_jit
+def reference(method: Method, states: State, energies: bool) -> dict[str, Array]:
+    """Quantities of a draw that sums are taken about, in one program."""
+    return values(method, states, energies)
 
 
 @eqx.filter_jit

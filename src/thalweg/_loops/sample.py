@@ -100,6 +100,8 @@ def sample(
 
     Reference: for the diagnostics, Vehtari et al. (2021).
     """
+    from .._records.samples import require_soon
+
     watch = Stopwatch()
     method = _check(method, scheme, keep, energies, diagnostics, resume, out)
     counts = {
@@ -108,6 +110,7 @@ def sample(
     }  # fmt: skip
     key, moments = as_key(key), keep == "moments"
     starts = _starts(x0, key, counts["chains"])
+    require_soon()
     job = Sampling(
         method, starts, **counts, key=key, moments=moments, energies=not moments if energies is None else energies,
         scheme=scheme, watch=watch, by_command=source is not None,
@@ -154,9 +157,6 @@ def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:
 def _check(
     method: Any, scheme: Any, keep: Any, energies: Any, diagnostics: Any, resume: bool, out: Any
 ) -> Method | AbstractDynamics:
-    from .._records.samples import require
-
-    require()
     if isinstance(method, Method):
         if scheme is not None:
             raise InputError("a tw.Method has its scheme; give scheme with a law of motion only")

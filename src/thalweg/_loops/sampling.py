@@ -17,10 +17,21 @@ from .._records.sums import Sums
 from .._tree import ravel, unraveler
 from ..dynamics import AbstractDamped, AbstractDynamics
 from ..schemes import AbstractScheme, State
-from .chains import EVERY, Plan, acceptance, advance, broken_proposals, potentials, start_chains, unseen, values
+from .chains import (
+    EVERY,
+    Plan,
+    acceptance,
+    advance,
+    broken_proposals,
+    potentials,
+    reference,
+    start_chains,
+    unseen,
+    values,
+)  # fmt: skip
 from .drive import AbstractJob, Chunk
 from .kinetic import constant_temperature, predicted_temperatures
-from .sampling_step import choose_method, step_warnings
+from .sampling_step import Chunks, choose_step, draft, step_warnings
 from .stopwatch import Stopwatch
 from .support import cause_of_loss, check_starts, look_back
 from .tally import Tally, jump_bar
@@ -56,28 +67,35 @@ class Sampling(AbstractJob):
         super().__init__(watch)
         self.draws, self.warmup, self.key, self.total = draws, warmup, key, warmup + draws
         self.moments, self.energies, self.by_command = moments, energies, by_command
-        self.starts, self.first = starts, jax.tree.map(lambda leaf: leaf[0], starts)
+        self.starts, self.first = starts, jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[0]), starts)
         check_drawn(method.dynamics if isinstance(method, Method) else method, self.first)
         assert method.objective is not None
         self.loss = check_starts(method.objective, starts)
         self.cut = unraveler(self.first)
         positions = jax.vmap(ravel)(starts)
-        self.user_method = choose_method(method, scheme, self.cut, positions, key)
+        self.user_method = method if isinstance(method, Method) else draft(method, scheme)
         self.method = self.user_method.flattened(self.cut)
         self.label = type(self.method.dynamics).__name__
         self.blocks = Plan.of(self.method, chains, positions.shape[1], thin, moments)
         self.states = start_chains(self.method, positions)
-        self.reference = self._zeros() if warmup else values(self.method, self.states, energies)
+        self.reference = self._zeros()
+        self.tally = Tally(chains, jump_bar(constant_temperature(self.method), positions.shape[1]))
+        if self.user_method is not method:
+            chunks = Chunks(lambda *chunk: self._moved(*chunk)[0], thin)
+            self.user_method = choose_step(self.user_method, self.cut, positions, key, chunks)
+            self.method = self.user_method.flattened(self.cut)
+            self.states = start_chains(self.method, positions)
+        if not warmup:
+            self.reference = reference(self.method, self.states, energies)
         self.latest: np.ndarray | None = None
         self.warnings: list[str] = []
-        self.tally = Tally(chains, jump_bar(constant_temperature(self.method), positions.shape[1]))
         # Where each chain was last known not to have moved from, and states on the way of chains that keep no draws.
         self.anchor, self.passed = np.asarray(positions), list[np.ndarray]()
         self.found: dict[str, Any] = {}
 
     def _zeros(self) -> dict[str, Any]:
         shapes = jax.eval_shape(lambda s: values(self.method, s, self.energies), self.states)
-        return {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
+        return {name: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)) for name, leaf in shapes.items()}
 
     def config(self) -> dict[str, Any]:
         """The configuration, as run.toml keeps it."""
@@ -131,13 +149,14 @@ class Sampling(AbstractJob):
         return self._advance(chunk.plan)
 
     def _advance(self, high: int) -> tuple[State, dict[str, Any]]:
-        arguments = (
-            self.method, self.states, self.key, np.int64(self.done), np.int64(high), self.reference,
-            self.blocks, self.rows, self.energies,
+        return self._moved(self.method, self.states, self.key, self.done, high)
+
+    def _moved(self, method: Method, states: State, key: Any, low: int, high: int) -> tuple[State, dict[str, Any]]:
+        seen = unseen(states, self.tally.last, self.tally.bar) if self.moments else None
+        return advance(
+            method, states, key, np.int64(low), np.int64(high), self.reference, self.blocks, self.rows, self.energies,
+            seen,
         )  # fmt: skip
-        if not self.moments:
-            return advance(*arguments)
-        return advance(*arguments, unseen(self.states, self.tally.last, self.tally.bar))
 
     def take(self, chunk: Chunk, found: Any) -> Rows:
         states, kept = found
@@ -152,7 +171,7 @@ class Sampling(AbstractJob):
         self._follow()
         rows = self._rows(host, low, high)
         if high == self.warmup and self.moments:
-            self.reference = values(self.method, states, self.energies)
+            self.reference = reference(self.method, states, self.energies)
         return rows
 
     def _watch(self, host: dict[str, np.ndarray], low: int, high: int, seen: Any, rows: Any) -> None:
@@ -274,7 +293,7 @@ class Sampling(AbstractJob):
         if isinstance(law, AbstractDamped):
             # The kinetic energy forgets by friction alone.
             apart = plan.thin * (EVERY if self.moments else 1)
-            forgets = float(law.friction_at(law.start_time) / law.mass * self._step_size() * apart)
+            forgets = float(law.friction_at(law.start_time)) / float(law.mass) * self._step_size() * apart
             found |= {"degrees": self.cut.size, "correlated": 1.0 + 2.0 / max(forgets, 1e-9)}
         accepted, broken = acceptance(self.method, self.states), broken_proposals(self.method, self.states)
         found |= {} if accepted is None else {"acceptances": np.asarray(accepted, float).tolist()}

@@ -28,8 +28,9 @@ from .chains import Plan, acceptance, advance, start_chains
 # Of the stability limit on a Gaussian; a law with tails needs the other half.
 _FRACTION = 0.5
 _BIAS, _LARGE_BIAS = 0.02, 0.1
-# The curvature is looked at where so many chains come by, at so many points of each, so many steps apart.
-_PILOT_CHAINS, _POINTS, _PILOT_STEPS, _PILOTS, _HALVINGS = 4, 16, 16, 3, 12
+# The curvature is looked at where so many chains come by (or all, where they are not many more), at so many points of
+# each, so many steps apart.
+_PILOT_CHAINS, _PILOT_MOST, _POINTS, _PILOT_STEPS, _PILOTS, _HALVINGS = 4, 8, 16, 16, 3, 12
 _NOISE_SAMPLES = 1000
 # The acceptance at which Metropolis-adjusted Langevin moves fastest in many dimensions (Roberts and Rosenthal 1998).
 _ACCEPTANCE, _FEW = 0.574, 0.1
@@ -45,36 +46,49 @@ def warn(text: str) -> None:
     warnings.warn(text, SamplingWarning, stacklevel=4)
 
 
-def choose_method(
-    method: Method | AbstractDynamics, scheme: AbstractScheme | None, cut: Unravel, positions: Any, key: Any
-) -> Method:
-    """A method as it is; a law with a scheme and a step.
+class Chunks(NamedTuple):
+    """Chunks of the run itself, whose compiled program looks for the step, too.
+
+    `move(method, states, key, low, high)` makes the draws from `low` to `high`, of `thin` steps each.
+    """
+
+    move: Callable[[Method, State, Any, int, int], State]
+    thin: int
+
+
+def draft(law: AbstractDynamics, scheme: AbstractScheme | None) -> Method:
+    """A law with a scheme, the step still to be found."""
+    found = Method(law, scheme or _default_scheme(law), 1.0)
+    if not found.autonomous:
+        raise InputError("a law that changes in time needs a step: tw.Method(law, scheme, step_size)")
+    return found
+
+
+def choose_step(found: Method, cut: Unravel, positions: Any, key: Any, chunks: Chunks) -> Method:
+    """A method with a step that suits where its chains come by.
 
     Arguments:
-        method: or a law.
-        scheme: for the law.
+        found: a draft.
         cut: makes a tree of a raveled position.
         positions: of the chains, (chains, d).
         key: of the run.
+        chunks: of the run.
     """
-    if isinstance(method, Method):
-        return method
-    scheme = scheme or _default_scheme(method)
-    found = Method(method, scheme, 1.0)
-    if not found.autonomous:
-        raise InputError("a law that changes in time needs a step: tw.Method(law, scheme, step_size)")
+    scheme = found.scheme
     curvature = _curvature(found, cut, positions[:1])
     if not curvature:
         raise InputError(
             "a step is chosen by the curvature at the start, which is zero or cannot be had; "
             f"give one: tw.Method(law, {scheme!r}, step_size)"
         )
+    if len(positions) > _PILOT_MOST:
+        positions, chunks = positions[:_PILOT_CHAINS], _few(found.flattened(cut), positions)
     if scheme.exact_law:
-        return _by_acceptance(found, cut, positions[:_PILOT_CHAINS], curvature, key)
+        return _by_acceptance(found, cut, positions, curvature, key, chunks)
     found = found.with_step_size(_step(found, curvature))
-    ends, rounds = positions[:_PILOT_CHAINS], 0
+    ends, rounds = positions, 0
     for _ in range(_HALVINGS):
-        states, passed = _pilot(found.flattened(cut), ends, jax.random.fold_in(key, rounds))
+        states, passed = _pilot(found.flattened(cut), ends, jax.random.fold_in(key, rounds), chunks)
         if not np.isfinite(passed).all():
             found = found.with_step_size(0.5 * float(found.step_size))  # pyright: ignore[reportArgumentType]
             continue
@@ -92,23 +106,34 @@ def _default_scheme(law: AbstractDynamics) -> AbstractScheme:
     return getattr(schemes, name)(*arguments)
 
 
-def _pilot(method: Method, positions: Any, key: Any) -> tuple[State, np.ndarray]:
+def _few(method: Method, positions: Any) -> Chunks:
+    """Chunks of a few chains, where those of the run would cost much."""
+    plan = Plan.of(method, _PILOT_CHAINS, positions.shape[1], _PILOT_STEPS, False)
+    reference = {"position": positions[:_PILOT_CHAINS]}
+
+    def move(method: Method, states: State, key: Any, low: int, high: int) -> State:
+        return advance(method, states, key, np.int64(low), np.int64(high), reference, plan, 1, False)[0]
+
+    return Chunks(move, _PILOT_STEPS)
+
+
+def _pilot(method: Method, positions: Any, key: Any, chunks: Chunks) -> tuple[State, np.ndarray]:
     """Some chains after some steps, and where they came by."""
-    plan = Plan.of(method, len(positions), positions.shape[1], _PILOT_STEPS, False)
     states = start_chains(method, positions)
-    reference = {"position": states.position}
-    key = jax.random.fold_in(key, PILOT)
-    states, kept = advance(method, states, key, np.int64(0), np.int64(_POINTS), reference, plan, _POINTS, False)
-    passed = np.asarray(kept["position"])
-    return states, passed.reshape(-1, passed.shape[-1])
+    key, each, passed = jax.random.fold_in(key, PILOT), -(-_PILOT_STEPS // chunks.thin), []
+    for i in range(_POINTS):
+        states = chunks.move(method, states, key, i * each, (i + 1) * each)
+        passed.append(np.asarray(states.position))
+    return states, np.concatenate(passed)
 
 
-def _by_acceptance(method: Method, cut: Unravel, positions: Any, curvature: float, key: Any) -> Method:
+def _by_acceptance(method: Method, cut: Unravel, positions: Any, curvature: float, key: Any, chunks: Chunks) -> Method:
     """The step at which a method that rejects accepts as often as is best for it."""
     # The exponent at which the acceptance does not depend on the dimension.
     step = positions.shape[1] ** (-1 / 3) / curvature
     for round_ in range(_ROUNDS):
-        states, _ = _pilot(method.with_step_size(step).flattened(cut), positions, jax.random.fold_in(key, round_))
+        trial = method.with_step_size(step).flattened(cut)
+        states, _ = _pilot(trial, positions, jax.random.fold_in(key, round_), chunks)
         accepted = acceptance(method, states)
         if accepted is None:
             return method.with_step_size(step)

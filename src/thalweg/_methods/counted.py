@@ -6,6 +6,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
 
 from .._tree import Vector, copied
 from ..dynamics import AbstractDynamics, Field
@@ -73,18 +75,23 @@ class AbstractCounted(eqx.Module):
     def _on_example(self, trace: Callable[[Vector], Any]) -> Any:
         """Trace on a vector, or on a matrix where the law takes no vector."""
         if isinstance(self.dynamics, Raveled):
-            return trace(jnp.ones(self.dynamics.cut.size))
+            return trace(_ones(self.dynamics.cut.size))
         try:
-            return trace(jnp.ones(1))
+            return trace(_ones(1))
         except Exception as error:
             if self.dynamics.elementwise:
                 raise
             first = error
         try:
-            return trace(jnp.ones((2, 2)))
+            return trace(_ones((2, 2)))
         except Exception as error:
             # A law that is wrong on both says so where it was tried first.
             raise first from error
+
+
+def _ones(shape: Any) -> Array:
+    # By NumPy, which compiles nothing for it.
+    return jnp.asarray(np.ones(shape))
 
 
 def _counts(method: Any) -> tuple[int, int]:

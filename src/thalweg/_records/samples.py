@@ -1,6 +1,10 @@
 """Draws as an xarray tree, with what ArviZ says of them."""
 
+import contextlib
+import importlib.util
 import json
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,8 +36,26 @@ def require() -> Any:
         import arviz_stats
         import xarray  # noqa: F401
     except ImportError:
-        raise InputError("sampling needs arviz-stats; install it with pip install 'thalweg[sample]'") from None
+        raise InputError(_MISSING) from None
     return arviz_stats
+
+
+_MISSING = "sampling needs arviz-stats; install it with pip install 'thalweg[sample]'"
+
+
+def require_soon() -> None:
+    """Load ArviZ's statistics beside what the caller compiles, which takes longer; refuse where they are missing."""
+    if "arviz_stats" in sys.modules:
+        return
+    if any(importlib.util.find_spec(name) is None for name in ("arviz_stats", "xarray")):
+        raise InputError(_MISSING)
+    threading.Thread(target=_load, name="load ArviZ").start()
+
+
+def _load() -> None:
+    # What does not load is told where it is needed.
+    with contextlib.suppress(Exception):
+        require()
 
 
 def build(
