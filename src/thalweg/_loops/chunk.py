@@ -106,12 +106,12 @@ def advance(
         state = method.evaluated(state, draws.batch) if metrics else state.with_lookahead()
         now = values(state, draws, start + i)
         after = method.step(state, draws)
-        return after, {name: kept[name].at[i].set(jnp.asarray(now[name], kept[name].dtype)) for name in names}
+        return after, {name: _put(kept[name], now[name], i) for name in names}
 
     def segment(j: Array, carry: Any) -> Any:
         state, kept, positions = carry
         if rows:
-            positions = {part: positions[part].at[j].set(getattr(state, part)) for part in positions}
+            positions = {part: _put(positions[part], getattr(state, part), j) for part in positions}
         state, kept = _until_ended(method, j * length, (j + 1) * length, one, (state, kept))
         return state, kept, positions
 
@@ -120,14 +120,24 @@ def advance(
     if rows:
         parts = {"position": state.position} | ({} if state.velocity is None else {"velocity": state.velocity})
         positions = {part: jnp.zeros((rows, *vector.shape), vector.dtype) for part, vector in parts.items()}
-    state, kept, positions = jax.lax.fori_loop(0, segments, segment, (state, kept, positions))
-    finite, loss = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.position)])), None
+    carry = (state, kept, positions)
+    # Where no positions are kept, there is one segment.
+    state, kept, positions = jax.lax.fori_loop(0, segments, segment, carry) if rows else segment(jnp.zeros((), int), carry)
+    finite, loss = None, None
+    for leaf in jax.tree.leaves(state.position):
+        sound = jnp.all(jnp.isfinite(leaf))
+        finite = sound if finite is None else finite & sound
     if "loss" in columns and batches is None:
         end = start + segments * length
         known, batch = method.scheme.known(state), method.draw(key, state.position, end).batch
         assert method.objective is not None
         loss = method.objective.at(state.time).value(state.lookahead, batch) if known is None else known.value
     return state, kept, positions, (finite, loss)
+
+
+def _put(rows: Array, row: Any, at: Any) -> Array:
+    # A scatter, which `.at` makes, takes longer to compile.
+    return jax.lax.dynamic_update_index_in_dim(rows, jnp.asarray(row, rows.dtype), at, 0)
 
 
 def _until_ended(method: Method, first: Array, last: Array, one: Callable, carry: Any) -> Any:
