@@ -10,6 +10,7 @@ from jaxtyping import Array, PyTree
 
 from .._methods.method import Method
 from .._objectives.objective import Batch
+from .._programs import compiled_quickly
 from ..dynamics import AbstractDamped
 from ..schemes import Draws, State
 from ..schemes._base import energy
@@ -55,7 +56,7 @@ class Plan:
         return self.cell or 1
 
 
-@eqx.filter_jit
+@compiled_quickly
 def start_chains(method: Method, positions: Array) -> State:
     """The states of chains that begin at the rows of an array, in one program."""
     return _joined(*jax.vmap(lambda position: _parted(method.init(position)), out_axes=(0, None))(positions))
@@ -105,7 +106,7 @@ def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
     return found  # pyright: ignore[reportReturnType]
 
 
-@eqx.filter_jit
+@compiled_quickly
 def reference(method: Method, states: State, energies: bool) -> dict[str, Array]:
     """Quantities of a draw that sums are taken about, in one program."""
     return values(method, states, energies)

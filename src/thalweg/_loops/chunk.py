@@ -14,6 +14,7 @@ from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import Batch
 from .._objectives.parts import same
+from .._programs import compiled_quickly
 from .._records.metrics import Metric, Seen, look
 from .._tree import Vector
 from ..dynamics import AbstractDynamics, Phase
@@ -29,13 +30,13 @@ def evaluated_step(method: Method, state: State, key: Any, step: Array) -> tuple
     return state.evaluation.value, method.step(state, draws)
 
 
-@eqx.filter_jit
+@compiled_quickly
 def begin(method: Method, position: Vector, velocity: Vector | None) -> State:
     """The state at the start, in one program: operation by operation it takes longer than a short run does."""
     return method.init(position, velocity)
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _start_rates(dynamics: AbstractDynamics, state: State) -> Phase:
     """The rate of change of a law at the start."""
     return derivative(dynamics, dynamics.start_time, phase(state), None)
@@ -55,7 +56,7 @@ def check_rates(method: Method, state: State) -> None:
         raise InputError(f"{name} has a rate of change that is not finite at the start; begin where it is finite")
 
 
-@eqx.filter_jit
+@compiled_quickly
 def last_values(
     method: Method, state: State, step: Any, metrics: tuple[Metric, ...], cut: Callable, batch: Batch
 ) -> dict[str, Array]:
@@ -121,8 +122,11 @@ def advance(
         parts = {"position": state.position} | ({} if state.velocity is None else {"velocity": state.velocity})
         positions = {part: jnp.zeros((rows, *vector.shape), vector.dtype) for part, vector in parts.items()}
     carry = (state, kept, positions)
-    # Where no positions are kept, there is one segment.
-    state, kept, positions = jax.lax.fori_loop(0, segments, segment, carry) if rows else segment(jnp.zeros((), int), carry)
+    if rows:
+        state, kept, positions = jax.lax.fori_loop(0, segments, segment, carry)
+    else:
+        # One segment, which needs no loop of its own.
+        state, kept, positions = segment(jnp.zeros((), int), carry)
     finite, loss = None, None
     for leaf in jax.tree.leaves(state.position):
         sound = jnp.all(jnp.isfinite(leaf))

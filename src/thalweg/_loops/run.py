@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError, check_choice, check_count, check_number
@@ -17,6 +19,7 @@ from .._records.kinds import read_config
 from .._records.metrics import METRICS
 from .._records.run import Point, Record, Run, Trace, as_record
 from .._tree import unraveler
+from ..schemes import State
 from .drive import drive
 from .ending import Stop
 from .running import Running
@@ -121,11 +124,20 @@ def as_key(key: Any) -> jax.Array:
     return key
 
 
+def _velocity(state: State) -> Any:
+    """The velocity of a state on one device, by NumPy, which compiles nothing for it."""
+    if state.unit is None:
+        return state.buffer
+    buffer: Any = state.buffer
+    wide = np.promote_types(buffer.dtype, np.float32)
+    return jnp.asarray((np.asarray(state.unit, wide) * np.asarray(buffer, wide)).astype(buffer.dtype))
+
+
 def _result(method: Method, job: Running, keeper: AbstractKeeper) -> Run:
     cut, state = job.shown, job.state
     position = cut(state.position)
     lookahead = position if state.lookahead_weight is None else cut(state.lookahead)
-    velocity = None if state.velocity is None else job.cut(state.velocity)
+    velocity = None if state.buffer is None else job.cut(state.velocity if job.whole else _velocity(state))
     final = Point(position, lookahead, velocity, job.time, job.done)
     common: dict[str, Any] = dict(
         method=method, final=final, state=state, status=job.status, message=job.message, gradients=job.gradients,

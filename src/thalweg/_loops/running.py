@@ -60,6 +60,8 @@ class Running(AbstractJob):
         self.measures, self.cut, self.shown = prepared.measures, prepared.cut, prepared.shown
         self.whole, self.feed = prepared.whole, prepared.feed
         self.label = type(self.method.plain.dynamics).__name__
+        # The loss of the state, where a chunk has told it.
+        self._loss: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -157,7 +159,7 @@ class Running(AbstractJob):
         rests = end is not None and self.done + good == end.steps
         if good < chunk.size and not rests:
             # Deterministic steps: the state at the step that ended the run is made again from the chunk's start.
-            state = jax.block_until_ready(self._advance(self.state, 1, good))[0]
+            state, self._loss = jax.block_until_ready(self._advance(self.state, 1, good))[0], None
         columns = {name: column[:good] for name, column in columns.items()}
         rows = Rows(columns, self._positions(columns, good, positions))
         self.done += good
@@ -204,6 +206,7 @@ class Running(AbstractJob):
             columns = {name: column[: end.steps - self.done] for name, column in columns.items()}
             taken = end.steps - self.done
         finite, loss = jax.device_get(sound)
+        self._loss = None if loss is None else float(loss)
         if self.feed is not None and "loss" in self.names:
             loss = self._loss_of(after, self.done + taken)
         losses = None if loss is None else np.append(columns["loss"], loss)
@@ -265,8 +268,11 @@ class Running(AbstractJob):
         batch = None if self.feed is None else self.feed.last(self.done)
         if {"loss", "gradient_norm"} & set(self.names):
             assert objective is not None
-            now = objective.at(self.state.time) if objective.time_dependent else objective
-            value, gradient = start_value_and_gradient(now, self.state.lookahead, batch)
+            if self._loss is not None and not objective.stochastic and "gradient_norm" not in self.names:
+                value = self._loss
+            else:
+                now = objective.at(self.state.time) if objective.time_dependent else objective
+                value, gradient = start_value_and_gradient(now, self.state.lookahead, batch)
         rest = tuple(metric for metric in self.measures.traced if metric.name not in _BY_HOST)
         others = last_values(self.method, self.state, np.int64(self.done), rest, self.shown, batch) if rest else {}
         others |= self.measures.row(self.method, self.state, self.done, batch, last=True)

@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from .._errors import InputError
 from .._objectives.objective import Objective
+from .._programs import compiled_quickly
 from ..dynamics import AbstractDynamics, Phase
 from ..schemes import Clock, State
 from .method import Method
@@ -78,7 +79,7 @@ def _first(method: Method) -> tuple[State, Callable[[State], Any]]:
     return begun(x, speed, clock), lambda state: begun(state.position, state.velocity, state.clock).memory
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _same_from_its_end(method: Method) -> Array:
     first, memory = _first(method)
     silent = method.silent(first.position)
@@ -97,7 +98,7 @@ def has_limit(method: Method) -> bool:
     return not method.scheme.controlled
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _additive(dynamics: AbstractDynamics) -> Array:
     """Tell whether the rates at a sum of two displacements are the sum of those at each."""
     law = dynamics.with_objective(Objective(bowl, jnp.array([[1.0, 0.3], [0.3, 2.5]])))

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
+from .._programs import compiled_quickly
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
 from ..dynamics import Field, GradientFlow, Phase
 from ..schemes import Clock
@@ -231,7 +232,7 @@ def _place(method: Method, at: Any) -> tuple[Array, Vector, Vector | None]:
     return scalar(time), x, in_float64(as_position(velocity[0]))
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _matrix_at(method: Method, step: Array, time: Array, x: Vector, velocity: Vector | None) -> Float[Array, "n n"]:
     own = Method(method.dynamics, method.scheme, step).flattened(unraveler(x))
     return _jacobian(own, step, time, ravel(x), None if velocity is None else ravel(velocity))
@@ -272,7 +273,7 @@ def _linear(time: Any, x: Array, jacobian: Array) -> Array:
     return jacobian @ x
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _matrices_at(method: Method, steps: Array, time: Array, x: Array, kept: bool) -> Float[Array, "s n n"]:
     def at(step: Array) -> Array:
         return _jacobian(Method(method.dynamics, method.scheme, step), step, time, x, None, kept)
@@ -310,7 +311,7 @@ def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Arra
     return jax.jacfwd(map_)(start)
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _matrices(
     method: Method, hessians: Array, steps: Array, time: Array, kept: bool = False
 ) -> Float[Array, "k s n n"]:
@@ -318,7 +319,7 @@ def _matrices(
     return jax.vmap(over_steps, (0, None))(hessians, steps)
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _matrices_at_rates(method: Method, spectrum: Array, rates: Array, kept: bool) -> Float[Array, "k s n n"]:
     def at(curvature: Array, rate: Array) -> Array:
         moved = method.with_learning_rate(rate)

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Array
 
 from .._errors import InputError, check_choice
 from .._objectives.objective import AbstractObjective, Batch
+from .._programs import compiled_quickly
 from .._tree import Vector
 from ..dynamics._base import check_flat
 from ..schemes import Draws, State
@@ -179,7 +179,7 @@ def _linear(method: Method, hessian: np.ndarray, of: str) -> Any:
         return jax.device_get(_derivatives(in_float64(method), jnp.asarray(hessian), of))
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _derivatives(method: Method, hessian: Array, of: str) -> Any:
     method = method.with_objective(_Noisy(hessian))
     d = hessian.shape[0]

@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from .._errors import InputError, check_number
+from .._programs import compiled_quickly
 from .._tree import Vector, copied
 from .parts import Joined
 
@@ -302,7 +303,7 @@ def _raised(error: Exception, x0: Vector, name: str) -> str:
     return f"{name} raised {type(error).__name__} at the start of shape {shapes}: {first}"
 
 
-@eqx.filter_jit
+@compiled_quickly
 def start_value_and_gradient(objective: AbstractObjective, x: Vector, batch: Batch = None) -> Any:
     """Compiled value and gradient, for the ends of a run."""
     return objective.value_and_gradient(x, batch)

@@ -45,7 +45,7 @@ _MISSING = "sampling needs arviz-stats; install it with pip install 'thalweg[sam
 
 def require_soon() -> None:
     """Load ArviZ's statistics beside what the caller compiles, which takes longer; refuse where they are missing."""
-    if "arviz_stats" in sys.modules:
+    if sys.modules.get("arviz_stats") is not None:
         return
     if any(importlib.util.find_spec(name) is None for name in ("arviz_stats", "xarray")):
         raise InputError(_MISSING)
