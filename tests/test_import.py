@@ -119,3 +119,15 @@ def test_python_dash_m():
         [sys.executable, "-m", "thalweg", "--version"], env=ENV, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{tw.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("package", "written", "meant"),
+    [("", "momentm", "momentum"), (".analysis", "spectral_radious", "spectral_radius"),
+     (".schemes", "Lepfrog", "Leapfrog"), (".dynamics", "HeavyBal", "HeavyBall"), (".geometry", "Sphre", "Sphere")],
+)  # fmt: skip
+def test_a_name_that_is_misspelled_is_told_the_one_meant(package, written, meant):
+    module = importlib.import_module(f"thalweg{package}")
+    with pytest.raises(AttributeError, match=f"no attribute '{written}'; did you mean '{meant}'"):
+        getattr(module, written)
+    assert not hasattr(module, "quite_another_word") and not hasattr(module, "__wrapped__")

@@ -4,7 +4,7 @@ import ast
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -40,7 +40,7 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
 
     def load(name: str) -> Any:
         if name not in known:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise unknown(package, name, known)
         if known[name] == package:
             return importlib.import_module(f"{package}.{name}")
         value = getattr(importlib.import_module(known[name]), name)
@@ -51,6 +51,25 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
         return [*sorted(known), *({"__version__"} & vars(sys.modules[package]).keys())]
 
     return load, listed, sorted(known)
+
+
+def near_misses(package: str) -> Callable[[str], Any]:
+    """Make `__getattr__` of a package that has loaded all of its names: nothing but what was perhaps meant."""
+
+    def missing(name: str) -> Any:
+        raise unknown(package, name, dir(sys.modules[package]))
+
+    return missing
+
+
+def unknown(package: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error of a name that a package lacks, with the one that is near."""
+    import difflib
+
+    near = [] if name.startswith("_") else difflib.get_close_matches(name, known, 1, 0.75)
+    return AttributeError(
+        f"module {package!r} has no attribute {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    )
 
 
 def _source(package: str) -> str:

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import AbstractObjective, Batch, Flattened
 from .._objectives.parts import same
+from .._shown import call, nearest, shown
 from .._tree import Unravel, Vector, copied, scalar
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, Phase
 from ..dynamics._base import check_flat
@@ -334,6 +335,12 @@ class Method(AbstractDrawing, AbstractCounted):
         law = self.dynamics
         return copied(self, dynamics=law.law) if isinstance(law, Raveled) else self
 
+    def __repr__(self) -> str:
+        step = ["step_size=" + shown(self.step_size)] if self.grid is None else ["times=" + shown(self.grid)]
+        parts = [shown(self.dynamics), shown(self.scheme), *step]
+        numbers = [f"{name}={shown(value)}" for name, value in self.hyperparameters.items() if name != "step_size"]
+        return call("Method", parts, ", ".join(one for one in numbers if one not in parts[0]))
+
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """Numbers that a user tunes, by the names of the alias: the inverse of it.
@@ -361,4 +368,8 @@ def _read(value: Any) -> Any:
     """A hyperparameter as a number; a schedule, and what is traced, as it is."""
     if callable(value) or isinstance(value, Tracer):
         return value
-    return value.item() if eqx.is_array(value) else float(value)
+    number = value.item() if eqx.is_array(value) else float(value)
+    if not isinstance(number, float):
+        return number
+    # Most are worked out of other constants, whose rounding is none of the user's.
+    return nearest(number, float(jnp.finfo(value.dtype if eqx.is_inexact_array(value) else float).eps))

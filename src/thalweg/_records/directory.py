@@ -328,7 +328,15 @@ def compare_configs(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
     # The loss at the start tells an objective that was edited; another machine may round it otherwise.
     if math.isclose(old.get("start.loss", math.nan), new.get("start.loss", math.nan), rel_tol=1e-3):
         free.add("start.loss")
-    changed = [name for name in sorted({*old, *new} - free) if old.get(name) != new.get(name)]
+
+    def differs(name: str) -> bool:
+        before, after = old.get(name), new.get(name)
+        if name.startswith("method.hyperparameters.") and isinstance(before, float) and isinstance(after, float):
+            # They are worked out of the constants that the digest holds to the last bit.
+            return not math.isclose(before, after, rel_tol=1e-6)
+        return before != after
+
+    changed = [name for name in sorted({*old, *new} - free) if differs(name)]
     return [f"{name} was {old.get(name, 'not set')!r}, is {new.get(name, 'not set')!r}" for name in changed]
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, Batch
+from .._shown import shown
 from .._tree import Vector, combine, copied, scalar, zeros_like
 from ..geometry import AbstractEmbedded, AbstractGeometry, Euclidean
 from ._curved import as_tangent
@@ -106,6 +107,9 @@ class AbstractDynamics(eqx.Module):
     if TYPE_CHECKING:
         geometry: ClassVar[AbstractGeometry | None]
     geometry = None
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     @property
     def autonomous(self) -> bool:

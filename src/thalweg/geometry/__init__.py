@@ -1,5 +1,6 @@
 """Geometries: the velocity that a slope makes, and the straight lines of a space."""
 
+from .._lazy import near_misses
 from .base import AbstractDistance as AbstractDistance
 from .base import AbstractEmbedded as AbstractEmbedded
 from .base import AbstractGeometry as AbstractGeometry
@@ -8,3 +9,5 @@ from .base import AbstractMetric as AbstractMetric
 from .base import AbstractNoise as AbstractNoise
 from .euclidean import Euclidean as Euclidean
 from .sphere import Sphere as Sphere
+
+__getattr__ = near_misses(__name__)

@@ -1,5 +1,6 @@
 """Discretisations, one family per file."""
 
+from .._lazy import near_misses
 from ._base import AbstractScheme as AbstractScheme
 from ._base import derivative as derivative
 from ._base import evaluated as evaluated
@@ -43,3 +44,5 @@ from .runge_kutta import RungeKutta as RungeKutta
 from .runge_kutta import Tsit5 as Tsit5
 from .splitting import Splitting as Splitting
 from .stochastic_heun import StochasticHeun as StochasticHeun
+
+__getattr__ = near_misses(__name__)
