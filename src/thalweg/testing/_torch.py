@@ -20,7 +20,7 @@ class TorchWalker(AbstractWalker):
 
     @property
     def position(self) -> np.ndarray:
-        return np.concatenate([p.detach().double().numpy() for p in self.tensors])
+        return np.concatenate([p.detach().double().numpy().ravel() for p in self.tensors])
 
     @property
     def dtype(self) -> str:
@@ -28,8 +28,8 @@ class TorchWalker(AbstractWalker):
 
     def give(self, gradient: tuple[float, ...]) -> None:
         """Hand over a gradient."""
-        for p, part in zip(self.tensors, self.walk.split(gradient), strict=True):
-            p.grad = torch.tensor(part, dtype=getattr(torch, self.walk.dtype))
+        for p, part, dtype in zip(self.tensors, self.walk.split(gradient), self.walk.dtypes, strict=True):
+            p.grad = torch.tensor(part, dtype=getattr(torch, dtype))
 
     def step(self, gradient: tuple[float, ...]) -> None:
         self.give(gradient)
@@ -54,18 +54,18 @@ class Torch(AbstractFramework):
     name: ClassVar[str] = "torch"
 
     def begin(self, walk: Walk) -> TorchWalker:
-        dtype = getattr(torch, walk.dtype)
-        return TorchWalker(self, walk, [torch.tensor(part, dtype=dtype) for part in walk.split(walk.start)])
+        parts = zip(walk.split(walk.start), walk.dtypes, strict=True)
+        return TorchWalker(self, walk, [torch.tensor(part, dtype=getattr(torch, dtype)) for part, dtype in parts])
 
     def code(self, walk: Walk) -> str:
-        dtype = f"dtype=torch.{walk.dtype}"
+        dtype = "dtype=dtype" if walk.dtype == "mixed" else f"dtype=torch.{walk.dtype}"
         single = walk.parts == "one"
         parameters = {"one": "[x]", "tensors": "xs", "groups": '[{"params": [x]} for x in xs]'}[walk.parts]
         made = f"optimizer = factory({', '.join(filter(None, (parameters, call(**walk.settings))))})"
         lines = [
-            f"x = torch.nn.Parameter(torch.tensor({list(walk.start)}, {dtype}))"
+            f"x = torch.nn.Parameter(torch.tensor({walk.shown(walk.start)}, {dtype}))"
             if single
-            else f"xs = [torch.nn.Parameter(torch.tensor([x], {dtype})) for x in {list(walk.start)}]",
+            else f"xs = [torch.nn.Parameter(torch.tensor([x], {dtype})) for {_each(walk, 'x')}]",
             made,
             f"for step, gradient in enumerate({listed(walk)}, start=1):",
             *(
@@ -75,6 +75,13 @@ class Torch(AbstractFramework):
             ),
             "    optimizer.step()",
         ]
+        if walk.dtype == "mixed":
+            lines[-2] = "        x.grad = torch.tensor([part], dtype=x.dtype)"
+        if walk.rate_after is not None:
+            lines += [
+                f"    if step == {walk.rate_after[0]}:",
+                f'        optimizer.param_groups[0]["lr"] = {walk.rate_after[1]}',
+            ]
         if walk.resume_after is not None:
             lines += [
                 f"    if step == {walk.resume_after}:  # resumed",
@@ -82,9 +89,17 @@ class Torch(AbstractFramework):
                 f"        {made}",
                 "        optimizer.load_state_dict(saved)",
             ]
-        if walk.rate_after is not None:
-            lines += [
-                f"    if step == {walk.rate_after[0]}:",
-                f'        optimizer.param_groups[0]["lr"] = {walk.rate_after[1]}',
-            ]
-        return "\n".join(lines if single else [*lines, "x = torch.cat(xs)"])
+        ends = (
+            []
+            if single
+            else ["x = torch.cat([x.double() for x in xs])" if walk.dtype == "mixed" else "x = torch.cat(xs)"]
+        )
+        return "\n".join([*lines, *ends, *(["x = x.ravel()"] if walk.matrix else [])])
+
+
+def _each(walk: Walk, name: str) -> str:
+    """The loop over the tensors of a start."""
+    shown = walk.shown(walk.start)
+    if walk.dtype != "mixed":
+        return f"{name} in {shown}"
+    return f"{name}, dtype in zip({shown}, [{', '.join(f'torch.{dtype}' for dtype in walk.dtypes)}])"
