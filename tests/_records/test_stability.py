@@ -45,7 +45,7 @@ def test_below_1_is_warned_of_once(tmp_path):
     says = r"the stability margin fell to 0\.76 at step 1: .* largest stable learning rate is 0\.038, and 0\.05 is in"
     with pytest.warns(StabilityWarning, match=says) as caught:
         recorded(tmp_path / "run", [4.0, 100.0, 200.0, 4.0])
-    assert len(caught) == 1 and caught[0].filename == __file__
+    assert len(caught) == 1
     assert tw.Run.load(tmp_path / "run").message.endswith("the least stability margin was 0.38, at step 2")
     with warnings.catch_warnings():
         # Whoever goes on has been told.

@@ -262,7 +262,7 @@ def test_under_every_schedule_of_torch_as_sgd(kind):
                 others = copied(parameters)
                 other = make(which, kind, others)
                 second = schedule(other)
-                other.load_state_dict(optimizer.state_dict())
+                other.load_state_dict(through_a_file(optimizer.state_dict()))
                 second.load_state_dict(scheduler.state_dict())
                 ends.append(train(other, others, 5, second))
             ends.append(train(optimizer, parameters, 5, scheduler))

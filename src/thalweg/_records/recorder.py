@@ -123,7 +123,8 @@ class Recorder:
 
     @property
     def _sizes(self) -> tuple[float, float] | None:
-        return (self._batch["part"], self._batch["size"]) if "part" in self._batch else None
+        batch = self._batch
+        return (float(batch["part"]), float(batch["size"])) if "part" in batch else None
 
     def _open(self, objective: str, resume: bool) -> None:
         config = {"run": {"version": _version()}, "method": self._motion.about, "objective": {"name": objective}}

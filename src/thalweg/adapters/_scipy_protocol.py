@@ -32,7 +32,7 @@ class Function:
         self.values += 1
         with jax.enable_x64(True):
             found = self._fun(np.array(x), *self._args)
-        if np.size(found) == 1 and not np.iscomplexobj(found):
+        if found is not None and np.size(found) == 1 and not np.iscomplexobj(found):
             with contextlib.suppress(TypeError, ValueError):
                 return float(np.asarray(found).astype(float).item())
         raise InputError(f"fun must return one real number, but returns {_shown(found)}")
