@@ -6,6 +6,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -13,6 +14,13 @@ import pytest
 import thalweg as tw
 from tests.rows import few
 from thalweg.adapters.optax import transformation
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Without the types of arguments, as users have it."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
 
 START = {"w": jnp.linspace(-1.0, 2.0, 6).reshape(2, 3), "b": jnp.array([0.3, -0.2])}
 SETTINGS, STEPS = 50, 200
@@ -232,13 +240,13 @@ def test_rounding_is_no_change(dtype):
     gradient = jax.jit(jax.grad(otherwise))
     update = jax.jit(lambda g, state, x: optimizer.update(g, state, x, value_fn=bowl))
     state = optimizer.init(x)
-    for _ in range(120):
+    for _ in range(240):
         updates, state = update(gradient(x), state, x)
         x = optax.apply_updates(x, updates)
     np.testing.assert_allclose(x.astype(float), 0.7, rtol=0, atol=40 * float(jnp.finfo(dtype).eps))
 
 
-def test_a_schedule_is_pointed_to_its_drop_in():
+def test_a_schedule_is_pointed_to_its_drop_in(unchecked):
     schedule = optax.cosine_decay_schedule(0.1, 40)
     for make in (tw.momentum, tw.nesterov):
         with pytest.raises(tw.InputError, match=r"in optax, .* optax\.inject_hyperparams") as caught:
@@ -248,7 +256,7 @@ def test_a_schedule_is_pointed_to_its_drop_in():
         agree(walk(ours, steps=40), walk(optax.sgd(schedule, 0.9, nesterov=make is tw.nesterov), steps=40))
 
 
-def test_wrong_use_is_one_line():
+def test_wrong_use_is_one_line(unchecked):
     with pytest.raises(tw.InputError, match=r"before must be an optax transformation, such as optax.clip\(1.0\), but"):
         transformation(RK4, before=0.5)
     with pytest.raises(tw.InputError, match='needs a gradient before its first step, which optax has not; use start="'):

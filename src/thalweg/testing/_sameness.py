@@ -198,8 +198,9 @@ def mixed(bench: Bench) -> Fault | None:
             return raised(until(walk, len(path)), error)
         expected, found = np.concatenate(alone, axis=1), np.array(path)
         near = np.concatenate([np.full(one.shape[1], ROUNDING if i % 2 == 0 else _BF16) for i, one in enumerate(alone)])
-        wrong = ~(np.abs(found - expected) <= near * np.maximum(1.0, np.abs(expected)))
-        wrong &= ~(np.isnan(found) & np.isnan(expected))
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.abs(found - expected) <= near * np.maximum(1.0, np.abs(expected)))
+        wrong &= ~((found == expected) | (np.isnan(found) & np.isnan(expected)))
         if not wrong.any():
             return None
         step = int(np.argmax(wrong.any(axis=1)))
