@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -148,10 +149,7 @@ def transformation(
         if first is not None:
             extra = extra | ({} if value_fn is None else {"value_fn": value_fn})
             gradient, remembered = first.update(updates, state.before, params, **extra)
-
-            def change(found: PyTree, x: PyTree) -> PyTree:
-                return first.update(found, state.before, x, **extra)[0]
-
+            change = partial(_changed, first, state.before, extra)
         # With one gradient, given, a step does not depend on where it begins; from zero it is the update itself.
         begin = params if several else zeros_like(updates)
         # The unit of the buffer and the look-ahead are those of the method as it is now.
@@ -164,6 +162,13 @@ def transformation(
         return jax.tree.map(lambda new, old: new.astype(old.dtype), moved, updates), _kept(after, remembered)
 
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
+
+
+def _changed(
+    change: optax.GradientTransformationExtraArgs, state: PyTree, extra: dict[str, Any], gradient: PyTree, x: PyTree
+) -> PyTree:
+    """A gradient changed as the first of the step is."""
+    return change.update(gradient, state, x, **extra)[0]
 
 
 def _unchanged(

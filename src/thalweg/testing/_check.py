@@ -14,6 +14,7 @@ from ._report import FAILED, NOT_CHECKED, PASSED, Finding, Report
 from ._search import need_hypothesis
 
 _LEAST_STEPS = 3
+_COSTLY_EXAMPLES = 10
 
 
 def check_optimizer(
@@ -31,8 +32,8 @@ def check_optimizer(
     Each check draws small examples, vectors and matrices, and, where one fails, shrinks it to the smallest. The
     settings are found from the factory's signature: lr or learning_rate; momentum, beta or decay, or the first
     coefficient of Adam and its like (b1, beta1, beta_1, betas); nesterov, dampening, weight_decay, foreach and fused.
-    In JAX it runs in 64 bits. What takes matrices alone is checked on them. Of an optax optimizer whose step is long,
-    few examples are drawn, and compiled.
+    In JAX it runs in 64 bits. What takes matrices alone is checked on them. Of an optimizer whose step is long few
+    examples are drawn; in optax they are compiled.
 
     Arguments:
         factory: in torch `factory(params, **settings)`, in optax and keras `factory(**settings)`, such as
@@ -82,8 +83,9 @@ def _findings(bench: Bench, leave_out: Sequence[str]) -> list[Finding]:
     signature = bench.signature
     catalogue = [s for s in signature.catalogue() if bench.refusal(s) is None]
     if bench.framework.costly:
-        # Each is compiled anew: the simplest, and the one with most in it.
+        # The simplest, and the one with most in it.
         catalogue = catalogue[:: max(len(catalogue) - 1, 1)]
+        bench = dataclasses.replace(bench, examples=min(bench.examples, _COSTLY_EXAMPLES))
     bench = dataclasses.replace(bench, catalogue=catalogue)
     if not bench.catalogue:
         raise InputError(f"factory {signature.name}: {bench.refusal(signature.spell({}))}")

@@ -75,10 +75,10 @@ class Bench:
 
     def draws(self, least: int = 1, settings: list[dict[str, Any]] | None = None, **options: Any) -> Space:
         """Examples of at least so many steps."""
-        if self.framework.costly:
-            # Of one size each, since every size is compiled anew.
-            options |= {"dimensions": (2, 2)}
-        return Space(settings or self.catalogue, (least, self.steps), **({"layouts": self.layouts} | options))
+        # Of one size each, where every size is compiled anew.
+        size = {"dimensions": (2, 2)} if self.framework.costly else {}
+        given: dict[str, Any] = {"layouts": self.layouts} | options | size
+        return Space(settings or self.catalogue, (least, self.steps), **given)
 
     def search(self, space: Space, fault: Callable[[Draw], Fault | None], examples: int | None = None) -> Fault | None:
         """The fault of the smallest example that has one."""
@@ -168,7 +168,8 @@ def until(walk: Walk, step: int) -> Walk:
 def as_walk(draw: Draw, **options: Any) -> Walk:
     """A draw as a walk."""
     settings = options.pop("settings", draw.settings)
-    return Walk(settings, draw.start, draw.gradients, **({"matrix": draw.matrix} | options))
+    given: dict[str, Any] = {"matrix": draw.matrix} | options
+    return Walk(settings, draw.start, draw.gradients, **given)
 
 
 def negative(gradient: tuple[float, ...]) -> tuple[float, ...]:

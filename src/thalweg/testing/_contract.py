@@ -59,7 +59,8 @@ CHECKS: tuple[Check, ...] = (
         "with momentum the first gradient still counts in the third step",
         "it does in an example",
         "with momentum the first gradient is forgotten by the third step; is the buffer kept from step to step? (by "
-        "design where vectors, or matrices, are to have no momentum: leave this check out)",
+        "design where vectors, or matrices, are to have no momentum, and in schedule-free methods, whose third step is "
+        "free of it: leave this check out)",
         memory,
     ),
     Check(

@@ -1,12 +1,29 @@
 """Optimizers of torch."""
 
+import functools
 import io
 from typing import Any, ClassVar
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
+from torch.utils._python_dispatch import TorchDispatchMode  # pyright: ignore[reportMissingImports]
 
 from ._walk import AbstractFramework, AbstractWalker, Walk, call, listed
+
+# A step of more calls than this takes long.
+_MANY = 60
+
+
+class _Calls(TorchDispatchMode):
+    """Count of the calls that torch dispatches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
 
 
 class TorchWalker(AbstractWalker):
@@ -52,6 +69,23 @@ class Torch(AbstractFramework):
     """Factories of torch.optim.Optimizer."""
 
     name: ClassVar[str] = "torch"
+
+    @functools.cached_property
+    def costly(self) -> bool:
+        """Tell whether a step makes very many calls."""
+        for matrix in (False, True):
+            ones = (1.0,) * (2 if matrix else 1)
+            try:
+                walker = self.begin(Walk(self.usual, ones, (), matrix=matrix))
+                walker.step(ones)
+                with _Calls() as calls:
+                    walker.step(ones)
+            except Exception:
+                # The checks tell of it.
+                continue
+            if calls.count > _MANY:
+                return True
+        return False
 
     def begin(self, walk: Walk) -> TorchWalker:
         parts = zip(walk.split(walk.start), walk.dtypes, strict=True)
