@@ -14,7 +14,7 @@ from ._walk import Walk
 
 # Each kind of walk is compiled anew, which takes far longer than it runs.
 _COMPILED = 6
-# What is traced anew, or goes several ways at once, takes longer; its faults show in any example.
+# What takes several shapes, each compiled by itself in JAX; its faults show in any example.
 _SLOWER = 12
 # A step in bfloat16 rounds at 2^-9, a few times.
 _BF16 = 2.0**-6
@@ -90,7 +90,7 @@ def in_mode(mode: str) -> Callable[[Bench], Fault | None]:
             if keras.backend.backend() != "jax":
                 raise NotCheckedError(f"keras runs on {keras.backend.backend()}, not on jax")
         costly = bench.framework.costly
-        examples = min(bench.examples, 2 if costly else _SLOWER if mode == "vmap" else _COMPILED)
+        examples = min(bench.examples, 2 if costly else _COMPILED)
         plain = "eager" if mode == "compiled" else "plain"
         return bench.alike(
             bench.draws(), lambda draw: (as_walk(draw, mode=plain), as_walk(draw, mode=mode)), ROUNDING, examples
@@ -121,7 +121,7 @@ def resume(bench: Bench) -> Fault | None:
 
     fault = bench.alike(space(), wide)
     # A state of more digits than the parameters may be rounded to theirs where torch loads it, in few of the examples.
-    examples = bench.examples * (3 if bench.framework.name == "torch" else 1)
+    examples = bench.examples * 3 if bench.framework.name == "torch" else min(bench.examples, _SLOWER)
     return fault or bench.alike(space(first=NONZERO), narrow, examples=examples)
 
 
@@ -210,8 +210,9 @@ def mixed(bench: Bench) -> Fault | None:
         step = int(np.argmax(wrong.any(axis=1)))
         return Fault(until(walk, step), expected[step].tolist(), found[step].tolist())
 
-    slower = bench.framework.name != "torch"
-    return bench.search(bench.draws(dimensions=(2, 3)), fault, min(bench.examples, _SLOWER) if slower else None)
+    few = None if bench.framework.name == "torch" else min(bench.examples, _SLOWER)
+    settings = bench.catalogue[:1] if bench.framework.costly else None
+    return bench.search(bench.draws(settings=settings, dimensions=(2, 3)), fault, few)
 
 
 def _each(walk: Walk) -> list[Walk]:
