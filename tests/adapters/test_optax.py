@@ -6,6 +6,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -13,6 +14,13 @@ import pytest
 import thalweg as tw
 from tests.rows import few
 from thalweg.adapters.optax import transformation
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Without the types of arguments, as users have it."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
 
 START = {"w": jnp.linspace(-1.0, 2.0, 6).reshape(2, 3), "b": jnp.array([0.3, -0.2])}
 SETTINGS, STEPS = 50, 200
@@ -82,9 +90,14 @@ def test_the_first_gradient_is_the_loops():
         return loss(p)
 
     optimizer = transformation(tw.Method(tw.GradientFlow(None), tw.RK4(), 0.1))
-    optimizer.update(jax.grad(loss)(START), optimizer.init(START), START, value_fn=counted)
+    gradient, state = jax.grad(loss)(START), optimizer.init(START)
+    optimizer.update(gradient, state, START, value_fn=counted, grad=gradient)
     jax.effects_barrier()
     assert len(taken) == 3
+    # Without knowing that it is the gradient, it is compared.
+    optimizer.update(gradient, state, START, value_fn=counted)
+    jax.effects_barrier()
+    assert len(taken) == 7
 
 
 def test_a_method_without_an_objective_has_no_say_on_it():
@@ -180,7 +193,72 @@ def test_sharded():
     assert done.returncode == 0, done.stderr
 
 
-def test_wrong_use_is_one_line():
+RK4 = tw.Method(tw.GradientFlow(None), tw.RK4(), 0.1)
+CLIP = optax.clip_by_global_norm(0.5)
+CHANGES = {"clip": CLIP, "decay": optax.add_decayed_weights(0.01), "noise": optax.add_noise(0.1, 0.5, 0)}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("given", [False, True], ids=["", "gradient given"])
+def test_what_would_change_one_of_several_gradients_is_refused(change, given):
+    optimizer, gradient = optax.chain(CHANGES[change], transformation(RK4)), jax.grad(loss)(START)
+    known = {"grad": gradient} if given else {}
+    with pytest.raises(tw.InputError, match=r"changed the first of the gradients .* transformation\(method, before="):
+        optimizer.update(gradient, optimizer.init(START), START, value_fn=loss, **known)
+
+
+def test_what_would_change_one_of_several_gradients_is_refused_when_compiled():
+    with pytest.raises(Exception, match="has changed the first of the gradients of its step"):
+        walk(optax.chain(CLIP, transformation(RK4)), steps=2, value_fn=loss)
+
+
+def test_a_change_inside_changes_every_gradient():
+    """A weight decay is the way down a loss that has it; a clip of one gradient is optax's own chain."""
+    decay = 0.2
+
+    def heavier(p):
+        return loss(p) + 0.5 * decay * sum(jnp.sum(leaf**2) for leaf in p.values())
+
+    inside = transformation(RK4, before=optax.add_decayed_weights(decay))
+    agree(walk(inside, steps=20, value_fn=loss), walk(transformation(RK4), steps=20, fn=heavier, value_fn=heavier))
+    one = transformation(tw.momentum(None, 0.05, 0.9), before=optax.chain(CLIP, optax.trace(0.5)))
+    agree(walk(one, steps=20), walk(optax.chain(CLIP, optax.trace(0.5), optax.sgd(0.05, 0.9)), steps=20))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32, jnp.bfloat16], ids=lambda dtype: dtype.__name__)
+def test_rounding_is_no_change(dtype):
+    """Down to where nothing but rounding is left of the gradient; taken here in one program and there in another."""
+    x, optimizer = jnp.array([1.0, -3.0, 2.0], dtype), transformation(RK4)
+    hessian = jnp.array([[2.0, 0.3, 0.0], [0.3, 9.0, 1.0], [0.0, 1.0, 20.0]], dtype)
+
+    def bowl(x):
+        return 0.5 * (x - 0.7) @ hessian @ (x - 0.7)
+
+    def otherwise(x):
+        return 0.5 * x @ hessian @ x - 0.7 * jnp.sum(hessian @ x)
+
+    gradient = jax.jit(jax.grad(otherwise))
+    update = jax.jit(lambda g, state, x: optimizer.update(g, state, x, value_fn=bowl))
+    state = optimizer.init(x)
+    for _ in range(240):
+        updates, state = update(gradient(x), state, x)
+        x = optax.apply_updates(x, updates)
+    np.testing.assert_allclose(x.astype(float), 0.7, rtol=0, atol=40 * float(jnp.finfo(dtype).eps))
+
+
+def test_a_schedule_is_pointed_to_its_drop_in(unchecked):
+    schedule = optax.cosine_decay_schedule(0.1, 40)
+    for make in (tw.momentum, tw.nesterov):
+        with pytest.raises(tw.InputError, match=r"in optax, .* optax\.inject_hyperparams") as caught:
+            make(None, schedule, 0.9)
+        code = "optax.inject_hyperparams(" + str(caught.value).split("optax.inject_hyperparams(")[1].split(", or ")[0]
+        ours = eval(code, {"optax": optax, "tw": tw, "schedule": schedule})
+        agree(walk(ours, steps=40), walk(optax.sgd(schedule, 0.9, nesterov=make is tw.nesterov), steps=40))
+
+
+def test_wrong_use_is_one_line(unchecked):
+    with pytest.raises(tw.InputError, match=r"before must be an optax transformation, such as optax.clip\(1.0\), but"):
+        transformation(RK4, before=0.5)
     with pytest.raises(tw.InputError, match='needs a gradient before its first step, which optax has not; use start="'):
         transformation(tw.leapfrog(None, 0.1, 0.9))
     several = transformation(tw.Method(tw.GradientFlow(None), tw.RK4(), 0.1))

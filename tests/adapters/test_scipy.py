@@ -1,10 +1,15 @@
 """A method inside scipy.optimize.minimize: the trajectory of a run, SciPy's own result."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize as so
+import scipy.sparse
 
 import thalweg as tw
 from thalweg.adapters.scipy import minimizer
@@ -100,7 +105,7 @@ def test_the_callback_stops():
     ("options", "says"),
     [
         ({"bounds": [(0, 1)] * 3}, "takes no bounds and no constraints"),
-        ({"options": {"gtoll": 1e-3}}, "option 'gtoll' is unknown; choose one of: disp, gtol, maxiter"),
+        ({"options": {"gtoll": 1e-3}}, "option 'gtoll' is unknown; choose one of: disp, gtol, maxiter, return_all"),
         ({"options": {"maxiter": -1}}, "maxiter must be a whole number of at least 0"),
         ({"options": {"gtol": float("nan")}}, "gtol must be finite"),
     ],
@@ -178,3 +183,191 @@ def test_what_the_function_raises_is_what_one_gets(auto):
     with pytest.raises(ZeroDivisionError, match="of mine"):
         so.minimize(broken, X0, jac=jac, method=auto)
     assert so.minimize(fun, X0, jac=jac, method=auto).success
+
+
+# The whole of SciPy's protocol, beside SciPy's own.
+
+
+DESCENT = tw.gradient_descent(None, 0.3)
+
+
+@pytest.fixture(scope="module")
+def descent():
+    return minimizer(DESCENT)
+
+
+PLAIN = """
+import jax, numpy as np, scipy.optimize as so, thalweg as tw
+assert not jax.config.jax_enable_x64
+seen = []
+
+
+def fun(x):
+    seen.append(x.dtype)
+    return so.rosen(x)
+
+
+result = so.minimize(fun, [-1.2, 1.0], jac=so.rosen_der, method=tw.adapters.scipy.minimizer(), tol=1e-11)
+assert result.success, result
+assert set(map(str, seen)) == {"float64"} and result.x.dtype == np.float64
+# No float32 comes so near.
+assert np.abs(result.x - 1.0).max() < 1e-10 and np.abs(so.rosen_der(result.x)).max() <= 1e-11
+f = jax.jit(lambda x: jax.numpy.sum((x - 0.1) ** 2))
+descent = tw.adapters.scipy.minimizer(tw.gradient_descent(None, 0.3))
+mine = so.minimize(f, np.ones(3), jac=jax.grad(f), method=descent, tol=1e-12)
+assert mine.success and np.abs(mine.x - 0.1).max() < 1e-12
+assert not jax.config.jax_enable_x64 and jax.numpy.ones(1).dtype == "float32"
+"""
+
+
+def test_in_the_default_state_of_jax():
+    env = dict(os.environ, JAX_ENABLE_X64="0", PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    done = subprocess.run([sys.executable, "-c", PLAIN], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_bit_goes_through_the_callbacks(descent):
+    """From a thread that JAX has in single precision, too."""
+    given = np.array([np.pi, -1e-300, 5e-324, 1e308, -0.0])
+    seen = []
+
+    def slope(x):
+        seen.append(x.copy())
+        return np.zeros_like(x)
+
+    so.minimize(lambda x: 0.0, given, jac=slope, method=descent)
+    assert seen[0].tobytes() == given.tobytes()
+
+
+def by_bfgs(**options):
+    return so.minimize(fun, X0, jac=jac, method="BFGS", **options)
+
+
+@pytest.mark.parametrize("scipys", [False, True], ids=["ours", "BFGS"])
+def test_a_callback_of_the_intermediate_result(descent, scipys):
+    """Each of SciPy's two forms, as often as there were steps, with the function's value."""
+    results, points, method = [], [], "BFGS" if scipys else descent
+
+    def told(intermediate_result):
+        results.append(intermediate_result)
+
+    found = so.minimize(fun, X0, jac=jac, method=method, callback=told)
+    again = so.minimize(fun, X0, jac=jac, method=method, callback=lambda xk: points.append(xk.copy()))
+    assert len(results) == len(points) == found.nit == again.nit
+    assert [r.fun for r in results] == pytest.approx([fun(x) for x in points], rel=1e-14)
+    np.testing.assert_array_equal([r.x for r in results], points)
+
+
+def test_a_callback_that_stops_or_returns_something(descent):
+    def stops(intermediate_result):
+        raise StopIteration
+
+    for method in (descent, "BFGS"):
+        stopped = so.minimize(fun, X0, jac=jac, method=method, callback=stops)
+        assert (stopped.status, stopped.success, stopped.nit) == (99, False, 1)
+        # What a callback returns that is no truth value is not looked at.
+        assert so.minimize(fun, X0, jac=jac, method=method, callback=lambda x: x).success
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda f: np.array([f]), lambda f: np.array([[f]]), np.float32, jnp.asarray, lambda f: np.array(f)]
+)
+def test_a_value_in_any_shape_of_one(descent, shape):
+    plain = so.minimize(fun, X0, jac=jac, method=descent)
+    found = so.minimize(lambda x: shape(fun(x)), X0, jac=jac, method=descent)
+    assert found.success and type(found.fun) is float and found.fun == pytest.approx(plain.fun, rel=1e-6)
+    np.testing.assert_array_equal(found.x, plain.x)
+    both = so.minimize(lambda x: (shape(fun(x)), jac(x)[:, None]), X0, jac=True, method=descent)
+    np.testing.assert_array_equal(both.x, plain.x)
+
+
+HESSIANS = {
+    "array": hess,
+    "matrix": lambda x: np.asmatrix(hess(x)),
+    "sparse": lambda x: scipy.sparse.csr_matrix(hess(x)),
+    "sparse array": lambda x: scipy.sparse.coo_array(hess(x)),
+    "operator": lambda x: scipy.sparse.linalg.aslinearoperator(hess(x)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_every_kind_of_hessian(auto):
+    """The same steps, whatever it is; names of differences, and updates, are taken for none."""
+    ends = {
+        name: so.minimize(fun, X0, jac=jac, hess=given, method=auto, options={"gtol": 1e-8})
+        for name, given in HESSIANS.items()
+    }
+    for name, found in ends.items():
+        assert found.success and found.nhev > 0, name
+        np.testing.assert_allclose(found.x, ends["array"].x, rtol=0, atol=1e-12)
+        assert found.nit == ends["array"].nit
+    for given in ("2-point", so.BFGS()):
+        found = so.minimize(fun, X0, jac=jac, hess=given, method=auto, options={"gtol": 1e-8})
+        assert found.success and found.nhev == 0
+
+
+@pytest.mark.parametrize("start", [[], np.zeros(0), np.zeros(0, int)])
+def test_nothing_to_minimise_over(auto, start):
+    found = so.minimize(lambda x: 7.0 + x.sum(), start, jac=lambda x: np.ones(0), method=auto)
+    assert (found.success, found.fun, found.x.shape, found.jac.shape) == (True, 7.0, (0,), (0,))
+
+
+FREE = [
+    None, [(None, None)] * 3, ((-np.inf, np.inf),) * 3, so.Bounds(), so.Bounds(-np.inf, np.full(3, np.inf)), [],
+]  # fmt: skip
+
+
+def test_bounds_that_bound_nothing(descent):
+    plain = so.minimize(fun, X0, jac=jac, method=descent)
+    for bounds in FREE:
+        np.testing.assert_array_equal(so.minimize(fun, X0, jac=jac, method=descent, bounds=bounds).x, plain.x)
+    open_ended = so.NonlinearConstraint(fun, -np.inf, np.inf)
+    for constraints in ((), [], None, {}, so.LinearConstraint(np.eye(3)), [open_ended]):
+        found = so.minimize(fun, X0, jac=jac, method=descent, constraints=constraints)
+        np.testing.assert_array_equal(found.x, plain.x)
+
+
+def test_functions_that_write_where_they_may_not(descent):
+    """Into their argument, or into an array that they returned before."""
+    plain, kept = so.minimize(fun, X0, jac=jac, method=descent), np.zeros(3)
+
+    def untidy(x):
+        kept[:] = jac(x)
+        x[:] = np.nan
+        return kept
+
+    np.testing.assert_array_equal(so.minimize(fun, X0.copy(), jac=untidy, method=descent).x, plain.x)
+
+
+def test_the_path_and_the_tolerance(descent):
+    found = so.minimize(fun, X0, jac=jac, method=descent, options={"return_all": True, "gtol": 1e-3}, tol=1e-9)
+    assert len(found.allvecs) == found.nit + 1 and (found.allvecs[0] == X0).all()
+    np.testing.assert_array_equal(found.allvecs[-1], found.x)
+    # As in SciPy, the options go before `tol`.
+    assert 1e-9 < np.abs(found.jac).max() <= 1e-3
+    assert by_bfgs(options={"gtol": 1e-3}, tol=1e-9).nit == by_bfgs(options={"gtol": 1e-3}).nit
+
+
+NOT_TAKEN = {
+    "a complex start": (lambda m: so.minimize(fun, X0 + 0j, jac=jac, method=m), "x0 must be real, but is complex"),
+    "a start of words": (lambda m: m(fun, "abc"), "x0 must be made of numbers, but is 'abc'"),
+    "a complex value": (lambda m: so.minimize(lambda x: 1j, X0, jac=jac, method=m), "fun must return one real number"),
+    "a value of two": (lambda m: so.minimize(lambda x: x[:2], X0, jac=jac, method=m), "but returns an array of shape"),
+    "no value": (lambda m: so.minimize(lambda x: None, X0, jac=jac, method=m), "one real number, but returns None"),
+    "a short gradient": (lambda m: so.minimize(fun, X0, jac=lambda x: x[:2], method=m), "jac must give 3 real"),
+    "bounds": (lambda m: so.minimize(fun, X0, jac=jac, method=m, bounds=so.Bounds(0, np.inf)), "takes no bounds"),
+    "half of one": (lambda m: so.minimize(fun, X0, jac=jac, method=m, bounds=[(None, 1.0)] * 3), "takes no bounds"),
+    "two bounds": (lambda m: so.minimize(fun, X0, jac=jac, method=m, bounds=[(None, None)] * 2), "3 of them, but"),
+    "no bounds": (lambda m: so.minimize(fun, X0, jac=jac, method=m, bounds=3), "bounds must be pairs (low, high)"),
+    "constraints": (
+        lambda m: so.minimize(fun, X0, jac=jac, method=m, constraints={"type": "eq", "fun": fun}), "no constraints",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_TAKEN)
+def test_what_is_not_taken_is_one_line(descent, case):
+    attempt, says = NOT_TAKEN[case]
+    with pytest.raises(tw.InputError) as caught:
+        attempt(descent)
+    assert says in str(caught.value) and "\n" not in str(caught.value)

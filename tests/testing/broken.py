@@ -191,7 +191,7 @@ class StateOfTheClass(Sgd):
     __init__.__signature__ = inspect.signature(Sgd.__init__)
 
     def store(self, p):
-        index = [q for group in self.param_groups for q in group["params"]].index(p)
+        index = next(i for i, q in enumerate(q for group in self.param_groups for q in group["params"]) if q is p)
         return self.shared.setdefault(index, {})
 
 
@@ -237,6 +237,55 @@ class Noisy(Sgd):
 class KeyedByShape(Sgd):
     def store(self, p):
         return self.state[str(tuple(p.shape))]
+
+
+class MatricesWithoutBuffer(Sgd):
+    def buffer(self, gradient, p, group):
+        return gradient.clone() if p.ndim == 2 else super().buffer(gradient, p, group)
+
+
+class KeysRefused(Sgd):
+    """Our own Optimizer, once: whatever it does not know in a state is another optimizer's."""
+
+    def load_state_dict(self, state_dict):
+        for group in state_dict["param_groups"]:
+            if set(group) - set(self.defaults) - {"params"}:
+                raise ValueError("the state is of another optimizer")
+        super().load_state_dict(state_dict)
+
+
+class NarrowestDtype(Sgd):
+    """All gradients of a group in the narrowest dtype that it holds."""
+
+    def decayed(self, gradient, p, group):
+        narrow = min((q.dtype for q in group["params"]), key=lambda dtype: torch.finfo(dtype).bits)
+        return super().decayed(gradient, p, group).to(narrow).to(p.dtype)
+
+
+class AdamWithoutFirst(torch.optim.Adam):
+    """Adam whose first coefficient is always 0."""
+
+    def __init__(self, params, lr=0.1, betas=(0.9, 0.999)):
+        super().__init__(params, lr, (0.0, betas[1]))
+
+
+class MatricesOnly(Sgd):
+    """Vectors are refused, as Muon does."""
+
+    def __init__(self, params, lr=0.1, momentum=0.0):
+        params = list(params)
+        for p in params:
+            for q in p["params"] if isinstance(p, dict) else [p]:
+                if q.ndim != 2:
+                    raise ValueError("only matrices")
+        super().__init__(params, lr, momentum)
+
+
+class AnotherRateForVectors(Sgd):
+    """A learning rate for matrices, and one of its own for vectors."""
+
+    def rate(self, group):
+        return 0.01 if group["params"][0].ndim == 1 else group["lr"]
 
 
 class NoGradientIsZero(Sgd):
@@ -428,8 +477,8 @@ CASES = {
     "the first step damped": Case(FirstStepDamped, {"reference": (1, 1)}, H(0.1, 0.9, dampening=0.5)),
     "foreach without weight decay": Case(ForeachForgetsDecay, {"foreach": (1, 1)}),
     "foreach without the last tensor": Case(ForeachForgetsTheLast, {"foreach": (1, 1)}),
-    "fused without momentum": Case(FusedWithoutMomentum, {"fused": (1, 2)}),
-    "a buffer outside of the state": Case(BufferOutsideState, {"resume": (1, 2)}),
+    "fused without momentum": Case(FusedWithoutMomentum, {"fused": (1, 2), "copy": (1, 2)}),
+    "a buffer outside of the state": Case(BufferOutsideState, {"resume": (1, 2), "copy": (1, 2)}),
     "weight decay of the wrong sign": Case(DecaySign, {"reference": (1, 1)}, H(0.1, weight_decay=0.1)),
     "weight decay dropped": Case(DecayDropped, {"reference": (1, 1)}, H(0.1, 0.9, weight_decay=0.1)),
     "only the first group": Case(FirstGroupOnly, {"grouping": (2, 1)}),
@@ -437,31 +486,35 @@ CASES = {
     "a counter of the class": Case(CountOfTheClass, {"deterministic": (1, 1)}),
     "the gradient changed": Case(GradientChanged, {"gradient kept": (1, 1)}),
     "a division by zero": Case(DividedByItsSize, {"zero gradient": (1, 1)}),
-    "the learning rate cached": Case(RateCached, {"schedule": (1, 2)}),
+    "the learning rate cached": Case(RateCached, {"schedule": (1, 2), "copy": (1, 2)}),
     "the learning rate ignored": Case(
         RateIgnored, {"learning rate": (1, 1), "schedule": (1, 2), "reference": (1, 1)}, H(0.1)
     ),
     "noise": Case(Noisy, {"deterministic": (1, 1)}),
-    "a buffer keyed by shape": Case(KeyedByShape, {"grouping": (2, 1)}),
+    "a buffer keyed by shape": Case(KeyedByShape, {"grouping": (2, 1), "mixed": (2, 1)}),
     "no gradient taken for zero": Case(NoGradientIsZero, {"no gradient": (2, 1)}),
     "the closure ignored": Case(NoClosure, {"closure": (1, 1)}),
     "the loss not returned": Case(NoLoss, {"closure": (1, 1)}),
     "a square that overflows": Case(SquareOverflows, {"bf16": (1, 1)}),
     "a buffer rounded when it is loaded": Case(RoundedWhenLoaded, {"resume": (1, 2)}),
-    "parameters widened": Case(Widened, {"bf16": (1, 1), "resume": (1, 2)}),
+    "parameters widened": Case(Widened, {"bf16": (1, 1), "resume": (1, 2), "mixed": (2, 1)}),
+    "a buffer for vectors alone": Case(MatricesWithoutBuffer, {"memory": (2, 3), "reference": (2, 2)}, H(0.1, 0.9)),
+    "Adam without its first average": Case(AdamWithoutFirst, MOMENTUM),
+    "keys of others refused": Case(KeysRefused, {"own keys": (1, 1)}),
+    "all in the narrowest dtype": Case(NarrowestDtype, {"mixed": (2, 1)}),
     "optax: a buffer zeroed every step": Case(zeroed, MOMENTUM | {"nesterov": (1, 1)}),
     "optax: look-ahead ignored": Case(look_ahead_ignored, {"nesterov": (1, 1)}),
     "optax: a buffer started from the parameters": Case(
         from_parameters, {"reference": (1, 1), "zero gradient": (1, 1)}, H(0.1, 0.9)
     ),
-    "optax: updates widened": Case(widened, {"bf16": (1, 1)}),
+    "optax: updates widened": Case(widened, {"bf16": (1, 1), "mixed": (2, 1)}),
     "optax: a buffer in a closure": Case(
         buffer_in_a_closure, {"resume": (1, 2), "compiled": (1, 2), "scan": (1, 2), "vmap": (1, 2)}
     ),
     "optax: a state that grows": Case(growing, {"scan": (1, 1), "resume": (1, 2)}),
     "optax: a counter that becomes a float": Case(counter_of_floats, {"scan": (1, 1)}),
     "optax: a branch on a value": Case(branching, {"compiled": (1, 1), "scan": (1, 1), "vmap": (1, 1)}),
-    "optax: a division by zero": Case(normalised, {"zero gradient": (1, 1)}),
+    "optax: a division by zero": Case(normalised, {"zero gradient": (1, 1), "mixed": (2, 1)}),
     "optax: a bias corrected a step late": Case(
         average_counted_from_0, {"reference": (1, 2)}, H(0.1, 0.9, convention="ema", bias_correction=True)
     ),
@@ -499,6 +552,13 @@ def ours(learning_rate=0.1, momentum=0.9):
 
 
 NESTEROV = H(0.1, 0.9, nesterov=True)
+
+
+def our_torch(params, lr=0.1, momentum=0.9, weight_decay=0.0, foreach=None):
+    method = tw.gradient_descent(None, lr) if momentum == 0 else tw.momentum(None, lr, momentum)
+    return tw.adapters.torch.Optimizer(params, method, weight_decay=weight_decay, foreach=foreach)
+
+
 SOUND = {
     "torch.optim.SGD": (torch.optim.SGD, None),
     "torch.optim.SGD, dampening and weight decay": (torch.optim.SGD, H(0.2, 0.7, dampening=0.5, weight_decay=0.1)),
@@ -511,6 +571,9 @@ SOUND = {
     "without settings": (fixed, NESTEROV),
     "a partial": (functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9), follows),
     "the base of the broken": (Sgd, H(0.1, 0.9, dampening=0.5)),
+    "matrices alone": (MatricesOnly, None),
+    "another rate for vectors": (AnotherRateForVectors, None),
+    "our own momentum in torch": (our_torch, H(0.1, 0.9)),
     "optax.sgd": (optax.sgd, None),
     "optax.sgd, nesterov": (optax.sgd, NESTEROV),
     "optax.sgd, gradient descent": (optax.sgd, tw.gradient_descent(None, 0.3)),

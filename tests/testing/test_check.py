@@ -59,7 +59,7 @@ def test_the_report():
     np.testing.assert_allclose([found.example.expected, found.example.found], [[-0.29], [-0.2]], rtol=1e-12)
     text = str(report)
     assert text == repr(report)
-    assert text.startswith("BufferZeroed (torch): 13 passed, 3 failed, 1 not checked")
+    assert text.startswith("BufferZeroed (torch): 16 passed, 3 failed, 1 not checked")
     assert "    # expected [-0.29]\n    # found    [-0.2]" in text
     assert text.count("optimizer = factory(") == 3
     with pytest.raises(AssertionError, match="the momentum has no effect"):
@@ -253,3 +253,75 @@ def test_the_signature_of_the_contract():
     ]  # fmt: skip
     with pytest.raises(AttributeError, match="has no attribute 'check'"):
         _ = tw.testing.check
+
+
+# Our own adapters, and optimizers that are hard to check.
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_our_torch_optimizer_resumed_between_a_retune_and_a_step(monkeypatch, nesterov):
+    """What keeps a motion is kept in the state, in torch's own SGD and in ours."""
+    from thalweg.adapters.torch import Optimizer, retune
+    from thalweg.testing._torch import TorchWalker
+
+    monkeypatch.setattr(TorchWalker, "set_rate", lambda self, rate: retune(self.optimizer, learning_rate=rate))
+    make = tw.nesterov if nesterov else tw.momentum
+
+    def ours(params, lr=0.1, momentum=0.9):
+        return Optimizer(params, make(None, lr, momentum))
+
+    for factory in (ours, functools.partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=nesterov)):
+        others = [c.name for c in CHECKS if c.name not in ("resume", "own keys", "copy", "schedule")]
+        report = check(factory, leave_out=others, examples=8)
+        assert report.passed, report
+        assert report["resume"].status == report["own keys"].status == "passed"
+
+
+def test_matrices_alone_are_checked():
+    report = check(torch.optim.Muon, leave_out=["grouping", "bf16", "mixed"])
+    assert report.passed, report
+    assert report["memory"].status == report["learning rate"].status == "passed"
+
+
+def test_the_size_of_a_fault_is_told():
+    class Rounded(torch.optim.SGD):
+        """A state that is a rounding off when it is loaded."""
+
+        def load_state_dict(self, state_dict):
+            super().load_state_dict(state_dict)
+            for state in self.state.values():
+                state["momentum_buffer"].mul_(1 + 2.0**-52)
+
+    report = check(Rounded, examples=12)
+    assert [f.name for f in report.failures] == ["resume"]
+    assert "of the size of rounding)" in report["resume"].why and report["resume"].example.apart < 1e-15
+    far = check(BufferZeroed, reference=H(0.1, 0.9))["reference"]
+    assert far.why.endswith("(by 0.09)") and "rounding" not in far.why
+
+
+def test_an_average_is_a_momentum():
+    """The first coefficient of Adam and its like, alone or as the first of a pair."""
+    found = read_signature(torch.optim.Adam)
+    assert found.names["momentum"] == "betas" and found.averages
+    assert found.spell({"momentum": 0.5})["betas"] == (0.5, 0.999)
+    assert read_signature(optax.adam).names["momentum"] == "b1"
+
+
+def test_a_step_that_loops_is_compiled_once():
+    """A loop inside a step would be compiled at each of its calls by hand."""
+    import jax
+
+    traced = []
+
+    def looping(learning_rate=0.1):
+        def update(updates, state, params=None):
+            traced.append(1)
+            half = lambda g: jax.lax.fori_loop(0, 3, lambda i, x: 0.5 * x, g)  # noqa: E731
+            return jax.tree.map(lambda g: -learning_rate * half(g).astype(g.dtype), updates), state
+
+        return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+    report = check(looping, examples=30)
+    assert report.passed, report
+    # A program for each shape, dtype and mode, however many the examples; by hand it is run a thousand times.
+    assert len(traced) < 80

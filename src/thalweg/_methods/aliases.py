@@ -138,7 +138,7 @@ def nesterov(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
 
     Reference: Sutskever et al. (2013), equations 3 and 4.
     """
-    return _heavy_ball(Lookahead(1.0, start="zero"), objective, learning_rate, momentum)
+    return _heavy_ball(Lookahead(1.0, start="zero"), objective, learning_rate, momentum, "nesterov")
 
 
 def midpoint_momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
@@ -155,7 +155,7 @@ def midpoint_momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayL
     >>> round(tw.analysis.largest_stable_learning_rate(tw.midpoint_momentum(None, 0.1, 0.9), 1.0), 9)
     2.0
     """
-    return _heavy_ball(Lookahead(0.5, start="zero"), objective, learning_rate, momentum)
+    return _heavy_ball(Lookahead(0.5, start="zero"), objective, learning_rate, momentum, "midpoint_momentum")
 
 
 def leapfrog(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
@@ -218,11 +218,15 @@ def mala(objective: Any, learning_rate: ArrayLike | Schedule, temperature: Array
     return make(objective, learning_rate, temperature=temperature)
 
 
-def _heavy_ball(scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike, momentum: ArrayLike) -> Method:
+def _heavy_ball(
+    scheme: AbstractScheme, objective: Any, learning_rate: ArrayLike, momentum: ArrayLike, name: str = "momentum"
+) -> Method:
     if callable(learning_rate) or callable(momentum):
         raise InputError(
-            "learning_rate and momentum must be numbers here; for a schedule of steps at constant friction "
-            "use tw.Method(tw.HeavyBall(f, friction), scheme, schedule)"
+            "learning_rate and momentum must be numbers here; for a schedule of steps at constant friction use "
+            "tw.Method(tw.HeavyBall(f, friction), scheme, schedule); in optax, for one that optax.sgd(schedule, 0.9) "
+            f"takes, optax.inject_hyperparams(lambda a: tw.adapters.optax.transformation(tw.{name}(None, a, 0.9)))"
+            "(schedule), or with the momentum that keeps the friction tw.Hyperparameters(a, b).schedule(schedule)"
         )
     numbers = {"learning_rate": learning_rate, "momentum": momentum}
     return Method(*LEARNING_RATE_AND_MOMENTUM.write(numbers, partial(HeavyBall, objective), scheme))

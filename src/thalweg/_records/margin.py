@@ -56,6 +56,12 @@ class Motion:
         ratio = max(turned * self.weight / self.learning_rate, 0.0)
         return self._step_size(step) * (math.sqrt(ratio) if self.order == 2 else ratio)
 
+    def used(self, step: int, turned: float | None) -> float:
+        """The learning rate (or step size) in use, as the loop has it."""
+        if turned is not None:
+            return turned
+        return self._step_size(step) if self.learning_rate is None else self.learning_rate / self.weight
+
     def margin(self, curvature: float, step: int, turned: float | None) -> float:
         """The largest stable learning rate (or step size) over the one in use; NaN where there is no limit."""
         total = curvature + self.weight_decay

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from .directory import Directory, environment
 from .kinds import stamped
 from .margin import as_motion
 from .run import Run
+from .stability import StabilityWarning, text_below
 from .storage import RecordError
+from .watch import Watch
 from .written import OURS, Written, count_steps
 
 # Rows are written so long after the first of them was logged, together.
@@ -39,8 +42,12 @@ class Recorder:
         objective: what is trained, in words.
         curvature: a function that returns the largest curvature at the loop's parameters of the moment; it is
             called by `log` itself.
-        curvature_every: steps between two calls of it.
+        curvature_every: steps between two calls of it, at most: it is called sooner where the loss jumps, where the
+            curvature has moved since the last time and where the margin is below 2.
         gradients_per_step: gradients the loop takes in a step; the method's own, else 1.
+        batch_size: samples of a step; that of the `tw.Hyperparameters` where they say it. A loop whose batches change
+            logs a column `batch_size=`.
+        part_size: samples of the batch of which `log(part=)` is given the gradient.
         resume: append to the recorded run in `path`, if there is one; `step` tells where to go on.
 
     Attributes:
@@ -50,6 +57,9 @@ class Recorder:
     Raises:
         InputError: before anything is written, with one line that says what is wrong.
         RecordError: the directory could not be written.
+
+    Warns:
+        once, where the stability margin falls below 1, at the next `log` or `close`.
 
     >>> import tempfile
     >>> import thalweg as tw
@@ -73,6 +83,8 @@ class Recorder:
         curvature: Callable[[], Any] | None = None,
         curvature_every: int = 100,
         gradients_per_step: int | None = None,
+        batch_size: int | None = None,
+        part_size: int | None = None,
         resume: bool = False,
     ) -> None:
         if not isinstance(path, str | os.PathLike):
@@ -89,7 +101,9 @@ class Recorder:
         self.path = Path(path)
         self.step = 0
         self._motion = as_motion(method)
-        self._every = check_count("curvature_every", curvature_every)
+        self._watch = Watch(check_count("curvature_every", curvature_every))
+        self._warned = False
+        self._batch = _batch(batch_size, part_size, method)
         self._curvature = curvature
         if curvature is not None:
             self._check_margin()
@@ -102,12 +116,19 @@ class Recorder:
         self._closing = threading.Event()
         self._run: Run | None = None
         self._directory = Directory(self.path)
-        self._written = Written(self._directory, self._motion, (each, at_start), curvature is not None)
+        self._written = Written(
+            self._directory, self._motion, (each, at_start), curvature is not None, self._watch, self._sizes
+        )
         self._open(objective, resume)
+
+    @property
+    def _sizes(self) -> tuple[float, float] | None:
+        batch = self._batch
+        return (float(batch["part"]), float(batch["size"])) if "part" in batch else None
 
     def _open(self, objective: str, resume: bool) -> None:
         config = {"run": {"version": _version()}, "method": self._motion.about, "objective": {"name": objective}}
-        config = stamped("recorded", config)
+        config = stamped("recorded", config | ({"batch": self._batch} if self._batch else {}))
         try:
             if resume and (self.path / "run.toml").exists():
                 self._columns = self._written.restore(self._directory.reopen(config, keep_rows=True))
@@ -129,6 +150,7 @@ class Recorder:
         *,
         step: Any = None,
         gradient: Any = None,
+        part: Any = None,
         update: Any = None,
         parameters: Any = None,
         curvature: Any = None,
@@ -143,6 +165,9 @@ class Recorder:
             step: which step; the one after the last if None.
             gradient: a tree of arrays, or tensors of torch (those that are None are left out); its norm is logged
                 as `gradient_norm`.
+            part: likewise, the gradient of the `part_size` first samples of the batch, such as those that a step
+                accumulates first, as `part_norm`. From both the scale of the gradient's noise is estimated
+                (`tw.analysis.noise_scale`), which `thalweg show` tells.
             update: likewise, what the optimizer adds to the parameters, as `update_norm`.
             parameters: a tree of arrays, a `state_dict` or named tensors; the last ones given are kept as
                 `Run.final`. They are copied at every call that gives them. Given alone, as after the loop, they make
@@ -155,13 +180,18 @@ class Recorder:
             InputError: a value of another kind, other columns than before, or a recorder that is closed. Nothing of
                 the row is written then.
             RecordError: the directory could not be written.
+
+        Warns:
+            where a margin below 1 has been found.
         """
         if self._closed:
             raise InputError(f"the recorder of {self.path} is closed; go on with tw.Recorder(..., resume=True)")
         self._guarded(self._directory.check)
         at = self.step if step is None else self._check_step(step)
         values = {name: number(name, value) for name, value in scalars.items()}
-        for name, tree in (("gradient", gradient), ("update", update)):
+        if part is not None and self._sizes is None:
+            raise InputError("part= needs to know the samples of both: tw.Recorder(..., batch_size=, part_size=)")
+        for name, tree in (("gradient", gradient), ("part", part), ("update", update)):
             if tree is not None:
                 if f"{name}_norm" in values:
                     raise InputError(f"{name}_norm is computed from {name}=; give one of them")
@@ -174,8 +204,8 @@ class Recorder:
         if curvature is not None:
             self._check_margin()
             curvature = number("curvature", curvature)
-        elif self._curvature is not None and at % self._every == 0:
-            curvature = number("what curvature() returns", self._curvature())
+        elif self._curvature is not None:
+            curvature = self._measured(at, values)
         newest = None if parameters is None else copied(parameters)
         if self._free and at < self.step:
             self._forget(at)
@@ -190,6 +220,27 @@ class Recorder:
             self._guarded(lambda: self._directory.submit(self._drain))
         if len(self._rows) > _ROWS_AHEAD:
             self._wait()
+        self._warn(3)
+
+    def _measured(self, at: int, values: dict[str, Any]) -> Any:
+        """The curvature, where it is due."""
+        assert self._curvature is not None
+        loss = values.get("loss")
+        # One that a device still computes is seen by the writer's thread.
+        if isinstance(loss, float):
+            self._watch.see(loss)
+        if not self._watch.due(at):
+            return None
+        found = number("what curvature() returns", self._curvature())
+        if isinstance(found, float):
+            self._watch.measured(at, found)
+        return found
+
+    def _warn(self, level: int) -> None:
+        below = self._written.below
+        if below is not None and not self._warned:
+            self._warned = True
+            warnings.warn(text_below(below, self._motion.knob), StabilityWarning, stacklevel=level)
 
     @property
     def run(self) -> Run:
@@ -219,6 +270,7 @@ class Recorder:
         terminate.end(self)
         self._directory.close()
         self._run = Run.load(self.path)
+        self._warn(3)
         return self._run
 
     def __enter__(self) -> "Recorder":
@@ -237,6 +289,8 @@ class Recorder:
             text = " ".join(str(error).split())
             status = "failed"
             message = f"failed after {count_steps(self.step)}: {kind.__name__}{': ' if text else ''}{text}"
+        # What ended the loop is not to be hidden by a warning that is an error.
+        self._warned = True
         try:
             self.close(status, message)
         except (OSError, InputError):
@@ -323,6 +377,25 @@ class Recorder:
     def _end(self, status: str, message: str | None) -> None:
         self._written.write(self._taken(), self._columns)
         self._written.end(status, message or "", self.step)
+
+
+def _batch(batch_size: Any, part_size: Any, method: Any) -> dict[str, int]:
+    """The samples of a batch and of a part of it, as run.toml keeps them."""
+    known = getattr(method, "batch_size", None)
+    found = {}
+    if batch_size is not None:
+        found["size"] = check_count("batch_size", batch_size)
+        if known is not None and known != found["size"]:
+            raise InputError(f"batch_size is {found['size']}, but that of the method is {known:g}")
+    if part_size is not None:
+        size = found.get("size", known)
+        if size is None:
+            raise InputError("part_size is that of a part of the batch; give batch_size, too")
+        found["part"] = check_count("part_size", part_size)
+        if not found["part"] < size:
+            raise InputError(f"part_size must be less than batch_size, {size:g}, but is {found['part']}")
+        found["size"] = int(size)
+    return found
 
 
 def _version() -> str:

@@ -32,7 +32,27 @@ def show_run(path: Path, config: dict[str, Any]) -> Shown:
     row = _row(path, config, about, picked[-1] if picked else {})
     unchecked = count - about["step"] if about["status"] == "running" else 0
     remarks = [f"{unchecked} rows after the last checkpoint are not checked"] if unchecked > 0 and picked else []
-    return Shown([row | {"config": config}], lines_of(row), tables, remarks)
+    noted = _noted(about)
+    lines = [*lines_of(row), *(f"{name.replace('_', ' '):15} {text}" for name, (_, text) in noted.items())]
+    found = row | {name: value for name, (value, _) in noted.items()} | {"config": config}
+    return Shown([found], lines, tables, remarks)
+
+
+def _noted(about: dict[str, Any]) -> dict[str, tuple[Any, str]]:
+    """Numbers that a recorder found, as JSON and in words."""
+    found: dict[str, tuple[Any, str]] = {}
+    if about.get("least_margin"):
+        margin, step = about["least_margin"]
+        found["least_margin"] = {"margin": margin, "step": step}, f"{margin:.4g} at step {step}"
+    if about.get("noise_scale"):
+        value, error, pairs = about["noise_scale"]
+        known = "no gradient stands out of the noise" if value is None else f"{value:.4g} samples"
+        known += "" if error is None else f", to {error:.2g}"
+        found["noise_scale"] = (
+            {"value": value, "error": error, "pairs": pairs},
+            f"{known} (from {pairs} row{'' if pairs == 1 else 's'})",
+        )
+    return found
 
 
 def read_about(path: Path, verify: bool = False) -> dict[str, Any]:

@@ -1,22 +1,28 @@
 """The part of a recorder on disk: its thread reads rows there, formats and writes them, and saves checkpoints."""
 
 import collections
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from .._objectives.noise_scale import NoiseScale, estimate
 from .capture import numbers, to_host
 from .directory import Directory, to_lines
 from .lines import read_metrics
 from .margin import Motion
 from .run import logged_parameters
+from .stability import Least
+from .watch import Watch
 
 OURS = ("step", "time", "curvature", "stability_margin")
 _CHECKPOINT_SECONDS = 2.0
 # Writing checkpoints takes at most this share of the time, however many the parameters.
 _CHECKPOINT_SHARE = 0.05
+# Pairs of norms, the last ones, of which the scale of the noise is estimated.
+_PAIRS = 1000
 
 
 class Written:
@@ -27,15 +33,26 @@ class Written:
         motion: of the loop.
         gradients: those of a step, and those taken before the first.
         margins: whether there are columns of curvature and margin.
+        watch: what asks for curvatures, and is told what was found.
+        batches: samples of a part of the batch and of all of it, where both are known.
 
     Attributes:
+        least: the least margin so far; None where there was none.
+        below: the first margin below 1, since this began.
         steps: those on disk.
         newest: the parameters that were logged last, names, leaves and step: the rest is forgotten.
     """
 
-    def __init__(self, directory: Directory, motion: Motion, gradients: tuple[int, int], margins: bool) -> None:
+    def __init__(
+        self, directory: Directory, motion: Motion, gradients: tuple[int, int], margins: bool, watch: Watch,
+        batches: tuple[float, float] | None,
+    ) -> None:  # fmt: skip
         self._directory, self._motion, self._gradients, self._margins = directory, motion, gradients, margins
         self.newest: collections.deque[tuple[list[str], list[Any], int]] = collections.deque(maxlen=1)
+        self._watch, self._batches = watch, batches
+        self.least: Least | None = None
+        self.below: Least | None = None
+        self._squares: collections.deque[tuple[float, float]] = collections.deque(maxlen=_PAIRS)
         self._status, self._message = "running", ""
         self.steps, self._time = 0, 0.0
         # The row since which a step has lasted alike: its step, its time, what a step lasts.
@@ -78,7 +95,13 @@ class Written:
         metrics = read_metrics(self._directory.path)
         self._margins = self._margins or "curvature" in metrics
         self._anchor, self.steps, self._time = None, 0, 0.0
+        self.least, below = None, self.below
+        self._squares.clear()
         if metrics:
+            self._find_least(metrics)
+            self._pair(metrics)
+            # What was below 1 before has been told.
+            self.below = below
             last, self._time = int(metrics["step"][-1]), float(metrics["time"][-1])
             turned = metrics[self._motion.knob][-1] if self._motion.knob in metrics else None
             self._anchor = (last, self._time, self._motion.interval(last, turned))
@@ -104,12 +127,59 @@ class Written:
                 for given, value, step, knob in zip(curvatures, found, steps, turned, strict=True)
             ]
             table |= {"curvature": np.array(found), "stability_margin": np.array(margins)}
+            self._find_least(table)
+            self._tell(curvatures, found, margins, steps)
+        if "loss" in columns:
+            for (_, values, _), loss in zip(rows, columns["loss"], strict=True):
+                # One that was at hand has been seen.
+                if values["loss"] is not None and not isinstance(values["loss"], float):
+                    self._watch.see(loss)
+        self._pair(table)
         if self._bad is None and "loss" in columns:
             given = np.array([values["loss"] is not None for _, values, _ in rows])
             bad = np.flatnonzero(given & ~np.isfinite(table["loss"]))
             self._bad = steps[bad[0]] if bad.size else None
         self._directory.write_lines(to_lines(table))
         self.steps, self._time = steps[-1] + 1, float(table["time"][-1])
+
+    def _tell(self, given: list[Any], found: list[float], margins: list[float], steps: list[int]) -> None:
+        for one, curvature, margin, step in zip(given, found, margins, steps, strict=True):
+            if one is not None and not isinstance(one, float):
+                self._watch.measured(step, curvature)
+            if not math.isnan(margin):
+                self._watch.near(step, margin)
+
+    def _find_least(self, table: dict[str, Any]) -> None:
+        margins = np.asarray(table.get("stability_margin", ()), float)
+        if not margins.size or np.isnan(margins).all():
+            return
+        knobs = table.get(self._motion.knob)
+
+        def at(row: int) -> Least:
+            step = int(table["step"][row])
+            knob = None if knobs is None or math.isnan(knobs[row]) else float(knobs[row])
+            return Least(float(margins[row]), step, self._motion.used(step, knob))
+
+        least = at(int(np.nanargmin(margins)))
+        if self.least is None or least.margin < self.least.margin:
+            self.least = least
+        below = np.flatnonzero(margins < 1.0)
+        if self.below is None and below.size:
+            self.below = at(int(below[0]))
+
+    def _pair(self, table: dict[str, Any]) -> None:
+        if self._batches is None or not {"part_norm", "gradient_norm"} <= set(table):
+            return
+        pairs = np.stack([np.asarray(table[name], float) for name in ("part_norm", "gradient_norm")], axis=1) ** 2
+        self._squares.extend((float(a), float(b)) for a, b in pairs if math.isfinite(a) and math.isfinite(b))
+
+    @property
+    def noise(self) -> NoiseScale | None:
+        """The scale of the gradient's noise, of the last rows."""
+        if self._batches is None or not self._squares:
+            return None
+        part, whole = np.array(self._squares).T
+        return estimate(part, whole, *self._batches)
 
     def _times(self, steps: list[int], turned: list[float | None]) -> list[float]:
         """Physical time of every row: what a step lasts holds from its row to the next."""
@@ -138,7 +208,9 @@ class Written:
         extra = {
             "names": names,
             "status": self._status,
-            "message": self._message or f"logged {count_steps(self.steps)} so far",
+            "message": self._message or self._with_least(f"logged {count_steps(self.steps)} so far"),
+            "least_margin": None if self.least is None else [self.least.margin, self.least.step],
+            "noise_scale": _plain(self.noise),
             "time": then,
             "position_step": at,
             "not_finite": self._bad,
@@ -157,8 +229,19 @@ class Written:
             status, message = "not finite", message or broken
         elif broken:
             message = f"{message or status}; {broken}"
-        self._status, self._message = status, message or f"logged {count_steps(step)}"
+        self._status, self._message = status, self._with_least(message or f"logged {count_steps(step)}")
         self.save(last=True)
+
+    def _with_least(self, message: str) -> str:
+        return message if self.least is None else f"{message}; {self.least}"
+
+
+def _plain(noise: NoiseScale | None) -> list[Any] | None:
+    """Value, error and pairs as JSON has them, which knows no infinity."""
+    if noise is None:
+        return None
+    value, error = (number if math.isfinite(number) else None for number in (noise.value, noise.error))
+    return [value, error, noise.pairs]
 
 
 def count_steps(count: int) -> str:

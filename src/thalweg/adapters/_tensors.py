@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._errors import InputError
 from ._linear import Ask, LinearStep, Row, Ticks
 
 # What is this much smaller than its terms is what rounding leaves of their cancelling.
@@ -97,8 +96,10 @@ class Part:
     ) -> None:  # fmt: skip
         self.plan, self.parameters, self.buffer, self.begins, self.group = plan, parameters, buffer, begins, group
         self.weight_decay = plain(group["weight_decay"])
-        if any([g.is_sparse for g in gradients]):  # noqa: C419  (a list is faster here than a generator)
-            raise InputError("sparse gradients are not supported; make the embedding with sparse=False")
+        self.sparse = any([g.is_sparse for g in gradients])  # noqa: C419  (a list is faster here than a generator)
+        if self.sparse and (self.weight_decay or len(plan.asks) > 1):
+            # The decay of what no row of the batch touched is none the less one.
+            gradients = [g.to_dense() if g.is_sparse else g for g in gradients]
         # Without the weight decay, which the fused kernel adds itself.
         self._first = gradients
         self.gradients: list[list[Tensor]] = []
@@ -169,6 +170,8 @@ class Part:
     def _fusible(self) -> bool:
         if self.plan.sgd is None or self.begins or self.group["fused"] is False or self.group["foreach"] is not None:
             return False
+        if self.sparse:
+            return False
         first = self.parameters[0]
         if first.device.type == "cpu" and sum([x.numel() for x in self.parameters]) < _LARGE * len(self.parameters):
             return self.group["fused"] is True and self._alike(first)
@@ -190,7 +193,12 @@ class Part:
             if not pushes:
                 return [torch.zeros_like(x) for x in self.parameters]
             (i, weight), *pushes = pushes
-            buffer = list(torch._foreach_mul(self.gradients[i], weight))
+            if self.sparse:
+                # Dense: it fills up within a few steps.
+                buffer = [torch.zeros_like(x) for x in self.parameters]
+                torch._foreach_add_(buffer, self.gradients[i], alpha=weight)
+            else:
+                buffer = list(torch._foreach_mul(self.gradients[i], weight))
         elif decay != 1.0:
             # Scaling by a number takes 2.6 times as long as adding, on small tensors (torch 2.13, CPU).
             torch._foreach_add_(buffer, buffer, alpha=decay - 1.0)

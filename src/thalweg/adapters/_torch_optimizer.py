@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError, check_number, suggest
+from .._methods.aliases import momentum
 from .._methods.method import Method
 from .._objectives.objective import Quadratic
 from ..dynamics._base import check_descends, check_flat
 from ..schemes import Lookahead, State
 from ._linear import after_change, in_double, is_linear, linear_first_step, linear_step
 from ._tensors import Part, Plan, plain
+from ._torch_pending import BUFFER, KICK
+from ._torch_state import OF_THE_METHOD, checked, packed
 
 _RATES = ("learning_rate", "step_size")
 # A rate of 0, with which schedules begin and end: a step as small as this moves nothing.
 _STILL = 1e-290
 _PLANS = 64
-# What a group of torch.optim.SGD holds besides, and what of it a method can be.
-_SGD = {"dampening": 0, "maximize": False, "differentiable": False}
-_OF_THE_METHOD = ("nesterov", *_SGD)
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -34,9 +34,10 @@ class Optimizer(torch.optim.Optimizer):
 
     The parameters are $\Theta$, the point where the gradient is taken: the position, or the look-ahead point of a
     method that looks ahead, as in `torch.optim.SGD(nesterov=True)`. The buffer of momentum is torch's
-    `momentum_buffer`, and a state of `torch.optim.SGD` can be loaded. A group holds the method's hyperparameters, its
-    learning rate (or step size) as `lr`, for torch's schedulers; where one changes, the buffer stays as it is, as in
-    torch. To change them and keep the motion: `retune` and `ConstantFriction`.
+    `momentum_buffer`, and a state of `torch.optim.SGD` can be loaded, and ours into it. A group holds the method's
+    hyperparameters, its learning rate (or step size) as `lr`, for torch's schedulers; where one changes, the buffer
+    stays as it is, as in torch. To change them and keep the motion: `retune` and `ConstantFriction`. Plain descent
+    whose group is given a momentum by a scheduler (`OneCycleLR`, `CyclicLR`) is momentum from then on, as SGD is.
 
     A method of several gradients a step is called with a closure, which zeroes the gradients, computes the loss, calls
     backward on it and returns it. Where the method needs the curvature as well (`tw.HighResolutionFlow`,
@@ -106,13 +107,15 @@ class Optimizer(torch.optim.Optimizer):
         self._buffer: str | None = None
         if running.buffer is not None:
             # The kicks of leapfrog are what torch sums up; elsewhere the buffer is the velocity.
-            self._buffer = "momentum_buffer" if "momentum" in self._names else "velocity"
+            self._buffer = BUFFER if "momentum" in self._names else "velocity"
         defaults = {key: values[name] for key, name in self._names.items()}
         if callable(self.method.step_size):
             defaults["lr"] = _first_rate(self.method)  # to be read: the schedule is the method's own
         defaults |= {"weight_decay": weight_decay, "foreach": foreach, "fused": fused}
         defaults |= {} if self.method.autonomous else {"clock": None}
-        defaults |= {"last_kick": None} if self._buffer == "momentum_buffer" else {}
+        defaults |= {KICK: None} if self._buffer == BUFFER else {}
+        # As SGD without momentum: a scheduler that cycles the momentum finds it.
+        defaults |= {"momentum": 0.0} if self.convention == "descent" else {}
         super().__init__(params, defaults)
 
     @property
@@ -122,17 +125,35 @@ class Optimizer(torch.optim.Optimizer):
         if "momentum" in self._names:
             ahead = float(scheme.fraction) if isinstance(scheme, Lookahead) else 0.0
             return {0.0: "momentum", 1.0: "nesterov"}.get(ahead)
-        return "descent" if self._buffer is None and self.method.gradients_per_step == 1 and self._names else None
+        plain_descent = self._buffer is None and self.method.gradients_per_step == 1
+        return "descent" if plain_descent and set(self._names) == {"lr"} else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hyperparameters of the method, as its groups call them."""
+        return tuple(self._names)
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        """The names of what may be kept of a parameter."""
+        return (BUFFER,) if self.convention == "descent" else () if self._buffer is None else (self._buffer,)
+
+    def _buffer_of(self, group: dict[str, Any]) -> str | None:
+        return BUFFER if self._turned(group) else self._buffer
+
+    def _turned(self, group: dict[str, Any]) -> bool:
+        """Tell whether a group of plain descent was given a momentum."""
+        return "momentum" not in self._names and plain(group.get("momentum", 0.0)) != 0
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, with hyperparameters of its own where it gives them."""
         for name in _RATES:
             if name in param_group:
                 raise InputError(f"the {name} of a group is called 'lr', as torch's schedulers have it")
-        if "momentum" in param_group and "momentum" not in self._names:
+        if "momentum" not in self._names and plain(param_group.get("momentum", 0.0)) != 0:
             raise InputError(f"this method has no hyperparameter 'momentum'{suggest('momentum', self._names)}")
         for name in param_group:
-            if name in _OF_THE_METHOD:
+            if name in OF_THE_METHOD:
                 raise InputError(
                     f"{name} is no option of a group: the method says it, such as tw.nesterov(None, 0.1, 0.9)"
                 )
@@ -175,17 +196,18 @@ class Optimizer(torch.optim.Optimizer):
             self._ask(parts, closure, slopes, asks)
         for part in parts:
             part.move()
-            if part.begins and self._buffer is not None:
+            name = self._buffer_of(part.group)
+            if part.begins and name is not None:
                 assert part.buffer is not None
                 for x, buffer in zip(part.parameters, part.buffer, strict=True):
-                    self.state[x][self._buffer] = buffer
-        if not self.method.autonomous or any(group.get("last_kick") is not None for group in self.param_groups):
+                    self.state[x][name] = buffer
+        if not self.method.autonomous or any(group.get(KICK) is not None for group in self.param_groups):
             self._tick(parts)
         return loss
 
     def _parts(self, group: dict[str, Any]) -> Iterator[Part]:
         """The parameters that have a gradient, those without a buffer apart."""
-        name, clock = self._buffer, group.get("clock")
+        name, clock = self._buffer_of(group), group.get("clock")
         new, old = ([], []), ([], [], [])
         for x in group["params"]:
             gradient = x.grad
@@ -207,20 +229,22 @@ class Optimizer(torch.optim.Optimizer):
             yield from self._cut(group, Part(self._plan(group, False), *old, False, group))
 
     def _cut(self, group: dict[str, Any], part: Part) -> Iterator[Part]:
-        yield from part.singles() if group["foreach"] is False else [part]
+        yield from part.singles() if group["foreach"] is False or part.sparse else [part]
 
     def _plan(self, group: dict[str, Any], begins: bool) -> Plan:
         # What begins has made no step before a change.
-        kick, clock = None if begins else group.get("last_kick"), group.get("clock")
+        kick, clock = None if begins else group.get(KICK), group.get("clock")
         # Without a gradient at the start, the first step is any step with an empty buffer.
         begins = begins and self._starts
-        key = (begins, kick, clock, *[plain(group[name]) for name in self._names])
+        key = (begins, kick, clock, plain(group.get("momentum")), *[plain(group[name]) for name in self._names])
         plan = self._plans.get(key)
         if plan is None:
-            values = self._values(group)
-            self.method.check_hyperparameters(**values)
+            method, values = self.method, self._values(group)
+            if self._turned(group):
+                method, values = _momentum(), values | {"momentum": plain(group["momentum"])}
+            method.check_hyperparameters(**values)
             self._check_schedule(group, clock)
-            step = linear_first_step(self.method, values) if begins else linear_step(self.method, values, clock)
+            step = linear_first_step(method, values) if begins else linear_step(method, values, clock)
             plan = Plan.of(step if kick is None else after_change(step, kick, values))
             if len(self._plans) >= _PLANS:
                 self._plans.clear()
@@ -239,8 +263,8 @@ class Optimizer(torch.optim.Optimizer):
     def _tick(self, parts: list[Part]) -> None:
         """Time goes on in every group that moved, and the step after a change has been made."""
         for part in parts:
-            if "last_kick" in part.group:
-                part.group["last_kick"] = None
+            if KICK in part.group:
+                part.group[KICK] = None
             if part.plan.clock is not None:
                 part.group["clock"] = part.plan.clock
                 if callable(self.method.step_size):
@@ -281,59 +305,28 @@ class Optimizer(torch.optim.Optimizer):
             for part in parts:
                 part.restore()
 
+    def state_dict(self) -> dict[str, Any]:
+        """The state, which a `torch.optim.SGD` that is the same method can load as well."""
+        return packed(super().state_dict(), self.convention)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state of this optimizer, or of a `torch.optim.SGD` that is the same method.
+
+        Keys of a user's own stay in the groups, as in torch.
 
         Raises:
             InputError: it is another optimizer's, or does not fit the parameters.
         """
-        super().load_state_dict(self._checked(state_dict))
-
-    def _checked(self, state_dict: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= set(state_dict):
-            raise InputError("a state must be what an optimizer's state_dict() gives, with 'state' and 'param_groups'")
-        groups = [dict(group) for group in state_dict["param_groups"]]
-        nesterov = self.convention == "nesterov"
-        for group in groups:
-            if group.pop("nesterov", nesterov) != nesterov:
-                raise InputError("the state is of torch.optim.SGD with another nesterov than this method's")
-            for name, value in _SGD.items():
-                if group.pop(name, value) not in (value, None, False):
-                    raise InputError(f"the state is of an optimizer with a {name}, which no method has")
-            missing = sorted({key for key in self._names if key not in group})
-            if missing:
-                raise InputError(f"the state is of another optimizer: its groups have no {missing[0]!r}")
-            for name, default in self.defaults.items():
-                group.setdefault(name, default)
-            unknown = sorted(set(group) - set(self.defaults) - {"params", "initial_lr", "param_names"} - _SCHEDULED)
-            if unknown:
-                raise InputError(f"the state is of another optimizer: its groups have {unknown[0]!r}")
-        state = {
-            index: {name: value for name, value in entry.items() if value is not None}
-            for index, entry in state_dict["state"].items()
-        }
-        parameters = [x for group in self.param_groups for x in group["params"]]
-        indices = [index for group in groups for index in group["params"]]
-        shapes = {index: x.shape for index, x in zip(indices, parameters, strict=False)}
-        for index, entry in state.items():
-            if set(entry) - {self._buffer}:
-                found, own = min(entry), self._buffer or "nothing"
-                raise InputError(f"the state is of another optimizer: it keeps {found!r}, this method {own!r}")
-            for buffer in entry.values():
-                if index in shapes and buffer.shape != shapes[index]:
-                    raise InputError(
-                        f"the state does not fit: a buffer has shape {tuple(buffer.shape)} "
-                        f"where the parameter has {tuple(shapes[index])}"
-                    )
-        return {**state_dict, "state": state, "param_groups": groups}
+        super().load_state_dict(checked(self, state_dict))
 
     def __getstate__(self) -> dict[str, Any]:
         own = ("method", "_names", "_curved", "_starts", "_buffer")
         return super().__getstate__() | {name: getattr(self, name) for name in own} | {"_plans": {}}
 
 
-# What torch's schedulers write into a group.
-_SCHEDULED = {"max_lr", "min_lr", "max_momentum", "base_momentum", "swa_lr", "anneal_epochs", "anneal_strategy"}
+def _momentum() -> Method:
+    """Momentum, for a group of plain descent that was given one."""
+    return in_double(momentum(None, 0.1, 0.9))[0]
 
 
 def _at_zero(method: Method) -> State:

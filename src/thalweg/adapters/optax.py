@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
 from .._errors import InputError
@@ -28,6 +30,7 @@ class MotionState(NamedTuple):
     lookahead_weight: Array | None
     clock: Clock | None
     memory: PyTree = None
+    before: PyTree = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,6 +45,8 @@ class _Asked(AbstractObjective):
     function: Callable | None = eqx.field(static=True)
     # Static, so that the point is known again by its identity; it lives within one trace.
     known: _Known = eqx.field(static=True)
+    # What is done to a gradient, of the point and the gradient there.
+    change: Callable | None = eqx.field(static=True, default=None)
 
     def value(self, x: Vector, batch: Batch = None) -> Array:
         del batch
@@ -49,10 +54,15 @@ class _Asked(AbstractObjective):
         return self.function(x)
 
     def gradient(self, x: Vector, batch: Batch = None) -> Vector:
-        return self.known.gradient if self.function is None or x is self.known.at else super().gradient(x, batch)
+        if self.function is None or x is self.known.at:
+            return self.known.gradient
+        found = super().gradient(x, batch)
+        return found if self.change is None else self.change(found, x)
 
 
-def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
+def transformation(
+    method: Method, before: optax.GradientTransformation | None = None
+) -> optax.GradientTransformationExtraArgs:
     r"""A method as an `optax.GradientTransformation`.
 
     $$\mathtt{update} = \Theta^+ - \Theta$$
@@ -65,13 +75,19 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
     Arguments:
         method: any `tw.Method`; its objective, if it has one, is not used. One that takes several gradients a step
             asks for `update(..., params, value_fn=loss)`, the loss as a function of the parameters.
+        before: a transformation of every gradient that a step takes, such as `optax.clip_by_global_norm(1.0)`. In
+            `optax.chain`, the same would change the first of several gradients alone, and is refused: update compares
+            that gradient with its own, for which it takes one more, or with `grad=` where the loop gives it
+            (`update(g, ..., grad=g)`, as for optax's line searches). What a `before` remembers moves on with the
+            first gradient of a step.
 
     Returns:
         init and update, for `optax.chain`, `optax.apply_updates` and what else takes a transformation.
 
     Raises:
         InputError: the method needs a gradient before its first step, or, in update, parameters or a loss
-            that it was not given.
+            that it was not given; or something before it has changed the first of its gradients (where that is seen
+            in compiled code alone, an error of Equinox's says so).
 
     >>> import optax, thalweg as tw, jax.numpy as jnp
     >>> optimizer = tw.adapters.optax.transformation(tw.momentum(None, learning_rate=0.5, momentum=0.5))
@@ -103,34 +119,90 @@ def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
         )
     if isinstance(method.scheme, Restarted) and method.scheme.by == "function":
         raise InputError('a restart by "function" needs the value of f, which optax has not; use by="gradient"')
+    if before is not None and not (hasattr(before, "init") and hasattr(before, "update")):
+        raise InputError(f"before must be an optax transformation, such as optax.clip(1.0), but is {before!r}")
     several = method.gradients_per_step > 1 or method.gradients_vary
+    first = None if before is None else optax.with_extra_args_support(before)
 
     def init(params: PyTree) -> MotionState:
-        return _kept(method.init(params))
+        return _kept(method.init(params), None if first is None else first.init(params))
 
     def update(
-        updates: PyTree, state: MotionState, params: PyTree = None, *, value_fn: Callable | None = None, **extra: Any
+        updates: PyTree,
+        state: MotionState,
+        params: PyTree = None,
+        *,
+        value_fn: Callable | None = None,
+        grad: PyTree = None,
+        **extra: Any,
     ) -> tuple[PyTree, MotionState]:
-        del extra
         if several and (params is None or value_fn is None):
             raise InputError(
                 f"{type(method.scheme).__name__} takes "
                 f"{'several' if method.gradients_vary else method.gradients_per_step} gradients a step; "
                 "call update(gradients, state, params, value_fn=loss)"
             )
+        if several:
+            assert value_fn is not None
+            updates = _unchanged(method, updates, state, params, value_fn, grad)
+        gradient, remembered, change = updates, None, None
+        if first is not None:
+            extra = extra | ({} if value_fn is None else {"value_fn": value_fn})
+            gradient, remembered = first.update(updates, state.before, params, **extra)
+            change = partial(_changed, first, state.before, extra)
         # With one gradient, given, a step does not depend on where it begins; from zero it is the update itself.
         begin = params if several else zeros_like(updates)
         # The unit of the buffer and the look-ahead are those of the method as it is now.
         now = method.init(jnp.zeros(()))
         weight = now.lookahead_weight if state.clock is None else state.lookahead_weight
         before = State(begin, state.buffer, now.unit, weight, state.clock, state.memory)
-        asked = _Asked(value_fn if several else None, _Known(begin, updates))
+        asked = _Asked(value_fn if several else None, _Known(begin, gradient), change)
         after = method.with_objective(asked).step(before, Draws())
         moved = combine((1, after.lookahead), (-1, before.lookahead))
-        return jax.tree.map(lambda new, old: new.astype(old.dtype), moved, updates), _kept(after)
+        return jax.tree.map(lambda new, old: new.astype(old.dtype), moved, updates), _kept(after, remembered)
 
     return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]
 
 
-def _kept(state: State) -> MotionState:
-    return MotionState(state.buffer, None if state.clock is None else state.lookahead_weight, state.clock, state.memory)
+def _changed(
+    change: optax.GradientTransformationExtraArgs, state: PyTree, extra: dict[str, Any], gradient: PyTree, x: PyTree
+) -> PyTree:
+    """A gradient changed as the first of the step is."""
+    return change.update(gradient, state, x, **extra)[0]
+
+
+def _unchanged(
+    method: Method, updates: PyTree, state: MotionState, params: PyTree, value_fn: Callable, grad: PyTree
+) -> PyTree:
+    """The gradient that a transformation was given, refused where it is not that of the function."""
+    given = jax.tree.leaves(updates)
+    own = jax.tree.leaves(jax.grad(value_fn)(params) if grad is None else grad)
+    if all(one is other for one, other in zip(given, own, strict=True)):
+        return updates
+    eps = max(float(jnp.finfo(leaf.dtype).eps) for leaf in given)
+    gap = _largest([one.astype(float) - other.astype(float) for one, other in zip(given, own, strict=True)])
+    # Two programs round differently; near a minimum by the terms of the gradient, not by what is left of it. By what
+    # a step makes of that the parameters are moved within their own rounding, where the step is stable.
+    span = jnp.asarray(method.step_size_at(state.clock), float) ** method.dynamics.order
+    allowed = 8 * eps * _largest(own)
+    if grad is None:
+        allowed = eps**0.5 * _largest(own) + 64 * eps * _largest(jax.tree.leaves(params)) / span
+    changed = gap > allowed
+    says = (
+        f"what stands before {type(method.scheme).__name__} in the chain has changed the first of the gradients of its "
+        "step, and would leave the others as they are; give it inside: transformation(method, before=optax.clip(1.0))"
+    )
+    if isinstance(changed, Tracer):
+        return eqx.error_if(updates, changed, says)
+    if changed:
+        raise InputError(says)
+    return updates
+
+
+def _largest(leaves: list[Any]) -> Array:
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf.astype(float)), initial=0.0) for leaf in leaves]))
+
+
+def _kept(state: State, before: PyTree = None) -> MotionState:
+    weight = None if state.clock is None else state.lookahead_weight
+    return MotionState(state.buffer, weight, state.clock, state.memory, before)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from scipy.optimize import OptimizeResult, approx_fprime
+from scipy.optimize import OptimizeResult
 
 from .._errors import InputError, check_count, check_number
 from .._methods.method import Method
@@ -18,55 +18,13 @@ from .._tree import Vector
 from ..dynamics import GradientFlow
 from ..dynamics._base import check_descends, check_flat
 from ..schemes import PseudoTransient, State
-
-
-class _Function:
-    """SciPy's function, gradient and product with the Hessian, counted.
-
-    The gradient where it was last taken is not taken twice. What is raised is kept, for code that is compiled calls it.
-    """
-
-    def __init__(self, fun: Callable, jac: Callable | None, hessp: Callable | None, args: tuple) -> None:
-        self._fun, self._jac, self._hessp, self._args = fun, jac, hessp, args
-        self.values = self.gradients = self.products = 0
-        self.raised: BaseException | None = None
-        self._last: tuple[np.ndarray, np.ndarray] | None = None
-
-    def value(self, x: np.ndarray) -> float:
-        self.values += 1
-        return float(self._fun(x, *self._args))
-
-    def gradient(self, x: np.ndarray) -> np.ndarray:
-        if self._last is None or not np.array_equal(self._last[0], x):
-            self._last = x.copy(), self._taken(x)
-        return self._last[1]
-
-    def product(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
-        if self._hessp is None:
-            return self._quotient(x, v)
-        self.products += 1
-        return np.asarray(self._hessp(x, v, *self._args), dtype=float)
-
-    def _taken(self, x: np.ndarray) -> np.ndarray:
-        self.gradients += 1
-        found = approx_fprime(x, self.value) if self._jac is None else self._jac(x, *self._args)
-        return np.asarray(found, dtype=float)
-
-    def _quotient(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """The change of the gradient over a short way along v."""
-        norm = float(np.linalg.norm(v))
-        if norm == 0.0:
-            return np.zeros_like(v)
-        # Half of the digits of the point; a third where the gradient is a quotient itself.
-        part = np.finfo(float).eps ** (0.5 if self._jac is not None else 1.0 / 3.0)
-        way = part * (1.0 + float(np.linalg.norm(x))) / norm
-        return (self._taken(x + way * v) - self.gradient(x)) / way
+from ._scipy_protocol import Function, binds, by_matrix, start_of, told_of
 
 
 class _Slot:
     """Place where compiled code finds the current function, so that it serves another one as well."""
 
-    function: _Function | None = None
+    function: Function | None = None
 
 
 class _Foreign(AbstractObjective):
@@ -106,20 +64,30 @@ class _Foreign(AbstractObjective):
         return self.value(x, batch), self.gradient(x, batch)
 
     def _called(self, ask: Callable, like: Any, *arguments: Array) -> Array:
-        shape = jax.ShapeDtypeStruct(like.shape, like.dtype)
-
-        def call(*arguments: Any) -> np.ndarray:
+        # Callbacks run in threads where JAX may be set to single precision; words of 32 bits go through as they are.
+        def call(*words: Any) -> np.ndarray:
             function = self.slot.function
             assert function is not None
             if function.raised is None:
                 try:
-                    found = ask(function, *(np.array(argument) for argument in arguments))
-                    return np.asarray(found, shape.dtype).reshape(shape.shape)
+                    found = ask(function, *(_of_words(word) for word in words))
+                    return _as_words(np.asarray(found, np.float64).reshape(like.shape))
                 except BaseException as error:
                     function.raised = error
-            return np.full(shape.shape, np.nan, shape.dtype)
+            return _as_words(np.full(like.shape, np.nan))
 
-        return jax.pure_callback(call, shape, *arguments)
+        words = [jax.lax.bitcast_convert_type(argument, jnp.uint32) for argument in arguments]
+        found = jax.pure_callback(call, jax.ShapeDtypeStruct((*like.shape, 2), jnp.uint32), *words)
+        return jax.lax.bitcast_convert_type(found, jnp.float64)
+
+
+def _of_words(words: Any) -> np.ndarray:
+    words = np.ascontiguousarray(words)
+    return words.view(np.float64).reshape(words.shape[:-1])
+
+
+def _as_words(numbers: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(numbers).reshape(-1).view(np.uint32).reshape(*numbers.shape, 2)
 
 
 # How a run ended, in SciPy's numbers.
@@ -136,13 +104,16 @@ def minimizer(method: Method | None = None) -> Callable[..., OptimizeResult]:
 
     Returns:
         the callable. Its options are those of SciPy's own: `gtol` on the largest component of the gradient [1e-5]
-        and `maxiter` in steps [200 a parameter, as BFGS has it]. `minimize(tol=)` sets `gtol`. A method that ends by
-        itself takes `gtol` for the tolerance on its Euclidean norm. The status of the result is 0 where the gradient is
-        within it, 1 where the steps are made, 2 where something is not finite, 3 where the function falls without
-        bound, 4 where no step goes down any more, 99 where the callback stopped.
+        and `maxiter` in steps [200 a parameter, as BFGS has it], `disp` and `return_all`. `minimize(tol=)` sets `gtol`
+        where the options do not. A `callback` is one of x or of `intermediate_result`; it stops by StopIteration or by
+        returning True. `hess` gives an array, a sparse one or a LinearOperator. A method that ends by itself takes
+        `gtol` for the tolerance on its Euclidean norm. The status of the result is 0 where the gradient is within it, 1
+        where the steps are made, 2 where something is not finite, 3 where the function falls without bound, 4 where no
+        step goes down any more, 99 where the callback stopped.
 
     Raises:
-        InputError: the method draws noise; in minimize, where bounds, constraints or an unknown option are given.
+        InputError: the method draws noise; in minimize, where bounds or constraints that bind or an unknown option are
+            given, or a start, value, gradient or product that is not real or of another length.
 
     >>> import numpy as np, scipy.optimize, thalweg as tw
     >>> method = tw.adapters.scipy.minimizer(tw.momentum(None, learning_rate=0.3, momentum=0.5))
@@ -167,19 +138,24 @@ def minimizer(method: Method | None = None) -> Callable[..., OptimizeResult]:
 
     def minimize(
         fun: Callable, x0: Any, args: tuple = (), jac: Callable | None = None, hess: Any = None, hessp: Any = None,
-        bounds: Any = None, constraints: Any = (), callback: Callable | None = None, gtol: float = 1e-5,
-        maxiter: int | None = None, tol: float | None = None, disp: bool = False, **unknown: Any,
+        bounds: Any = None, constraints: Any = (), callback: Callable | None = None, gtol: float | None = None,
+        maxiter: int | None = None, tol: float | None = None, disp: bool = False, return_all: bool = False,
+        **unknown: Any,
     ) -> OptimizeResult:  # fmt: skip
-        if bounds is not None or constraints not in ((), None, []):
-            raise InputError("a thalweg method takes no bounds and no constraints; add a penalty to the function")
         if unknown:
-            raise InputError(f"option {next(iter(unknown))!r} is unknown; choose one of: disp, gtol, maxiter")
-        gtol = gtol if tol is None else tol
+            known = "disp, gtol, maxiter, return_all"
+            raise InputError(f"option {next(iter(unknown))!r} is unknown; choose one of: {known}")
+        x0 = start_of(x0)
+        if binds(bounds, constraints, x0.size):
+            raise InputError("a thalweg method takes no bounds and no constraints; add a penalty to the function")
+        gtol = next(value for value in (gtol, tol, 1e-5) if value is not None)
         check_number("gtol", gtol, at_least=0.0)
-        x0 = np.asarray(x0, dtype=float)
         steps = 200 * x0.size if maxiter is None else check_count("maxiter", maxiter, at_least=0)
-        hessp = _by_matrix(hess) if hessp is None and callable(hess) else hessp
-        function = _Function(fun, jac if callable(jac) else None, hessp, args)
+        hessp = by_matrix(hess) if hessp is None and callable(hess) else hessp
+        function = Function(fun, jac if callable(jac) else None, hessp, args if isinstance(args, tuple) else (args,))
+        path: list[np.ndarray] | None = [x0.copy()] if return_all else None
+        if x0.size == 0:
+            return _nowhere(function, x0, path)
         # A function that minimises another one inside has one to itself.
         slot = free.pop() if free else _Slot()
         slot.function = function
@@ -188,7 +164,7 @@ def minimizer(method: Method | None = None) -> Callable[..., OptimizeResult]:
                 asked = method.with_objective(_Foreign(slot))
                 if isinstance(asked.scheme, PseudoTransient):
                     asked = Method(asked.dynamics, dataclasses.replace(asked.scheme, tolerance=gtol), asked.step_size)
-                result = _walk(asked, init, step, function, x0, steps, float(gtol), callback)
+                result = _walk(asked, init, step, function, x0, steps, float(gtol), told_of(callback, function), path)
         finally:
             slot.function = None
             free.append(slot)
@@ -199,13 +175,18 @@ def minimizer(method: Method | None = None) -> Callable[..., OptimizeResult]:
     return minimize
 
 
-def _by_matrix(hess: Callable) -> Callable:
-    return lambda x, v, *args: np.asarray(hess(x, *args)) @ v
+def _nowhere(function: Function, x0: np.ndarray, path: list[np.ndarray] | None) -> OptimizeResult:
+    message = "x0 is empty: there is nothing to minimise over"
+    more = {} if path is None else {"allvecs": path}
+    return OptimizeResult(
+        x=x0, fun=function.value(x0), jac=np.zeros(0), nit=0, nfev=1, njev=0, nhev=0, status=0, success=True,
+        message=message, **more,
+    )  # fmt: skip
 
 
 def _walk(
-    method: Method, init: Callable, step: Callable, function: _Function, x0: np.ndarray, steps: int, gtol: float,
-    callback: Callable | None,
+    method: Method, init: Callable, step: Callable, function: Function, x0: np.ndarray, steps: int, gtol: float,
+    told: Callable[[np.ndarray], bool] | None, path: list[np.ndarray] | None,
 ) -> OptimizeResult:  # fmt: skip
     def made(state: State) -> State:
         state = jax.block_until_ready(state)
@@ -235,17 +216,15 @@ def _walk(
         if done == steps:
             break
         state, done = made(step(method, state)), done + 1
-        if callback is not None:
-            try:
-                stop = callback(np.array(state.lookahead))
-            except StopIteration:
-                stop = True
-            if stop:
-                status, message = 99, f"the callback stopped after {done} steps"
-                x = np.asarray(state.lookahead)
-                break
+        if path is not None:
+            path.append(np.array(state.lookahead))
+        if told is not None and told(np.array(state.lookahead)):
+            status, message = 99, f"the callback stopped after {done} steps"
+            x = np.asarray(state.lookahead)
+            break
     x = np.array(x)
+    more = {} if path is None else {"allvecs": path}
     return OptimizeResult(
-        x=x, fun=function.value(x), jac=function.gradient(x), nit=done, nfev=function.values, njev=function.gradients,
-        nhev=function.products, status=status, success=status == 0, message=message,
+        x=x, fun=function.value(x), jac=function.gradient(x).copy(), nit=done, nfev=function.values,
+        njev=function.gradients, nhev=function.products, status=status, success=status == 0, message=message, **more,
     )  # fmt: skip

@@ -10,6 +10,8 @@ from .._methods.stationary import stationary_covariance as stationary_covariance
 from .._objectives.curvature import largest_curvature as largest_curvature
 from .._objectives.noise import GradientNoise as GradientNoise
 from .._objectives.noise import gradient_noise as gradient_noise
+from .._objectives.noise_scale import NoiseScale as NoiseScale
+from .._objectives.noise_scale import noise_scale as noise_scale
 from ._stages import Stage as Stage
 from ._stages import Training as Training
 from .diffusion_limit import DiffusionLimit as DiffusionLimit

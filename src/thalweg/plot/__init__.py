@@ -6,6 +6,7 @@ from .._lazy import attach
 
 if TYPE_CHECKING:
     from ._chains import chains as chains
+    from ._course import course as course
     from ._loss import curves as curves
     from ._loss import loss as loss
     from ._loss import losses as losses

@@ -47,7 +47,8 @@ figcaption { margin-top: .7rem; }
 .switch > input:checked + label { background: var(--accent); border-color: var(--accent); color: var(--card); }
 .switch > input:focus-visible + label { outline: 3px solid var(--accent); outline-offset: 2px; }
 .switch > .panel { display: none; margin-top: .8rem; }
-#against-gradients:checked ~ .gradients, #against-time:checked ~ .time { display: block; }
+#against-gradients:checked ~ .gradients, #against-time:checked ~ .time,
+#against-steps:checked ~ .steps, #against-samples:checked ~ .samples { display: block; }
 @media print { .switch > .panel { display: block; } .switch > label { display: none; } }
 @media (max-width: 34rem) { main { padding: 1.2rem .7rem 2rem; } .card { padding: .7rem .5rem; } }
 """

@@ -2,13 +2,18 @@
 
 import html
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from .._errors import InputError
+from .._records.run import Run
 from .._records.storage import RecordError, write_atomically
 from .._side_by_side.compare_runs import RunComparison
 from .._text import number, settings
 from ._axes import require_matplotlib, styles
+from ._course import COURSES, course, samples
 from ._loss import losses
 from ._page import figure, ink_style, inline_svg, page
 
@@ -26,6 +31,7 @@ def write_runs_report(comparison: RunComparison, path: Path, title: str) -> Path
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(ink_style())  # pyright: ignore[reportCallIssue, reportArgumentType]
         body = f"<header><h1>{html.escape(title)}</h1></header>\n{_table(comparison)}\n{_curves(comparison)}"
+        body += _courses(comparison)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, page(title, body).encode())
@@ -62,3 +68,53 @@ def _curves(comparison: RunComparison) -> str:
     svg = inline_svg(losses(runs), "loss", f"Loss against steps of {', '.join(runs)}")
     caption = "Each line is the loss that a run recorded, step by step."
     return f"<section>\n<h2>Loss</h2>\n{figure(svg, caption)}\n</section>"
+
+
+def _courses(comparison: RunComparison) -> str:
+    """Gradient norm, learning rate, curvature and margin of the runs that have them, against steps and samples."""
+    runs = comparison.runs
+    if not any(name in run.metrics for name in COURSES for run in runs.values()):
+        return ""
+    panels = {"steps": _panel(runs, "steps")}
+    counted = {name: run for name, run in runs.items() if samples(run) is not None}
+    if counted and any(name in run.metrics for name in COURSES for run in counted.values()):
+        panels["samples"] = _panel(counted, "samples")
+    caption = (
+        '<p class="quiet"><strong>How to read them.</strong> The stability margin is the largest stable learning rate, '
+        "at the curvature measured then, over the one in use: below 1 the loss grows along the most curved direction. "
+        f"Markers are measurements.{_least(runs)}</p>"
+    )
+    head = "\n<section>\n<h2>The course of the training</h2>\n"
+    if len(panels) == 1:
+        return f'{head}<div class="card">{panels["steps"]}</div>\n{caption}\n</section>'
+    switch = "".join(
+        f'<input type="radio" name="against" id="against-{name}" value="{name}"{" checked" if i == 0 else ""}>'
+        f'<label class="{"last" if i else "first"}" for="against-{name}">against {name}</label>'
+        for i, name in enumerate(panels)
+    )
+    shown = "\n".join(f'<div class="panel {name}">{panel}</div>' for name, panel in panels.items())
+    return (
+        f'{head}<div class="card switch" role="radiogroup" aria-label="What they are drawn against">\n{switch}\n{shown}'
+        f"\n</div>\n{caption}\n</section>"
+    )
+
+
+def _panel(runs: Mapping[str, Run], against: str) -> str:
+    figures = []
+    for name, label in COURSES.items():
+        if any(name in run.metrics for run in runs.values()):
+            words = f"The {label} against {against} of {', '.join(runs)}"
+            svg = inline_svg(course(runs, name, against), f"{name}-{against}".replace("_", "-"), words)
+            figures.append(f"<figure><h3>{label.capitalize()}</h3>\n{svg}</figure>")
+    return f'<div class="maps">\n{chr(10).join(figures)}\n</div>'
+
+
+def _least(runs: Mapping[str, Run]) -> str:
+    """The least margin of each run that has any, in words."""
+    found = []
+    for name, run in runs.items():
+        margins = run.metrics.get("stability_margin")
+        if margins is not None and np.isfinite(margins).any():
+            row = int(np.nanargmin(margins))
+            found.append(f"{html.escape(name)} {margins[row]:.3g} at step {int(run.metrics['step'][row])}")
+    return f" The least margin was: {'; '.join(found)}." if found else ""

@@ -49,6 +49,7 @@ class Bench:
     seed: int
     examples: int
     catalogue: list[dict[str, Any]]
+    layouts: tuple[bool, ...] = (False,)
 
     def need(self, *settings: str) -> None:
         """Only where the factory takes these."""
@@ -56,19 +57,30 @@ class Bench:
             if not self.signature.has(setting):
                 raise NotCheckedError(f"it takes no {setting.replace('rate', 'learning rate')}")
 
+    def tiny(self, settings: dict[str, Any], gradients: bool = False) -> Walk:
+        """The smallest walk there is, with a gradient or none."""
+        ones = (1.0,) * (2 if self.layouts[0] else 1)
+        return Walk(settings, ones, (ones,) if gradients else (), matrix=self.layouts[0])
+
     def refusal(self, settings: dict[str, Any], *, stepping: bool = False) -> str | None:
         """Reason why the factory does not take these settings; None where it does."""
         try:
-            walker = self.framework.begin(Walk(settings, (1.0,), ()))
+            walk = self.tiny(settings)
+            walker = self.framework.begin(walk)
             if stepping:
-                walker.step((1.0,))
+                walker.step(walk.start)
         except Exception as error:
             return f"{', '.join(f'{k}={v}' for k, v in settings.items())} raised {first_line(error)}"
         return None
 
     def draws(self, least: int = 1, settings: list[dict[str, Any]] | None = None, **options: Any) -> Space:
         """Examples of at least so many steps."""
-        return Space(settings or self.catalogue, (least, self.steps), **options)
+        # Of one size each, where every size is compiled anew, and in JAX of two at most.
+        size = {"dimensions": (2, 2)} if self.framework.costly else {}
+        if self.framework.name == "optax" and options.get("dimensions") == (2, 3):
+            size = {"dimensions": (2, 2)}
+        given: dict[str, Any] = {"layouts": self.layouts} | options | size
+        return Space(settings or self.catalogue, (least, self.steps), **given)
 
     def search(self, space: Space, fault: Callable[[Draw], Fault | None], examples: int | None = None) -> Fault | None:
         """The fault of the smallest example that has one."""
@@ -79,7 +91,7 @@ class Bench:
             except InputError:
                 raise
             except Exception as error:
-                return raised(Walk(draw.settings, draw.start, draw.gradients), error)
+                return raised(as_walk(draw), error)
 
         return smallest(space, guarded, examples=examples or self.examples, seed=self.seed)
 
@@ -158,7 +170,8 @@ def until(walk: Walk, step: int) -> Walk:
 def as_walk(draw: Draw, **options: Any) -> Walk:
     """A draw as a walk."""
     settings = options.pop("settings", draw.settings)
-    return Walk(settings, draw.start, draw.gradients, **options)
+    given: dict[str, Any] = {"matrix": draw.matrix} | options
+    return Walk(settings, draw.start, draw.gradients, **given)
 
 
 def negative(gradient: tuple[float, ...]) -> tuple[float, ...]:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from ._compare import Bench, Fault
 from ._effects import learning_rate, memory, momentum, nesterov, schedule
 from ._factory import FRAMEWORKS
-from ._manners import closure, gradient_kept, no_gradient
+from ._manners import closure, copied, gradient_kept, no_gradient, own_keys
 from ._sameness import (
     bf16,
     deterministic,
     grouping,
     in_mode,
     isolated,
+    mixed,
     reference,
     resume,
     switched,
@@ -57,7 +58,9 @@ CHECKS: tuple[Check, ...] = (
         "memory",
         "with momentum the first gradient still counts in the third step",
         "it does in an example",
-        "with momentum the first gradient is forgotten by the third step; is the buffer kept from step to step?",
+        "with momentum the first gradient is forgotten by the third step; is the buffer kept from step to step? (by "
+        "design where vectors, or matrices, are to have no momentum, and in schedule-free methods, whose third step is "
+        "free of it: leave this check out)",
         memory,
     ),
     Check(
@@ -117,7 +120,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "resume",
         "saved and resumed it is as uninterrupted",
-        "bit for bit, in float64 and bfloat16",
+        "bit for bit, in float64 and bfloat16, also between a change of the learning rate and a step",
         "a resumed run is another run; is the whole state saved, and taken up in its own dtype?",
         resume,
     ),
@@ -141,7 +144,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "zero gradient",
         "a gradient of zero moves nothing from an empty state",
-        "bit for bit, weight decay 0",
+        "to 1e-12, weight decay 0",
         "parameters moved, or became NaN, on a gradient of zero (by design with noise or a weight decay that cannot be "
         "set to 0: leave this check out)",
         zero_gradient,
@@ -150,8 +153,35 @@ CHECKS: tuple[Check, ...] = (
         "bf16",
         "bfloat16 stays bfloat16, near the path of float64",
         "to 1.6% a step, of the parameters and the way they went",
-        "in bfloat16 the dtype changes, or the path leaves that of float64 by more than 1.6% a step",
+        "in bfloat16 the dtype changes, or the path leaves that of float64 by more than 1.6% a step (by design where "
+        "the parameters are taken out of a combination of two points, as in schedule-free methods: leave this check "
+        "out)",
         bf16,
+    ),
+    Check(
+        "mixed",
+        "tensors of different dtypes go their ways",
+        "float64 to 1e-12, bfloat16 to 1.6%",
+        "beside a tensor of another dtype a tensor goes elsewhere, changes its dtype, or the step fails (by design "
+        "where a step depends on all parameters together: leave this check out)",
+        mixed,
+        ("torch", "optax"),
+    ),
+    Check(
+        "own keys",
+        "keys of a user's own in a group stay, and change nothing",
+        "bit for bit, saved and resumed",
+        "a group with keys of its user's own goes elsewhere, loses them, or cannot be saved and resumed",
+        own_keys,
+        _TORCH,
+    ),
+    Check(
+        "copy",
+        "copied in mid-run it goes on as uncopied",
+        "bit for bit, by copy.deepcopy with its parameters",
+        "a copy is another optimizer; is the whole state in the state of torch, which alone is copied?",
+        copied,
+        _TORCH,
     ),
     Check(
         "deterministic",

@@ -13,13 +13,15 @@ FRAMEWORKS = ("torch", "optax", "keras")
 # What a setting is, and by which names it goes; the first name that a factory has counts.
 _NAMES = {
     "rate": ("lr", "learning_rate"),
-    "momentum": ("momentum", "beta", "decay"),
+    # With the averages of Adam and its like: the first of their coefficients.
+    "momentum": ("momentum", "beta", "decay", "b1", "beta1", "beta_1", "betas"),
     "nesterov": ("nesterov",),
     "dampening": ("dampening",),
     "weight_decay": ("weight_decay",),
     "foreach": ("foreach",),
     "fused": ("fused",),
 }
+_FIRST_OF_TWO = ("b1", "beta1", "beta_1", "betas")
 RATE, MOMENTUM = 0.1, 0.9
 # What a setting is given where the factory has no default for it.
 _NEEDED = {"rate": RATE, "momentum": MOMENTUM, "weight_decay": 0.0, "dampening": 0.0}
@@ -40,12 +42,19 @@ class Signature:
         names: of its settings, by what they are.
         parameters: whether its first argument is the parameters, as in torch.
         needed: the settings it has no default for, with what they are given.
+        second: of a pair of coefficients the other, where the momentum is the first of a pair.
     """
 
     name: str
     names: Mapping[str, str]
     parameters: bool
     needed: Mapping[str, Any]
+    second: float = 0.999
+
+    @property
+    def averages(self) -> bool:
+        """Tell whether its momentum is the first coefficient of an optimizer that has a second one."""
+        return self.names.get("momentum") in _FIRST_OF_TWO
 
     def has(self, *settings: str) -> bool:
         """Tell whether all of these can be set."""
@@ -54,7 +63,10 @@ class Signature:
     def spell(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings by the factory's names, those it needs and the learning rate included."""
         rate = {"rate": RATE} if "rate" in self.names else {}
-        return {self.names[what]: value for what, value in {**rate, **self.needed, **settings}.items()}
+        found = {self.names[what]: value for what, value in {**rate, **self.needed, **settings}.items()}
+        if isinstance(momentum := found.get("betas"), int | float):
+            found["betas"] = (momentum, self.second)
+        return found
 
     def catalogue(self) -> list[dict[str, Any]]:
         """Settings to choose from, by the factory's names, the simplest first."""
@@ -90,7 +102,9 @@ def read_signature(factory: Any) -> Signature:
             f"factory {name} needs {' and '.join(foreign)}, which no check knows; "
             f"give it by functools.partial(factory, {foreign[0]}=...)"
         )
-    return Signature(name, found, bool(takes), needed)
+    pair = named["betas"].default if found.get("momentum") == "betas" else None
+    second = float(pair[1]) if isinstance(pair, tuple | list) and len(pair) == 2 else 0.999
+    return Signature(name, found, bool(takes), needed, second)
 
 
 def name_of(factory: Any) -> str:
@@ -110,19 +124,34 @@ def in_framework(factory: Callable, signature: Signature, framework: str | None)
         framework = _framework_of(factory, signature)
     check_choice("framework", framework, FRAMEWORKS)
     found = _load(framework)(factory, signature.names.get("rate"))
+    found.usual = signature.spell({})
     with found.context():
         made = _made(factory, signature, framework)
         if _kind(made) != framework:
             raise InputError(
                 f"factory {signature.name} makes {_article(type(made).__name__)}, which is no optimizer of {framework}"
             )
-        try:
-            found.follow(Walk(signature.spell({}), (1.0,), ((1.0,),)))
-        except Exception as error:
+        if not (taken := layouts(found, signature)):
+            error = _refused(found, signature, matrix=False)
             raise InputError(
                 f"the optimizer that {signature.name} makes raised {first_line(error)} at its first step"
             ) from error
+        del taken
     return found
+
+
+def layouts(framework: AbstractFramework, signature: Signature) -> tuple[bool, ...]:
+    """What a step can be made of: vectors (False), matrices (True), or both."""
+    return tuple(matrix for matrix in (False, True) if _refused(framework, signature, matrix) is None)
+
+
+def _refused(framework: AbstractFramework, signature: Signature, matrix: bool) -> Any:
+    ones = (1.0,) * (2 if matrix else 1)
+    try:
+        framework.follow(Walk(signature.spell({}), ones, (ones,), matrix=matrix))
+    except Exception as error:
+        return error
+    return None
 
 
 def _framework_of(factory: Any, signature: Signature) -> str:
@@ -147,18 +176,24 @@ def _made(factory: Callable, signature: Signature, framework: str | None) -> Any
         _load("torch")
         import torch  # pyright: ignore[reportMissingImports]
 
-        arguments: tuple[Any, ...] = ([torch.nn.Parameter(torch.ones(1, dtype=torch.float64))],)
+        shapes: tuple[Any, ...] = ((1,), (2, 1))
+        tries = [([torch.nn.Parameter(torch.ones(shape, dtype=torch.float64))],) for shape in shapes]
     else:
-        arguments = ()
+        tries = [()]
         if signature.parameters:
             raise InputError(
                 f"factory {signature.name} needs an argument before its settings, which {framework} has not; "
                 "give it by functools.partial"
             )
-    try:
-        return factory(*arguments, **settings)
-    except Exception as error:
-        raise InputError(f"factory {signature.name} raised {first_line(error)}") from error
+    first: Exception | None = None
+    for arguments in tries:
+        try:
+            return factory(*arguments, **settings)
+        except Exception as error:
+            # Of matrices alone, such as Muon; what a vector says is what is said where neither does.
+            first = first or error
+    assert first is not None
+    raise InputError(f"factory {signature.name} raised {first_line(first)}") from first
 
 
 def _kind(made: Any) -> str | None:

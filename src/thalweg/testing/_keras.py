@@ -24,7 +24,7 @@ class KerasWalker(AbstractWalker):
 
     @property
     def position(self) -> np.ndarray:
-        return np.concatenate([_numbers(variable).astype(np.float64) for variable in self.variables])
+        return np.concatenate([_numbers(variable).astype(np.float64).ravel() for variable in self.variables])
 
     @property
     def dtype(self) -> str:
@@ -75,9 +75,9 @@ class Keras(AbstractFramework):
         tensor = f"keras.ops.convert_to_tensor({{}}, {dtype})"
         compiled = walk.mode == "compiled"
         lines = [
-            f"x = keras.Variable({list(walk.start)}, dtype={dtype})"
+            f"x = keras.Variable({walk.shown(walk.start)}, dtype={dtype})"
             if single
-            else f"xs = [keras.Variable([x], dtype={dtype}) for x in {list(walk.start)}]",
+            else f"xs = [keras.Variable([x], dtype={dtype}) for x in {walk.shown(walk.start)}]",
             made,
             f"optimizer.build({'[x]' if single else 'xs'})",
             *(["apply = jax.jit(optimizer.stateless_apply)"] if compiled else []),
@@ -94,6 +94,11 @@ class Keras(AbstractFramework):
             lines += [f"    optimizer.apply([{tensor.format('gradient')}], [x])"]
         else:
             lines += [f"    optimizer.apply([{tensor.format('[part]')} for part in gradient], xs)"]
+        if walk.rate_after is not None:
+            lines += [
+                f"    if step == {walk.rate_after[0]}:",
+                f"        optimizer.learning_rate = {walk.rate_after[1]}",
+            ]
         if walk.resume_after is not None:
             lines += [
                 f"    if step == {walk.resume_after}:  # resumed",
@@ -103,12 +108,8 @@ class Keras(AbstractFramework):
                 "        optimizer.build([x])",
                 "        optimizer.load_own_variables(saved)",
             ]
-        if walk.rate_after is not None:
-            lines += [
-                f"    if step == {walk.rate_after[0]}:",
-                f"        optimizer.learning_rate = {walk.rate_after[1]}",
-            ]
-        return "\n".join(lines if single else [*lines, "x = keras.ops.concatenate(xs)"])
+        ends = ["x = keras.ops.concatenate(xs)"] if not single else []
+        return "\n".join([*lines, *ends, *(["x = keras.ops.ravel(x)"] if walk.matrix else [])])
 
 
 def _numbers(variable: Any) -> np.ndarray:

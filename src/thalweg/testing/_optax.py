@@ -1,6 +1,7 @@
 """Gradient transformations of optax."""
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -12,7 +13,10 @@ import optax
 from ._walk import AbstractFramework, AbstractWalker, Walk, call, listed
 
 # Two lanes of a vmap: the walk and its mirror image.
-_LANES = np.array([[1.0], [-1.0]])
+_LANES = np.array([1.0, -1.0])
+# A step of more calls than this, or of a loop, which is compiled at every call, is compiled once instead.
+_MANY = 150
+_LOOPS = ("while", "scan", "cond")
 
 
 class OptaxWalker(AbstractWalker):
@@ -22,18 +26,18 @@ class OptaxWalker(AbstractWalker):
         self.framework, self.walk, self.x = framework, walk, x
         init, self.update = framework.functions(walk)
         self.state = init(x)
-        self.dtype = walk.dtype
+        self.dtype = walk.said_dtype
 
     @property
     def position(self) -> np.ndarray:
-        found = np.concatenate([np.asarray(part, np.float64) for part in jax.tree.leaves(self.x)], axis=-1)
-        return found[0] if self.walk.mode == "vmap" else found
+        leaves = [np.asarray(part, np.float64) for part in jax.tree.leaves(self.x)]
+        return np.concatenate([np.ravel(leaf[0] if self.walk.mode == "vmap" else leaf) for leaf in leaves])
 
     def step(self, gradient: tuple[float, ...]) -> None:
         updates, self.state = self.update(self.framework.tree(self.walk, gradient), self.state, self.x)
-        dtypes = {str(leaf.dtype) for leaf in jax.tree.leaves(updates)}
-        if dtypes != {self.walk.dtype}:
-            self.dtype = " and ".join(sorted(dtypes))
+        dtypes = " and ".join(sorted({str(leaf.dtype) for leaf in jax.tree.leaves(updates)}))
+        if dtypes != self.walk.said_dtype:
+            self.dtype = dtypes
         self.x = optax.apply_updates(self.x, updates)
 
     def resumed(self) -> "OptaxWalker":
@@ -53,11 +57,40 @@ class Optax(AbstractFramework):
     name: ClassVar[str] = "optax"
     can_set_rate: ClassVar[bool] = False
 
+    def __init__(self, factory: Callable, rate: str | None) -> None:
+        super().__init__(factory, rate)
+        self._programs: dict[str, tuple[Callable, Callable]] = {}
+
     def context(self) -> contextlib.AbstractContextManager:
         return jax.enable_x64(True)
 
+    @functools.cached_property
+    def costly(self) -> bool:
+        """Tell whether a step by hand makes very many calls, or compiles a loop of its own each time."""
+        try:
+            made = self.factory(**self.usual)
+            for shape in ((2,), (2, 2)):
+                x = jnp.ones(shape)
+                equations = jax.make_jaxpr(lambda g, x: made.update(g, made.init(x), x))(x, x).jaxpr.eqns
+                if len(equations) > _MANY or any(one.primitive.name in _LOOPS for one in equations):
+                    return True
+        except Exception:
+            # The checks tell of it.
+            return False
+        return False
+
+    def _compiled(self, walk: Walk) -> tuple[Callable, Callable]:
+        """One program for all walks of the same settings."""
+        key = repr(sorted(walk.settings.items()))
+        if key not in self._programs:
+            made = self.factory(**walk.settings)
+            self._programs[key] = jax.jit(made.init), jax.jit(made.update)
+        return self._programs[key]
+
     def functions(self, walk: Walk) -> tuple[Callable, Callable]:
         """A new optimizer's init and update, in the walk's mode."""
+        if self.costly and walk.mode == "plain":
+            return self._compiled(walk)
         made = self.factory(**walk.settings)
         if walk.mode == "vmap":
             return jax.vmap(made.init), jax.vmap(made.update)
@@ -66,8 +99,9 @@ class Optax(AbstractFramework):
     def tree(self, walk: Walk, numbers: tuple[float, ...]) -> Any:
         """Numbers as what the optimizer takes."""
         if walk.mode == "vmap":
-            return jnp.asarray(_LANES * np.array(numbers), walk.dtype)
-        parts = [jnp.asarray(part, walk.dtype) for part in walk.split(numbers)]
+            shown = np.array(walk.shown(numbers))
+            return jnp.asarray(_LANES.reshape(2, *[1] * shown.ndim) * shown, walk.dtype)
+        parts = [jnp.asarray(part, dtype) for part, dtype in zip(walk.split(numbers), walk.dtypes, strict=True)]
         return parts[0] if walk.parts == "one" else parts
 
     def begin(self, walk: Walk) -> OptaxWalker:
@@ -84,30 +118,40 @@ class Optax(AbstractFramework):
             after = optax.apply_updates(carry[0], updates)
             return (after, state), after
 
-        _, path = jax.lax.scan(step, (x, optimizer.init(x)), jnp.asarray(walk.gradients, walk.dtype))
-        return np.concatenate([np.asarray(x)[None], np.asarray(path)])
+        _, path = jax.lax.scan(
+            step, (x, optimizer.init(x)), jnp.asarray([walk.shown(g) for g in walk.gradients], walk.dtype)
+        )
+        return np.concatenate([np.asarray(x)[None], np.asarray(path)]).reshape(len(walk.gradients) + 1, -1)
 
     def code(self, walk: Walk) -> str:
-        dtype = "" if walk.dtype == "float64" else f', "{walk.dtype}"'
+        dtype = "" if walk.dtype in ("float64", "mixed") else f', "{walk.dtype}"'
         made = f"optimizer = factory({call(**walk.settings)})"
         if walk.mode == "scan":
             return "\n".join([
-                f"x, gradients = jnp.array({list(walk.start)}), jnp.array({listed(walk)})",
+                f"x, gradients = jnp.array({walk.shown(walk.start)}), jnp.array({listed(walk)})",
                 made,
                 "def step(carry, gradient):",
                 "    updates, state = optimizer.update(gradient, carry[1], carry[0])",
                 "    return (optax.apply_updates(carry[0], updates), state), None",
                 "(x, _), _ = jax.lax.scan(step, (x, optimizer.init(x)), gradients)",
+                *(["x = x.ravel()"] if walk.matrix else []),
             ])  # fmt: skip
-        start, gradient, ends = f"jnp.array({list(walk.start)}{dtype})", f"jnp.array(gradient{dtype})", []
+        start, gradient, ends = f"jnp.array({walk.shown(walk.start)}{dtype})", f"jnp.array(gradient{dtype})", []
         init, update = "optimizer.init", "optimizer.update"
         if walk.parts != "one":
-            start = f"[jnp.array([x]) for x in {list(walk.start)}]"
+            start = f"[jnp.array([x]) for x in {walk.shown(walk.start)}]"
             gradient, ends = "[jnp.array([part]) for part in gradient]", ["x = jnp.concatenate(x)"]
+            if walk.dtype == "mixed":
+                dtypes = [f"jnp.{dtype}" for dtype in walk.dtypes]
+                pairs = f"zip({walk.shown(walk.start)}, [{', '.join(dtypes)}])"
+                start = f"[jnp.array([x], dtype) for x, dtype in {pairs}]"
+                gradient = "[jnp.array([part], y.dtype) for part, y in zip(gradient, x)]"
+                ends = ["x = jnp.concatenate([y.astype(float) for y in x])"]
         if walk.mode == "compiled":
             update = "jax.jit(optimizer.update)"
         if walk.mode == "vmap":
-            mirrored = "jnp.array([[1.0], [-1.0]]) * "
+            lanes = "[[[1.0]], [[-1.0]]]" if walk.matrix else "[[1.0], [-1.0]]"
+            mirrored = f"jnp.array({lanes}) * "
             start, gradient, ends = mirrored + start, mirrored + gradient, ["x = x[0]"]
             init, update = f"jax.vmap({init})", f"jax.vmap({update})"
         lines = [
@@ -125,7 +169,7 @@ class Optax(AbstractFramework):
                 "        update, saved = optimizer.update, jax.tree.leaves(state)",
                 "        state = jax.tree.unflatten(jax.tree.structure(optimizer.init(x)), saved)",
             ]
-        return "\n".join(lines + ends)
+        return "\n".join([*lines, *ends, *(["x = x.ravel()"] if walk.matrix else [])])
 
 
 def _is_key(leaf: Any) -> bool:

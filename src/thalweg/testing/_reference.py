@@ -46,7 +46,11 @@ def settings_of(reference: Any, signature: Signature) -> dict[str, Any]:
             "reference must be tw.Hyperparameters(...), a tw.Method or a function (x0, gradient, steps) of the "
             f"positions, but is {reference!r}"
         )
-    found = {signature.names[what]: value for what, value in known.items() if what in signature.names}
+    if signature.averages and not known.get("momentum"):
+        # Of an average of its own it says nothing.
+        known.pop("momentum", None)
+    known = {what: value for what, value in known.items() if what in signature.names}
+    found = {name: value for name, value in signature.spell(known).items() if name in _named(signature, known)}
     missing = sorted(signature.names[what] for what in signature.needed if signature.names[what] not in found)
     if missing:
         raise InputError(
@@ -54,6 +58,10 @@ def settings_of(reference: Any, signature: Signature) -> dict[str, Any]:
             f"give it by functools.partial(factory, {missing[0]}=...)"
         )
     return found
+
+
+def _named(signature: Signature, settings: dict[str, Any]) -> set[str]:
+    return {signature.names[what] for what in settings}
 
 
 def positions(reference: Any, x0: np.ndarray, gradient: Linear, steps: int) -> np.ndarray:

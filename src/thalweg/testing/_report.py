@@ -31,6 +31,27 @@ class Example:
     found: Any
     code: str
 
+    @property
+    def apart(self) -> float | None:
+        """The largest difference between what was expected and found, None where they are no numbers."""
+        import numpy as np
+
+        try:
+            one, other = (np.ravel(np.asarray(value, float)) for value in (self.expected, self.found))
+        except (TypeError, ValueError):
+            return None
+        if one.size == 0 or one.shape != other.shape or not np.isfinite(one - other).all():
+            return None
+        return float(np.max(np.abs(one - other)))
+
+    @property
+    def of_rounding(self) -> str:
+        """A word where that is of the size of rounding in double precision."""
+        import numpy as np
+
+        scale = max(1.0, float(np.max(np.abs(np.asarray(self.expected, float)), initial=0.0)))
+        return ", of the size of rounding" if self.apart is not None and self.apart <= 1e-12 * scale else ""
+
 
 @dataclasses.dataclass(frozen=True)
 class Finding:

@@ -28,6 +28,7 @@ class Draw:
     start: tuple[float, ...]
     gradients: tuple[tuple[float, ...], ...]
     extra: Any = None
+    matrix: bool = False
 
 
 def need_hypothesis() -> Any:
@@ -58,6 +59,7 @@ class Space:
         numbers: for parameters and gradients, the simplest first.
         first: for the first gradient, if others.
         extra: function of the number of steps that gives a strategy for something more.
+        layouts: whether the numbers are a matrix's, twice as many as the dimension; both ways, or one of them.
     """
 
     settings: list[dict[str, Any]]
@@ -66,23 +68,26 @@ class Space:
     numbers: tuple[float, ...] = NUMBERS
     first: tuple[float, ...] | None = None
     extra: Callable[[int], Any] | None = None
+    layouts: tuple[bool, ...] = (False,)
 
     def strategy(self) -> Any:
         """Strategy of hypothesis; what it draws makes a `Draw`."""
         st = need_hypothesis().strategies
-        settings, sizes = st.sampled_from(self.settings), range(self.dimensions[0], self.dimensions[1] + 1)
+        settings, layouts = st.sampled_from(self.settings), st.sampled_from(self.layouts)
+        sizes = {d * (1 + m) for d in range(self.dimensions[0], self.dimensions[1] + 1) for m in self.layouts}
         vectors = {d: st.tuples(*[st.sampled_from(self.numbers)] * d) for d in sizes}
         begins = {d: st.tuples(*[st.sampled_from(self.first or self.numbers)] * d) for d in sizes}
         dimensions, counts = st.integers(*self.dimensions), st.integers(*self.steps)
 
         @st.composite
         def drawn(draw: Any) -> Any:
-            dimension, steps = draw(dimensions), draw(counts)
+            matrix, steps = draw(layouts), draw(counts)
+            dimension = draw(dimensions) * (1 + matrix)
             chosen, extra = draw(settings), draw(self.extra(steps)) if self.extra else None
             vector = vectors[dimension]
             start, gradients = draw(vector), (draw(begins[dimension]), *(draw(vector) for _ in range(steps - 1)))
             # Not yet a Draw: a type checker of its fields may be random, which hypothesis refuses within a strategy.
-            return dimension, steps, chosen, start, gradients, extra
+            return dimension, steps, chosen, start, gradients, extra, matrix
 
         return drawn()
 

@@ -18,8 +18,9 @@ class Walk:
         start: the parameters at the start.
         gradients: one tuple a step.
         parts: "one" tensor, one a parameter ("tensors"), or those in groups of their own ("groups").
-        dtype: of the parameters and gradients, "float64" or "bfloat16".
-        mode: "plain", or, in JAX, "compiled", "scan" or "vmap".
+        matrix: whether the numbers are those of a matrix of two rows, and of one row each where they are parted.
+        dtype: of the parameters and gradients, "float64", "bfloat16", or "mixed": one after the other.
+        mode: "plain", or, in JAX, "eager", which nobody compiles, "compiled", "scan" or "vmap".
         resume_after: the step after which it is saved and taken up again by a new optimizer.
         rate_after: a step, and the learning rate from then on.
     """
@@ -28,14 +29,34 @@ class Walk:
     start: tuple[float, ...]
     gradients: tuple[tuple[float, ...], ...]
     parts: str = "one"
+    matrix: bool = False
     dtype: str = "float64"
     mode: str = "plain"
     resume_after: int | None = None
     rate_after: tuple[int, float] | None = None
 
-    def split(self, numbers: tuple[float, ...]) -> list[list[float]]:
+    def shown(self, numbers: tuple[float, ...]) -> list[Any]:
+        """Parameters or their gradient as a list, or as one of rows."""
+        if not self.matrix:
+            return list(numbers)
+        width = len(numbers) // 2
+        return [list(numbers[:width]), list(numbers[width:])]
+
+    def split(self, numbers: tuple[float, ...]) -> list[list[Any]]:
         """Parameters or their gradient, one list a tensor."""
-        return [list(numbers)] if self.parts == "one" else [[number] for number in numbers]
+        shown = self.shown(numbers)
+        return [shown] if self.parts == "one" else [[part] for part in shown]
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The dtype of each tensor."""
+        count = len(self.split(self.start))
+        return [("float64", "bfloat16")[i % 2] if self.dtype == "mixed" else self.dtype for i in range(count)]
+
+    @property
+    def said_dtype(self) -> str:
+        """The dtypes that there should be, in words."""
+        return " and ".join(sorted(set(self.dtypes)))
 
 
 class AbstractWalker(abc.ABC):
@@ -80,6 +101,8 @@ class AbstractFramework(abc.ABC):
 
     def __init__(self, factory: Callable, rate: str | None) -> None:
         self.factory, self.rate = factory, rate
+        # Settings that it takes.
+        self.usual: dict[str, Any] = {}
 
     @abc.abstractmethod
     def begin(self, walk: Walk) -> AbstractWalker:
@@ -88,6 +111,11 @@ class AbstractFramework(abc.ABC):
     @abc.abstractmethod
     def code(self, walk: Walk) -> str:
         """The walk as lines to paste, which end with the parameters in `x`."""
+
+    @property
+    def costly(self) -> bool:
+        """Tell whether a step takes so long that few are to be made."""
+        return False
 
     def context(self) -> contextlib.AbstractContextManager:
         """Context in which it all runs."""
@@ -104,10 +132,10 @@ class AbstractFramework(abc.ABC):
         path = [walker.position]
         for count, given in enumerate(walk.gradients, 1):
             walker.step(given if gradient is None else tuple(gradient(path[-1]).tolist()))
-            if count == walk.resume_after:
-                walker = walker.resumed()
             if walk.rate_after is not None and count == walk.rate_after[0]:
                 walker.set_rate(walk.rate_after[1])
+            if count == walk.resume_after:
+                walker = walker.resumed()
             path.append(walker.position)
         return np.array(path)
 
@@ -119,7 +147,7 @@ def call(**settings: Any) -> str:
 
 def listed(walk: Walk) -> str:
     """Gradients as a list of lists."""
-    return repr([list(gradient) for gradient in walk.gradients])
+    return repr([walk.shown(gradient) for gradient in walk.gradients])
 
 
 def first_line(error: BaseException) -> str:
