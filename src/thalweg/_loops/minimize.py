@@ -7,10 +7,11 @@ from jaxtyping import PyTree
 
 from .._errors import InputError, check_count
 from .._methods.method import Method
+from .._objectives.least_squares import LeastSquares
 from .._objectives.objective import as_objective
 from .._records.run import Record, Run
 from ..dynamics import GradientFlow
-from ..schemes import PseudoTransient
+from ..schemes import LevenbergMarquardt, PseudoTransient
 from .run import run
 
 
@@ -58,6 +59,7 @@ def minimize(
     if found is None:
         raise InputError("minimize needs an objective, a function of x0 that returns a number")
     check_count("max_gradients", max_gradients)
-    method = Method(GradientFlow(found), PseudoTransient(tolerance=tolerance, max_gradients=max_gradients), 1.0)
+    kind = LevenbergMarquardt if isinstance(found, LeastSquares) else PseudoTransient
+    method = Method(GradientFlow(found), kind(tolerance=tolerance, max_gradients=max_gradients), 1.0)
     # A step takes a gradient at least, so that the budget ends the run.
     return run(method, x0, max_gradients, record=record, out=out, resume=resume, progress=progress)
