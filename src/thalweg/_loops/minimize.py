@@ -32,9 +32,13 @@ def minimize(
     of the Hessian look for negative curvature, so that a saddle or a maximum is left; they cost at most 60 gradients
     at the start, and 6 or a tenth of the gradients taken later.
 
+    A `tw.LeastSquares` is fitted by `tw.LevenbergMarquardt`, with the curvature $J^\top J$ of its residuals and in units
+    of its own: `tolerance` is then the part of the residuals that is left to take away, which has no unit, evaluations are
+    counted as there, and `run.fit` has the covariance of the parameters.
+
     Arguments:
-        objective: $f$, a `tw.Objective` or a function, smooth, of gradients that JAX finds; none that draws
-            mini-batches.
+        objective: $f$, a `tw.Objective`, a `tw.LeastSquares` or a function, smooth, of gradients that JAX finds; none
+            that draws mini-batches.
         x0: the start, a pytree of float arrays; its dtype is kept.
         tolerance: of the Euclidean norm of the gradient, in units of f over x.
         max_gradients: gradient evaluations at most; a product of the Hessian counts as two.

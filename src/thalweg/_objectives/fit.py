@@ -43,7 +43,7 @@ class Fit:
     >>> fit.covariance.round(4).tolist(), fit.standard_errors.round(4).tolist()
     ([[0.105, -0.045], [-0.045, 0.03]], [0.324, 0.1732])
 
-    Reference: Seber and Wild (1989), section 2.1.2.
+    Reference: Seber and Wild (1989).
     """
 
     parameters: PyTree

@@ -20,7 +20,7 @@ class LeastSquares(AbstractObjective):
 
     With J the Jacobian of r the gradient is $J^\top r$ and the Hessian $J^\top J + \sum_i r_i\nabla^2 r_i$, whose first
     part, the *Gauss-Newton curvature*, has no negative eigenvalue and needs no second derivative. `tw.minimize` and
-    `tw.LevenbergMarquardt` work with it, and `tw.RosenbrockEuler`, whose step on gradient flow at rate 1 is Levenberg's:
+    `tw.LevenbergMarquardt` work with it, and so does `tw.RosenbrockEuler`, whose step on gradient flow is Levenberg's:
 
     $$\Bigl(\frac1h + J^\top J\Bigr)d = -J^\top r.$$
 

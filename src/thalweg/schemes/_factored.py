@@ -42,7 +42,7 @@ class Factors(NamedTuple):
     def within(self, radius: Array, rows: int) -> tuple[Array, Array]:
         """The step as long as `radius` at most, in singular vectors and over |r|, and the shift 1/h that makes it so.
 
-        Reference: Moré (1978), section 5.
+        Reference: Moré (1978).
         """
         s, g, kept = self.singular, self.projected, self.kept(rows)
         full = jnp.where(kept, -g / jnp.where(kept, s, 1.0), 0.0)
@@ -94,7 +94,7 @@ def dense(matrix: Array, direction: Array, old: Array) -> Factors:
         old: D so far; the new one is the longest that each column has been.
     """
     scale = jnp.maximum(jax.vmap(length, in_axes=1)(matrix), old)
-    q, upper = jnp.linalg.qr(matrix / divisor(scale))
+    q, upper = jnp.linalg.qr(matrix / divisor(scale)[None, :])
     left, singular, right = jnp.linalg.svd(upper, full_matrices=False)
     return Factors(scale, right.T, singular, left.T @ (q.T @ direction))
 
@@ -114,7 +114,7 @@ def iterated(
         old: D so far.
         steps: the dimension at most.
 
-    Reference: Paige and Saunders (1982), section 3; Fong and Saunders (2011).
+    Reference: Paige and Saunders (1982); Fong and Saunders (2011).
     """
     n, dtype = old.size, direction.dtype
     signs = jax.random.rademacher(jax.random.key(0), (PROBES, direction.size), dtype)
@@ -150,6 +150,6 @@ def iterated(
     carry = (direction, vs, matrix, alpha, jnp.ones((), dtype), alpha, alpha, jnp.zeros((), int))
     _, vs, matrix, *_, k = jax.lax.while_loop(more, step, carry)
     # The last column belongs to a vector of which no product was taken.
-    matrix = jnp.where(jnp.arange(steps) < k, matrix[:, :steps], 0.0)
+    matrix = jnp.where(jnp.arange(steps)[None, :] < k, matrix[:, :steps], 0.0)
     left, singular, right = jnp.linalg.svd(matrix, full_matrices=False)
     return Factors(scale, vs[:, :steps] @ right.T, singular, left[0]), PROBES + 1 + 2 * k

@@ -181,7 +181,9 @@ class LevenbergMarquardt(AbstractDescending):
         far_off = ~(ratio < 10.0)
         fell = jnp.where(far_off, -1.0, (1.0 - ratio) * (1.0 + ratio))
         inner, long = length(factors.singular * step) ** 2, length(step)
-        expected = jnp.where(leaving, jnp.abs(old.search.quotient) * (old.radius / size) ** 2, inner + 2 * shift * long**2)
+        expected = jnp.where(
+            leaving, jnp.abs(old.search.quotient) * (old.radius / size) ** 2, inner + 2 * shift * long**2
+        )
         quality = fell / jnp.where(expected > 0, expected, 1.0)
         good = trying & ~far_off & (expected > 0) & (quality > 1e-4) & jnp.any(there != x)
 
@@ -302,7 +304,7 @@ def _rounded(memory: Fitting, x: Array) -> Array:
 def _radius(
     radius: Array, long: Array, quality: Array, fell: Array, ratio: Array, expected: Array, shift: Array, first: Array
 ) -> Array:
-    """The length that the next step may have (Moré 1978, section 7)."""
+    """The length that the next step may have (Moré 1978)."""
     radius = jnp.where(first, jnp.minimum(radius, long), radius)
     shorter = jnp.where(fell >= 0, 0.5, 0.5 * expected / (expected - 0.5 * fell))
     shorter = jnp.where((ratio < 10.0) & (shorter >= 0.1), shorter, 0.1)
