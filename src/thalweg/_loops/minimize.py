@@ -32,9 +32,9 @@ def minimize(
     of the Hessian look for negative curvature, so that a saddle or a maximum is left; they cost at most 60 gradients
     at the start, and 6 or a tenth of the gradients taken later.
 
-    A `tw.LeastSquares` is fitted by `tw.LevenbergMarquardt`, with the curvature $J^\top J$ of its residuals and in units
-    of its own: `tolerance` is then the part of the residuals that is left to take away, which has no unit, evaluations are
-    counted as there, and `run.fit` has the covariance of the parameters.
+    A `tw.LeastSquares` is fitted by `tw.LevenbergMarquardt`, with the curvature $J^\top J$ of its residuals and in
+    units of its own: `tolerance` is then the part of the residuals that is left to take away, which has no unit,
+    evaluations are counted as there, and `run.fit` has the covariance of the parameters.
 
     Arguments:
         objective: $f$, a `tw.Objective`, a `tw.LeastSquares` or a function, smooth, of gradients that JAX finds; none

@@ -28,8 +28,8 @@ _DESCEND, _LOOK, _LEAVE = range(3)
 DENSE, _KRYLOV, _BASIS = 500, 100, 2**25
 _LOOKS = (3, 30)
 _TRIES, _IDLE = 60, 8
-# Where so small a part of the residuals is left to take away, a gradient tells for less than a Jacobian.
-_CLOSE = 1e-2
+# Where so many times the tolerance is expected to be left, a gradient tells for less than a Jacobian.
+_CLOSE = 10.0
 
 
 class Fitting(eqx.Module):
@@ -40,6 +40,7 @@ class Fitting(eqx.Module):
     slope: Float[Array, " n"]
     factors: Factors
     offset: Float[Array, ""]
+    before: Float[Array, ""]
     radius: Float[Array, ""]
     shift: Float[Array, ""]
     search: Search
@@ -143,9 +144,9 @@ class LevenbergMarquardt(AbstractDescending):
         radius = jnp.asarray(step_size, r.dtype) * jnp.where(far > 0, far, jnp.inf)
         count, number = jnp.zeros((), int), jnp.zeros((), r.dtype)
         memory = Fitting(
-            0.5 * size * size, size, slope, factors, _offset(factors, model.rows), radius, number, Search.none(slope),
-            mode=count, failed=count, idle=count, code=count, gradients=count + 1 + taken, residuals=count + 1,
-            jacobians=count + 1, products=count, steps=count, rejected=count, left=count,
+            0.5 * size * size, size, slope, factors, _offset(factors, model.rows), number + 1.0, radius, number,
+            Search.none(slope), mode=count, failed=count, idle=count, code=count, gradients=count + 1 + taken,
+            residuals=count + 1, jacobians=count + 1, products=count, steps=count, rejected=count, left=count,
         )  # fmt: skip
         return State(position, clock=clock, memory=self._arrived(memory, x, False, model.cost))
 
@@ -187,8 +188,8 @@ class LevenbergMarquardt(AbstractDescending):
         quality = fell / jnp.where(expected > 0, expected, 1.0)
         good = trying & ~far_off & (expected > 0) & (quality > 1e-4) & jnp.any(there != x)
 
-        # Near the end the gradient alone tells whether it is one.
-        close = good & full & (old.offset <= _CLOSE)
+        # Where parts left so far shrink on, the gradient alone tells whether this is the end.
+        close = good & full & (old.offset**2 <= _CLOSE * self.tolerance * old.before)
         slope = jax.lax.cond(close, lambda: model.gradient(there, r), lambda: old.slope)
         left = factors.right.T @ (slope / by) / jnp.where(factors.singular > 0, factors.singular, 1.0)
         offset = length(left) / jnp.where(new_size > 0, new_size, 1.0)
@@ -224,7 +225,8 @@ class LevenbergMarquardt(AbstractDescending):
         code = jnp.where(looked, _REST, code)
         new = Fitting(
             jnp.where(moved, 0.5 * new_size * new_size, old.energy), jnp.where(moved, new_size, size), slope, factors,
-            offset, jnp.where(trying | found, radius, old.radius), jnp.where(trying, shift, old.shift), search, mode,
+            offset, jnp.where(moved, old.offset, old.before), jnp.where(trying | found, radius, old.radius),
+            jnp.where(trying, shift, old.shift), search, mode,
             failed, idle, code, old.gradients + trying + close + taken + 2 * looking, old.residuals + trying,
             old.jacobians + (taken > 0), old.products + looking, old.steps + (which != 2),
             old.rejected + (trying & ~moved), old.left + (moved & leaving),
