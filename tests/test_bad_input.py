@@ -130,6 +130,11 @@ API = {
         lambda: tw.FiniteSum(bowl, DATA, 6, replace=False),
         "at most the 5 samples without replacement",
     ),
+    "residuals of no function": (
+        lambda: tw.LeastSquares(7),
+        "residuals must be a function of the parameters, but is 7",
+    ),
+    "residuals of text": (lambda: tw.LeastSquares(bowl, "abc"), "data must be arrays of numbers, but holds text"),
     "sum of no function": (lambda: tw.FiniteSum(7, DATA), "fn must be a function of (x, sample), but is 7"),
     # the start
     "start text": (lambda: run(x0="here"), "must be made of arrays of numbers, but holds 'here'"),

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     # In the order of the documentation.
     from ._errors import InputError as InputError
     from ._objectives.finite_sum import FiniteSum as FiniteSum
+    from ._objectives.fit import Fit as Fit
+    from ._objectives.least_squares import LeastSquares as LeastSquares
     from ._objectives.objective import Objective as Objective
     from ._objectives.stream import Stream as Stream
     from .dynamics import *

@@ -55,4 +55,4 @@ def test_a_method_prints_its_numbers():
     )
     # What is traced has no number to show.
     jax.eval_shape(lambda a: repr(tw.momentum(bowl, a, 0.9)) and a, 0.1)
-    assert tw.Method(tw.GradientFlow(bowl), tw.Euler(), 1 / 3).hyperparameters["step_size"] == 1 / 3
+    assert tw.Method(tw.GradientFlow(bowl), tw.Euler(), 1 / 3).hyperparameters == {"learning_rate": 1 / 3}

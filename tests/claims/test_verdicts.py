@@ -87,7 +87,7 @@ THEORY = {
     "noise-narrows": HOLDS,
     "batch-growth-is-rate-decay": CORRECTED,
     "linear-scaling-rule": CORRECTED,
-    "adam-square-root-rule": HOLDS,
+    "adam-square-root-rule": CORRECTED,
     "nesterov-quieter": CORRECTED,
     "nesterov-quieter-as-stored": CORRECTED,
     "noise-crosses-barriers": HOLDS,
@@ -189,6 +189,14 @@ def never_restarted(by):
     return tw.Lookahead(start="zero")
 
 
+def by_gradient(by):
+    return tw.Restarted(by="gradient")
+
+
+def undamped(objective, step, strong_convexity):
+    return tw.HeavyBall(objective, 2.0)
+
+
 def in_its_own_time(objective, p):
     return tw.NesterovFlow(objective)
 
@@ -233,6 +241,8 @@ OTHERWISE = [
     ("nesterov-ode-bound", nesterov_flow, "NesterovFlow", lambda f: tw.HeavyBall(f, 0.1), FAILS),
     ("lookahead-ode", nesterov_flow, "LookaheadFlow", tw.NesterovFlow, HOLDS),
     ("restart-linear-rate", acceleration, "Restarted", never_restarted, FAILS),
+    ("restart-linear-rate", acceleration, "Restarted", by_gradient, FAILS),
+    ("high-resolution", nesterov, "HighResolutionFlow", undamped, FAILS),
     ("bregman-rate", acceleration, "BregmanFlow", in_its_own_time, FAILS),
     ("bregman-time-dilation", acceleration, "BregmanFlow", in_its_own_time, FAILS),
     ("hessian-damping-stills", acceleration, "HessianDampedFlow", friction_alone, FAILS),
@@ -254,6 +264,7 @@ OTHERWISE = [
     ("linear-scaling-rule", batches, "scale_sgd", half_the_batch, FAILS),
     ("linear-scaling-rule", batches, "SCALED", (1e-5, 1e-4, 1e-3), HOLDS),
     ("adam-square-root-rule", batches, "scale_adam", other_rule, FAILS),
+    ("adam-square-root-rule", batches, "distance", lambda adam: 1.0, HOLDS),
     ("nesterov-quieter", robustness, "nesterov", tw.midpoint_momentum, HOLDS),
     ("nesterov-quieter-as-stored", robustness, "nesterov", tw.midpoint_momentum, FAILS),
     ("noise-crosses-barriers", escape, "OverdampedLangevin", twice_as_strong, FAILS),

@@ -58,6 +58,8 @@ def heavy_balls(root):
     [
         # The slope at the start is half that of the first two points, of which the one before has no force.
         (tw.nesterov, nesterovs, -1.5, 2.0),
+        # From its own, the published start, it is no better than the limit.
+        (tw.nesterov, nesterovs, None, 1.0),
         (tw.nesterov, low, None, 1.0),
         (tw.nesterov, heavy_balls, -1.5, 1.0),
         (tw.momentum, heavy_balls, -0.5, 2.0),
@@ -66,6 +68,7 @@ def heavy_balls(root):
     ],
     ids=[
         "Nesterov's own",
+        "Nesterov's own, published start",
         "Nesterov, limit",
         "Nesterov, the ball's",
         "ball, its own",
@@ -74,7 +77,7 @@ def heavy_balls(root):
     ],
 )
 def test_the_gradient_correction_tells_nesterov_from_the_heavy_ball(alias, law, push, expected):
-    """Both have the same limit; each is second order to its own equation and first order to the other's."""
+    """Both have the same limit; each is second order to its own equation from its own slope, first to the other's."""
     assert order(by_constant_momentum(alias), law, push) == pytest.approx(expected, abs=ORDER_TOLERANCE)
 
 

@@ -116,7 +116,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_bias_has_the_order_of_the_scheme(name):
+def test_the_bias_of_the_stationary_law_has_the_order_that_is_known(name):
     law, scheme, operator, order, h, degree = CASES[name]
     found, coarse = (
         [mean_square(*operator(tw.Method(law, scheme, step), n)) - EXACT for step in (2 * h, h)]
@@ -124,4 +124,6 @@ def test_the_bias_has_the_order_of_the_scheme(name):
     )
     # The polynomials are enough: fewer of them give the same.
     assert abs(coarse[1] - found[1]) < 0.02 * abs(found[1])
-    assert scheme.order == order and np.log2(found[0] / found[1]) == pytest.approx(order, abs=0.15)
+    assert np.log2(found[0] / found[1]) == pytest.approx(order, abs=0.15)
+    # Of the law at a finite time, which is what a scheme declares, the order may be lower, never higher.
+    assert scheme.order == (1 if name == "LeimkuhlerMatthews" else order)

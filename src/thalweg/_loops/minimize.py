@@ -7,10 +7,11 @@ from jaxtyping import PyTree
 
 from .._errors import InputError, check_count
 from .._methods.method import Method
+from .._objectives.least_squares import LeastSquares
 from .._objectives.objective import as_objective
 from .._records.run import Record, Run
 from ..dynamics import GradientFlow
-from ..schemes import PseudoTransient
+from ..schemes import LevenbergMarquardt, PseudoTransient
 from .run import run
 
 
@@ -31,9 +32,13 @@ def minimize(
     of the Hessian look for negative curvature, so that a saddle or a maximum is left; they cost at most 60 gradients
     at the start, and 6 or a tenth of the gradients taken later.
 
+    A `tw.LeastSquares` is fitted by `tw.LevenbergMarquardt`, with the curvature $J^\top J$ of its residuals and in
+    units of its own: `tolerance` is then the part of the residuals that is left to take away, which has no unit,
+    evaluations are counted as there, and `run.fit` has the covariance of the parameters.
+
     Arguments:
-        objective: $f$, a `tw.Objective` or a function, smooth, of gradients that JAX finds; none that draws
-            mini-batches.
+        objective: $f$, a `tw.Objective`, a `tw.LeastSquares` or a function, smooth, of gradients that JAX finds; none
+            that draws mini-batches.
         x0: the start, a pytree of float arrays; its dtype is kept.
         tolerance: of the Euclidean norm of the gradient, in units of f over x.
         max_gradients: gradient evaluations at most; a product of the Hessian counts as two.
@@ -58,6 +63,7 @@ def minimize(
     if found is None:
         raise InputError("minimize needs an objective, a function of x0 that returns a number")
     check_count("max_gradients", max_gradients)
-    method = Method(GradientFlow(found), PseudoTransient(tolerance=tolerance, max_gradients=max_gradients), 1.0)
+    kind = LevenbergMarquardt if isinstance(found, LeastSquares) else PseudoTransient
+    method = Method(GradientFlow(found), kind(tolerance=tolerance, max_gradients=max_gradients), 1.0)
     # A step takes a gradient at least, so that the budget ends the run.
     return run(method, x0, max_gradients, record=record, out=out, resume=resume, progress=progress)

@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_count, check_number
-from .._objectives.objective import AbstractObjective, Batch, Flattened
+from .._objectives.objective import AbstractObjective, Batch
 from .._objectives.parts import same
 from .._shown import call, nearest, shown
 from .._tree import Unravel, Vector, copied, scalar
@@ -321,7 +321,7 @@ class Method(AbstractDrawing, AbstractCounted):
     def flattened(self, unravel: Unravel) -> "Method":
         """The same method on raveled parameters, the law too where it looks at their shapes."""
         law, scheme = self.dynamics, self.scheme
-        flat = None if law.objective is None else Flattened(law.objective, unravel)
+        flat = None if law.objective is None else law.objective.flattened(unravel)
         whole = law.elementwise or unravel.trivial
         return copied(
             self,

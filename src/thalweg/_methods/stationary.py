@@ -93,6 +93,7 @@ class LinearStep(NamedTuple):
         driven: Q, (n, n).
         seen: what is asked for as a function of the state, (d, n).
         start: the state at the start as a function of the position, (n, d).
+        normals: N, how the normals of a step act on the state, (n, k d).
         noisy: whether there is any noise.
         scalar: whether the Hessian is a number.
     """
@@ -101,6 +102,7 @@ class LinearStep(NamedTuple):
     driven: np.ndarray
     seen: np.ndarray
     start: np.ndarray
+    normals: np.ndarray
     noisy: bool
     scalar: bool
 
@@ -129,7 +131,7 @@ def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str) ->
     matrix, normal, gradient, seen, start = (np.asarray(part) for part in _linear(method, square, of))
     driven = normal @ normal.T + gradient @ noise @ gradient.T
     noisy = method.normals > 0 or bool(noise.any())
-    return LinearStep(matrix, driven, seen, start, noisy, not hessian.ndim)
+    return LinearStep(matrix, driven, seen, start, normal, noisy, not hessian.ndim)
 
 
 def _exact(method: Method, hessian: Any, noise_covariance: Any, of: str) -> np.ndarray | float:

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from .._errors import InputError, check_number
 from .._programs import compiled_quickly
-from .._tree import Vector, copied
+from .._tree import Vector, combine, copied
 from .parts import Joined
 
 Batch = PyTree
@@ -65,6 +65,15 @@ class AbstractObjective(eqx.Module):
         r"""$(\nabla f(x), \nabla^2 f(x)\,v)$, sharing the gradient's own work."""
         return jax.jvp(lambda y: self.gradient(y, batch), (x,), (v,))
 
+    def linearised_gradient(self, x: Vector, batch: Batch = None) -> tuple[Vector, Callable[[Vector], Vector]]:
+        r"""$(\nabla f(x),\ v \mapsto Bv)$ with the curvature B that a linearly implicit step takes: the Hessian."""
+        return jax.linearize(lambda y: self.gradient(y, batch), x)
+
+    def gradient_along(self, x: Vector, move: Vector, batch: Batch = None) -> Vector:
+        r"""$\nabla f(x) + Bd$ with the same curvature: the gradient a move away, to first order."""
+        gradient, change = jax.jvp(lambda y: self.gradient(y, batch), (x,), (move,))
+        return combine((1, gradient), (1, change))
+
     def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
         """Draw what is random in one step's evaluations; nothing unless overridden.
 
@@ -98,6 +107,10 @@ class AbstractObjective(eqx.Module):
         """The same function, of the parameters from which `join` makes what it takes."""
         fn = getattr(self, "fn", None)
         return Flattened(self, join) if fn is None else copied(self, fn=Joined(fn, join))
+
+    def flattened(self, unravel: Callable) -> "AbstractObjective":
+        """The same function of one raveled vector, the loop's own coordinates."""
+        return Flattened(self, unravel)
 
 
 def check_facts(objective: AbstractObjective) -> None:

@@ -86,7 +86,7 @@ def labels(run: Run) -> tuple[str, str, dict[str, Any]]:
 def objective_name(law: AbstractDynamics) -> str:
     """The function that a law goes down, or follows."""
     objective = law if law.objective is None else law.objective
-    fn = getattr(objective, "fn", objective)
+    fn = getattr(objective, "fn", getattr(objective, "residuals", objective))
     name = getattr(fn, "__qualname__", type(fn).__qualname__)
     return f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError, check_count, check_number
+from .._objectives.least_squares import LeastSquares
 from .._tree import Unravel, unraveler
 from .derived import recorded_structure, trees, vectors
 from .growing import checked_arrays
@@ -181,6 +182,15 @@ class Run:
             structure = recorded_structure(self.config) if self.method is None else unraveler(self.final.position)
             object.__setattr__(self, "_trace", read_trace(self.path, structure))
         return self._trace
+
+    @property
+    def fit(self) -> Any:
+        """The account of a fit of least squares: a `tw.Fit` at the final parameters, None of any other run.
+
+        Of a run read from disk there is no method; `objective.fit(run.final.position)` has it.
+        """
+        objective = None if self.method is None else self.method.objective
+        return objective.fit(self.final.position) if isinstance(objective, LeastSquares) else None
 
     @property
     def plot(self) -> Callable[..., Any]:

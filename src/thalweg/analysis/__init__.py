@@ -28,6 +28,8 @@ from .modified import ModifiedEquation as ModifiedEquation
 from .modified import ModifiedError as ModifiedError
 from .modified import modified_equation as modified_equation
 from .modified import modified_error as modified_error
+from .noisy_order import NoiseOrder as NoiseOrder
+from .noisy_order import noise_order as noise_order
 from .order import OrderResult as OrderResult
 from .order import convergence_order as convergence_order
 from .scaling import AdamHyperparameters as AdamHyperparameters

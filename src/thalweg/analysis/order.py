@@ -127,7 +127,7 @@ def convergence_order(
         ends = [end_of_run(flat, start, first_velocity, jnp.asarray(horizon / n), jnp.asarray(n)) for n in counts]
         errors = np.array([np.linalg.norm(np.asarray(end) - exact) for end in ends])
     scale = max(float(np.max(np.abs(exact))), float(np.max(np.abs(start))))
-    order = _fitted_order(np.array(counts), errors / scale)
+    order = fitted_order(np.array(counts), errors / scale)
     return OrderResult(order, np.array(counts), errors, horizon, "DOP853" if reference is None else "given")
 
 
@@ -141,7 +141,7 @@ def _problem(method: Method, x0: PyTree) -> tuple[Method, PyTree]:
     if x0 is None:
         raise InputError("x0 must be given where the method has an objective or a field: convergence_order(method, x0)")
     if method.normals:
-        raise InputError("the method draws noise; the order of its path is not measured here")
+        raise InputError("the method draws noise; tw.analysis.noise_order measures its weak and its strong order")
     if method.objective is not None and method.objective.stochastic:
         raise InputError("an order is measured with the full gradient; give the FiniteSum no batch_size")
     return in_float64(method), in_float64(as_position(x0))
@@ -254,7 +254,7 @@ def reference_end(dynamics: AbstractDynamics, start: Array, velocity: Array | No
     return solved.y[: start.size, -1]
 
 
-def _fitted_order(steps: np.ndarray, errors: np.ndarray) -> float:
+def fitted_order(steps: np.ndarray, errors: np.ndarray) -> float:
     reliable = np.flatnonzero((errors > _RELIABLE) & (errors < 1.0))[-_FITTED:]
     if len(reliable) < 2:
         raise InputError(

@@ -26,6 +26,10 @@ class HighResolutionFlow(AbstractCurvatureDamped):
     $$\ddot\theta + 2\sqrt\mu\,\dot\theta + \sqrt s\,\nabla^2 f(\theta)\,\dot\theta
       + (1 + \sqrt{\mu s})\nabla f(\theta) = 0$$
 
+    The points where the method takes its gradients it follows to first order in $\sqrt s$ from these published starts;
+    to second order, at constant momentum, from $\dot\theta(0) = -\tfrac32\sqrt s\,\nabla f(\theta_0)$, given as the
+    starting velocity.
+
     Arguments:
         objective: $f$, a `tw.Objective` or a function of the parameters.
         step: $s > 0$, the learning rate of the discrete method (not the integrator's step).

@@ -159,18 +159,20 @@ def linear_move(
     dynamics: AbstractDynamics, here: Vector, step: Elimination, tolerance: Float[Array, ""], products: int,
     preconditioner: Any, batch: Batch = None,
 ) -> Implicit:  # fmt: skip
-    r"""The move $(\sigma + \nabla^2 f)\,\delta = \sigma d - \nabla f$, or where that is indefinite one downhill.
+    r"""The move $(\sigma + B)\,\delta = \sigma d - \nabla f$, or where that is indefinite one downhill.
+
+    B is the Hessian, of least squares the Gauss-Newton curvature.
 
     Its derivatives are those of the equation.
     """
-    force = slope(dynamics, batch)
-    gradient, curved = jax.linearize(force, here)
+    objective = dynamics._objective()
+    gradient, curved = objective.linearised_gradient(here, batch)
     precondition = preconditioning(preconditioner, step.shift, here)
 
     def equation(move: Vector) -> Vector:
         # Only derivatives are taken of it; products are those of what has been linearised.
-        slopes, change = jax.jvp(force, (here,), (move,))
-        return combine((1, slopes), (1, change), (step.shift, combine((1, move), (-1, step.ahead))))
+        slopes = objective.gradient_along(here, move, batch)
+        return combine((1, slopes), (step.shift, combine((1, move), (-1, step.ahead))))
 
     def solve(_: Any, move: Vector) -> tuple[Vector, tuple[Array, ...]]:
         del move

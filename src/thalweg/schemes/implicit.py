@@ -57,9 +57,10 @@ class ImplicitEuler(AbstractImplicit):
       \sigma = \frac m{h^2} + \frac\lambda h,\; d = \frac{hm}{m + \lambda h}\,\eta,$$
 
     found by Newton's method, each of whose linear systems $\sigma + \nabla^2 f$ is solved by conjugate gradients from
-    products with the Hessian. Every iteration goes down, at negative curvature too, so that a step never ends higher
-    than it began; where $\sigma$ is less than the most negative curvature, the minimum found is one of several or, on
-    a quadratic, none. A step that ends short of the tolerance keeps what it has reached and is counted: `failures`.
+    products with the Hessian. Every iteration goes down in that, at negative curvature too, so that on gradient flow a
+    step never ends higher in f than it began, but for rounding; where $\sigma$ is less than the most negative
+    curvature, the minimum found is one of several or, on a quadratic, none. A step that ends short of the tolerance
+    keeps what it has reached and is counted: `failures`.
 
     On any other law without noise, `tw.Field` for one, $y^+ = y + hF(t + h, y^+)$ is solved for the whole phase, by
     Newton's method with a search along its steps. Up to 256 numbers its matrix is eliminated, from a Jacobian of so
@@ -97,8 +98,9 @@ class ImplicitMidpoint(AbstractImplicit):
     $$\theta^+ = \theta - bh\nabla f\Bigl(\frac{\theta + \theta^+}2\Bigr)$$
 
     and likewise on a second-order law, in position and velocity. It is half a step of `tw.ImplicitEuler` and the same
-    change once more, and is solved as that is. Energy that is quadratic it conserves exactly. Fast modes it does not
-    damp: the factor of one step, $(1 - bh\ell/2)/(1 + bh\ell/2)$, tends to -1.
+    change once more, and is solved as that is. The first half goes down, the whole may end higher than it began: where
+    f is steeper on the other side, it goes as far up there. Energy that is quadratic it conserves exactly. Fast modes
+    it does not damp: the factor of one step, $(1 - bh\ell/2)/(1 + bh\ell/2)$, tends to -1.
 
     Arguments: as in `tw.ImplicitEuler`.
 

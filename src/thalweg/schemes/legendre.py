@@ -14,8 +14,10 @@ class RungeKuttaLegendre(AbstractStabilised):
     $$\theta^+ = P_s(1 - w_1hb\ell)\,\theta\ \text{ on a mode},\qquad w_1 = \frac2{s^2 + s}$$
 
     and of order 2 $\theta^+ = (a_s + b_sP_s(1 - w_1hb\ell))\,\theta$ with $w_1 = 4/(s^2 + s - 2)$. Stable for
-    $hb\ell \le s^2 + s$ and $\le (s^2 + s - 2)/2$: so many times the 2 of Euler's method as the paper says,
-    $(s^2 + s)/2$ and $(s^2 + s - 2)/4$. The fastest mode of an odd number of stages shrinks where order is 2.
+    $hb\ell \le s^2 + s$ and, at an even number of stages, $\le (s^2 + s - 2)/2$: so many times the 2 of Euler's method
+    as the paper says, $(s^2 + s)/2$ and $(s^2 + s - 2)/4$. Of order 2 at an odd number the factor at that end is
+    $a_s - b_s > -1$, so that the fastest mode shrinks there, and steps are stable somewhat beyond: until
+    $b_sP_s = 1 + a_s$ on the other side of 1. `interval` is the end itself.
 
     Arguments:
         order: 1 or 2, of convergence to gradient flow.

@@ -14,7 +14,8 @@ class LeimkuhlerMatthews(AbstractScheme):
 
     $$\theta_{n+1} = \theta_n - h\nabla f(\theta_n) + \sqrt{2Th}\,\tfrac12(R_n + R_{n+1})$$
 
-    For the stationary law it is of order 2 at one gradient a step, and exact on a Gaussian; BAOAB in the limit of
+    At a finite time of weak order 1 and strong order 1/2, since a position is half a noise of a step away from that of
+    the law. Its stationary law is of order 2 at one gradient a step, and exact on a Gaussian; BAOAB in the limit of
     large friction. It starts without a normal of the step before.
 
     >>> import thalweg as tw
@@ -27,7 +28,7 @@ class LeimkuhlerMatthews(AbstractScheme):
 
     @property
     def order(self) -> int:
-        return 2
+        return 1
 
     def requires(self) -> tuple[type, ...]:
         return (AbstractFirstOrder, AbstractWhite)

@@ -25,12 +25,15 @@ class RosenbrockEuler(AbstractSolving):
 
     $$\theta^+ = \theta - \Bigl(\frac1{bh} + \nabla^2 f(\theta)\Bigr)^{-1}\nabla f(\theta),$$
 
-    and Newton's own step as $h \to \infty$. On a second-order law the velocity is eliminated as in `tw.ImplicitEuler`.
-    Coefficients that depend on time are those at the end of the step. The system is solved by conjugate gradients.
-    Where it is not positive definite ($1/bh$ less than the most negative curvature) they stop at the first direction
-    that shows it, and the step goes to where they are: a direction downhill, where the solution itself may lead to a
-    saddle. Such a step is counted among `failures`, as is one that ends short of the tolerance. On a law that is not
-    that of a gradient the system is that of the whole phase, and is solved as in `tw.ImplicitEuler`.
+    and Newton's own step as $h \to \infty$. Of a `tw.LeastSquares` the curvature is that of Gauss and Newton,
+    $J^\top J$ for $\nabla^2f$, and the step Levenberg's; the order is the same. On a second-order law the velocity is
+    eliminated as in `tw.ImplicitEuler`. Coefficients that depend on time are those at the end of the step. The system
+    is solved by conjugate gradients. Where it is not positive definite ($1/bh$ less than the most negative curvature)
+    they stop at the first direction that shows it, and the step goes to where they are: a direction downhill, where the
+    solution itself may lead to a saddle. Such a step is counted among `failures`, as is one that ends short of the
+    tolerance. A step may end higher in f than it began, and long ones may leave the minimum of a convex function for
+    ever: on $\sqrt{1 + x^2}$ Newton's step takes x to $-x^3$. On a law that is not that of a gradient the system is
+    that of the whole phase, and is solved as in `tw.ImplicitEuler`.
 
     Arguments:
         tolerance: of the linear system's residual, relative to its right-hand side, from 0; below what the precision of
