@@ -8,10 +8,16 @@ from jaxtyping import PyTree
 from .._errors import InputError, check_count
 from .._methods.method import Method
 from .._objectives.objective import as_objective
+from .._records.describe import describe
+from .._records.keeper import AbstractKeeper, Files, Memory
 from .._records.run import Record, Run
 from ..dynamics import GradientFlow
 from ..schemes import PseudoTransient
-from .run import run
+from .descending import Descending
+from .drive import drive
+from .run import check_run, result_of
+from .starting import check_start
+from .stopwatch import Stopwatch
 
 
 def minimize(
@@ -23,6 +29,7 @@ def minimize(
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
+    relative: float | int = 0.0,
 ) -> Run:
     r"""Go down to a point where $\|\nabla f\| \le$ `tolerance`, from any start, with nothing to set.
 
@@ -38,6 +45,7 @@ def minimize(
         tolerance: of the Euclidean norm of the gradient, in units of f over x.
         max_gradients: gradient evaluations at most; a product of the Hessian counts as two.
         record, out, resume, progress: as in `tw.run`.
+        relative: a part of the gradient's norm at the start that is within the tolerance as well.
 
     Returns:
         a `Run`. Its `status` is one of: "converged"; "budget spent"; "unbounded", where f falls and falls;
@@ -58,6 +66,16 @@ def minimize(
     if found is None:
         raise InputError("minimize needs an objective, a function of x0 that returns a number")
     check_count("max_gradients", max_gradients)
-    method = Method(GradientFlow(found), PseudoTransient(tolerance=tolerance, max_gradients=max_gradients), 1.0)
-    # A step takes a gradient at least, so that the budget ends the run.
-    return run(method, x0, max_gradients, record=record, out=out, resume=resume, progress=progress)
+    scheme = PseudoTransient(tolerance=tolerance, max_gradients=max_gradients, relative=relative)
+    method = Method(GradientFlow(found), scheme, 1.0)
+    watch = Stopwatch()
+    record, _ = check_run(method, None, record, out, resume, None)
+    scheme.check(method.dynamics)
+    start = check_start(method, x0, None, resume)
+    job = Descending(method, start, record, watch)
+    keeper: AbstractKeeper = Memory()
+    if out is not None:
+        # A step takes a gradient at least, so that the budget ends the run.
+        keeper = Files(Path(out), describe(method, start.x0, max_gradients, None, record, None, None, start.loss), resume)
+    drive(job, keeper, progress)
+    return result_of(method, job, keeper)
