@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._methods.method import Method
@@ -22,6 +23,7 @@ from ..schemes._arithmetic import Host
 from ..schemes._descent import Descent, Goal
 from .chunk import last_values
 from .drive import AbstractJob, Chunk
+from .ending import Stop, first_stop
 from .measuring import Measures
 from .starting import Start
 from .stopwatch import Stopwatch
@@ -36,14 +38,21 @@ class Descending(AbstractJob):
     Arguments:
         method: a `PseudoTransient` of gradient flow.
         start: its checked start.
+        steps: to make at most.
         record: what it keeps.
+        stop: when it ends before.
         watch: its time, from before it was prepared.
+        by_command: its record tells how it was begun at the command line.
     """
 
     units = "steps"
 
-    def __init__(self, method: Method, start: Start, record: Record, watch: Stopwatch) -> None:
+    def __init__(
+        self, method: Method, start: Start, steps: int, record: Record, stop: Stop | None, watch: Stopwatch,
+        by_command: bool,
+    ) -> None:  # fmt: skip
         super().__init__(watch)
+        self.total, self._stop, self.by_command = steps, stop, by_command
         assert isinstance(method.scheme, PseudoTransient) and isinstance(start.objective, AbstractObjective)
         self.start, self.scheme, self._objective = start, method.scheme, start.objective
         self.stride, self.checkpoint_seconds = record.positions, record.checkpoint_seconds
@@ -57,12 +66,10 @@ class Descending(AbstractJob):
         self._step_size = float(method.step_size)  # pyright: ignore[reportArgumentType]
         with np.errstate(all="ignore"):
             energy, slope = self._value_and_slope(self._x)
-            product = self._product(slope)
+            product = self._product(_descent.direction(Host, slope))
             self._memory: Descent = _descent.begun(
                 Host, self._x, energy, slope, product, self._goal, self.scheme.memory, self._step_size
             )
-        budget = self._goal.budget
-        self.total = 10**9 if budget is None else budget
         self.measures = Measures(record, self.method, self.state, None, self.shown)
 
     @property
@@ -82,12 +89,11 @@ class Descending(AbstractJob):
 
     @property
     def state(self) -> State:
-        """The state as a scheme has it, of NumPy's arrays."""
-        return State(self._x.astype(self._dtype), memory=jax.tree.map(np.asarray, self._memory))
+        """The state as a scheme has it, its memory of NumPy's arrays."""
+        return State(jnp.asarray(self._x, self._dtype), memory=jax.tree.map(np.asarray, self._memory))
 
     def _tree(self, x: np.ndarray) -> Vector:
-        tree = self.cut(x)
-        return tree if self._places is None else jax.tree.map(jax.device_put, tree, self._places)
+        return jax.device_put(self.cut(x), self._places)
 
     def _value_and_slope(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = jax.device_get(start_value_and_gradient(self._objective, self._tree(x)))
@@ -97,19 +103,19 @@ class Descending(AbstractJob):
             self._goal = found._replace(
                 tolerance=float(found.tolerance), relative=float(found.relative), budget=budget
             )  # fmt: skip
-        return float(value), to_host(slope).astype(float)
+        return float(value), _flat(slope)
 
     def _product(self, v: np.ndarray) -> np.ndarray:
         # Of a vector of length 1, which no precision is too small for.
         size = Host.length(v)
         size = size if size > 0 else 1.0
         found = _hessian_product(self._objective, self._tree(self._x), self._tree(v / size))
-        return size * to_host(jax.device_get(found)).astype(float)
+        return size * _flat(jax.device_get(found))
 
     def _rounded(self, x: np.ndarray) -> np.ndarray:
         if len(self.cut.dtypes) == 1:
             return x.astype(self._dtype).astype(float)
-        return to_host(self.cut(x)).astype(float)
+        return _flat(self.cut(x))
 
     def plan(self, wanted: int | None) -> Chunk | None:
         wanted = self.measures.until_due(self.done, 64 if wanted is None else wanted)
@@ -122,7 +128,10 @@ class Descending(AbstractJob):
         made = 0
         with np.errstate(all="ignore"):
             while made < chunk.size and self._memory.code == _descent.GOING:
-                for name, value in self._row(self.done + made).items():
+                row = self._row(self.done + made)
+                if self._stops(self.done + made, row):
+                    break
+                for name, value in row.items():
                     columns[name].append(value)
                 if self.stride and (self.done + made) % self.stride == 0:
                     positions.append(self._x.astype(self._dtype))
@@ -132,6 +141,15 @@ class Descending(AbstractJob):
         if made:
             found |= {name: np.append(value, np.full(made - 1, np.nan)) for name, value in called.items()}
         return made, found, positions
+
+    def _stops(self, step: int, row: dict[str, float]) -> bool:
+        if self._stop is None:
+            return False
+        columns = {"step": np.array([step]), "time": np.array([self._step_size * step])}
+        if first_stop(self._stop, columns | {name: np.array([value]) for name, value in row.items()}) is None:
+            return False
+        self.status, self.message = "stopped", f"stopped at step {step}, where the stop condition was met"
+        return True
 
     def _step(self) -> None:
         old, x = self._memory, self._x
@@ -167,7 +185,7 @@ class Descending(AbstractJob):
 
     def _judge(self) -> None:
         end = self.scheme.termination(self.state)
-        if end is not None:
+        if end is not None and not self.message:
             self.status, self.message = end.status, end.message
 
     def _arrays(self, steps: np.ndarray, positions: list[np.ndarray]) -> dict[str, np.ndarray]:
@@ -179,7 +197,7 @@ class Descending(AbstractJob):
         row |= {name: np.array([value]) for name, value in self._row(self.done).items()}
         last = self.measures.row(self.method, self.state, self.done, last=True) if self.measures.called else {}
         row |= {name: np.array([value]) for name, value in last.items()}
-        self.message = self.message or f"made {self.done} steps"
+        self.message = self.message or f"made {self.total} steps"
         whole = self.stride and self.done % self.stride == 0
         return Rows(row, self._arrays(np.array([self.done]), [self._x.astype(self._dtype)]) if whole else {})
 
@@ -194,6 +212,11 @@ class Descending(AbstractJob):
         # Numbers are Python's again.
         self._memory = jax.tree.map(lambda leaf: np.array(leaf) if np.ndim(leaf) else leaf.item(), found.memory)
         self._judge()
+
+
+def _flat(tree: Any) -> np.ndarray:
+    """Arrays of NumPy as one vector in double precision."""
+    return np.concatenate([np.ravel(leaf).astype(float) for leaf in jax.tree.leaves(tree)])
 
 
 @eqx.filter_jit

@@ -8,16 +8,10 @@ from jaxtyping import PyTree
 from .._errors import InputError, check_count
 from .._methods.method import Method
 from .._objectives.objective import as_objective
-from .._records.describe import describe
-from .._records.keeper import AbstractKeeper, Files, Memory
 from .._records.run import Record, Run
 from ..dynamics import GradientFlow
 from ..schemes import PseudoTransient
-from .descending import Descending
-from .drive import drive
-from .run import check_run, result_of
-from .starting import check_start
-from .stopwatch import Stopwatch
+from .run import run
 
 
 def minimize(
@@ -68,14 +62,5 @@ def minimize(
     check_count("max_gradients", max_gradients)
     scheme = PseudoTransient(tolerance=tolerance, max_gradients=max_gradients, relative=relative)
     method = Method(GradientFlow(found), scheme, 1.0)
-    watch = Stopwatch()
-    record, _ = check_run(method, None, record, out, resume, None)
-    scheme.check(method.dynamics)
-    start = check_start(method, x0, None, resume)
-    job = Descending(method, start, record, watch)
-    keeper: AbstractKeeper = Memory()
-    if out is not None:
-        # A step takes a gradient at least, so that the budget ends the run.
-        keeper = Files(Path(out), describe(method, start.x0, max_gradients, None, record, None, None, start.loss), resume)
-    drive(job, keeper, progress)
-    return result_of(method, job, keeper)
+    # A step takes a gradient at least, so that the budget ends the run.
+    return run(method, x0, max_gradients, record=record, out=out, resume=resume, progress=progress)

@@ -17,6 +17,8 @@ from .._records.kinds import read_config
 from .._records.metrics import METRICS
 from .._records.run import Point, Record, Run, Trace, as_record
 from .._tree import unraveler
+from ..schemes import PseudoTransient
+from .descending import Descending
 from .drive import drive
 from .ending import Stop
 from .running import Running
@@ -71,21 +73,24 @@ def run(
     ('finished', [1.0], [32.0, 8.0, 2.0, 0.5])
     """
     watch = Stopwatch()
-    record, key = check_run(method, key, record, out, resume, stop)
+    record, key = _check(method, key, record, out, resume, stop)
     # A bound method of a module is a module of its own, which takes as long to make as a step of many parameters.
     steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)
     start = check_start(method, x0, velocity, resume)
-    prepared = prepare(method, start, steps, key, record)
-    job = Running(prepared, steps, key, record, stop, watch, source is not None)
+    job: Running | Descending
+    if isinstance(method.scheme, PseudoTransient):
+        job = Descending(method, start, steps, record, stop, watch, source is not None)
+    else:
+        job = Running(prepare(method, start, steps, key, record), steps, key, record, stop, watch, source is not None)
     keeper: AbstractKeeper = Memory()
     if out is not None:
         config = describe(method, start.x0, steps, key, record, start.velocity, source, start.loss)
         keeper = Files(Path(out), config, resume)
     drive(job, keeper, progress)
-    return result_of(method, job, keeper)
+    return _result(method, job, keeper)
 
 
-def check_run(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
+def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
     if not isinstance(method, Method):
         raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
     if method.lacks_objective:
@@ -121,7 +126,7 @@ def as_key(key: Any) -> jax.Array:
     return key
 
 
-def result_of(method: Method, job: Any, keeper: AbstractKeeper) -> Run:
+def _result(method: Method, job: Running | Descending, keeper: AbstractKeeper) -> Run:
     cut, state = job.shown, job.state
     position = cut(state.position)
     lookahead = position if state.lookahead_weight is None else cut(state.lookahead)

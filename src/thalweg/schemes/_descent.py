@@ -20,7 +20,7 @@ _LOOKS, _PART = (3, 30), 0.1
 _TRIES, _IDLE = 30, 40
 _BOTTOMLESS, _WILD = 1e20, 100.0
 # Steps after which units are looked for, where the sizes that the variables have had differ by so much.
-_LONG, _UNLIKE = 500, 1e3
+_LONG, _UNLIKE, _UNEVEN = 500, 1e3, 8.0
 # Gradients at the start: one, and a product of the Hessian.
 _START = 3
 
@@ -85,19 +85,20 @@ class Move(NamedTuple):
 def begun(
     xp: Arithmetic, x: Any, energy: Any, slope: Any, product: Any, goal: Goal, pairs: int, first_step: Any
 ) -> Descent:
-    """The memory at the start, from f, its gradient and the Hessian's product with it."""
+    """The memory at the start, from f, its gradient and the Hessian's product with the direction of that."""
     np = xp.numpy
     finite = xp.isfinite(energy) & xp.isfinite(xp.length(slope))
     slope = xp.chosen(finite, slope, 0.0 * x)
     product = xp.chosen(finite & xp.isfinite(xp.length(product)), product, 0.0 * x)
     size, bent, home = xp.length(slope), xp.length(product), xp.larger(xp.length(x), 1.0)
-    cosine = xp.over(xp.dot(slope / xp.where(size > 0, size, 1.0), product), bent)
+    unit = direction(xp, slope)
+    cosine = xp.over(xp.dot(unit, product), bent)
     curved = cosine > 0
     # The first step minimises a parabola; without one it is as long as the position.
-    base = xp.where(curved, xp.over(xp.over(bent, size), cosine), size / home)
+    base = xp.where(curved, xp.over(bent, cosine), size / home)
     base = xp.where((base > 0) & xp.isfinite(base), base, 1.0)
-    radius = first_step * xp.where(curved, xp.over(size * xp.over(size, bent), cosine), size / base)
-    secants = Secants.empty(xp, pairs, slope).push(xp, slope, product, curved, slope)
+    radius = first_step * xp.where(curved, xp.over(xp.over(size, bent), cosine), size / base)
+    secants = Secants.empty(xp, pairs, slope).push(xp, unit, product, curved, slope)
     zero, none = 0.0 * size, xp.counted(0)
     return _arrived(
         xp,
@@ -109,6 +110,12 @@ def begun(
             products=none, left=none,
         ), size, goal,
     )  # fmt: skip
+
+
+def direction(xp: Arithmetic, v: Any) -> Any:
+    """A vector of length 1; 0 of none."""
+    size = xp.length(v)
+    return v / xp.where(size > 0, size, 1.0)
 
 
 def _leaving(old: Descent) -> Any:
@@ -176,9 +183,9 @@ def after_trial(
     fell, digits = old.energy - energy, xp.larger(abs(old.energy), abs(energy))
     # Where the values have no digits left to tell, the slopes do: Hager and Zhang's approximate condition. That they
     # have none shows where steps fail though the values hardly differ.
-    level = abs(fell) <= min(20 * eps, 0.1) * digits
+    level = abs(fell) <= min(20 * eps, eps**0.75) * digits
     hidden = (old.failed >= 4) & (abs(fell) <= eps**0.5 * digits)
-    blind = level | (expected < min(5e4 * eps, 0.1) * digits) | hidden
+    blind = level | (expected < min(5e4 * eps, 10 * eps + 6e-3) * digits) | hidden
     ratio = xp.where(blind & xp.no(leaving), xp.over(-0.5 * (before + after), expected), xp.over(fell, expected))
     ratio = xp.where(finite & (expected > 0), ratio, -1.0)
     reach = goal.point_eps * xp.length(x / old.scale)
@@ -217,12 +224,15 @@ def after_trial(
     reached = xp.numpy.maximum(old.reached, abs(new_x))
     late = accepted & (old.steps >= _LONG) & (old.scalings == 0)
     asks = (over | late) & xp.no(renew | leaving | endless) & (old.scalings < 2)
-    sized = xp.when(asks, lambda: _sized(xp, reached), old.scale)
-    uneven = xp.number(xp.numpy.max(sized)) >= _UNLIKE * xp.number(xp.numpy.min(sized))
-    rescale = asks & xp.where(late, uneven, xp.no(kinked | level) & finite)
-    stalled = endless | (over & xp.no(renew) & xp.no(rescale))
+    units, scalings = xp.when(asks, lambda: _scaled(xp, old, reached), (old.scale, old.scalings))
+    uneven = _spread(xp, units / old.scale) >= xp.where(late, _UNLIKE, _UNEVEN)
+    rescale = asks & uneven & xp.where(late, True, xp.no(kinked | level) & finite)
+    stalled = endless | (over & xp.no(renew | rescale))
+    # Where the gradient changes by all that is left of it as far as a point can be told from the next.
+    bend = xp.larger(xp.number(xp.numpy.max(old.secants.bends)), xp.over(bent, length))
+    hazy = old.secants.size <= 4.0 * bend * reach
     mismatch = abs(fell + 0.5 * (before + after)) > 0.5 * abs(before)
-    why = xp.where(level, ROUNDED, xp.where(endless | mismatch, FOREIGN, SCALED))
+    why = xp.where(level | hazy, ROUNDED, xp.where(endless | mismatch, FOREIGN, SCALED))
     why = xp.where(finite, xp.where(kinked & xp.no(endless), KINKED, why), WALLED)
     steep = xp.where(accepted, xp.larger(old.steep, size), old.steep)
     deep = accepted & (old.first - energy >= _BOTTOMLESS * xp.larger(abs(old.first), steep * old.home))
@@ -230,7 +240,7 @@ def after_trial(
     code = xp.where(stalled, xp.where(leaving, REST, why), old.code)
     code = xp.where(bottom | deep, UNBOUNDED, code)
 
-    scale = xp.when(rescale, lambda: _scaled(xp, old, sized), old.scale)
+    scale = xp.chosen(rescale, units, old.scale)
     anew = 0.1 * xp.larger(1.0, xp.length(new_x / scale))
     again = renew | rescale
     secants = old.secants.push(xp, d, change, pair, scale * slope).cleared(xp, move.lost | again)
@@ -251,7 +261,7 @@ def after_trial(
             steep=steep, least=xp.where(accepted, xp.smaller(old.least, size), old.least), base=base, radius=radius,
             shift=move.shift, ahead=xp.where(accepted, ahead, old.ahead), jump=jump, span=span, mode=mode,
             failed=xp.where(again, 0, failed), idle=idle, renewed=(old.renewed | renew) & rejected & xp.no(rescale),
-            scalings=old.scalings + rescale, code=code, gradients=old.gradients + 1, steps=old.steps + 1,
+            scalings=xp.where(rescale, scalings, old.scalings), code=code, gradients=old.gradients + 1, steps=old.steps + 1,
             rejected=old.rejected + rejected, left=old.left + (accepted & (old.mode == LEAVE)),
         ), xp.length(slope), goal,
     )  # fmt: skip
@@ -310,12 +320,17 @@ def _sized(xp: Arithmetic, reached: Any) -> Any:
     return np.exp2(np.round(np.where(there, logs, middle)))
 
 
-def _scaled(xp: Arithmetic, old: Descent, sized: Any) -> Any:
-    """The units of another attempt: first the sizes of the variables, then what the secants say."""
-    np = xp.numpy
+def _scaled(xp: Arithmetic, old: Descent, reached: Any) -> tuple[Any, Any]:
+    """The units of another attempt, the sizes of the variables or what the secants say, and how many there were."""
+    np, m = xp.numpy, old.secants.bends.size
+    sized = _sized(xp, reached)
     # Over any step the change of the gradient goes as one over the size of a variable.
-    m = old.secants.bends.size
     rows = old.secants.rows[m:]
-    share = np.sqrt(np.sum(rows * rows, axis=0))
-    bent = old.scale / _sized(xp, share)
-    return xp.chosen(old.scalings == 0, sized, bent)
+    bent = old.scale / _sized(xp, np.sqrt(np.sum(rows * rows, axis=0)))
+    first = (old.scalings == 0) & (_spread(xp, sized / old.scale) >= _UNEVEN)
+    return xp.chosen(first, sized, bent), old.scalings + xp.where(first, 1, 2)
+
+
+def _spread(xp: Arithmetic, x: Any) -> Any:
+    """The largest of some numbers over the least."""
+    return xp.over(xp.number(xp.numpy.max(x)), xp.number(xp.numpy.min(x)))

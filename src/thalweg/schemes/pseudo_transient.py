@@ -108,7 +108,8 @@ class PseudoTransient(AbstractDescending):
         wide = jnp.promote_types(x.dtype, jnp.float32)
         energy, slope = _value_and_slope(dynamics, cut, x)
         goal = self._as(wide, position, energy)
-        product = _product(dynamics, cut, x, slope.astype(x.dtype))
+        unit = _descent.direction(Traced, slope.astype(wide))
+        product = _product(dynamics, cut, x, unit.astype(x.dtype))
         memory = _descent.begun(
             Traced, x.astype(wide), energy.astype(wide), slope.astype(wide), product.astype(wide), goal, self.memory,
             jnp.asarray(step_size, wide),
