@@ -11,7 +11,7 @@ from .._objectives.least_squares import LeastSquares
 from .._objectives.objective import as_objective
 from .._records.run import Record, Run
 from ..dynamics import GradientFlow
-from ..schemes import LevenbergMarquardt, PseudoTransient
+from ..schemes import AbstractScheme, LevenbergMarquardt, PseudoTransient
 from .run import run
 
 
@@ -24,6 +24,7 @@ def minimize(
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
+    relative: float | int = 0.0,
 ) -> Run:
     r"""Go down to a point where $\|\nabla f\| \le$ `tolerance`, from any start, with nothing to set.
 
@@ -43,6 +44,7 @@ def minimize(
         tolerance: of the Euclidean norm of the gradient, in units of f over x.
         max_gradients: gradient evaluations at most; a product of the Hessian counts as two.
         record, out, resume, progress: as in `tw.run`.
+        relative: a part of the gradient's norm at the start that is within the tolerance as well.
 
     Returns:
         a `Run`. Its `status` is one of: "converged"; "budget spent"; "unbounded", where f falls and falls;
@@ -63,7 +65,12 @@ def minimize(
     if found is None:
         raise InputError("minimize needs an objective, a function of x0 that returns a number")
     check_count("max_gradients", max_gradients)
-    kind = LevenbergMarquardt if isinstance(found, LeastSquares) else PseudoTransient
-    method = Method(GradientFlow(found), kind(tolerance=tolerance, max_gradients=max_gradients), 1.0)
+    if isinstance(found, LeastSquares):
+        if relative:
+            raise InputError("the tolerance of a least-squares fit has no unit already; leave relative out")
+        scheme: AbstractScheme = LevenbergMarquardt(tolerance=tolerance, max_gradients=max_gradients)
+    else:
+        scheme = PseudoTransient(tolerance=tolerance, max_gradients=max_gradients, relative=relative)
+    method = Method(GradientFlow(found), scheme, 1.0)
     # A step takes a gradient at least, so that the budget ends the run.
     return run(method, x0, max_gradients, record=record, out=out, resume=resume, progress=progress)

@@ -18,8 +18,9 @@ from .._records.keeper import AbstractKeeper, Files, Memory
 from .._records.kinds import read_config
 from .._records.metrics import METRICS
 from .._records.run import Point, Record, Run, Trace, as_record
-from .._tree import unraveler
-from ..schemes import State
+from .._tree import sharded, unraveler
+from ..schemes import PseudoTransient, State
+from .descending import Descending
 from .drive import drive
 from .ending import Stop
 from .running import Running
@@ -78,8 +79,11 @@ def run(
     # A bound method of a module is a module of its own, which takes as long to make as a step of many parameters.
     steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)
     start = check_start(method, x0, velocity, resume)
-    prepared = prepare(method, start, steps, key, record)
-    job = Running(prepared, steps, key, record, stop, watch, source is not None)
+    job: Running | Descending
+    if isinstance(method.scheme, PseudoTransient):
+        job = Descending(method, start, steps, record, stop, watch, source is not None)
+    else:
+        job = Running(prepare(method, start, steps, key, record), steps, key, record, stop, watch, source is not None)
     keeper: AbstractKeeper = Memory()
     if out is not None:
         config = describe(method, start.x0, steps, key, record, start.velocity, source, start.loss)
@@ -125,19 +129,19 @@ def as_key(key: Any) -> jax.Array:
 
 
 def _velocity(state: State) -> Any:
-    """The velocity of a state on one device, by NumPy, which compiles nothing for it."""
-    if state.unit is None:
-        return state.buffer
+    """The velocity of a state, on one device by NumPy, which compiles nothing for it."""
+    if state.unit is None or not isinstance(state.buffer, jax.Array) or sharded(state.buffer):
+        return state.velocity
     buffer: Any = state.buffer
     wide = np.promote_types(buffer.dtype, np.float32)
     return jnp.asarray((np.asarray(state.unit, wide) * np.asarray(buffer, wide)).astype(buffer.dtype))
 
 
-def _result(method: Method, job: Running, keeper: AbstractKeeper) -> Run:
+def _result(method: Method, job: Running | Descending, keeper: AbstractKeeper) -> Run:
     cut, state = job.shown, job.state
     position = cut(state.position)
     lookahead = position if state.lookahead_weight is None else cut(state.lookahead)
-    velocity = None if state.buffer is None else job.cut(state.velocity if job.whole else _velocity(state))
+    velocity = None if state.buffer is None else job.cut(_velocity(state))
     final = Point(position, lookahead, velocity, job.time, job.done)
     common: dict[str, Any] = dict(
         method=method, final=final, state=state, status=job.status, message=job.message, gradients=job.gradients,

@@ -1,81 +1,85 @@
 """The look for a direction in which a function curves downwards, one product of the Hessian at a time."""
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from typing import Any, NamedTuple
+
+from ._arithmetic import Arithmetic
 
 
-class Search(eqx.Module):
+class Search(NamedTuple):
     """The lowest Rayleigh quotient found so far, on the span of its vector, the residual and the last change.
 
     Locally optimal conjugate gradients for one vector (Knyazev 2001), without a preconditioner.
+
+    Attributes:
+        pair: the vector and the last change, orthonormal, (2, d).
+        images: their products.
+        quotient, scale, residual: of the vector; the largest product met; what keeps it from an eigenvector.
+        count: of products.
     """
 
-    vector: Float[Array, " d"]
-    product: Float[Array, " d"]
-    change: Float[Array, " d"]
-    change_product: Float[Array, " d"]
-    quotient: Float[Array, ""]
-    scale: Float[Array, ""]
-    residual: Float[Array, ""]
-    count: Int[Array, ""]
+    pair: Any
+    images: Any
+    quotient: Any
+    scale: Any
+    residual: Any
+    count: Any
 
     @classmethod
-    def none(cls, x: Float[Array, " d"]) -> "Search":
+    def none(cls, xp: Arithmetic, x: Any) -> "Search":
         """Before any look."""
-        zero, number = jnp.zeros_like(x), jnp.zeros((), x.dtype)
-        return cls(zero, zero, zero, zero, number, number, number, jnp.zeros((), int))
+        rows = xp.numpy.zeros((2, x.size), x.dtype)
+        number = xp.dot(rows[0], rows[0])
+        return cls(rows, rows, number, number, number, xp.counted(0))
 
-    def asked(self) -> Float[Array, " d"]:
+    @property
+    def vector(self) -> Any:
+        return self.pair[0]
+
+    def asked(self, xp: Arithmetic) -> Any:
         """The vector whose product comes next."""
-        start = jax.random.normal(jax.random.key(0), self.vector.shape, self.vector.dtype)
-        left = self.product - self.quotient * self.vector
+        left = self.images[0] - self.quotient * self.pair[0]
         for _ in range(2):  # once leaves the rounding of what was large
-            left = left - (left @ self.vector) * self.vector - (left @ self.change) * self.change
-        return _unit(jnp.where(self.count == 0, start, left))
+            left = left - (self.pair @ left) @ self.pair
+        start = xp.hashed(left.size, left)
+        left = xp.chosen(self.count == 0, start, left)
+        size = xp.length(left)
+        return left / xp.where(size > 0, size, 1.0)
 
-    def after(self, asked: Float[Array, " d"], product: Float[Array, " d"]) -> "Search":
+    def after(self, xp: Arithmetic, asked: Any, product: Any) -> "Search":
         """With the product of the vector that was asked for."""
+        np = xp.numpy
         first = self.count == 0
-        v, hv = jnp.where(first, asked, self.vector), jnp.where(first, product, self.product)
-        w, hw = jnp.where(first, 0.0, asked), jnp.where(first, 0.0, product)
-        change, change_product = (jnp.where(first, 0.0, old) for old in (self.change, self.change_product))
-        basis, products = jnp.stack([v, w, change]), jnp.stack([hv, hw, change_product])
-        there = jnp.sum(basis * basis, axis=1) > 0.5
-        matrix = basis @ products.T
-        scale = jnp.maximum(jnp.where(first, 0.0, self.scale), jnp.max(jnp.abs(matrix)))
-        matrix = 0.5 * (matrix + matrix.T) + jnp.diag(jnp.where(there, 0.0, 2.0 * scale + 1.0))
-        values, vectors = jnp.linalg.eigh(matrix)
-        c = jnp.where(there, vectors[:, 0], 0.0)
-        new, product = c @ basis, c @ products
-        length = 1.0 / jnp.linalg.norm(new)
-        new, product = length * new, length * product
-        c = c.at[0].set(0.0)
-        change, change_product = c @ basis, c @ products
-        along = change @ new
-        change, change_product = change - along * new, change_product - along * product
-        size = jnp.linalg.norm(change)
-        size = jnp.where(size > 0, 1.0 / jnp.where(size > 0, size, 1.0), 0.0)
-        residual = jnp.linalg.norm(product - values[0] * new)
-        return Search(new, product, size * change, size * change_product, values[0], scale, residual, self.count + 1)
+        old = xp.where(first, 0.0, 1.0)
+        basis = np.concatenate([old * self.pair, asked[None]])
+        images = np.concatenate([old * self.images, product[None]])
+        there = np.sum(basis * basis, axis=1) > 0.5
+        matrix = basis @ images.T
+        most = np.max(np.abs(matrix))
+        scale = xp.larger(old * self.scale, xp.number(most))
+        # What is not there must not be the lowest.
+        high = xp.where(scale > 0, 3.0 * scale, 1.0)
+        values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) + np.diag(np.where(there, 0.0, high)))
+        c = np.where(there, vectors[:, 0], 0.0)
+        c = c / xp.length(c)
+        # The change is what came to the old vector, made orthogonal to the new one.
+        rest = c * np.asarray([0.0, 1.0, 1.0], c.dtype)
+        rest = rest - (rest @ c) * c
+        far = xp.length(rest)
+        rest = rest * xp.where(far > 0, xp.over(1.0, far), 0.0)
+        both = np.stack([c, rest])
+        pair, images = both @ basis, both @ images
+        quotient = xp.dot(pair[0], images[0])
+        residual = xp.length(images[0] - quotient * pair[0])
+        return Search(pair, images, quotient, scale, residual, self.count + 1)
 
-    @property
-    def threshold(self) -> Float[Array, ""]:
-        """Bound of the rounding of a curvature."""
-        return 10.0 * jnp.sqrt(jnp.finfo(self.vector.dtype).eps) * self.scale
+    def threshold(self, eps: float) -> Any:
+        """Bound of the rounding of a curvature, of a gradient to so many digits."""
+        return 10.0 * eps**0.5 * self.scale
 
-    @property
-    def found(self) -> Bool[Array, ""]:
+    def found(self, eps: float) -> Any:
         """Tell whether the function curves downwards along the vector."""
-        return self.quotient < -self.threshold
+        return self.quotient < -self.threshold(eps)
 
-    @property
-    def settled(self) -> Bool[Array, ""]:
+    def settled(self, eps: float) -> Any:
         """Tell whether the quotient is an eigenvalue, so that another product says no more."""
-        return self.residual <= self.threshold
-
-
-def _unit(x: Float[Array, " d"]) -> Float[Array, " d"]:
-    size = jnp.linalg.norm(x)
-    return jnp.where(size > 0, x / jnp.where(size > 0, size, 1.0), 0.0)
+        return self.residual <= self.threshold(eps)

@@ -1,106 +1,128 @@
 """A limited memory of curvature: secant pairs with their inner products, and steps of a shifted quasi-Newton matrix."""
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from typing import Any, NamedTuple
+
+from ._arithmetic import Arithmetic
 
 
-class Secants(eqx.Module):
+class Secants(NamedTuple):
     r"""The last m pairs $(s_i, y_i)$, $y_i$ the change of the gradient over $s_i$, and their products with a slope.
 
-    The matrix B is that of L-BFGS. For $B + \sigma$ the pairs are shifted, $(s_i, y_i + \sigma s_i)$, which keeps it
+    The matrix B is that of L-BFGS. It takes no notice of how long a pair is, so that of each only the directions are
+    kept, and $\kappa_i = |y_i|/|s_i|$: nothing here has the units of f or x but these and the size of the slope, and
+    no square of them is ever formed. For $B + \sigma$ the pairs are shifted, $(s_i, y_i + \sigma s_i)$, which keeps it
     positive and costs no products of long vectors (Kanzow and Steck 2023).
+
+    Attributes:
+        rows: the directions, those of s above those of y, (2m, d).
+        gram: their inner products, (2m, 2m), from the oldest to the newest.
+        along: theirs with the direction of the slope, (2m,), likewise.
+        bends: $\kappa$, (m,), likewise; 0 for no pair.
+        size: of the slope.
+        oldest: which row it is.
     """
 
-    s: Float[Array, "m d"]
-    y: Float[Array, "m d"]
-    ss: Float[Array, "m m"]
-    sy: Float[Array, "m m"]
-    yy: Float[Array, "m m"]
-    sg: Float[Array, " m"]
-    yg: Float[Array, " m"]
-    gg: Float[Array, ""]
-    oldest: Int[Array, ""]
+    rows: Any
+    gram: Any
+    along: Any
+    bends: Any
+    size: Any
+    oldest: Any
 
     @classmethod
-    def empty(cls, count: int, slope: Float[Array, " d"]) -> "Secants":
+    def empty(cls, xp: Arithmetic, count: int, slope: Any) -> "Secants":
         """No pairs yet."""
-        rows, square = jnp.zeros((count, *slope.shape), slope.dtype), jnp.zeros((count, count), slope.dtype)
-        none = jnp.zeros(count, slope.dtype)
-        return cls(rows, rows, square, square, square, none, none, slope @ slope, jnp.zeros((), int))
-
-    def push(
-        self, s: Float[Array, " d"], y: Float[Array, " d"], keep: Bool[Array, ""], slope: Float[Array, " d"]
-    ) -> "Secants":
-        """With another pair, if it is to be kept, in the place of the oldest; at another slope."""
-        at = self.oldest
-        rows_s = self.s.at[at].set(jnp.where(keep, s, self.s[at]))
-        rows_y = self.y.at[at].set(jnp.where(keep, y, self.y[at]))
-        right = jnp.stack([s, y, slope], axis=1)
-        by_s, by_y = rows_s @ right, rows_y @ right
-
-        def moved(matrix: Array, row: Array, column: Array) -> Array:
-            return jnp.where(keep, matrix.at[at, :].set(row).at[:, at].set(column), matrix)
-
-        return Secants(
-            rows_s, rows_y,
-            moved(self.ss, by_s[:, 0], by_s[:, 0]), moved(self.sy, by_y[:, 0], by_s[:, 1]),
-            moved(self.yy, by_y[:, 1], by_y[:, 1]), by_s[:, 2], by_y[:, 2], slope @ slope,
-            jnp.where(keep, (at + 1) % len(self.s), at),
+        zeros, dtype = xp.numpy.zeros, slope.dtype
+        return cls(
+            zeros((2 * count, slope.size), dtype), zeros((2 * count, 2 * count), dtype), zeros(2 * count, dtype),
+            zeros(count, dtype), xp.length(slope), xp.counted(0),
         )  # fmt: skip
 
-    def cleared(self, clear: Bool[Array, ""]) -> "Secants":
-        """Forgotten, if so."""
-        names = ("ss", "sy", "yy", "sg", "yg")
-        zeros = [jnp.where(clear, 0.0, getattr(self, name)) for name in names]
-        # A pair without length is none; its vectors may stay.
-        return eqx.tree_at(lambda m: [getattr(m, name) for name in names], self, zeros)
+    def push(self, xp: Arithmetic, s: Any, y: Any, keep: Any, slope: Any) -> "Secants":
+        """With another pair, if it is to be kept, in the place of the oldest; at another slope."""
+        np, m = xp.numpy, self.bends.size
+        far, steep, size = xp.length(s), xp.length(y), xp.length(slope)
+        s, y, unit = (_unit(xp, v, norm) for v, norm in ((s, far), (y, steep), (slope, size)))
+        at = self.oldest
+        rows = xp.placed(xp.placed(self.rows, at, s, keep), m + at, y, keep)
+        oldest = xp.where(keep, (at + 1) % m, at)
+        order = (oldest + np.arange(m)) % m
+        bend = np.reshape(np.asarray(xp.over(steep, far), self.bends.dtype), (1,))
+        bends = xp.chosen(keep, np.concatenate([self.bends[1:], bend]), self.bends)
+        products = (rows @ np.stack([s, y, unit], axis=1))[np.concatenate([order, m + order])]
+        there = bends > 0
+        products = products * np.concatenate([there, there])[:, None]
+        gram = xp.chosen(keep, _moved(np, self.gram, products[:, :2]), self.gram)
+        return Secants(rows, gram, products[:, 2], bends, size, oldest)
 
-    def solve(self, base: Float[Array, ""], shift: Float[Array, ""]) -> "Solution":
+    def cleared(self, xp: Arithmetic, clear: Any) -> "Secants":
+        """Forgotten, if so; the vectors may stay."""
+        names = ("gram", "along", "bends")
+        return self._replace(
+            **{name: xp.chosen(clear, 0.0 * getattr(self, name), getattr(self, name)) for name in names}
+        )
+
+    def solve(self, xp: Arithmetic, base: Any, shift: Any) -> "Solution":
         r"""$-(B + \sigma)^{-1}g$, where B is `base` off the pairs.
 
         Reference: Byrd, Nocedal and Schnabel (1994), the inverse in compact form.
         """
-        order = (self.oldest + jnp.arange(len(self.s))) % len(self.s)
+        np, m = xp.numpy, self.bends.size
+        there, total = self.bends > 0, base + shift
+        bends = np.where(there, self.bends, 1.0) + shift
+        # The shifted pair has the direction (1 - part) y + part s.
+        part = np.where(there, shift / bends, 0.0)
+        rest = 1.0 - part
+        ss, sy, yy = self.gram[:m, :m], self.gram[:m, m:], self.gram[m:, m:]
+        mixed = rest[:, None] * sy.T + part[:, None] * ss
+        sz = mixed.T
+        zz = rest[None, :] * (rest[:, None] * yy + part[:, None] * sy) + part[None, :] * mixed
+        sg = self.along[:m]
+        zg = rest * self.along[m:] + part * sg
+        upper = np.triu(sz) + np.diag(np.where(there, 0.0, 1.0))
+        p = xp.solved(upper, sg)
+        a = xp.solved(upper, np.diagonal(sz) * (total / bends) * p + zz @ p - zg, transposed=True)
+        on_rows = np.concatenate([a - part * p, -rest * p]) * np.concatenate([there, there])
+        turned = xp.dot(on_rows, self.along)
+        square = 1.0 + 2.0 * turned + xp.dot(on_rows, self.gram @ on_rows)
+        # Products of products leave rounding, and nothing tells a negative square from infinity but a test.
+        long = self.size / total
+        return Solution(long, on_rows, xp.where(square > 0, long * xp.sqrt(square), xp.numpy.inf), -(1.0 + turned))
 
-        def sorted_(matrix: Array) -> Array:
-            return matrix[order][:, order]
+    def unsolved(self, xp: Arithmetic) -> "Solution":
+        """The shape of a solution, too long for any step."""
+        zero = 0.0 * self.size
+        return Solution(zero, xp.numpy.zeros_like(self.along), zero + xp.numpy.inf, zero)
 
-        ss, sy, yy = sorted_(self.ss), sorted_(self.sy), sorted_(self.yy)
-        sg, yg = self.sg[order], self.yg[order]
-        there = jnp.diag(ss) > 0
-        theta = 1.0 / (base + shift)
-        shifted_sy = sy + shift * ss
-        shifted_yy = yy + shift * (sy + sy.T) + shift**2 * ss
-        upper = jnp.triu(shifted_sy) + jnp.diag(jnp.where(there, 0.0, 1.0))
-        p = jax.scipy.linalg.solve_triangular(upper, sg)
-        middle = jnp.diag(shifted_sy) * p + theta * (shifted_yy @ p) - theta * (yg + shift * sg)
-        a = jax.scipy.linalg.solve_triangular(upper, middle, trans=1)
-        on_s, on_y = jnp.where(there, a - theta * shift * p, 0.0), jnp.where(there, -theta * p, 0.0)
-        slope = theta * self.gg + on_s @ sg + on_y @ yg
-        square = (
-            theta * (theta * self.gg + 2.0 * (on_s @ sg + on_y @ yg))
-            + on_s @ (ss @ on_s) + on_y @ (yy @ on_y) + 2.0 * on_s @ (sy @ on_y)
-        )  # fmt: skip
-        back = jnp.zeros_like
-        return Solution(theta, back(on_s).at[order].set(on_s), back(on_y).at[order].set(on_y), square, -slope)
-
-    def unsolved(self) -> "Solution":
-        """The shape of a solution, without length."""
-        zero, none = jnp.zeros_like(self.gg), jnp.zeros_like(self.sg)
-        return Solution(zero, none, none, zero, zero)
-
-    def vector(self, solution: "Solution", slope: Float[Array, " d"]) -> Float[Array, " d"]:
+    def vector(self, xp: Arithmetic, solution: "Solution", slope: Any) -> Any:
         """The step itself."""
-        return -(solution.on_slope * slope + solution.on_s @ self.s + solution.on_y @ self.y)
+        np, m = xp.numpy, self.bends.size
+        # From the order of age to that of the rows.
+        age = (np.arange(m) - self.oldest) % m
+        on_rows = solution.on_rows[np.concatenate([age, m + age])]
+        return -solution.size * (_unit(xp, slope, self.size) + on_rows @ self.rows)
 
 
-class Solution(eqx.Module):
-    """A step as coefficients of the slope and of the pairs, with its square length and its product with the slope."""
+class Solution(NamedTuple):
+    """A step as coefficients of the directions of the slope, `size`, and of the rows, `on_rows` times that.
 
-    on_slope: Float[Array, ""]
-    on_s: Float[Array, " m"]
-    on_y: Float[Array, " m"]
-    square: Float[Array, ""]
-    descent: Float[Array, ""]
+    `length` is its own, `descent` its product with the direction of the slope as a part of `size`.
+    """
+
+    size: Any
+    on_rows: Any
+    length: Any
+    descent: Any
+
+
+def _unit(xp: Arithmetic, x: Any, norm: Any) -> Any:
+    return x / xp.where(norm > 0, norm, 1.0)
+
+
+def _moved(np: Any, gram: Any, products: Any) -> Any:
+    """Inner products with the oldest pair left out, and those of a new one in the last place."""
+    m = len(gram) // 2
+    kept, new = gram.reshape(2, m, 2, m)[:, 1:, :, 1:], products.reshape(2, m, 2)
+    above = np.concatenate([kept, new[:, :-1, :, None]], axis=3)
+    below = np.transpose(new, (2, 0, 1))[:, None]
+    return np.concatenate([above, below], axis=1).reshape(2 * m, 2 * m)
