@@ -2,15 +2,55 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
+
+# Characters of what is quoted in a message, and of all of it.
+_QUOTED, _MESSAGE = 160, 1000
+_OPENS = re.compile(r"""(?<![\w])['"]|[\[({<]""")
+_CLOSES = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
 
 class InputError(ValueError):
     """Wrong input: one line that says what is wrong and what would be right."""
 
     def __init__(self, message: str) -> None:
-        # What is quoted in it (an array, a method) may print as several.
-        super().__init__(" ".join(line.strip() for line in message.splitlines()))
+        # What is quoted in it (an array, a method) may print as several lines, or as a page.
+        super().__init__(cut(" ".join(line.strip() for line in message.splitlines())))
+
+
+def cut(text: str) -> str:
+    """A message with what it quotes cut: texts, and what stands in brackets."""
+    if len(text) <= _QUOTED:
+        return text
+    parts, at = [], 0
+    while (opened := _OPENS.search(text, at)) is not None:
+        end = _end_of_quote(text, opened.start())
+        parts += [text[at : opened.start()], _shortened(text[opened.start() : end], _QUOTED)]
+        at = end
+    text = "".join([*parts, text[at:]])
+    text = " ".join(_shortened(word, _QUOTED) for word in text.split(" "))
+    return _shortened(text, _MESSAGE)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most * 3 // 5]}...{text[-most // 4 :]}"
+
+
+def _end_of_quote(text: str, start: int) -> int:
+    """The place after the bracket or the quotation mark that closes the one at `start`; the end, if none does."""
+    if text[start] not in _CLOSES:
+        at = start + 1
+        while at < len(text) and text[at] != text[start]:
+            at += 2 if text[at] == "\\" else 1
+        # An apostrophe that nothing closes is no quotation mark.
+        return at + 1 if at < len(text) else start + 1
+    opens, closes, depth = text[start], _CLOSES[text[start]], 0
+    for at in range(start, len(text)):
+        depth += (text[at] == opens) - (text[at] == closes)
+        if not depth:
+            return at + 1
+    return start + 1
 
 
 def suggest(word: str, options: Iterable[str]) -> str:
@@ -41,6 +81,34 @@ def is_real(value: object) -> bool:
         return np.asarray(value).dtype.kind in "iufV"
     except (TypeError, ValueError):
         return False
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value is one real number."""
+    if type(value) in (float, int):
+        return True
+    import numpy as np
+
+    return is_real(value) and np.ndim(value) == 0  # pyright: ignore[reportArgumentType]
+
+
+def is_whole(value: object) -> bool:
+    """Tell whether a value is a whole number; a truth value is none."""
+    import operator
+
+    if isinstance(value, bool):
+        return False
+    try:
+        operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        return False
+    return True
+
+
+def check_truth(what: str, value: object) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{what} must be True or False, but is {value!r}")
 
 
 def check_number(

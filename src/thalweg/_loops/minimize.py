@@ -9,11 +9,13 @@ from .._errors import InputError, check_count
 from .._methods.method import Method
 from .._objectives.objective import as_objective
 from .._records.run import Record, Run
+from .._typed import typed
 from ..dynamics import GradientFlow
 from ..schemes import PseudoTransient
 from .run import run
 
 
+@typed
 def minimize(
     objective: Any,
     x0: PyTree,

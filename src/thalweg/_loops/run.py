@@ -17,6 +17,7 @@ from .._records.kinds import read_config
 from .._records.metrics import METRICS
 from .._records.run import Point, Record, Run, Trace, as_record
 from .._tree import unraveler
+from .._typed import typed
 from .drive import drive
 from .ending import Stop
 from .running import Running
@@ -24,6 +25,7 @@ from .starting import check_start, prepare
 from .stopwatch import Stopwatch
 
 
+@typed
 def run(
     method: Method,
     x0: PyTree,

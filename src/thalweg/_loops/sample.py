@@ -17,6 +17,7 @@ from .._objectives.stream import Stream
 from .._records.directory import check_out
 from .._records.keeper import AbstractKeeper, Files, Memory, Summing
 from .._records.sums import Sums
+from .._typed import typed
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import check_flat
 from ..schemes import AbstractScheme
@@ -27,6 +28,7 @@ from .sampling_step import warn
 from .stopwatch import Stopwatch
 
 
+@typed
 def sample(
     method: Method | AbstractDynamics,
     x0: PyTree | Callable,
@@ -133,6 +135,7 @@ def sample(
             warn(text)
 
 
+@typed
 def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:
     """Read what `tw.sample` wrote to a directory, also where it was killed or is still being written.
 

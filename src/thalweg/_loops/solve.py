@@ -15,6 +15,7 @@ from .._objectives.objective import as_position
 from .._objectives.parts import parted, same
 from .._objectives.stream import Stream
 from .._tree import copied, ravel, unraveler
+from .._typed import typed
 from ..schemes import Draws, State
 from .run import as_key
 
@@ -32,6 +33,7 @@ class Solution(NamedTuple):
     saved: PyTree = None
 
 
+@typed
 def solve(
     method: Method,
     x0: PyTree,

@@ -23,6 +23,7 @@ from .._records.metrics import Metric
 from .._records.run import as_record
 from .._records.sweep import Sweep, load_sweep, read_rows
 from .._tree import ravel, unraveler
+from .._typed import typed
 from ..dynamics._curved import check_on
 from .chunk import begin, check_rates
 from .drive import drive
@@ -40,6 +41,7 @@ _NO_VALUES = "grid must map each hyperparameter to a non-empty list of values"
 Grid = Mapping[Any, Any] | Sequence[Mapping[str, Any]]
 
 
+@typed
 def sweep(
     make_method: Callable[..., Method],
     grid: Grid,

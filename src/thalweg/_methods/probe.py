@@ -11,6 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
+from .._typed import typed
 from .._errors import InputError, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
@@ -31,6 +32,7 @@ _WEAK = (1e-9, 1e-8)
 _ABREAST = 2401
 
 
+@typed
 def amplification(
     method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
 ) -> np.ndarray:
@@ -105,6 +107,7 @@ def _known(method: Method, curvature: Any) -> np.ndarray:
     return curvature
 
 
+@typed
 def spectral_radius(
     method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
 ) -> np.ndarray | float:
@@ -123,6 +126,7 @@ def spectral_radius(
     return float(radii) if radii.ndim == 0 else radii
 
 
+@typed
 def contraction_per_gradient(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> float:
     r"""$\max_\ell \rho(A_\ell)^{1/s}$ for s gradients a step: what one gradient buys on these curvatures.
 
@@ -133,6 +137,7 @@ def contraction_per_gradient(method: Method, curvature: Curvature, time: ArrayLi
     return float(np.max(spectral_radius(method, curvature, time)) ** (1.0 / method.gradients_per_step))
 
 
+@typed
 def largest_stable_step(
     method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
 ) -> float:
@@ -170,6 +175,7 @@ def largest_stable_step(
     return _boundary(radius, scale)
 
 
+@typed
 def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
     r"""The largest learning rate at which the method is stable, its momentum held fixed.
 

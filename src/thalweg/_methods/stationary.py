@@ -11,6 +11,7 @@ import scipy.linalg
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
+from .._typed import typed
 from .._errors import InputError, check_choice
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
@@ -34,6 +35,7 @@ class _Noisy(AbstractObjective):
         return value if batch is None else value + jnp.vdot(batch, x)
 
 
+@typed
 def stationary_covariance(
     method: Method, hessian: Any, noise_covariance: Any = None, of: str = "position"
 ) -> np.ndarray | float:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from .._typed import typed
 from .._tree import Vector, combine, inner
 from .objective import AbstractObjective, as_objective, as_position
 
@@ -14,6 +15,7 @@ from .objective import AbstractObjective, as_objective, as_position
 SIGN = 1e-3
 
 
+@typed
 def largest_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> float:
     r"""The largest eigenvalue of the Hessian at x (0 where no curvature is positive).
 

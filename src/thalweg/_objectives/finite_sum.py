@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, Key, PyTree
 
 from .._errors import InputError, check_count
 from .._tree import Vector
+from .._typed import check_fields
 from .objective import AbstractObjective, Batch, check_facts
 
 
@@ -69,8 +70,7 @@ class FiniteSum(AbstractObjective):
                 raise InputError(
                     f"batch_size must be at most the {self.samples} samples without replacement, but is {count}"
                 )
-        if not isinstance(self.epochs, bool):
-            raise InputError(f"epochs must be True or False, but is {self.epochs!r}")
+        check_fields(self)
         if self.epochs and (self.replace or self.batch_size is None):
             raise InputError("epochs need a batch_size and replace=False: every sample once an epoch")
         check_facts(self)

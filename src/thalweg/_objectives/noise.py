@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
+from .._typed import typed
 from .._errors import InputError, check_count
 from .._tree import ravel, size, unraveler
 from .finite_sum import FiniteSum
@@ -56,6 +57,7 @@ class GradientNoise:
         return float(np.divide(self.trace, square)) if square else float("inf")
 
 
+@typed
 def gradient_noise(objective: FiniteSum, x: PyTree, samples: int | None = None, key: Any = None) -> GradientNoise:
     r"""The covariance of the gradient of one sample at x, and of a step's mini-batch.
 

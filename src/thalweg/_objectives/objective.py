@@ -11,8 +11,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
-from .._errors import InputError, check_number
+from .._errors import InputError, check_number, is_real
 from .._tree import Vector, copied
+from .._typed import check_fields
 from .parts import Joined
 
 Batch = PyTree
@@ -23,6 +24,9 @@ class AbstractObjective(eqx.Module):
 
     Everything random in an evaluation is the argument `batch`, drawn by `draw`.
     """
+
+    def __check_init__(self) -> None:
+        check_fields(self)
 
     @property
     def minimum(self) -> float | None:
@@ -104,6 +108,20 @@ def check_facts(objective: AbstractObjective) -> None:
         fact = getattr(objective, name)
         if fact is not None:
             check_number(name, fact, at_least=None if name == "minimum" else 0.0)
+    if objective.minimiser is not None:
+        check_tree("minimiser", objective.minimiser)
+
+
+def check_tree(what: str, tree: PyTree) -> None:
+    """Refuse what is no pytree of finite real numbers, or holds none."""
+    leaves = jax.tree.leaves(tree)
+    if not leaves:
+        raise InputError(f"{what} must hold at least one number, but is {tree!r}")
+    for leaf in leaves:
+        if isinstance(leaf, bool) or not is_real(leaf):
+            raise InputError(f"{what} must be made of arrays of numbers, but holds {leaf!r}")
+        if not isinstance(leaf, Tracer) and not np.all(np.isfinite(np.asarray(leaf, dtype=float))):
+            raise InputError(f"{what} must be finite, but holds NaN or infinity")
 
 
 class Objective(AbstractObjective):
@@ -141,8 +159,6 @@ class Objective(AbstractObjective):
     def __check_init__(self) -> None:
         if not callable(self.fn):
             raise InputError(f"an objective must be a function of the parameters, but is {self.fn!r}")
-        if not isinstance(self.time_dependent, bool):
-            raise InputError(f"time_dependent must be True or False, but is {self.time_dependent!r}")
         check_facts(self)
 
     def at(self, time: ArrayLike | None) -> "Objective":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError, check_count
+from .._typed import typed
 from . import terminate
 from .capture import copied, norm, number
 from .directory import Directory, environment
@@ -64,6 +65,7 @@ class Recorder:
     ('finished', [32.0, 8.0, 2.0], [4.0, 4.0, 4.0])
     """
 
+    @typed
     def __init__(
         self,
         path: Any,

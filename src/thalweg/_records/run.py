@@ -9,6 +9,7 @@ import numpy as np
 
 from .._errors import InputError, check_count, check_number
 from .._tree import Unravel, unraveler
+from .._typed import typed
 from .derived import recorded_structure, trees, vectors
 from .growing import checked_arrays
 from .kinds import opened
@@ -211,6 +212,7 @@ class Run:
         return run_dataset(self)
 
     @classmethod
+    @typed
     def load(cls, path: "str | Path") -> "Run":
         """Read a run directory, also one that was killed or is still being written.
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError
+from .._typed import typed
 from .derived import recorded_structure
 from .growing import checked_arrays
 from .kinds import opened
@@ -52,6 +53,7 @@ class Sweep:
     config: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
+    @typed
     def load(cls, path: str | Path) -> "Sweep":
         """Read what `tw.sweep` wrote to a directory, also where it was killed or is still being written.
 

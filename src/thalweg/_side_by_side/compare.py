@@ -22,6 +22,7 @@ from .._records.naming import check_component
 from .._records.run import Record, Run
 from .._records.sweep import regime
 from .._text import make_table, plain
+from .._typed import typed
 from .limit import measured_limit
 from .text import COLUMNS, head
 
@@ -104,6 +105,7 @@ class Comparison:
                 return entry
         raise KeyError(name)
 
+    @typed
     def report(self, path: str | Path, title: str = "Comparison") -> Path:
         """Write one page with plots that opens without a network."""
         from ..plot.report import write_report
@@ -126,6 +128,7 @@ class Comparison:
         return plain(self.as_table())
 
 
+@typed
 def compare(
     methods: Mapping[str, Method] | Sequence[Method],
     x0: PyTree,

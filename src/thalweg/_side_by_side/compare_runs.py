@@ -12,6 +12,7 @@ from .._records.describe import labels
 from .._records.run import Run
 from .._records.sweep import regime
 from .._text import make_table, plain
+from .._typed import typed
 from .text import COLUMNS, head
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class RunComparison:
                 return entry
         raise KeyError(name)
 
+    @typed
     def report(self, path: str | Path, title: str = "Runs side by side") -> Path:
         """Write one page with the table and the loss curves that opens without a network."""
         from ..plot._runs import write_runs_report
@@ -103,6 +105,7 @@ class RunComparison:
         return plain(self.as_table())
 
 
+@typed
 def compare_runs(
     runs: Mapping[str, Run | str | Path] | Sequence[Run | str | Path], tolerance: float = 1e-3
 ) -> RunComparison:

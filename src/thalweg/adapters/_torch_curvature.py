@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .._typed import typed
 from .._errors import InputError, check_count, check_number
 from .._objectives.curvature import SIGN
 
 
+@typed
 def largest_curvature(
     loss: Callable[[], Any], parameters: Iterable[Any], iterations: int = 200, tolerance: float = 1e-10
 ) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .._typed import typed
 from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_choice
 from ._linear import kick_of, weight_of_change
@@ -16,6 +17,7 @@ from ._torch_optimizer import Optimizer
 _BUFFER = "momentum_buffer"
 
 
+@typed
 def from_torch(optimizer: Any, group: int | None = None, batch_size: float | int | None = None) -> Hyperparameters:
     """The hyperparameters of a `torch.optim.SGD` or an `Optimizer` of momentum: `tw.Hyperparameters.from_torch`."""
     found = [dataclasses.replace(_read(optimizer, g), batch_size=batch_size) for g in _chosen(optimizer, group)]
@@ -24,6 +26,7 @@ def from_torch(optimizer: Any, group: int | None = None, batch_size: float | int
     return found[0]
 
 
+@typed
 def retune(
     optimizer: Any,
     hyperparameters: Hyperparameters | None = None,

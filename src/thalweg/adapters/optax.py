@@ -14,6 +14,7 @@ from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, zeros_like
+from .._typed import typed
 from ..dynamics._base import check_descends, check_flat
 from ..schemes import Clock, Draws, Restarted, State
 
@@ -52,6 +53,7 @@ class _Asked(AbstractObjective):
         return self.known.gradient if self.function is None or x is self.known.at else super().gradient(x, batch)
 
 
+@typed
 def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
     r"""A method as an `optax.GradientTransformation`.
 

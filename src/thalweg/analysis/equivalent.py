@@ -10,6 +10,7 @@ import numpy as np
 from .._dictionary.conventions import Hyperparameters
 from .._dictionary.momentum import momentum_from_friction, physical_constants
 from .._errors import InputError, check_choice, check_count
+from .._typed import typed
 from ._stages import Stage, Training, stages
 
 _KEEP = ("momentum", "law")
@@ -62,6 +63,7 @@ class EquivalentSchedules:
         return stages(self.hyperparameters, self.before, self.after, curvature, samples, replace, tolerance, rows)
 
 
+@typed
 def equivalent_batch_schedule(
     hyperparameters: Hyperparameters, learning_rate: Callable[[Any], Any], steps: int, keep: str = "momentum"
 ) -> EquivalentSchedules:
@@ -132,6 +134,7 @@ def equivalent_batch_schedule(
     return EquivalentSchedules(before, after, keep, hyperparameters)
 
 
+@typed
 def equivalent_rate_schedule(
     hyperparameters: Hyperparameters, batch_size: Callable[[Any], Any], steps: int, keep: str = "momentum"
 ) -> EquivalentSchedules:

@@ -11,12 +11,14 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, Objective
+from .._typed import typed
 from ..problems._problem import Problem
 from ._first_passage import first_passage
 
 Potential = Callable | AbstractObjective | Problem
 
 
+@typed
 def escape_time(potential: Potential, start: float | int, end: float | int, temperature: float | int = 1.0) -> float:
     r"""The mean time at which $dx = -L'(x)\,dt + \sqrt{2T}\,dW$, started at $a$, first reaches $b$.
 
@@ -75,6 +77,7 @@ def escape_time(potential: Potential, start: float | int, end: float | int, temp
     return _finite(time, temperature)
 
 
+@typed
 def kramers_time(
     potential: Potential, well: float | int, barrier: float | int, temperature: float | int = 1.0
 ) -> float:

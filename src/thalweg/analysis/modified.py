@@ -9,6 +9,7 @@ import scipy.linalg
 from .._errors import InputError, check_choice
 from .._methods.method import Method
 from .._methods.stationary import linear_step, stationary_covariance, symmetric
+from .._typed import typed
 from . import _chain
 from .diffusion_limit import diffusion_limit
 
@@ -75,6 +76,7 @@ class ModifiedEquation:
         return float(found[0, 0]) if self.scalar and found.size == 1 else found
 
 
+@typed
 def modified_equation(
     method: Method, hessian: Any, noise_covariance: Any = None, order: int | None = 1
 ) -> ModifiedEquation:
@@ -145,6 +147,7 @@ class ModifiedError:
     rate: float
 
 
+@typed
 def modified_error(method: Method, hessian: Any, noise_covariance: Any = None) -> tuple[ModifiedError, ...]:
     r"""Measure the modified equations of order 0, 1 and 2 against the method's exact law at its own step.
 

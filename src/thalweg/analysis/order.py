@@ -16,6 +16,7 @@ from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import as_position
 from .._tree import ravel, size, unraveler
+from .._typed import typed
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
 from ..dynamics._curved import check_on
@@ -61,6 +62,7 @@ class OrderResult:
         return -np.diff(np.log(self.errors)) / np.diff(np.log(self.steps))
 
 
+@typed
 def convergence_order(
     method: Method,
     x0: PyTree = None,

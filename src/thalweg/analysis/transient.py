@@ -7,8 +7,10 @@ import numpy as np
 from .._errors import InputError
 from .._methods.method import Method
 from .._methods.stationary import LinearStep, linear_step, symmetric
+from .._typed import typed
 
 
+@typed
 def transient_covariance(
     method: Method, hessian: Any, steps: Any, noise_covariance: Any = None, start: Any = None, of: str = "position"
 ) -> np.ndarray | float:
@@ -54,6 +56,7 @@ def transient_covariance(
     return _shaped(found, counts)
 
 
+@typed
 def transient_mean(method: Method, hessian: Any, steps: Any, start: Any, of: str = "position") -> np.ndarray | float:
     r"""The mean of a method after n steps on a quadratic, $A^nz_0$: gradient noise does not change it.
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, copied, scalar, zeros_like
+from .._typed import check_fields
 from ..geometry import AbstractEmbedded, AbstractGeometry, Euclidean
 from ._curved import as_tangent
 
@@ -106,6 +107,9 @@ class AbstractDynamics(eqx.Module):
     if TYPE_CHECKING:
         geometry: ClassVar[AbstractGeometry | None]
     geometry = None
+
+    def __check_init__(self) -> None:
+        check_fields(self)
 
     @property
     def autonomous(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._errors import InputError, suggest
 from .._records.parameters import draws, known, temperature
+from .._typed import typed
 from ..problems import Problem
 from ._axes import PALETTE, Axes, finish, ink, plain, require_matplotlib
 
@@ -23,6 +24,7 @@ _SHOWN = (0.0005, 0.9995)
 Curve = Callable[[np.ndarray], np.ndarray]
 
 
+@typed
 def chains(tree: Any, parameters: str | Sequence[str] | None = None, law: Any = None, axes: Any = None) -> Any:
     r"""Draw chains, a row a parameter: their traces, the marginal density, the autocorrelation.
 

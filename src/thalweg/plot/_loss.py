@@ -8,6 +8,7 @@ import numpy as np
 from .._errors import InputError, check_choice
 from .._records.run import Run
 from .._side_by_side.compare import Comparison, _steps_to
+from .._typed import typed
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _POINTS = 4000
 _SPREAD = 30.0
 
 
+@typed
 def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | None = None, **line: Any) -> Axes:
     r"""Draw the loss of one run.
 
@@ -54,6 +56,7 @@ def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | 
     return ax
 
 
+@typed
 def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = None) -> Axes:
     """Draw the losses of several runs, as they are.
 
@@ -88,6 +91,7 @@ def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = No
     return ax
 
 
+@typed
 def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None = None) -> Axes:
     r"""Draw how far every method has come: the gap $f - f^\star$ on a logarithmic axis.
 

@@ -16,6 +16,7 @@ from .._methods.method import Method
 from .._methods.probe import _step_matrix
 from .._methods.table import find_row
 from .._side_by_side.compare import Comparison
+from .._typed import typed
 from ..dynamics import GradientFlow, HeavyBall
 from ..schemes import Leapfrog, Lookahead, RungeKutta
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
@@ -41,6 +42,7 @@ class Setting:
     measured: float | None = None
 
 
+@typed
 def stability_map(
     curvature: Numbers,
     ax: Axes | None = None,

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._records.storage import write_atomically
 from .._side_by_side.work_precision import COSTS, WorkPrecision
+from .._typed import typed
 from ._axes import Axes, finish, new_axes, plain, require_matplotlib, styles
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _UNITS = {"gradients": "gradient evaluations", "seconds": "wall time in s"}
 _APART = 0.045
 
 
+@typed
 def work_precision(result: WorkPrecision, axes: Any = None) -> Any:
     """Draw error against gradients and against wall time, both logarithmic, a line a method with its name at its end.
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Key
 
 from .._errors import InputError, check_count
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._moments import exact
 from ._problem import Problem
 from ._quadratic import _given, _log_spaced, _orthogonal
@@ -19,6 +20,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, "..."]]) -> Float
     return 0.5 * jnp.sum(args["precision"] * y * y)
 
 
+@typed
 def gaussian(
     precision: ArrayLike | Sequence[float | int] | None = None,
     *,

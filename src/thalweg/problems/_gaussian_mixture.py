@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Key
 
 from .._errors import InputError
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._gaussian import as_vector
 from ._moments import exact
 from ._problem import Problem
@@ -23,6 +24,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, "..."]]) -> Float
     return -jax.nn.logsumexp(args["log_height"] - 0.5 * jnp.sum(y * y, axis=1))
 
 
+@typed
 def gaussian_mixture(
     means: ArrayLike | Sequence[Sequence[float | int]] = _MEANS,
     weights: ArrayLike | Sequence[float | int] | None = None,

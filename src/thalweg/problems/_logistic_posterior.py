@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from .._errors import check_number
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._data import standardised
 from ._logistic import Parameters, _args, _gram, _penalty
 from ._moments import Moments
@@ -21,6 +22,7 @@ def _value(x: Parameters, args: Parameters) -> Float[Array, ""]:
     return jnp.sum(jax.nn.softplus(-margin)) + _penalty(x, args)
 
 
+@typed
 def logistic_posterior(prior_scale: float | int = 1.0) -> Problem:
     r"""The posterior of a logistic regression on the Wisconsin breast cancer data, with a normal prior.
 

@@ -8,6 +8,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._problem import Problem
 
 
@@ -16,6 +17,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, "..."]]) -> Float
     return 0.5 * jnp.sum(args["curvature"] * y * y)
 
 
+@typed
 def quadratic(
     spectrum: ArrayLike | Sequence[float | int] | None = None,
     *,

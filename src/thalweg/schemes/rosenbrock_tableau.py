@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from .._errors import InputError
+from .._errors import InputError, check_count
+from .._typed import check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,8 @@ class RosenbrockTableau:
     embedded: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        check_count("order", self.order)
         stages = len(self.m)
         for name, rows in (("a", self.a), ("c", self.c)):
             if len(rows) != stages or any(len(row) != i for i, row in enumerate(rows)):

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from .._errors import InputError
+from .._errors import InputError, check_count
 from .._objectives.objective import Batch
 from .._tree import combine
+from .._typed import check_fields
 from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
 from ..geometry.base import named
@@ -50,6 +51,8 @@ class ButcherTableau:
     embedded: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        check_count("order", self.order)
         if len(self.a) != len(self.b) or any(len(row) != i for i, row in enumerate(self.a)):
             raise InputError(
                 f"tableau {self.name!r}: a must have one row a stage and row i must have i entries, "

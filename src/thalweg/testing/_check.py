@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._errors import InputError, check_choice, check_count
+from .._typed import typed
 from ._compare import Bench, NotCheckedError, as_example
 from ._contract import BY_NAME, CHECKS, Check
 from ._factory import in_framework, read_signature
@@ -16,6 +17,7 @@ from ._search import need_hypothesis
 _LEAST_STEPS = 3
 
 
+@typed
 def check_optimizer(
     factory: Callable,
     framework: str | None = None,
