@@ -4,6 +4,10 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Characters of what is quoted in a message, and of all of it.
 _QUOTED, _MESSAGE = 160, 1000
@@ -83,9 +87,18 @@ def is_real(value: object) -> bool:
         return False
 
 
+def as_reals(what: str, value: Any) -> "np.ndarray":
+    """Numbers as an array of float64; refuse what is none, or nothing at all."""
+    import numpy as np
+
+    if not is_real(value) or np.size(value) == 0:
+        raise InputError(f"{what} must be a real number or an array of them, but is {value!r}")
+    return np.asarray(value, dtype=float)
+
+
 def is_number(value: object) -> bool:
     """Tell whether a value is one real number."""
-    if type(value) in (float, int):
+    if type(value) is float:
         return True
     import numpy as np
 

@@ -13,6 +13,7 @@ from .._typed import typed
 from ..dynamics import GradientFlow
 from ..schemes import PseudoTransient
 from .run import run
+from .starting import check_host
 
 
 @typed
@@ -56,6 +57,7 @@ def minimize(
 
     Reference: as for `tw.PseudoTransient`.
     """
+    check_host("tw.minimize", objective, x0, tolerance)
     found = as_objective(objective)
     if found is None:
         raise InputError("minimize needs an objective, a function of x0 that returns a number")

@@ -21,7 +21,7 @@ from .._typed import typed
 from .drive import drive
 from .ending import Stop
 from .running import Running
-from .starting import check_start, prepare
+from .starting import check_host, check_start, prepare
 from .stopwatch import Stopwatch
 
 
@@ -73,6 +73,7 @@ def run(
     ('finished', [1.0], [32.0, 8.0, 2.0, 0.5])
     """
     watch = Stopwatch()
+    check_host("tw.run", method, x0, key, velocity)
     record, key = _check(method, key, record, out, resume, stop)
     # A bound method of a module is a module of its own, which takes as long to make as a step of many parameters.
     steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)

@@ -25,6 +25,7 @@ from .drive import drive
 from .run import as_key
 from .sampling import Sampling
 from .sampling_step import warn
+from .starting import check_host
 from .stopwatch import Stopwatch
 
 
@@ -103,6 +104,7 @@ def sample(
     Reference: for the diagnostics, Vehtari et al. (2021).
     """
     watch = Stopwatch()
+    check_host("tw.sample", method, x0, key)
     method = _check(method, scheme, keep, energies, diagnostics, resume, out)
     counts = {
         "draws": check_count("draws", draws), "chains": check_count("chains", chains),

@@ -4,7 +4,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import PyTree
+
+from .._errors import InputError
 
 from .._methods.method import Method
 from .._methods.raveled import check_drawn
@@ -65,6 +70,15 @@ class Prepared:
     shown: Callable
     whole: bool
     feed: Feed | None
+
+
+def check_host(name: str, *given: PyTree) -> None:
+    """Refuse what runs on the host where it is traced: within `jax.jit`, `vmap` or `grad`."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)) or isinstance(jnp.zeros(()), Tracer):
+        raise InputError(
+            f"{name} runs on the host and cannot be traced by jax.jit, vmap or grad; use tw.solve there, whose steps "
+            "are the same, or tw.sweep for many runs side by side"
+        )
 
 
 def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool) -> Start:

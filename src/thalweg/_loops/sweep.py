@@ -7,6 +7,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -28,6 +29,7 @@ from ..dynamics._curved import check_on
 from .chunk import begin, check_rates
 from .drive import drive
 from .measuring import Measures
+from .starting import check_host
 from .stopwatch import Stopwatch
 from .sweeping import Sweeping
 from .width import width
@@ -90,11 +92,12 @@ def sweep(
     (['monotone', 'monotone', 'diverging'], {'learning_rate': 1.0})
     """
     watch = Stopwatch()
+    check_host("tw.sweep", grid, x0)
     settings, shape = _settings(grid)
     steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
     check_out(out, resume)
     start = _start(x0)
-    first, join = parted(start(jax.random.key(0)))
+    first, join = parted(_first(start))
     method = _check_settings(make_method, settings)
     metrics = _metrics(method, losses, keep)
     first, loss = as_position(first), None
@@ -238,8 +241,10 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
         setting = {name: float(values[row]) for name, values in settings.items()}
         try:
             method = make_method(**setting)
-        except TypeError as error:
-            raise InputError(f"make_method(**{setting}) raised TypeError: {error}") from error
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"make_method(**{setting}) raised {type(error).__name__}: {error}") from error
         if not isinstance(method, Method) or method.lacks_objective:
             raise InputError(f"make_method must return a tw.Method with an objective, but returned {method!r}")
         if isinstance(method.objective, Stream):
@@ -247,7 +252,23 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
                 "a sweep draws its mini-batches on the device, where a tw.Stream gives none; use a tw.FiniteSum, or "
                 "tw.run for one setting after the other"
             )
+    _check_traced(make_method, list(settings))
     return method
+
+
+def _check_traced(make_method: Callable[..., Method], names: list[str]) -> None:
+    """Refuse a maker that looks at the value of a setting, which is not known where all of them run side by side."""
+    try:
+        eqx.filter_eval_shape(lambda setting: make_method(**setting), {name: jnp.zeros(()) for name in names})
+    except Exception as error:
+        if not isinstance(error, jax.errors.JAXTypeError | jax.errors.JAXIndexError):
+            first = (str(error).strip().splitlines() or [""])[0]
+            raise InputError(f"make_method raised {type(error).__name__} on traced settings: {first}") from error
+        raise InputError(
+            f"make_method looks at the value of a setting ({type(error).__name__}), but the settings run side by side "
+            "in one program, where no value is known: leave if, float() and numpy out of it, and make a sweep of its "
+            "own for every branch"
+        ) from error
 
 
 def _start(x0: PyTree | Callable) -> Callable:
@@ -256,6 +277,13 @@ def _start(x0: PyTree | Callable) -> Callable:
         return x0
     parameters, join = parted(x0)
     return _Same(join(as_position(parameters)))
+
+
+def _first(start: Callable) -> PyTree:
+    try:
+        return start(jax.random.key(0))
+    except Exception as error:
+        raise InputError(f"x0, a function of a key, raised {type(error).__name__}: {error}") from error
 
 
 class _Same(eqx.Module):

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from .._typed import typed
-from .._errors import InputError, check_number
+from .._errors import InputError, as_reals, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
 from ..dynamics import Field, GradientFlow, Phase
@@ -78,6 +78,8 @@ def amplification(
             wide = in_float64(method).linearised()
             return np.asarray(_matrix_at(wide, _first_step(wide), when, x, velocity))
     curvature = _known(method, curvature)
+    if time is not None:
+        check_number("time", time)
     check_linear(method)
     check_linear_law(method.linearised().dynamics)
     with jax.enable_x64(True):
@@ -99,7 +101,7 @@ def _known(method: Method, curvature: Any) -> np.ndarray:
         )
     if curvature is None:
         raise InputError("give a curvature, or a point, at=(t, x)")
-    curvature = np.asarray(curvature, dtype=float)
+    curvature = as_reals("curvature", curvature)
     if curvature.ndim > 2 or (curvature.ndim == 2 and curvature.shape[0] != curvature.shape[1]):
         raise InputError(f"curvature must be a number, a list or a square Hessian, but has shape {curvature.shape}")
     if not np.all(np.isfinite(curvature)):
@@ -162,6 +164,8 @@ def largest_stable_step(
     if at is not None:
         return _stable_at(method, at)
     curvature = _known(method, curvature)
+    if time is not None:
+        check_number("time", time)
     check_linear_law(method.dynamics)
     scale = 1.0 / np.max(np.abs(_spectrum(curvature)), initial=1e-300)
     if method.dynamics.order == 2:
@@ -217,7 +221,9 @@ def stable_limit(method: Method, curvature: Curvature) -> tuple[str, float]:
 
 
 def _spectrum(curvature: Curvature) -> np.ndarray:
-    array = np.asarray(curvature, dtype=float)
+    array = as_reals("curvature", curvature)
+    if array.ndim > 2 or (array.ndim == 2 and len(set(array.shape)) > 1) or not np.all(np.isfinite(array)):
+        raise InputError(f"curvature must be finite, a number, a list or a square Hessian, but is {curvature!r}")
     return np.linalg.eigvalsh(array) if array.ndim == 2 else np.atleast_1d(array)
 
 

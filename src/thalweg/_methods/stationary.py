@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from .._typed import typed
-from .._errors import InputError, check_choice
+from .._errors import InputError, check_choice, is_real
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
 from ..dynamics._base import check_flat
@@ -157,10 +157,9 @@ def _check_linear(method: Method) -> None:
 
 
 def symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be a number or a matrix, but is {value!r}") from None
+    if not is_real(value) or np.size(value) == 0:
+        raise InputError(f"{name} must be a number or a matrix, but is {value!r}")
+    array = np.asarray(value, dtype=float)
     if array.ndim == 0 and d is not None:
         array = float(array) * np.eye(d)
     if array.ndim not in (0, 2) or (array.ndim == 2 and array.shape != (d or array.shape[0],) * 2):

@@ -177,7 +177,14 @@ class Objective(AbstractObjective):
         del batch
         if self.time_dependent:
             raise InputError("this objective depends on time and was asked for its value at none; f.at(t) has one")
-        return self.fn(x) if self.args is None else self.fn(x, self.args)
+        return as_value(self.fn(x) if self.args is None else self.fn(x, self.args), x)
+
+
+def as_value(found: Any, x: Vector) -> Any:
+    """A Python number that a function returns, a constant, as an array of the parameters' precision."""
+    if type(found) in (float, int):
+        return jnp.asarray(found, jnp.result_type(*jax.tree.leaves(x)))
+    return found
 
 
 class _AtTime(eqx.Module):
@@ -267,17 +274,23 @@ def as_position(x0: PyTree[ArrayLike]) -> Vector:
         if isinstance(leaf, str | bytes) or not isinstance(leaf, int | float | np.generic | np.ndarray | jax.Array):
             raise InputError(f"the start must be made of arrays of numbers, but holds {leaf!r}")
         if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "OSUMm":
-            raise InputError(f"the start must be made of arrays of numbers, but holds an array of {leaf.dtype}")
+            way = "; cast it with astype(float)" if leaf.dtype.kind == "O" else ""
+            raise InputError(f"the start must be made of arrays of numbers, but holds an array of {leaf.dtype}{way}")
         dtype = jnp.asarray(leaf).dtype if not isinstance(leaf, Tracer) else leaf.dtype
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            raise InputError(
+                f"the start must be floating point, but holds {dtype}; move its parts, {{'real': z.real, 'imag': "
+                "z.imag}, and make z of them in the objective"
+            )
         if isinstance(leaf, bool | int) or not jnp.issubdtype(dtype, jnp.floating):
             raise InputError(
                 f"the start must be floating point, but holds {dtype}; "
                 "write 1.0 instead of 1, or cast with astype(float)"
             )
-        if np.size(leaf) == 0:
-            raise InputError("the start must hold at least one parameter, but an array in it is empty")
         if not isinstance(leaf, Tracer) and not np.all(np.isfinite(np.asarray(leaf, dtype=float))):
             raise InputError("the start must be finite, but holds NaN or infinity")
+    if not any(np.size(leaf) for leaf in leaves):
+        raise InputError("the start must hold at least one parameter, but its arrays are empty")
     return jax.tree.map(jnp.asarray, x0)
 
 
@@ -303,11 +316,25 @@ def _explain(objective: AbstractObjective, x0: Vector, batch: Batch, name: str) 
     except Exception as error:
         raise InputError(_raised(error, x0, name)) from error
     if not hasattr(shape, "shape") or not hasattr(shape, "dtype"):
-        raise InputError(f"{name} must return a scalar, but returns {type(shape).__name__}")
+        way = "; of (loss, aux) return the loss alone, as JAX does with has_aux" if isinstance(shape, tuple) else ""
+        raise InputError(f"{name} must return a scalar, but returns {type(shape).__name__}{way}")
     if shape.shape != ():
         raise InputError(f"{name} must return a scalar, but returns shape {shape.shape}; take the mean or the sum")
     if not jnp.issubdtype(shape.dtype, jnp.floating):
-        raise InputError(f"{name} must return a floating-point scalar, but returns {shape.dtype}")
+        way = "; take jnp.real or jnp.abs of it" if jnp.issubdtype(shape.dtype, jnp.complexfloating) else ""
+        raise InputError(f"{name} must return a floating-point scalar, but returns {shape.dtype}{way}")
+
+
+# The ways out of a function that JAX cannot trace, by the error that it raises there.
+_WAYS_OUT = (
+    (
+        jax.errors.TracerArrayConversionError,
+        "write it with jax.numpy instead of numpy; as it is, SciPy takes it, with tw.adapters.scipy.minimizer()",
+    ),
+    (jax.errors.TracerBoolConversionError, "choose with jnp.where instead of if, and compare with jnp.maximum"),
+    (jax.errors.TracerIntegerConversionError, "index arrays of jax.numpy, not of numpy or lists"),
+    (jax.errors.ConcretizationTypeError, "return an array of jax.numpy, without float(), math or .item()"),
+)
 
 
 def _raised(error: Exception, x0: Vector, name: str) -> str:
@@ -315,7 +342,8 @@ def _raised(error: Exception, x0: Vector, name: str) -> str:
         return str(error)
     first = (str(error).strip().splitlines() or [""])[0]
     shapes = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(x0))
-    return f"{name} raised {type(error).__name__} at the start of shape {shapes}: {first}"
+    way = next((f"; {way}" for kind, way in _WAYS_OUT if isinstance(error, kind)), "")
+    return f"{name} raised {type(error).__name__} at the start of shape {shapes}: {first.rstrip('.')}{way}"
 
 
 @eqx.filter_jit

@@ -133,8 +133,8 @@ class Run:
     Attributes:
         method: the method that ran, None for a run read from disk.
         final: the last finite `Point`.
-        status: "finished", "stopped", "interrupted", "diverged" or "not finite"; of a method that ends by itself
-            also "converged", "budget spent", "unbounded" or "stalled"; "running" for a run read from disk that is
+        status: "finished", "stopped", "interrupted", "diverged", "not finite", or "unbounded" where f falls for ever;
+            of a method that ends by itself also "converged", "budget spent" or "stalled"; "running" for a run read from disk that is
             still going, or was killed.
         message: what happened, in a line.
         metrics: arrays by name; row k belongs to the state before step k, the last row to `final`.

@@ -45,7 +45,8 @@ class Entry:
         steps: steps likewise.
         seconds: wall time to there, compilation apart.
         loss: the last loss.
-        regime: "monotone", "oscillating" or "diverging"; "fluctuating" for a method that draws noise and is bounded.
+        regime: "monotone", "oscillating" or "diverging"; "fluctuating" for a method that draws noise and is bounded;
+            "unbounded" where f falls for ever.
         predicted_limit: the largest stable learning rate (or step size) from the linear probe.
         measured_limit: the same found by running on the objective itself; None where not asked for.
         limit_of: the knob the limits are of.
@@ -296,10 +297,12 @@ def _steps_to(run: Run, method: Method, tolerance: float, budget: int) -> tuple[
 def _regime(run: Run, method: Method) -> str:
     if run.status in ("diverged", "not finite"):
         return "diverging"
+    if run.status == "unbounded":
+        return "unbounded"
     # A loss that noise has raised to its temperature is not on its way to infinity.
     return "fluctuating" if method.normals else regime(run.metrics["loss"])
 
 
 def _worst(regimes: list[str]) -> str:
-    order: Callable[[str], int] = ("monotone", "fluctuating", "oscillating", "diverging").index
+    order: Callable[[str], int] = ("monotone", "fluctuating", "oscillating", "unbounded", "diverging").index
     return max(regimes, key=order)

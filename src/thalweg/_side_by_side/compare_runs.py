@@ -35,7 +35,7 @@ class RunEntry:
         seconds: wall time to there, compilation apart.
         loss: the last loss that was recorded.
         best: the least.
-        regime: "monotone", "oscillating" or "diverging".
+        regime: "monotone", "oscillating" or "diverging"; "unbounded" where f falls for ever.
         status: how it ended.
     """
 
@@ -190,6 +190,7 @@ def _entry(name: str, run: Run, criterion: str, tolerance: float) -> RunEntry:
     losses = metrics.get("loss", np.zeros(0))
     finite = losses[np.isfinite(losses)]
     kind = "diverging" if run.status in ("diverged", "not finite") else None
+    kind = "unbounded" if run.status == "unbounded" else kind
     if kind is None and finite.size:
         # A loss that was left out here and there is no divergence.
         kind = regime(finite)

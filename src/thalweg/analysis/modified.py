@@ -114,8 +114,8 @@ def modified_equation(
     """
     if order is not None and (isinstance(order, bool) or order not in _ORDERS):
         raise InputError(f"order must be 0, 1, 2 or None, but is {order!r}")
-    scalar = np.ndim(hessian) == 0
-    hessian = np.atleast_2d(symmetric("hessian", hessian, None))
+    hessian = symmetric("hessian", hessian, None)
+    scalar, hessian = hessian.ndim == 0, np.atleast_2d(hessian)
     d = len(hessian)
     noise = np.zeros((d, d)) if noise_covariance is None else symmetric("noise_covariance", noise_covariance, d)
     linear_step(method, hessian, noise, "position")

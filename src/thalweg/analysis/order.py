@@ -101,7 +101,8 @@ def convergence_order(
         an `OrderResult`.
 
     Raises:
-        InputError: no start, a stochastic objective, or fewer than two runs whose error can be trusted.
+        InputError: no start, one at which nothing moves, a stochastic objective, or fewer than two runs whose error
+            can be trusted.
 
     >>> import thalweg as tw
     >>> law = tw.HeavyBall(None, friction=1.0)
@@ -122,13 +123,14 @@ def convergence_order(
         if reference is None:
             _check_coordinates(method.dynamics)
         flat = method.flattened(unraveler(x0))
-        horizon = horizon_of(method, x0, horizon)
         counts = _counts(steps)
+        horizon = horizon_of(method, x0, horizon)
+        speed = _speed(flat.dynamics, start, first_velocity, horizon)
         given = None if reference is None else given_position(reference, x0)
-        exact = reference_end(flat.dynamics, start, first_velocity, horizon) if given is None else given
+        exact = reference_end(flat.dynamics, start, first_velocity, horizon, speed) if given is None else given
         ends = [end_of_run(flat, start, first_velocity, jnp.asarray(horizon / n), jnp.asarray(n)) for n in counts]
         errors = np.array([np.linalg.norm(np.asarray(end) - exact) for end in ends])
-    scale = max(float(np.max(np.abs(exact))), float(np.max(np.abs(start))))
+    scale = max(float(np.max(np.abs(exact))), float(np.max(np.abs(start)))) or 1.0
     order = _fitted_order(np.array(counts), errors / scale)
     return OrderResult(order, np.array(counts), errors, horizon, "DOP853" if reference is None else "given")
 
@@ -229,7 +231,23 @@ def field_of(dynamics: AbstractDynamics, time: Array, y: Array, cut: Callable | 
     return ravel(dynamics.rates(time, phase, dynamics.evaluate(time, phase)))
 
 
-def reference_end(dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float) -> np.ndarray:
+def _speed(dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float) -> float:
+    """The largest rate at the start, refused where it is none at all times up to the horizon: nothing moves there."""
+    phase = Phase(start, velocity, dynamics.initial_auxiliary(start))
+    y, cut = ravel(phase), unraveler(phase)
+    times = float(dynamics.start_time) + horizon * np.linspace(0.0, 1.0, 5)
+    speeds = [float(jnp.max(jnp.abs(field_of(dynamics, jnp.asarray(t), y, cut)))) for t in times]
+    if max(speeds) == 0.0:
+        raise InputError(
+            "nothing moves from x0, a stationary point of the law, so that every step is exact and no order is seen; "
+            "start elsewhere"
+        )
+    return max(speeds)
+
+
+def reference_end(
+    dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float, speed: float = 1.0
+) -> np.ndarray:
     from scipy.integrate import solve_ivp
 
     # Nesterov's ODE is singular at t = 0, but its field has a limit there, which is the law's own
@@ -249,7 +267,7 @@ def reference_end(dynamics: AbstractDynamics, start: Array, velocity: Array | No
 
     solved = solve_ivp(
         field, (begin, begin + horizon), y0, method="DOP853", t_eval=[begin + horizon],
-        rtol=_TOLERANCE, atol=_TOLERANCE * float(np.max(np.abs(y0))), max_step=horizon / _REFERENCE_STEPS,
+        rtol=_TOLERANCE, atol=_TOLERANCE * (float(np.max(np.abs(y0))) or speed * horizon), max_step=horizon / _REFERENCE_STEPS,
     )  # fmt: skip
     if not solved.success or not np.all(np.isfinite(solved.y)):
         raise InputError(f"DOP853 cannot follow the law up to the horizon {horizon:g}; take a shorter one")

@@ -61,7 +61,15 @@ class RosenbrockTableau:
             found = getattr(self, name)
             if found is not None and len(found) != stages:
                 raise InputError(f"tableau {self.name!r}: {name} must have {stages} entries, but has {len(found)}")
-        alpha, gamma = self.classical
+        try:
+            alpha, gamma = self.classical
+            sound = bool(np.isfinite(alpha).all() and np.isfinite(gamma).all())
+        except np.linalg.LinAlgError:
+            sound = False
+        if not sound or not 0.0 < self.gamma:
+            raise InputError(
+                f"tableau {self.name!r}: gamma, a and c must be finite, and gamma above 0, not {self.gamma:g}"
+            )
         for name, sums in (("times", alpha.sum(axis=1)), ("slopes", gamma.sum(axis=1))):
             if not np.allclose(getattr(self, name), sums, rtol=0, atol=1e-11):
                 raise InputError(
