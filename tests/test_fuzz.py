@@ -1,17 +1,15 @@
 """Whatever a public function is given is taken, or refused in one line: no raw exception, nothing wrong in silence.
 
-A call that works, by the public name; each of its arguments in turn is replaced by what is wrong. Every input is drawn
-from its number alone. A value of another type than the signature says must be refused.
+Of a call that works (tests/calls.py) one argument after the other is replaced by what is wrong. A value of another type
+than the signature says must be refused, before anything is written.
 """
 
-import contextlib
-import dataclasses
 import inspect
 import os
 import random
-import re
 import types
 import typing
+import warnings
 from pathlib import Path
 
 import jax
@@ -22,193 +20,7 @@ import pytest
 
 import thalweg as tw
 
-nan, inf = float("nan"), float("inf")
-X0 = jnp.array([1.0, -2.0])
-
-
-def bowl(x):
-    return 0.5 * jnp.sum(jnp.array([1.0, 3.0]) * x**2)
-
-
-def well(x):
-    return (x**2 - 1.0) ** 2
-
-
-def descent(learning_rate):
-    return tw.gradient_descent(bowl, learning_rate)
-
-
-def rate(k):
-    return 0.1 / (1.0 + k)
-
-
-DATA = jnp.arange(10.0).reshape(5, 2)
-F = tw.Objective(bowl, minimum=0.0)
-SUM = tw.FiniteSum(lambda x, s: bowl(x - s), DATA)
-GD = tw.gradient_descent(F, 0.1)
-HP = tw.Hyperparameters(0.1, 0.9, batch_size=32)
-FLOW = tw.GradientFlow(F)
-SGLD = tw.sgld(bowl, 0.1)
-ADAM = tw.analysis.AdamHyperparameters()
-
-
-def made():
-    """A run, a sweep, a comparison and the like, which others take; made once."""
-    if not _MADE:
-        _MADE["run"] = tw.run(tw.momentum(F, 0.1, 0.5), X0, 3, record=tw.Record(("loss", "gradient_norm"), 1))
-        _MADE["sweep"] = tw.sweep(descent, {"learning_rate": [0.1, 0.2]}, X0, 3)
-        _MADE["compare"] = tw.compare({"gd": GD}, X0, max_steps=5, limits=False)
-        _MADE["work"] = tw.work_precision({"gd": GD}, X0, 1.0, [4, 8], repeats=1)
-    return types.SimpleNamespace(**_MADE)
-
-
-_MADE = {}
-# Calls that work. A function where something has to be made first.
-CALLS = {
-    "Objective": dict(fn=bowl, minimum=0.0, minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0,
-                      time_dependent=False),
-    "FiniteSum": dict(fn=lambda x, s: bowl(x - s), data=DATA, batch_size=2, replace=False, epochs=True, minimum=0.0,
-                      minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0),
-    "Stream": dict(fn=lambda x, s: bowl(x - s), batches=lambda k: DATA, samples=5, minimum=0.0,
-                   minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0, ahead=True),
-    "Field": dict(fn=lambda t, x, args: -x, args=None),
-    "GradientFlow": dict(objective=bowl, rate=1.0, geometry=None),
-    "HeavyBall": dict(objective=bowl, friction=1.0, mass=1.0, geometry=None),
-    "NesterovFlow": dict(objective=bowl, damping=3.0),
-    "HighResolutionFlow": dict(objective=bowl, step=0.1, strong_convexity=1.0),
-    "HessianDampedFlow": dict(objective=bowl, curvature_damping=0.1, damping=3.0, friction=1.0),
-    "BregmanFlow": dict(objective=bowl, p=2.0, strength=0.25),
-    "OverdampedLangevin": dict(objective=bowl, temperature=1.0),
-    "UnderdampedLangevin": dict(objective=bowl, friction=1.0, temperature=1.0, mass=1.0),
-    "AdaptiveLangevin": dict(objective=bowl, temperature=1.0, friction=1.0, thermal_mass=1.0, mass=1.0),
-    "ColouredLangevin": dict(objective=bowl, temperature=1.0, correlation_time=1.0),
-    "GeneralizedLangevin": dict(objective=bowl, friction=1.0, temperature=1.0, memory_times=(0.5,),
-                                memory_frictions=(1.0,), mass=1.0),
-    "Adaptive": dict(scheme=tw.Tsit5(), rtol=1e-6, atol=1e-9, until=1.0, pcoeff=0.0, icoeff=1.0, dcoeff=0.0),
-    "ButcherTableau": dict(name="mine", a=((), (0.5,)), b=(0.0, 1.0), order=2, reference="", embedded=(1.0, 0.0)),
-    "RungeKutta": dict(tableau=tw.Heun().tableau),
-    "RosenbrockTableau": lambda: dataclasses.asdict(tw.Rodas5P().tableau),
-    "RosenbrockWanner": lambda: dict(tableau=tw.Rodas5P().tableau, tolerance=1e-8, products=10, dense=2),
-    "Rodas5P": dict(tolerance=1e-8, products=10, dense=2),
-    "RosenbrockEuler": dict(tolerance=1e-8, preconditioner=None, products=10),
-    "ImplicitEuler": dict(tolerance=1e-8, iterations=5, preconditioner=None, products=10),
-    "ImplicitMidpoint": dict(tolerance=1e-8, iterations=5, preconditioner=None, products=10),
-    "ExponentialEuler": dict(krylov=3, tolerance=1e-8, dense=False),
-    "Leapfrog": dict(start="exact"),
-    "Lookahead": dict(fraction=1.0, start="exact"),
-    "PseudoTransient": dict(tolerance=1e-6, memory=3, max_gradients=10),
-    "ReplicaExchange": dict(scheme=tw.EulerMaruyama(), temperatures=(1.0, 2.0), every=10),
-    "Restarted": dict(scheme=tw.Lookahead(), by="gradient", wait=1),
-    "RungeKuttaChebyshev": dict(order=1, stages=3, damping=0.05),
-    "RungeKuttaLegendre": dict(order=1, stages=3),
-    "Splitting": dict(word="BAOAB"),
-    "Method": dict(dynamics=FLOW, scheme=tw.Euler(), step_size=0.1),
-    "Hyperparameters": dict(learning_rate=0.1, momentum=0.9, nesterov=False, dampening=0.0, batch_size=8,
-                            convention="torch", weight_decay=0.0, bias_correction=False),
-    "Physical": dict(step=0.1, friction=1.0, temperature=1.0, lookahead=0.0),
-    "translate": dict(hyperparameters=HP, curvature=1.0),
-    "gradient_descent": dict(objective=bowl, learning_rate=0.1),
-    "momentum": dict(objective=bowl, learning_rate=0.1, momentum=0.9),
-    "nesterov": dict(objective=bowl, learning_rate=0.1, momentum=0.9),
-    "leapfrog": dict(objective=bowl, learning_rate=0.1, momentum=0.9),
-    "midpoint_momentum": dict(objective=bowl, learning_rate=0.1, momentum=0.9),
-    "mala": dict(objective=bowl, learning_rate=0.1, temperature=1.0),
-    "sgld": dict(objective=bowl, learning_rate=0.1, temperature=1.0),
-    "stabilised_descent": dict(objective=bowl, learning_rate=0.1, stages=3, damping=0.05),
-    "Row": dict(name="mine", make=descent, defaults={}, reference="", aliases=(), needed=()),
-    "register": lambda: dict(row=tw.Row("mine", lambda f, learning_rate: GD, {"learning_rate": 0.1})),
-    "Record": dict(metrics=("loss",), positions=0, checkpoint_seconds=2.0),
-    "Recorder": dict(path="mine", method=HP, objective="mine", curvature=lambda: 1.0, curvature_every=3,
-                     gradients_per_step=1, resume=False),
-    "run": dict(method=GD, x0=X0, steps=3, key=0, record=None, out="run", resume=False, progress=False,
-                stop={"loss": 0.0}, velocity=None, source=None),
-    "solve": dict(method=GD, x0=X0, steps=3, key=0, save=None, velocity=None, gradient="direct"),
-    "minimize": dict(objective=bowl, x0=X0, tolerance=1e-6, max_gradients=20, record=None, out=None, resume=False,
-                     progress=False),
-    "sample": dict(method=SGLD, x0=X0, draws=4, chains=2, warmup=1, thin=1, key=0, keep="draws", scheme=None,
-                   energies=False, diagnostics=False, out=None, resume=False, progress=False, source=None),
-    "read_samples": dict(path="nowhere", diagnostics=False),
-    "sweep": dict(make_method=descent, grid={"learning_rate": [0.1, 0.2]}, x0=X0, steps=3, seeds=1, losses=True,
-                  keep=None, out=None, resume=False, progress=False),
-    "compare": dict(methods={"gd": GD}, x0=X0, tolerance=1e-6, max_steps=5, seeds=1, limits=False, out=None,
-                    progress=False, record=None, sources=None),
-    "compare_runs": lambda: dict(runs={"mine": made().run}, tolerance=1e-3),
-    "work_precision": dict(methods={"gd": GD}, x0=X0, until=1.0, steps=(4, 8), tolerances=None, velocity=None,
-                           repeats=1, reference=None),
-    "Run.load": dict(path="nowhere"),
-    "Sweep.load": dict(path="nowhere"),
-    "Method.with_step_size": dict(self=GD, step_size=0.1),
-    "Method.with_learning_rate": dict(self=GD, learning_rate=0.1),
-    "Method.with_objective": dict(self=GD, objective=F),
-    "Method.diffusion_limit": dict(self=GD, noise_covariance=1.0, x=None),
-    "Method.temperature": dict(self=GD, noise_covariance=1.0, hessian=2.0),
-    "Method.init": dict(self=GD, position=X0, velocity=None),
-    "Hyperparameters.to": dict(self=HP, convention="ema", running=False, bias_correction=None),
-    "Hyperparameters.retune": dict(self=HP, learning_rate=0.2, momentum=None, batch_size=None, rule="exact"),
-    "Hyperparameters.from_physical": dict(physical=tw.Physical(0.1, 1.0), convention="torch"),
-    "Hyperparameters.schedule": dict(self=HP, learning_rate=rate),
-    "Comparison.report": lambda: dict(self=made().compare, path="page.html", title="mine"),
-    "WorkPrecision.cost": lambda: dict(self=made().work, method="gd", error=1e-2, of="gradients"),
-    "WorkPrecision.cheapest": lambda: dict(self=made().work, error=1e-2, of="gradients"),
-    "WorkPrecision.of": lambda: dict(self=made().work, method="gd"),
-    "WorkPrecision.save": lambda: dict(self=made().work, directory="place"),
-    "analysis.amplification": dict(method=GD, curvature=1.0, time=None, at=None),
-    "analysis.spectral_radius": dict(method=GD, curvature=1.0, time=None, at=None),
-    "analysis.contraction_per_gradient": dict(method=GD, curvature=1.0, time=None),
-    "analysis.largest_stable_learning_rate": dict(method=GD, curvature=1.0),
-    "analysis.largest_stable_step": dict(method=GD, curvature=1.0, time=None, at=None),
-    "analysis.stationary_covariance": dict(method=GD, hessian=1.0, noise_covariance=1.0, of="position"),
-    "analysis.transient_covariance": dict(method=GD, hessian=1.0, steps=3, noise_covariance=1.0, start=None,
-                                          of="position"),
-    "analysis.transient_mean": dict(method=GD, hessian=1.0, steps=3, start=1.0, of="position"),
-    "analysis.modified_equation": dict(method=GD, hessian=1.0, noise_covariance=1.0, order=1),
-    "analysis.modified_error": dict(method=GD, hessian=1.0, noise_covariance=1.0),
-    "analysis.largest_curvature": dict(objective=bowl, x=X0, iterations=20, tolerance=1e-6),
-    "analysis.gradient_noise": dict(objective=SUM, x=X0, samples=3, key=0),
-    "analysis.energy_account": lambda: dict(run=made().run),
-    "analysis.lyapunov": lambda: dict(run=made().run, which=None),
-    "analysis.equivalent_batch_schedule": dict(hyperparameters=HP, learning_rate=rate, steps=3, keep="momentum"),
-    "analysis.equivalent_rate_schedule": dict(hyperparameters=HP, batch_size=lambda k: 32.0, steps=3, keep="momentum"),
-    "analysis.escape_time": dict(potential=well, start=-1.0, end=0.0, temperature=1.0),
-    "analysis.kramers_time": dict(potential=well, well=-1.0, barrier=0.0, temperature=0.1),
-    "analysis.convergence_order": dict(method=GD, x0=X0, horizon=1.0, steps=(4, 8, 16), velocity=None, reference=None),
-    "analysis.AdamHyperparameters": dict(learning_rate=1e-3, beta1=0.9, beta2=0.99, epsilon=1e-8, batch_size=32),
-    "analysis.scale_adam": lambda: dict(adam=dataclasses.replace(ADAM, batch_size=32), batch_size=64,
-                                        rule="square root"),
-    "analysis.scale_sgd": dict(hyperparameters=HP, batch_size=64, rule="linear"),
-    "problems.banana": dict(bend=0.1, spread=3.0, dimension=2),
-    "problems.canyon": dict(steepness=100.0, slope=0.1),
-    "problems.double_well": dict(dimension=2, temperature=1.0),
-    "problems.funnel": dict(dimension=3, spread=3.0),
-    "problems.gaussian": dict(precision=None, condition_number=10.0, dimension=2, rotated=True, seed=0, mean=None),
-    "problems.gaussian_mixture": dict(means=((0.0, 1.0), (1.0, 0.0)), weights=(0.5, 0.5), covariances=None),
-    "problems.get": dict(name="rosenbrock"),
-    "problems.logistic_breast_cancer": dict(regularisation=1e-3),
-    "problems.logistic_digits": dict(regularisation=1e-3),
-    "problems.logistic_posterior": dict(prior_scale=1.0),
-    "problems.network_digits": dict(hidden=2, regularisation=1e-4, seed=0),
-    "problems.quadratic": dict(spectrum=None, condition_number=10.0, dimension=2, rotated=True, seed=0),
-    "problems.rosenbrock": dict(dimension=2),
-    "problems.saddle": dict(dimension=2, instability=1.0, offset=1e-3),
-    "claims.find": dict(ids="exponential-decay"),
-    "claims.check": dict(ids="exponential-decay"),
-    "testing.check_method": dict(method=GD, leave_out=("order",)),
-    "testing.check_optimizer": dict(factory=bowl, framework="optax", reference=None, steps=1, seed=0, examples=1,
-                                    leave_out=()),
-    "plot.curves": lambda: dict(comparison=made().compare, against="gradients", ax=None),
-    "plot.loss": lambda: dict(run=made().run, ax=None, against="steps", label=None),
-    "plot.losses": lambda: dict(runs={"mine": made().run}, against="steps", ax=None),
-    "plot.paths": lambda: dict(comparison=made().compare, ax=None, points=None),
-    "plot.stability_map": dict(curvature=1.0, ax=None, rates=(0.1, 1.0), momenta=(0.0, 0.5), scheme="momentum",
-                               points=None),
-    "plot.work_precision": lambda: dict(result=made().work, axes=None),
-    "plot.write_report": lambda: dict(comparison=made().compare, path="page.html", title="mine"),
-    "plot.chains": dict(tree=None, parameters=None, law=None, axes=None),
-    "adapters.optax.transformation": dict(method=GD),
-    "adapters.scipy.minimizer": dict(method=GD),
-    "adapters.blackjax.potential": dict(logdensity_fn=bowl),
-    "adapters.blackjax.sampling_algorithm": dict(method=SGLD),
-}  # fmt: skip
+from .calls import bowl, calls, found
 
 
 class Odd:
@@ -216,19 +28,19 @@ class Odd:
         return "Odd\n" * 400
 
 
+nan, inf = float("nan"), float("inf")
 WRONG = [
-    None, True, False, "", "no", "x" * 10_000, "a\0b", b"bytes", nan, inf, -inf, -1, 0, -1.5, 2.5, 10**400, 1e308, 1e-320,
+    None, True, False, "", "no", "x" * 10_000, "a\0b", b"bytes", nan, inf, -inf, -1, 0, -1.5, 2.5, 10**400, 1e308,
+    1e-320,
     1j, object(), Odd(), [], {}, (), [nan], ["a"], [[1.0], [1.0, 2.0]], {"a": 1}, {1, 2}, lambda: None, int, range(3),
-    np.array(["a"]), np.zeros((2, 2, 2)), np.zeros(0), np.array([None]), np.array(nan), np.float32(-1.0), jnp.array([1, 2]),
-    Path("place"), GD, HP, FLOW, tw.Euler(), Exception("x"),
+    np.array(["a"]), np.zeros((2, 2, 2)), np.zeros(0), np.array([None]), np.array(nan), np.float32(-1.0),
+    jnp.array([1, 2]),
+    Path("place"), tw.gradient_descent(bowl, 0.1), tw.Hyperparameters(0.1, 0.9),
+    tw.GradientFlow(bowl), tw.Euler(), Exception("x"),
 ]  # fmt: skip
 
 
-def found(name):
-    value = tw
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
+CALLS = calls()
 
 
 def cases():
@@ -242,16 +54,24 @@ def cases():
 CASES = list(cases())
 
 
-def misfits(annotation, value):
-    """Tell whether a value is surely none of the plain types that an annotation names."""
+def misfits(parameter, value):
+    """Tell whether a value is surely none of the plain types that the annotation of a parameter names."""
+    annotation = parameter.annotation
     args = typing.get_args(annotation)
     if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
         args = (annotation,)
-    plain = {bool: bool, int: (int, np.integer, jax.Array), str: str, float: (int, float, np.ndarray, np.generic, jax.Array)}
+    plain = {
+        bool: bool,
+        int: (int, np.integer, jax.Array),
+        str: str,
+        float: (int, float, np.ndarray, np.generic, jax.Array),
+    }
     if any(arg not in plain and arg not in (type(None), Path) for arg in args):
         return False
-    allowed = [one for arg in args if arg in plain for one in np.atleast_1d(plain[arg])]
-    if value is None or (isinstance(value, Path) and Path in args):
+    allowed = [one for arg in args if arg in plain for one in np.ravel(plain[arg])]
+    if value is None:
+        return type(None) not in args and parameter.default is not None
+    if isinstance(value, Path) and Path in args:
         return False
     return not isinstance(value, tuple(allowed)) or (isinstance(value, bool) and bool not in allowed)
 
@@ -266,7 +86,7 @@ def attempt(name, argument, value):
             function(given["ids"])
         else:
             function(**given)
-    except (tw.InputError, FileExistsError) as error:
+    except tw.InputError as error:
         said = str(error)
         if "\n" in said or len(said) > 1100:
             return f"a message of {len(said)} characters, {said.count(chr(10))} line breaks"
@@ -275,6 +95,82 @@ def attempt(name, argument, value):
     except Exception as error:
         return f"{type(error).__name__}: {str(error)[:150]!r}"
     parameter = inspect.signature(function).parameters.get(argument)
-    if parameter is not None and misfits(parameter.annotation, value):
+    if parameter is not None and misfits(parameter, value):
         return "taken in silence"
     return None
+
+
+# What runs, compiles or writes takes a second where it is taken.
+SLOW = (
+    "run", "solve", "minimize", "sample", "sweep", "compare", "work_precision", "analysis", "testing", "plot", "Work",
+    "Recorder", "claims", "problems.logistic", "problems.network", "adapters", "translate", "Comparison", "FiniteSum",
+    "PseudoTransient",
+)  # fmt: skip
+# What is refused here is refused before anything is compiled.
+WORDS = [i for i, value in enumerate(WRONG) if type(value) in (str, object, Odd, Exception) and value != ""]
+
+
+@pytest.fixture
+def a_user(monkeypatch, tmp_path):
+    """As a user calls: without the type checker of the tests, in a directory of its own."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    monkeypatch.chdir(tmp_path)
+
+
+def wrong_among(chosen):
+    """What comes out of a list of cases, by the case."""
+    wrong = {}
+    for k, (name, argument, i) in enumerate(chosen):
+        # Each in a directory of its own.
+        os.mkdir(f"{k}")
+        with warnings.catch_warnings():
+            # What is taken may warn, of a sampling that is too short, say.
+            warnings.simplefilter("ignore")
+            before = os.getcwd()
+            os.chdir(f"{k}")
+            try:
+                said = attempt(name, argument, WRONG[i])
+            finally:
+                os.chdir(before)
+        if said is not None:
+            wrong[f"{name}({argument}={WRONG[i]!r:.40})"] = said
+    return wrong
+
+
+def test_some_inputs(a_user):
+    quick = [case for case in CASES if not case[0].startswith(SLOW)]
+    typed = [
+        (name, argument, i)
+        for name, argument, i in CASES
+        if i in WORDS and name.startswith(SLOW) and is_plain(name, argument)
+    ]
+    assert len(typed) > 300
+    draw = random.Random(19)
+    assert wrong_among(draw.sample(quick, 250) + draw.sample(typed, 150)) == {}
+
+
+def is_plain(name, argument):
+    """Tell whether an argument is a number, a truth value or None, so that no text or object is one."""
+    parameter = inspect.signature(found(name)).parameters.get(argument)
+    return parameter is not None and misfits(parameter, object()) and misfits(parameter, "no")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_twelve_thousand_inputs(part, a_user):
+    chosen = random.Random(20).sample(CASES, 12_000)
+    assert wrong_among(chosen[part::8]) == {}
+
+
+def test_every_public_function_is_called():
+    """A new one is to be put into tests/calls.py."""
+    missing = []
+    for room in ("", "analysis", "plot", "problems", "claims", "testing"):
+        package = found(room) if room else tw
+        for name in dir(package):
+            value = getattr(package, name)
+            public = inspect.isfunction(value) and not name.startswith("_") and value.__module__.startswith("thalweg")
+            full = f"{room}.{name}" if room else name
+            if public and inspect.signature(value).parameters and full not in CALLS:
+                missing.append(full)
+    assert missing == []

@@ -164,4 +164,23 @@ def check_count(what: str, value: object, *, at_least: int = 1) -> int:
         raise InputError(f"{what} must be a whole number, but is {value!r}") from None
     if isinstance(value, bool) or count < at_least:
         raise InputError(f"{what} must be a whole number of at least {at_least}, but is {value!r}")
+    if count >= 2**63:
+        raise InputError(f"{what} must be less than 2**63, but is {value!r}")
     return count
+
+
+def check_arguments(what: str, function: Any, *names: str) -> None:
+    """Refuse a function that does not take so many arguments; one that does not tell is taken."""
+    import inspect
+
+    of = names[0] if len(names) == 1 else f"({', '.join(names)})"
+    if not callable(function) or (isinstance(function, type) and function.__module__ == "builtins"):
+        raise InputError(f"{what} must be a function of {of}, but is {function!r}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*names)
+    except TypeError as error:
+        raise InputError(f"{what} must be a function of {of}, but takes {signature}: {error}") from None

@@ -84,9 +84,8 @@ def blocks(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | N
             if len(label) > indent:
                 lines.append(f"  {name}")
                 label = " " * indent
-            lines += textwrap.wrap(cell, width, initial_indent=label, subsequent_indent=" " * indent) or [
-                label.rstrip()
-            ]
+            wrapped = textwrap.wrap(cell, width, initial_indent=label, subsequent_indent=" " * indent)
+            lines += wrapped or [label.rstrip()]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 

@@ -4,6 +4,8 @@ import collections.abc
 import dataclasses
 import functools
 import os
+import pathlib
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ _EXAMPLES = {
 # Roots of what may stand in an annotation and is a class to be an instance of; all else is checked where it is used.
 _ROOTS = ("thalweg",)
 
+_PATH = "a path"
 _Function = TypeVar("_Function", bound=Callable)
 
 
@@ -75,7 +78,10 @@ def check_fields(instance: Any) -> None:
 
 def refusal(name: str, kind: Kind, value: Any) -> InputError:
     """The error that an argument is of another kind."""
-    return InputError(f"{name} must be {kind.words}, but is {value!r}")
+    # A text is a path, unless the system would not take it.
+    refused = isinstance(value, str) and _PATH in kind.words
+    why = "; a name in a path has at most 255 bytes and no NUL" if refused else ""
+    return InputError(f"{name} must be {kind.words}, but is {value!r}{why}")
 
 
 @functools.cache
@@ -85,7 +91,7 @@ def _field_kinds(cls: type) -> dict[str, Kind]:
         # What a converter has made of it, its class checks.
         if field.init and not field.metadata.get("converter"):
             home = next((base for base in cls.__mro__ if field.name in vars(base).get("__annotations__", {})), cls)
-            space = vars(__import__("sys").modules.get(home.__module__, typing))
+            space = vars(sys.modules[home.__module__])
             none = {field.name} if field.default is None else set()
             found |= kinds({field.name: field.type}, space, none)
     return found
@@ -221,7 +227,10 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_path(value: Any) -> bool:
-    return isinstance(value, str | os.PathLike) and "\0" not in str(value)
+    if not isinstance(value, str | os.PathLike):
+        return False
+    text = str(value)
+    return "\0" not in text and all(len(name.encode(errors="replace")) <= 255 for name in text.split(os.sep))
 
 
 _PLAIN: dict[type, Kind] = {
@@ -229,14 +238,6 @@ _PLAIN: dict[type, Kind] = {
     int: Kind(is_whole, "a whole number"),
     float: Kind(is_number, "a real number"),
     str: Kind(_is_text, "text"),
-    os.PathLike: Kind(_is_path, "a path"),
+    os.PathLike: Kind(_is_path, _PATH),
+    pathlib.Path: Kind(_is_path, _PATH),
 }
-
-
-def _with_paths() -> None:
-    import pathlib
-
-    _PLAIN[pathlib.Path] = Kind(_is_path, "a path")
-
-
-_with_paths()

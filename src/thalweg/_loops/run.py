@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .._errors import InputError, check_choice, check_count, check_number
+from .._errors import InputError, check_arguments, check_choice, check_count, check_number
 from .._methods.method import Method
 from .._objectives.stream import Stream
 from .._records.describe import describe
@@ -107,8 +107,10 @@ def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any
             check_choice("stop metric", name.split(".")[0], tuple(dict.fromkeys((*METRICS, *record.names))))
             check_number(f"stop[{name!r}]", value)
         record = record.also(tuple(name for name in stop if name.split(".")[0] not in record.names))
-    elif stop is not None and not callable(stop):
-        raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
+    elif stop is not None:
+        if not callable(stop):
+            raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
+        check_arguments("stop", stop, "metrics")
     return record, None if key is None else as_key(key)
 
 

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import PyTree
 
-from .._errors import InputError
-
+from .._errors import InputError, check_number
 from .._methods.method import Method
 from .._methods.raveled import check_drawn
 from .._objectives.batches import Reader
@@ -85,6 +84,8 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool) -> S
     """Refuse a start from which a method cannot go."""
     x0, join = parted(x0)
     x0 = as_position(x0)
+    if callable(method.step_size) and method.grid is None:
+        _check_schedule(method.step_size)
     joined = method if join is same else method.joined(join)
     if velocity is not None:
         velocity = as_position(parted(velocity)[0])
@@ -100,6 +101,14 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool) -> S
     if objective is not None:
         loss = check_at_start(method.at_start(objective) if objective.time_dependent else objective, x0)
     return Start(x0, velocity, join, objective, loss, reader)
+
+
+def _check_schedule(schedule: Callable) -> None:
+    try:
+        first = schedule(0)
+    except Exception as error:
+        raise InputError(f"the schedule of the step size raised {type(error).__name__} at step 0: {error}") from error
+    check_number("the step size at step 0", first, at_least=0.0)
 
 
 def prepare(method: Method, start: Start, steps: int, key: Any, record: Record) -> Prepared:

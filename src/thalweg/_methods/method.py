@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
-from .._errors import InputError, check_count, check_number
+from .._errors import InputError, check_arguments, check_count, check_number
 from .._objectives.objective import AbstractObjective, Batch, Flattened
 from .._objectives.parts import same
 from .._tree import Unravel, Vector, copied, scalar
@@ -83,7 +83,9 @@ class Method(AbstractDrawing, AbstractCounted):
             )
         if not callable(self.step_size):
             check_number("step_size", self.step_size, above=0.0)
-        elif self.scheme.adaptive:
+        elif not isinstance(self.step_size, TimeGrid):
+            check_arguments("a schedule of the step size", self.step_size, "step")
+        if callable(self.step_size) and self.scheme.adaptive:
             raise InputError(
                 f"{type(self.scheme).__name__} sets its steps itself after the first; step_size must be a number"
             )

@@ -11,10 +11,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
-from .._typed import typed
 from .._errors import InputError, as_reals, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
+from .._typed import typed
 from ..dynamics import Field, GradientFlow, Phase
 from ..schemes import Clock
 from .knobs import knobs_of

@@ -11,10 +11,10 @@ import scipy.linalg
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from .._typed import typed
 from .._errors import InputError, check_choice, is_real
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
+from .._typed import typed
 from ..dynamics._base import check_flat
 from ..schemes import Draws, State
 from .linearity import in_float64

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .._typed import typed
 from .._tree import Vector, combine, inner
+from .._typed import typed
 from .objective import AbstractObjective, as_objective, as_position
 
 # Below this part of the norm a Rayleigh quotient is none of an eigenvector of positive eigenvalue.

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._typed import typed
 from .._errors import InputError, check_count
 from .._tree import ravel, size, unraveler
+from .._typed import typed
 from .finite_sum import FiniteSum
 from .objective import as_position
 

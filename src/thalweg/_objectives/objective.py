@@ -276,7 +276,9 @@ def as_position(x0: PyTree[ArrayLike]) -> Vector:
         if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "OSUMm":
             way = "; cast it with astype(float)" if leaf.dtype.kind == "O" else ""
             raise InputError(f"the start must be made of arrays of numbers, but holds an array of {leaf.dtype}{way}")
-        dtype = jnp.asarray(leaf).dtype if not isinstance(leaf, Tracer) else leaf.dtype
+        # Of a whole number that is too large for an array, too.
+        known = leaf.dtype if isinstance(leaf, Tracer) else None
+        dtype = jnp.asarray(type(leaf)() if isinstance(leaf, int) else leaf).dtype if known is None else known
         if jnp.issubdtype(dtype, jnp.complexfloating):
             raise InputError(
                 f"the start must be floating point, but holds {dtype}; move its parts, {{'real': z.real, 'imag': "
@@ -300,7 +302,7 @@ def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the ob
     try:
         value, gradient = start_value_and_gradient(objective, x0, batch)
     except Exception as error:
-        _explain(objective, x0, batch, name)
+        explain(objective, x0, batch, name)
         raise InputError(_raised(error, x0, name)) from error
     if not np.isfinite(np.asarray(value)):
         raise InputError(f"{name} is {float(value)} at the start; begin where it is finite")
@@ -309,7 +311,7 @@ def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the ob
     return float(value)
 
 
-def _explain(objective: AbstractObjective, x0: Vector, batch: Batch, name: str) -> None:
+def explain(objective: AbstractObjective, x0: Vector, batch: Batch = None, name: str = "the objective") -> None:
     """Raise what is wrong with the value, if it is that."""
     try:
         shape: Any = eqx.filter_eval_shape(objective.value, x0, batch)

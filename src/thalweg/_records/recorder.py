@@ -68,7 +68,7 @@ class Recorder:
     @typed
     def __init__(
         self,
-        path: Any,
+        path: str | Path,
         method: Any = None,
         objective: str = "unnamed",
         *,

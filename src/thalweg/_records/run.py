@@ -134,8 +134,8 @@ class Run:
         method: the method that ran, None for a run read from disk.
         final: the last finite `Point`.
         status: "finished", "stopped", "interrupted", "diverged", "not finite", or "unbounded" where f falls for ever;
-            of a method that ends by itself also "converged", "budget spent" or "stalled"; "running" for a run read from disk that is
-            still going, or was killed.
+            of a method that ends by itself also "converged", "budget spent" or "stalled"; "running" for a run read
+            from disk that is still going, or was killed.
         message: what happened, in a line.
         metrics: arrays by name; row k belongs to the state before step k, the last row to `final`.
         trace: a `Trace`, None if no positions were kept.

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._typed import typed
 from .._errors import InputError, check_count, check_number
 from .._objectives.curvature import SIGN
+from .._typed import typed
 
 
 @typed

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from .._typed import typed
 from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_choice
+from .._typed import typed
 from ._linear import kick_of, weight_of_change
 from ._tensors import plain
 from ._torch_optimizer import Optimizer

@@ -265,9 +265,10 @@ def reference_end(
             )
         return np.asarray(field_of(dynamics, jnp.asarray(t), jnp.asarray(y), cut))
 
+    least = _TOLERANCE * (float(np.max(np.abs(y0))) or speed * horizon)
     solved = solve_ivp(
         field, (begin, begin + horizon), y0, method="DOP853", t_eval=[begin + horizon],
-        rtol=_TOLERANCE, atol=_TOLERANCE * (float(np.max(np.abs(y0))) or speed * horizon), max_step=horizon / _REFERENCE_STEPS,
+        rtol=_TOLERANCE, atol=least, max_step=horizon / _REFERENCE_STEPS,
     )  # fmt: skip
     if not solved.success or not np.all(np.isfinite(solved.y)):
         raise InputError(f"DOP853 cannot follow the law up to the horizon {horizon:g}; take a shorter one")

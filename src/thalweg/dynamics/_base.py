@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from .._errors import InputError, check_number
+from .._errors import InputError, check_arguments, check_number
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, copied, scalar, zeros_like
 from .._typed import check_fields
@@ -72,7 +72,9 @@ def check_coefficient(what: str, value: Coefficient, **bounds: float) -> None:
     Traceback (most recent call last):
     thalweg._errors.InputError: friction must be at least 0, but is -1
     """
-    if not callable(value):
+    if callable(value):
+        check_arguments(what, value, "time")
+    else:
         check_number(what, value, **bounds)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from .._errors import InputError, check_choice
 from .._records.sweep import Sweep
 from .._typed import typed
-from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
+from ._axes import PALETTE, Axes, finish, ink, legend_above, new_axes, plain
 
 # Lines of a picture of slices at most, so that each can be told from the others.
 _LINES = 12
@@ -124,24 +124,23 @@ def _slices(result: Sweep, name: str, ax: Axes) -> Axes:
         values = values[np.unique(np.linspace(0, len(values) - 1, _LINES).round().astype(int))]
     labels = [f"{_words(by)} {value:.4g}" if by else "median" for value in values]
     losses, lost, shown = result.typical_loss, result.diverged, []
-    for value, look in zip(values, styles(labels).values(), strict=True):
+    for value, color in zip(values, _colors(len(values)), strict=True):
         rows = np.flatnonzero(held & (result.settings[by] == value)) if by else np.flatnonzero(held)
         rows = rows[np.argsort(result.settings[name][rows], kind="stable")]
         x, y = result.settings[name][rows], losses[rows]
         good = np.isfinite(y)
         ax.plot(
-            x[good], y[good], color=look.color, linestyle=look.linestyle, marker=look.marker, markersize=4,
-            linewidth=1.6, gid="slice",
+            x[good], y[good], color=color, marker="o", markersize=4, linewidth=1.6, gid="slice",
         )  # fmt: skip
         shown.append(y[good])
         if result.final_loss.shape[1] > 1:
             runs = np.where(lost[rows], np.nan, result.final_loss[rows])[good]
             ax.fill_between(
-                x[good], np.fmin.reduce(runs, axis=1), np.fmax.reduce(runs, axis=1), color=look.color, alpha=0.15,
+                x[good], np.fmin.reduce(runs, axis=1), np.fmax.reduce(runs, axis=1), color=color, alpha=0.15,
                 linewidth=0.0,
             )  # fmt: skip
         ax.plot(
-            x[~good], np.full((~good).sum(), 0.97), linestyle="", marker="x", color=look.color, gid="diverged",
+            x[~good], np.full((~good).sum(), 0.97), linestyle="", marker="x", color=color, gid="diverged",
             transform=ax.get_xaxis_transform(), zorder=4,
         )  # fmt: skip
     everything = np.concatenate(shown)
@@ -149,12 +148,24 @@ def _slices(result: Sweep, name: str, ax: Axes) -> Axes:
         ax.set_xscale("log")
     if _wide(everything):
         ax.set_yscale("log")
+    if not everything.size:
+        ax.set_yticks([])
     lines = [line for line in ax.lines if line.get_gid() == "slice"]
     signs, words = _signs(ax, False, bool(np.isinf(losses[held]).any()))
     finish(ax, _words(name), f"final loss{_of_seeds(result)}")
     if by or signs:
         legend_above(ax, [*(lines if by else []), *signs], [*(map(plain, labels) if by else ()), *words])
     return ax
+
+
+def _colors(count: int) -> list[Any]:
+    """Colours of lines in the order of their values, from dark to light."""
+    if count == 1:
+        return [PALETTE[0]]
+    import matplotlib
+
+    shades = matplotlib.colormaps["viridis"]
+    return [shades(0.9 * i / (count - 1)) for i in range(count)]
 
 
 def _signs(ax: Axes, best: bool, lost: bool) -> tuple[list[Any], list[str]]:

@@ -66,10 +66,8 @@ class RosenbrockTableau:
             sound = bool(np.isfinite(alpha).all() and np.isfinite(gamma).all())
         except np.linalg.LinAlgError:
             sound = False
-        if not sound or not 0.0 < self.gamma:
-            raise InputError(
-                f"tableau {self.name!r}: gamma, a and c must be finite, and gamma above 0, not {self.gamma:g}"
-            )
+        if not sound or not self.gamma > 0.0:
+            raise InputError(f"tableau {self.name!r}: a, c and gamma must be finite, and gamma above 0")
         for name, sums in (("times", alpha.sum(axis=1)), ("slopes", gamma.sum(axis=1))):
             if not np.allclose(getattr(self, name), sums, rtol=0, atol=1e-11):
                 raise InputError(
