@@ -30,7 +30,7 @@ def function(
     reals: ArrayLike | Sequence[float] | None = None,
     method: tw.Method | None = None,
     late: "Path | None" = None,
-    unknown: "NoSuchName | None" = None,  # noqa: F821
+    unknown: "NoSuchName | None" = None,
     said: Annotated[int, "a number of legs"] = 2,
     anything: Any = 0,
     tree: PyTree = None,

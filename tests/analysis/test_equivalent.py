@@ -166,7 +166,7 @@ def test_wrong_input_is_one_line(case, monkeypatch):
 
 def test_a_schedule_without_an_end_is_refused():
     h = tw.Hyperparameters(0.1, 0.9, batch_size=32)
-    with pytest.raises(tw.InputError, match="would take .* steps, and at most 10,000,000"):
+    with pytest.raises(tw.InputError, match=r"would take .* steps, and at most 10,000,000"):
         tw.analysis.equivalent_rate_schedule(h, lambda n: 1e300, 3)
-    with pytest.raises(tw.InputError, match="would take .* steps, and at most 10,000,000"):
+    with pytest.raises(tw.InputError, match=r"would take .* steps, and at most 10,000,000"):
         tw.analysis.equivalent_batch_schedule(h, lambda n: 1e300, 3)

@@ -50,7 +50,7 @@ def test_slices_are_the_columns_of_the_map(swept):
         assert line.get_xdata().tolist() == GRID["learning_rate"][:3]
         np.testing.assert_array_equal(line.get_ydata(), losses[:3])
         assert lost.get_xdata().tolist() == [10.0]
-    assert [text.get_text() for text in ax.get_legend().get_texts()][0] == "momentum 0"
+    assert ax.get_legend().get_texts()[0].get_text() == "momentum 0"
 
 
 def test_seeds_are_a_median_in_a_band():

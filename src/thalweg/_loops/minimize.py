@@ -1,5 +1,6 @@
 """A minimum without a parameter to tune."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def minimize(
     x0: PyTree,
     tolerance: float | int = 1e-6,
     max_gradients: int = 10_000,
-    record: Record | int | str | tuple[str, ...] | None = Record(),  # noqa: B008
+    record: Record | int | str | Callable | tuple[Any, ...] | bool | None = Record(),  # noqa: B008
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,

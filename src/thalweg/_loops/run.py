@@ -31,7 +31,7 @@ def run(
     x0: PyTree,
     steps: int | None = None,
     key: Any = None,
-    record: Record | int | str | Callable | tuple[Any, ...] | None = Record(),  # noqa: B008
+    record: Record | int | str | Callable | tuple[Any, ...] | bool | None = Record(),  # noqa: B008
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,

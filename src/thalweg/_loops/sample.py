@@ -194,7 +194,12 @@ def _check(
 def _starts(x0: Any, key: Any, chains: int) -> PyTree:
     if callable(x0):
         keys = jax.random.split(jax.random.fold_in(key, STARTS), chains)
-        each = [as_position(x0(one)) for one in keys]
+        try:
+            each = [as_position(x0(one)) for one in keys]
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"x0, a function of a key, raised {type(error).__name__}: {error}") from error
         first, *others = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(start)] for start in each]
         if any(other != first for other in others):
             raise InputError("x0 must draw starts of the same shapes and dtypes for every key")

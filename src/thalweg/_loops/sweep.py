@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from .._errors import InputError, check_count
+from .._errors import InputError, check_count, is_real
 from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
 from .._objectives.parts import Composed, parted, same
@@ -225,10 +225,10 @@ def _axis(names: Any, values: Any) -> dict[str, np.ndarray]:
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"grid: the values of {name!r} must be numbers, but are {values!r}") from None
+    # What is empty is refused where it is known what for.
+    if not is_real(values):
+        raise InputError(f"grid: the values of {name!r} must be numbers, but are {values!r}")
+    return np.asarray(values, dtype=float)
 
 
 def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray]) -> Any:

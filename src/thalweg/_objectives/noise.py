@@ -13,7 +13,7 @@ from .._errors import InputError, check_count
 from .._tree import ravel, size, unraveler
 from .._typed import typed
 from .finite_sum import FiniteSum
-from .objective import as_position
+from .objective import as_position, explain
 
 # A matrix of more numbers than this is no longer looked at.
 _LARGEST = 4096
@@ -98,7 +98,12 @@ def gradient_noise(objective: FiniteSum, x: PyTree, samples: int | None = None, 
             raise InputError("to draw some of the samples give a key, such as key=0")
         key = key if isinstance(key, jax.Array) else jax.random.key(check_count("key", key, at_least=0))
         rows = np.asarray(jax.random.choice(key, count, (seen,), replace=False))
-    return _summary(objective, np.asarray(_gradients(objective, x, jnp.asarray(rows)), float), size(x))
+    try:
+        gradients = np.asarray(_gradients(objective, x, jnp.asarray(rows)), float)
+    except Exception:
+        explain(objective.whole(), x)
+        raise
+    return _summary(objective, gradients, size(x))
 
 
 @eqx.filter_jit

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -131,7 +132,7 @@ class Comparison:
 
 @typed
 def compare(
-    methods: Mapping[str, Method] | Sequence[Method],
+    methods: Mapping[str, Method] | Sequence[Method] | Method,
     x0: PyTree,
     tolerance: float = 1e-6,
     max_steps: int = 1000,
@@ -217,6 +218,8 @@ def _named(methods: Any, fields: bool = False) -> dict[str, Method]:
         methods = [methods]
     if not isinstance(methods, Mapping):
         listed = list(methods)
+        if strange := [one for one in listed if not isinstance(one, Method)]:
+            raise InputError(f"methods must be tw.Method, by name or in a list, but hold {strange[0]!r}")
         names = [f"{type(m.dynamics).__name__} {getattr(m.scheme, 'name', type(m.scheme).__name__)}" for m in listed]
         if len(set(names)) < len(names):
             names = [f"{name} {i}" for i, name in enumerate(names)]
@@ -240,6 +243,7 @@ def _named(methods: Any, fields: bool = False) -> dict[str, Method]:
 def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
     """A point to take the curvature at, and whether it is a minimum to the digits a limit needs."""
     if objective.minimiser is not None:
+        _check_minimiser(objective.minimiser, runs[0].final.position)
         return objective.minimiser, True
     losses = [run.metrics["loss"][-1] for run in runs]
     best = runs[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
@@ -250,6 +254,14 @@ def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
     dtypes = best.final.lookahead
     point = as_position(jax.tree.map(lambda new, old: np.asarray(new, old.dtype), point, dtypes))
     return point, bool(norm <= np.sqrt(_STATIONARY) * max(float(best.metrics["gradient_norm"][0]), 1.0))
+
+
+def _check_minimiser(minimiser: PyTree, position: PyTree) -> None:
+    shapes = [[jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (minimiser, position)]
+    if jax.tree.structure(minimiser) != jax.tree.structure(position) or shapes[0] != shapes[1]:
+        raise InputError(
+            f"the objective's minimiser must have the shapes of the start, {shapes[1]}, but has {shapes[0]}"
+        )
 
 
 def _entry(

@@ -107,7 +107,7 @@ class RunComparison:
 
 @typed
 def compare_runs(
-    runs: Mapping[str, Run | str | Path] | Sequence[Run | str | Path], tolerance: float = 1e-3
+    runs: Mapping[str, Run | str | Path] | Sequence[Run | str | Path] | Run | str | Path, tolerance: float = 1e-3
 ) -> RunComparison:
     r"""Set runs side by side without running anything: our own, and what `tw.Recorder` logged.
 

@@ -170,7 +170,7 @@ class WorkPrecision:
 
 @typed
 def work_precision(
-    methods: Mapping[str, Method] | Sequence[Method],
+    methods: Mapping[str, Method] | Sequence[Method] | Method,
     x0: PyTree,
     until: float | int | None = None,
     steps: Sequence[int] | None = None,
@@ -219,6 +219,9 @@ def work_precision(
     named = _named(methods, fields=True)
     check_count("repeats", repeats)
     check_ladder(steps, tolerances)
+    # Of an array no truth is known.
+    steps = None if steps is None else [int(n) for n in steps]
+    tolerances = None if tolerances is None else [float(one) for one in tolerances]
     if until is not None:
         check_number("until", until, above=0.0)
     for name, method in named.items():

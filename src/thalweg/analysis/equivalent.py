@@ -230,7 +230,10 @@ def _counted(steps: float) -> float:
 
 def _values(name: str, schedule: Callable[[Any], Any], steps: np.ndarray, above: bool) -> np.ndarray:
     with jax.enable_x64(True):
-        values = np.array([float(schedule(int(step))) for step in steps])
+        try:
+            values = np.array([float(schedule(int(step))) for step in steps])
+        except Exception as error:
+            raise InputError(f"{name}, a schedule, raised {type(error).__name__}: {error}") from error
     wrong = ~np.isfinite(values) | (values <= 0.0 if above else values < 0.0)
     if wrong.any():
         step = int(np.argmax(wrong))

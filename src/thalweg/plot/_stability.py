@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from .._errors import InputError, check_choice
+from .._errors import InputError, as_reals, check_choice, is_real
 from .._methods.linearity import in_float64
 from .._methods.method import Method
 from .._methods.probe import _step_matrix
@@ -80,7 +80,7 @@ def stability_map(
     >>> [round(float(rate), 6) for rate in ax.lines[0].get_xdata()]  # 2 + 2 momentum
     [2.0, 3.0, 4.0]
     """
-    spectrum = np.unique(np.asarray(curvature, dtype=float).ravel())
+    spectrum = np.unique(as_reals("curvature", curvature).ravel())
     if not spectrum.size or not np.all(np.isfinite(spectrum)) or spectrum[0] <= 0:
         raise InputError(f"curvature must be positive numbers, but is {curvature}")
     check_choice("scheme", scheme, SCHEMES)
@@ -214,6 +214,9 @@ def _marks(points: Any, scheme: str) -> dict[str, Setting]:
         return {}
     if isinstance(points, Comparison):
         return settings(points, scheme)
+    for name, pair in points.items():
+        if not is_real(pair) or np.shape(pair) != (2,):
+            raise InputError(f"points[{name!r}] must be (learning rate, momentum), two numbers, but is {pair!r}")
     looks = styles(points)
     return {
         name: Setting(float(rate), float(momentum), looks[name].color, looks[name].marker)
@@ -246,7 +249,7 @@ def _rates(rates: Numbers | None, limits: Any, marks: dict[str, Setting], best: 
 
 
 def _increasing(what: str, values: Numbers) -> Any:
-    found = np.asarray(values, dtype=float)
+    found = as_reals(what, values)
     if found.ndim != 1 or found.size < 2 or not np.all(np.isfinite(found)) or not np.all(np.diff(found) > 0):
         raise InputError(f"{what} must be at least two increasing numbers, but are {values}")
     return found

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._errors import InputError
 from .._records.storage import write_atomically
 from .._side_by_side.work_precision import COSTS, WorkPrecision
 from .._typed import typed
@@ -47,6 +48,8 @@ def work_precision(result: WorkPrecision, axes: Any = None) -> Any:
         from matplotlib.figure import Figure
 
         axes = Figure(figsize=(10.5, 4.4), layout="constrained").subplots(1, 2, sharey=True)
+    if np.shape(np.asarray(axes, object)) != (len(COSTS),):
+        raise InputError(f"axes must be two Axes of matplotlib, but is {axes!r}")
     for ax, of in zip(axes, COSTS, strict=True):
         _panel(result, new_axes(ax), of)
     axes[0].set_ylabel(f"error at time {result.until:g}, relative")
