@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Characters of what is quoted in a message, and of all of it.
 _QUOTED, _MESSAGE = 160, 1000
+# Kinds of dtypes; only bfloat16 and its like are of kind V among what NumPy takes for numbers.
+_REAL = "iufV"
 _OPENS = re.compile(r"""(?<![\w])['"]|[\[({<]""")
 _CLOSES = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
@@ -75,15 +77,18 @@ def check_choice(what: str, word: object, options: Iterable[str]) -> None:
 
 def is_real(value: object) -> bool:
     """Tell whether a value is a real number or an array of them; a truth value is none."""
+    import jax
     import numpy as np
     from jax.core import Tracer
 
     if isinstance(value, Tracer):
         return True
+    if isinstance(value, jax.Array):
+        # Without taking it to the host. A key has a dtype of no kind.
+        return getattr(value.dtype, "kind", "") in _REAL
     try:
-        # Only bfloat16 and its like are of kind V among what NumPy takes for numbers.
-        return np.asarray(value).dtype.kind in "iufV"
-    except (TypeError, ValueError):
+        return np.asarray(value).dtype.kind in _REAL
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

@@ -84,7 +84,7 @@ def falls_for_ever(objective: AbstractObjective, x0: Vector, x: Vector, loss: fl
     by far more than on the way there.
 
     Arguments:
-        objective: without mini-batches.
+        objective: of all of its data, where no mini-batch is given.
         x0, x: both ends of the run, a vector or a tree each.
         loss: f at the end.
         gradient: there.
@@ -111,7 +111,8 @@ def _norm(x: Vector) -> Any:
 @eqx.filter_jit
 def _ahead(objective: AbstractObjective, x: Vector, gradient: Vector, distances: np.ndarray) -> Any:
     norm = _norm(gradient)
-    return jax.vmap(lambda far: objective.value(combine((1, x), (-far / norm, gradient))))(jnp.asarray(distances))
+    # One after the other: side by side they would take as many times the memory of the parameters.
+    return jax.lax.map(lambda far: objective.value(combine((1, x), (-far / norm, gradient))), jnp.asarray(distances))
 
 
 def limit_at_start(method: Method, objective: Any, x0: Vector, where: str = "") -> str:

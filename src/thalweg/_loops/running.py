@@ -299,10 +299,11 @@ class Running(AbstractJob):
         objective, law = self.method.objective, self.method.dynamics
         if value is None or objective is None or law.geometry is not None or self.method.normals or not self.total:
             return ""
-        if self.feed is not None or objective.time_dependent:
+        first = self.start.loss
+        if self.feed is not None or objective.time_dependent or first is None or not float(value) < first:
             return ""
         start = self.start.x0 if self.whole else ravel(self.start.x0)
-        found = falls_for_ever(objective.whole(), start, self.state.lookahead, float(value), gradient)
+        found = falls_for_ever(objective, start, self.state.lookahead, float(value), gradient)
         self.status = "unbounded" if found else self.status
         return found
 
