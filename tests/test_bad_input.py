@@ -152,7 +152,10 @@ API = {
     "rate zero": (lambda: tw.gradient_descent(bowl, 0), "learning_rate must be greater than 0, but is 0"),
     "rate nan": (lambda: tw.nesterov(bowl, nan), "learning_rate must be finite, but is nan"),
     "rate inf": (lambda: tw.gradient_descent(bowl, inf), "learning_rate must be finite, but is inf"),
-    "rate text": (lambda: tw.gradient_descent(bowl, "0.1"), "learning_rate must be a real number, but is '0.1'"),
+    "rate text": (
+        lambda: tw.gradient_descent(bowl, "0.1"),
+        "learning_rate must be a real number, but is '0.1'",
+    ),
     "rate None": (lambda: tw.momentum(bowl, None), "learning_rate must be a real number, but is None"),
     "rate list": (
         lambda: tw.momentum(bowl, [0.1, 0.2]),
@@ -342,13 +345,13 @@ API = {
     "half a budget": (lambda: compare(max_steps=10.5), "max_steps must be a whole number, but is 10.5"),
     "compare no seeds": (lambda: compare(seeds=0), "seeds must be a whole number of at least 1, but is 0"),
     # what was taken in silence, or raised by what it reached
-    "progress text": (lambda: run(progress="yes"), "progress must be True or False, but is 'yes'"),
+    "progress text": (lambda: run(progress="yes"), "progress must be True, False or None, but is 'yes'"),
     "resume text": (lambda: run(resume="x", out="run"), "resume must be True or False, but is 'x'"),
-    "sweep progress": (lambda: sweep(progress=1), "progress must be True or False, but is 1"),
+    "sweep progress": (lambda: sweep(progress=1), "progress must be True, False or None, but is 1"),
     "sweep resume": (lambda: sweep(resume="no"), "resume must be True or False, but is 'no'"),
     "sample progress": (
         lambda: tw.sample(tw.sgld(bowl, 0.1), X0, progress="yes"),
-        "progress must be True or False, but is 'yes'",
+        "progress must be True, False or None, but is 'yes'",
     ),
     "limits text": (lambda: compare(limits="no"), "limits must be True or False, but is 'no'"),
     "replace text": (lambda: tw.FiniteSum(bowl, DATA, replace="no"), "replace must be True or False, but is 'no'"),
@@ -362,7 +365,10 @@ API = {
     ),
     "load a number": (lambda: tw.Run.load(3), "path must be a path, but is 3"),
     "samples of None": (lambda: tw.read_samples(None), "path must be a path, but is None"),
-    "runs a number": (lambda: tw.compare_runs(5), "runs must be a dictionary or a list or tuple, but is 5"),
+    "runs a number": (
+        lambda: tw.compare_runs(5),
+        "runs must be a dictionary, a list or tuple, a tw.Run or a path, but is 5",
+    ),
     "tableau of None": (lambda: tw.ButcherTableau("a", None, (1.0,), 1), "a must be a list or tuple"),
     "analysis of a name": (lambda: tw.analysis.spectral_radius("x", 1.0), "method must be a tw.Method"),
     "a ladder that is none": (

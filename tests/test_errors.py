@@ -42,5 +42,5 @@ def test_counts_and_arrays():
         check_count("steps", 10**400)
     assert as_reals("curvature", [1, 2.5]).tolist() == [1.0, 2.5]
     for wrong in ("1.0", ["1.0"], [[1.0], [1.0, 2.0]], [], True, 1j, 10**400):
-        with pytest.raises(InputError, match="curvature must be a real number or an array of them"):
+        with pytest.raises(InputError, match="curvature must be a number or an array of numbers"):
             as_reals("curvature", wrong)

@@ -97,7 +97,7 @@ def as_reals(what: str, value: Any) -> "np.ndarray":
     import numpy as np
 
     if not is_real(value) or np.size(value) == 0:
-        raise InputError(f"{what} must be a real number or an array of them, but is {value!r}")
+        raise InputError(f"{what} must be a number or an array of numbers, but is {value!r}")
     return np.asarray(value, dtype=float)
 
 
@@ -111,16 +111,24 @@ def is_number(value: object) -> bool:
 
 
 def is_whole(value: object) -> bool:
-    """Tell whether a value is a whole number; a truth value is none."""
+    """Tell whether a value is a whole number; of truth values `check_count` has more to say."""
     import operator
 
-    if isinstance(value, bool):
-        return False
     try:
         operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
         return False
     return True
+
+
+def is_path(value: object) -> bool:
+    """Tell whether a value is a path that the system would take."""
+    import os
+
+    if not isinstance(value, str | os.PathLike):
+        return False
+    text = str(value)
+    return "\0" not in text and all(len(name.encode(errors="replace")) <= 255 for name in text.split(os.sep))
 
 
 def check_truth(what: str, value: object) -> None:

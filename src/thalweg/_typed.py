@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
-from ._errors import InputError, is_number, is_real, is_whole
+from ._errors import InputError, is_number, is_path, is_real, is_whole
 
 # An example beside the name of a class, where one helps.
 _EXAMPLES = {
@@ -22,7 +22,7 @@ _EXAMPLES = {
 # Roots of what may stand in an annotation and is a class to be an instance of; all else is checked where it is used.
 _ROOTS = ("thalweg",)
 
-_PATH = "a path"
+_PATH, _TRUTH, _TRUTH_OR_NONE = "a path", "True or False", "True, False or None"
 _Function = TypeVar("_Function", bound=Callable)
 
 
@@ -33,15 +33,22 @@ class Kind(NamedTuple):
     words: str
 
 
-def typed(function: _Function) -> _Function:
-    """A function that refuses arguments of other types than its annotations say, before it is entered.
+def typed(*own: str) -> Callable[[_Function], _Function]:
+    """A decorator: the function refuses arguments of other types than its annotations say, before it is entered.
 
     `Any`, `object`, pytrees and arrays of a shape are left to the function; so are ranges. None is no value: it is
     taken where it is the default, or in the annotation.
 
+    Arguments:
+        own: names that the function itself refuses, in words of its own.
+
     Raises:
         InputError: by the call, in one line that names the argument.
     """
+    return lambda function: _checked(function, own)
+
+
+def _checked(function: _Function, own: tuple[str, ...]) -> _Function:
     inner: Any = function
     while hasattr(inner, "__wrapped__"):
         inner = inner.__wrapped__
@@ -55,7 +62,8 @@ def typed(function: _Function) -> _Function:
         nonlocal read
         if not read:
             # When it is first called: annotations may name what is loaded later.
-            known.update(kinds(inner.__annotations__, inner.__globals__, _defaults(inner)))
+            found = kinds(inner.__annotations__, inner.__globals__, _defaults(inner))
+            known.update({name: kind for name, kind in found.items() if name not in own})
             read = True
         for name, value in zip(names, args, strict=False):
             if name in known and not known[name].holds(value):
@@ -79,9 +87,10 @@ def check_fields(instance: Any) -> None:
 def refusal(name: str, kind: Kind, value: Any) -> InputError:
     """The error that an argument is of another kind."""
     # A text is a path, unless the system would not take it.
-    refused = isinstance(value, str) and _PATH in kind.words
-    why = "; a name in a path has at most 255 bytes and no NUL" if refused else ""
-    return InputError(f"{name} must be {kind.words}, but is {value!r}{why}")
+    path = _PATH in kind.words
+    words = "the path of a directory" if path and name == "out" else kind.words
+    why = "; a name in a path has at most 255 bytes and no NUL" if path and isinstance(value, str) else ""
+    return InputError(f"{name} must be {words}, but is {value!r}{why}")
 
 
 @functools.cache
@@ -130,7 +139,9 @@ def kinds(annotations: Mapping[str, Any], space: Mapping[str, Any], none: set[st
 
 
 def _or_none(kind: Kind) -> Kind:
-    return Kind(lambda value: value is None or kind.holds(value), kind.words)
+    return Kind(
+        lambda value: value is None or kind.holds(value), _TRUTH_OR_NONE if kind.words == _TRUTH else kind.words
+    )
 
 
 def kind_of(annotation: Any) -> Kind | None:
@@ -186,6 +197,7 @@ def _one_of(members: Sequence[Any]) -> Kind | None:
         words.append(kind.words)
     words = list(dict.fromkeys(words))
     said = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    said = _TRUTH_OR_NONE if said == _TRUTH else said
     return Kind(lambda value: any(test(value) for test in tests), said)
 
 
@@ -197,7 +209,12 @@ def _sequence(origin: type, members: tuple[Any, ...]) -> Kind:
     """A list, tuple or array; of a tuple all members are looked at, of what may be long none."""
     member = kind_of(members[0]) if members and origin is tuple and members[-1] is Ellipsis else None
 
+    # A text is a sequence of texts.
+    text = origin is not tuple and members == (str,)
+
     def holds(value: Any) -> bool:
+        if text and isinstance(value, str):
+            return True
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__getitem__"):
             return False
         try:
@@ -211,6 +228,8 @@ def _sequence(origin: type, members: tuple[Any, ...]) -> Kind:
 
 
 def _several(words: str) -> str:
+    if words.startswith("a list or tuple"):
+        return words.replace("a list or tuple", "lists or tuples", 1)
     return {"a real number": "real numbers", "a whole number": "whole numbers", "text": "texts"}.get(words, words)
 
 
@@ -226,18 +245,11 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_path(value: Any) -> bool:
-    if not isinstance(value, str | os.PathLike):
-        return False
-    text = str(value)
-    return "\0" not in text and all(len(name.encode(errors="replace")) <= 255 for name in text.split(os.sep))
-
-
 _PLAIN: dict[type, Kind] = {
-    bool: Kind(_is_truth, "True or False"),
+    bool: Kind(_is_truth, _TRUTH),
     int: Kind(is_whole, "a whole number"),
     float: Kind(is_number, "a real number"),
     str: Kind(_is_text, "text"),
-    os.PathLike: Kind(_is_path, _PATH),
-    pathlib.Path: Kind(_is_path, _PATH),
+    os.PathLike: Kind(is_path, _PATH),
+    pathlib.Path: Kind(is_path, _PATH),
 }

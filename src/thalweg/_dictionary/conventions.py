@@ -138,7 +138,7 @@ class Hyperparameters:
         return Physical(float(step), float(friction), heat, float(self.nesterov))
 
     @classmethod
-    @typed
+    @typed()
     def from_physical(cls, physical: Physical, convention: str = "torch", **options: Any) -> "Hyperparameters":
         """The inverse of `physical`.
 
@@ -174,7 +174,7 @@ class Hyperparameters:
         return dataclasses.replace(found, learning_rate=scale / found._gradient_weight)
 
     @classmethod
-    @typed
+    @typed()
     def from_torch(
         cls, optimizer: Any, group: int | None = None, batch_size: float | int | None = None
     ) -> "Hyperparameters":
@@ -197,7 +197,7 @@ class Hyperparameters:
 
         return from_torch(optimizer, group, batch_size)
 
-    @typed
+    @typed()
     def to(self, convention: str, *, running: bool = False, bias_correction: bool | None = None) -> "Hyperparameters":
         r"""The same optimizer in another convention: the same trajectory from an empty buffer.
 
@@ -237,7 +237,7 @@ class Hyperparameters:
         there = dataclasses.replace(self, dampening=0.0, convention=convention, bias_correction=bias_correction)
         return dataclasses.replace(there, learning_rate=self.scale / there._gradient_weight)
 
-    @typed
+    @typed()
     def retune(
         self,
         *,
@@ -306,7 +306,7 @@ class Hyperparameters:
             return target
         return dataclasses.replace(target, batch_size=self.batch_size * target.learning_rate / self.learning_rate)
 
-    @typed
+    @typed()
     def schedule(self, learning_rate: Callable[[Any], Any]) -> FrictionSchedule:
         """The momentum beside a schedule of the learning rate, such that friction and motion stay the same.
 
@@ -341,7 +341,7 @@ class Hyperparameters:
         batch = None if self.batch_size is None else (float(self.batch_size), float(known.step))
         return FrictionSchedule(learning_rate, float(known.friction), self.convention, self.nesterov, batch)
 
-    @typed
+    @typed("to")
     def carry(self, to: "Hyperparameters", parameters: Any, buffer: Any, gradient: Any = None) -> tuple[Any, Any]:
         r"""Parameters and velocity buffer of a running optimizer, made those of another that goes on.
 

@@ -84,7 +84,7 @@ class Translation:
         return "\n".join([*lines, "; ".join(known)])
 
 
-@typed
+@typed("hyperparameters")
 def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[float] | None = None) -> Translation:
     r"""The same optimizer in every framework's words, ready to paste, and as a law of motion.
 

@@ -1,7 +1,7 @@
 """The end of a run: the step at which it diverged or was to stop, and what is said of it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
@@ -15,7 +15,10 @@ from .._objectives.curvature import largest_curvature
 from .._objectives.objective import AbstractObjective, start_value_and_gradient
 from .._tree import Vector, combine, wide_inner
 
-Stop = Mapping[str, float] | Callable[[dict[str, np.ndarray]], np.ndarray]
+Stop = (
+    Annotated[Mapping[str, float], "a dictionary such as {'loss': 1e-6}"]
+    | Callable[[dict[str, np.ndarray]], np.ndarray]
+)
 
 # A loss that has grown by this factor over its start will not come back; one that has fallen so far has no bound.
 _DIVERGED, _BOTTOMLESS = 1e10, 1e20

@@ -17,7 +17,7 @@ from .run import run
 from .starting import check_host
 
 
-@typed
+@typed("record")
 def minimize(
     objective: Any,
     x0: PyTree,

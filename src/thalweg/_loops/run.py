@@ -25,7 +25,7 @@ from .starting import check_host, check_start, prepare
 from .stopwatch import Stopwatch
 
 
-@typed
+@typed("record")
 def run(
     method: Method,
     x0: PyTree,

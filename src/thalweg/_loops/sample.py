@@ -29,7 +29,7 @@ from .starting import check_host
 from .stopwatch import Stopwatch
 
 
-@typed
+@typed("method")
 def sample(
     method: Method | AbstractDynamics,
     x0: PyTree | Callable,
@@ -137,7 +137,7 @@ def sample(
             warn(text)
 
 
-@typed
+@typed()
 def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:
     """Read what `tw.sample` wrote to a directory, also where it was killed or is still being written.
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,13 +33,14 @@ class Solution(NamedTuple):
     saved: PyTree = None
 
 
-@typed
+@typed()
 def solve(
     method: Method,
     x0: PyTree,
     steps: int | None = None,
     key: Any = None,
-    save: Callable[[State], PyTree] | None = None,
+    save: Annotated[Callable[[State], PyTree], "a function of the state, such as lambda state: state.position"]
+    | None = None,
     *,
     velocity: PyTree = None,
     gradient: str = "direct",

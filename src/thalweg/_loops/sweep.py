@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
@@ -43,9 +43,9 @@ _NO_VALUES = "grid must map each hyperparameter to a non-empty list of values"
 Grid = Mapping[Any, Any] | Sequence[Mapping[str, Any]]
 
 
-@typed
+@typed()
 def sweep(
-    make_method: Callable[..., Method],
+    make_method: Annotated[Callable[..., Method], "a function that returns a tw.Method"],
     grid: Grid,
     x0: PyTree | Callable,
     steps: int,

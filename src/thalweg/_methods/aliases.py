@@ -24,7 +24,7 @@ from .knobs import LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM, STEP_SIZE
 from .method import Method, Schedule
 
 
-@typed
+@typed("learning_rate")
 def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
     r"""Gradient descent: Euler's method on gradient flow.
 
@@ -47,7 +47,7 @@ def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Met
     return first_order(GradientFlow, Euler)(objective, learning_rate)
 
 
-@typed
+@typed("learning_rate")
 def stabilised_descent(
     objective: Any,
     learning_rate: ArrayLike | Schedule | None = None,
@@ -96,7 +96,7 @@ def _best_learning_rate(objective: Any, stages: int | None, damping: float | Non
     return best_step(check_count("stages", stages), convexity, smoothness)
 
 
-@typed
+@typed()
 def momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     r"""Gradient descent with momentum: damped leapfrog on the heavy ball, from an empty buffer.
 
@@ -122,7 +122,7 @@ def momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
     return _heavy_ball(Leapfrog(start="zero"), objective, learning_rate, momentum)
 
 
-@typed
+@typed()
 def nesterov(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     r"""Nesterov's method with constant momentum, from an empty buffer.
 
@@ -146,7 +146,7 @@ def nesterov(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
     return _heavy_ball(Lookahead(1.0, start="zero"), objective, learning_rate, momentum)
 
 
-@typed
+@typed()
 def midpoint_momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     r"""Momentum with the gradient half-way ahead: stable for $\alpha\ell < 2$ at every momentum.
 
@@ -164,7 +164,7 @@ def midpoint_momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayL
     return _heavy_ball(Lookahead(0.5, start="zero"), objective, learning_rate, momentum)
 
 
-@typed
+@typed()
 def leapfrog(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     """Momentum whose half-step velocity starts right, so that it follows the heavy ball to second order.
 
@@ -182,7 +182,7 @@ def leapfrog(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
     return _heavy_ball(Leapfrog(start="exact"), objective, learning_rate, momentum)
 
 
-@typed
+@typed("learning_rate")
 def sgld(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike = 1.0) -> Method:
     r"""Stochastic gradient Langevin dynamics: Euler-Maruyama on overdamped Langevin dynamics.
 
@@ -205,7 +205,7 @@ def sgld(objective: Any, learning_rate: ArrayLike | Schedule, temperature: Array
     return first_order(OverdampedLangevin, EulerMaruyama)(objective, learning_rate, temperature=temperature)
 
 
-@typed
+@typed("learning_rate")
 def mala(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike = 1.0) -> Method:
     r"""The Metropolis-adjusted Langevin algorithm: the steps of `sgld`, accepted or rejected so that the law is exact.
 

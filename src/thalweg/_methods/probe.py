@@ -32,7 +32,7 @@ _WEAK = (1e-9, 1e-8)
 _ABREAST = 2401
 
 
-@typed
+@typed()
 def amplification(
     method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
 ) -> np.ndarray:
@@ -109,7 +109,7 @@ def _known(method: Method, curvature: Any) -> np.ndarray:
     return curvature
 
 
-@typed
+@typed()
 def spectral_radius(
     method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
 ) -> np.ndarray | float:
@@ -128,7 +128,7 @@ def spectral_radius(
     return float(radii) if radii.ndim == 0 else radii
 
 
-@typed
+@typed()
 def contraction_per_gradient(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> float:
     r"""$\max_\ell \rho(A_\ell)^{1/s}$ for s gradients a step: what one gradient buys on these curvatures.
 
@@ -139,7 +139,7 @@ def contraction_per_gradient(method: Method, curvature: Curvature, time: ArrayLi
     return float(np.max(spectral_radius(method, curvature, time)) ** (1.0 / method.gradients_per_step))
 
 
-@typed
+@typed()
 def largest_stable_step(
     method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
 ) -> float:
@@ -179,7 +179,7 @@ def largest_stable_step(
     return _boundary(radius, scale)
 
 
-@typed
+@typed()
 def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
     r"""The largest learning rate at which the method is stable, its momentum held fixed.
 

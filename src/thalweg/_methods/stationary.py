@@ -35,7 +35,7 @@ class _Noisy(AbstractObjective):
         return value if batch is None else value + jnp.vdot(batch, x)
 
 
-@typed
+@typed()
 def stationary_covariance(
     method: Method, hessian: Any, noise_covariance: Any = None, of: str = "position"
 ) -> np.ndarray | float:

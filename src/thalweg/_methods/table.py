@@ -188,7 +188,7 @@ def find_row(name: str) -> Row:
     return names[name]
 
 
-@typed
+@typed()
 def register(row: Row) -> Row:
     """Make a method of one's own known by its name and aliases in this process, to `tw.table` and whatever asks it.
 

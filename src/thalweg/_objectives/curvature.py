@@ -16,7 +16,7 @@ from .objective import AbstractObjective, as_objective, as_position, explain
 SIGN = 1e-3
 
 
-@typed
+@typed()
 def largest_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> float:
     r"""The largest eigenvalue of the Hessian at x (0 where no curvature is positive).
 

@@ -57,7 +57,7 @@ class GradientNoise:
         return float(np.divide(self.trace, square)) if square else float("inf")
 
 
-@typed
+@typed()
 def gradient_noise(objective: FiniteSum, x: PyTree, samples: int | None = None, key: Any = None) -> GradientNoise:
     r"""The covariance of the gradient of one sample at x, and of a step's mini-batch.
 

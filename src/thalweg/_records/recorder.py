@@ -2,7 +2,6 @@
 
 import atexit
 import collections
-import os
 import sys
 import threading
 import time
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .._errors import InputError, check_count
+from .._errors import InputError, check_count, is_path
 from .._typed import typed
 from . import terminate
 from .capture import copied, norm, number
@@ -65,7 +64,7 @@ class Recorder:
     ('finished', [32.0, 8.0, 2.0], [4.0, 4.0, 4.0])
     """
 
-    @typed
+    @typed("path", "objective", "curvature")
     def __init__(
         self,
         path: str | Path,
@@ -77,7 +76,7 @@ class Recorder:
         gradients_per_step: int | None = None,
         resume: bool = False,
     ) -> None:
-        if not isinstance(path, str | os.PathLike):
+        if not is_path(path):
             raise InputError(f"path must be that of a directory, but is {path!r}")
         if not isinstance(objective, str):
             raise InputError(f"objective must be a few words, such as 'digits, 2 layers', but is {objective!r}")

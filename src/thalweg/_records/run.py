@@ -212,7 +212,7 @@ class Run:
         return run_dataset(self)
 
     @classmethod
-    @typed
+    @typed()
     def load(cls, path: "str | Path") -> "Run":
         """Read a run directory, also one that was killed or is still being written.
 

@@ -53,7 +53,7 @@ class Sweep:
     config: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
-    @typed
+    @typed()
     def load(cls, path: str | Path) -> "Sweep":
         """Read what `tw.sweep` wrote to a directory, also where it was killed or is still being written.
 

@@ -107,7 +107,7 @@ class Comparison:
                 return entry
         raise KeyError(name)
 
-    @typed
+    @typed()
     def report(self, path: str | Path, title: str = "Comparison") -> Path:
         """Write one page with plots that opens without a network."""
         from ..plot.report import write_report
@@ -130,7 +130,7 @@ class Comparison:
         return plain(self.as_table())
 
 
-@typed
+@typed()
 def compare(
     methods: Mapping[str, Method] | Sequence[Method] | Method,
     x0: PyTree,

@@ -80,7 +80,7 @@ class RunComparison:
                 return entry
         raise KeyError(name)
 
-    @typed
+    @typed()
     def report(self, path: str | Path, title: str = "Runs side by side") -> Path:
         """Write one page with the table and the loss curves that opens without a network."""
         from ..plot._runs import write_runs_report
@@ -105,7 +105,7 @@ class RunComparison:
         return plain(self.as_table())
 
 
-@typed
+@typed()
 def compare_runs(
     runs: Mapping[str, Run | str | Path] | Sequence[Run | str | Path] | Run | str | Path, tolerance: float = 1e-3
 ) -> RunComparison:

@@ -89,13 +89,13 @@ class WorkPrecision:
         """The methods by name."""
         return tuple(self.orders)
 
-    @typed
+    @typed()
     def of(self, method: str) -> tuple[WorkPoint, ...]:
         """The runs of one method, from the coarsest on."""
         check_choice("method", method, self.orders)
         return tuple(point for point in self.points if point.method == method)
 
-    @typed
+    @typed()
     def cost(self, method: str, error: float, of: str = "gradients") -> float | None:
         """The cost of a method to an error, interpolated between two runs in the logarithms of cost and error.
 
@@ -115,7 +115,7 @@ class WorkPrecision:
             before = None if point.error is None else (point.error, cost)
         return None
 
-    @typed
+    @typed()
     def cheapest(self, error: float, of: str = "gradients") -> str | None:
         """The method of least `cost`; None where none comes so close."""
         costs = {name: cost for name in self.methods if (cost := self.cost(name, error, of)) is not None}
@@ -131,7 +131,7 @@ class WorkPrecision:
 
         return draw(self)
 
-    @typed
+    @typed()
     def save(self, directory: str | Path) -> tuple[Path, Path]:
         """Write `work_precision.json` and `work_precision.svg` into a directory."""
         from ..plot._work import save
@@ -168,7 +168,7 @@ class WorkPrecision:
         return "\n\n".join(plain(table) for table in self.as_tables())
 
 
-@typed
+@typed()
 def work_precision(
     methods: Mapping[str, Method] | Sequence[Method] | Method,
     x0: PyTree,

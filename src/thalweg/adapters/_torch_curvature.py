@@ -9,7 +9,7 @@ from .._objectives.curvature import SIGN
 from .._typed import typed
 
 
-@typed
+@typed()
 def largest_curvature(
     loss: Callable[[], Any], parameters: Iterable[Any], iterations: int = 200, tolerance: float = 1e-10
 ) -> float:

@@ -17,7 +17,7 @@ from ._torch_optimizer import Optimizer
 _BUFFER = "momentum_buffer"
 
 
-@typed
+@typed()
 def from_torch(optimizer: Any, group: int | None = None, batch_size: float | int | None = None) -> Hyperparameters:
     """The hyperparameters of a `torch.optim.SGD` or an `Optimizer` of momentum: `tw.Hyperparameters.from_torch`."""
     found = [dataclasses.replace(_read(optimizer, g), batch_size=batch_size) for g in _chosen(optimizer, group)]
@@ -26,7 +26,7 @@ def from_torch(optimizer: Any, group: int | None = None, batch_size: float | int
     return found[0]
 
 
-@typed
+@typed()
 def retune(
     optimizer: Any,
     hyperparameters: Hyperparameters | None = None,

@@ -29,7 +29,7 @@ class SamplingAlgorithm(NamedTuple):
     step: Callable
 
 
-@typed
+@typed()
 def potential(logdensity_fn: Callable) -> Objective:
     """The potential of a log density, which it is minus.
 
@@ -56,7 +56,7 @@ class _Minus:
         return -self._function(x)
 
 
-@typed
+@typed()
 def sampling_algorithm(method: Method) -> SamplingAlgorithm:
     r"""A method in the shape of a BlackJAX algorithm.
 

@@ -53,7 +53,7 @@ class _Asked(AbstractObjective):
         return self.known.gradient if self.function is None or x is self.known.at else super().gradient(x, batch)
 
 
-@typed
+@typed()
 def transformation(method: Method) -> optax.GradientTransformationExtraArgs:
     r"""A method as an `optax.GradientTransformation`.
 

@@ -127,7 +127,7 @@ class _Foreign(AbstractObjective):
 _STATUS = {"converged": 0, "budget spent": 1, "not finite": 2, "unbounded": 3, "stalled": 4}
 
 
-@typed
+@typed()
 def minimizer(method: Method | None = None) -> Callable[..., OptimizeResult]:
     r"""A method as `scipy.optimize.minimize(fun, x0, jac=..., method=minimizer(method))`.
 

@@ -55,7 +55,7 @@ class EnergyAccount:
         return float(np.max(np.abs(self.total - self.total[0])))
 
 
-@typed
+@typed()
 def energy_account(run: Run) -> EnergyAccount:
     r"""Kinetic, potential and dissipated energy along a run; the three add up.
 

@@ -65,7 +65,7 @@ class EquivalentSchedules:
         return stages(self.hyperparameters, self.before, self.after, curvature, samples, replace, tolerance, rows)
 
 
-@typed
+@typed("hyperparameters", "learning_rate")
 def equivalent_batch_schedule(
     hyperparameters: Hyperparameters, learning_rate: Callable[[Any], Any], steps: int, keep: str = "momentum"
 ) -> EquivalentSchedules:
@@ -136,7 +136,7 @@ def equivalent_batch_schedule(
     return EquivalentSchedules(before, after, keep, hyperparameters)
 
 
-@typed
+@typed("hyperparameters", "batch_size")
 def equivalent_rate_schedule(
     hyperparameters: Hyperparameters, batch_size: Callable[[Any], Any], steps: int, keep: str = "momentum"
 ) -> EquivalentSchedules:

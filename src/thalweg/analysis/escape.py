@@ -18,7 +18,7 @@ from ._first_passage import first_passage
 Potential = Callable | AbstractObjective | Problem
 
 
-@typed
+@typed("potential")
 def escape_time(potential: Potential, start: float | int, end: float | int, temperature: float | int = 1.0) -> float:
     r"""The mean time at which $dx = -L'(x)\,dt + \sqrt{2T}\,dW$, started at $a$, first reaches $b$.
 
@@ -77,7 +77,7 @@ def escape_time(potential: Potential, start: float | int, end: float | int, temp
     return _finite(time, temperature)
 
 
-@typed
+@typed("potential")
 def kramers_time(
     potential: Potential, well: float | int, barrier: float | int, temperature: float | int = 1.0
 ) -> float:

@@ -45,7 +45,7 @@ class LyapunovValues:
         return float(np.max(self.value - np.minimum.accumulate(self.value)))
 
 
-@typed
+@typed()
 def lyapunov(run: Run, which: str | None = None) -> LyapunovValues:
     r"""A Lyapunov function of the law of motion along a run: it never increases but for the scheme's error.
 

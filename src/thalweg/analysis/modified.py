@@ -76,7 +76,7 @@ class ModifiedEquation:
         return float(found[0, 0]) if self.scalar and found.size == 1 else found
 
 
-@typed
+@typed()
 def modified_equation(
     method: Method, hessian: Any, noise_covariance: Any = None, order: int | None = 1
 ) -> ModifiedEquation:
@@ -147,7 +147,7 @@ class ModifiedError:
     rate: float
 
 
-@typed
+@typed()
 def modified_error(method: Method, hessian: Any, noise_covariance: Any = None) -> tuple[ModifiedError, ...]:
     r"""Measure the modified equations of order 0, 1 and 2 against the method's exact law at its own step.
 

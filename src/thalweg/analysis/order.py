@@ -62,7 +62,7 @@ class OrderResult:
         return -np.diff(np.log(self.errors)) / np.diff(np.log(self.steps))
 
 
-@typed
+@typed()
 def convergence_order(
     method: Method,
     x0: PyTree = None,

@@ -10,7 +10,7 @@ _SGD = ("linear", "law")
 _ADAM = ("square root", "linear")
 
 
-@typed
+@typed("hyperparameters")
 def scale_sgd(hyperparameters: Hyperparameters, batch_size: float | int, rule: str = "linear") -> Hyperparameters:
     r"""SGD or momentum at another batch size, $\kappa$ times as large, at the same temperature.
 
@@ -84,7 +84,7 @@ class AdamHyperparameters:
             check_number("batch_size", self.batch_size, above=0.0)
 
 
-@typed
+@typed("adam")
 def scale_adam(adam: AdamHyperparameters, batch_size: float | int, rule: str = "square root") -> AdamHyperparameters:
     r"""Adam at another batch size, $\kappa$ times as large, following the same stochastic differential equation.
 

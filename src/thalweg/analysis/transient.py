@@ -10,7 +10,7 @@ from .._methods.stationary import LinearStep, linear_step, symmetric
 from .._typed import typed
 
 
-@typed
+@typed()
 def transient_covariance(
     method: Method, hessian: Any, steps: Any, noise_covariance: Any = None, start: Any = None, of: str = "position"
 ) -> np.ndarray | float:
@@ -56,7 +56,7 @@ def transient_covariance(
     return _shaped(found, counts)
 
 
-@typed
+@typed()
 def transient_mean(method: Method, hessian: Any, steps: Any, start: Any, of: str = "position") -> np.ndarray | float:
     r"""The mean of a method after n steps on a quadratic, $A^nz_0$: gradient noise does not change it.
 

@@ -127,7 +127,7 @@ def ledger() -> tuple[Claim, ...]:
     return tuple(value for topic in topics for value in vars(topic).values() if isinstance(value, Claim))
 
 
-@typed
+@typed()
 def check(*ids: str) -> list[Verdict]:
     """Make the experiments of some claims, or of all.
 
@@ -147,7 +147,7 @@ def check(*ids: str) -> list[Verdict]:
     return [claim.check() for claim in find(*ids)]
 
 
-@typed
+@typed()
 def find(*ids: str) -> list[Claim]:
     """The claims of these names, or all; an unknown name is refused with the nearest."""
     claims = {claim.id: claim for claim in ledger()}

@@ -24,7 +24,7 @@ _SHOWN = (0.0005, 0.9995)
 Curve = Callable[[np.ndarray], np.ndarray]
 
 
-@typed
+@typed()
 def chains(tree: Any, parameters: str | Sequence[str] | None = None, law: Any = None, axes: Any = None) -> Any:
     r"""Draw chains, a row a parameter: their traces, the marginal density, the autocorrelation.
 

@@ -21,7 +21,7 @@ _POINTS = 4000
 _SPREAD = 30.0
 
 
-@typed
+@typed()
 def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | None = None, **line: Any) -> Axes:
     r"""Draw the loss of one run.
 
@@ -56,7 +56,7 @@ def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | 
     return ax
 
 
-@typed
+@typed()
 def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = None) -> Axes:
     """Draw the losses of several runs, as they are.
 
@@ -91,7 +91,7 @@ def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = No
     return ax
 
 
-@typed
+@typed()
 def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None = None) -> Axes:
     r"""Draw how far every method has come: the gap $f - f^\star$ on a logarithmic axis.
 

@@ -25,7 +25,7 @@ _STRETCH = 5.0
 _LEVELS = 14
 
 
-@typed
+@typed()
 def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = None) -> Axes:
     r"""Draw the steps of every method over the continuous law each of them discretises.
 

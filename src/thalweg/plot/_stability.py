@@ -42,7 +42,7 @@ class Setting:
     measured: float | None = None
 
 
-@typed
+@typed()
 def stability_map(
     curvature: Numbers,
     ax: Axes | None = None,
@@ -80,7 +80,9 @@ def stability_map(
     >>> [round(float(rate), 6) for rate in ax.lines[0].get_xdata()]  # 2 + 2 momentum
     [2.0, 3.0, 4.0]
     """
-    spectrum = np.unique(as_reals("curvature", curvature).ravel())
+    if not is_real(curvature):
+        raise InputError(f"curvature must be positive numbers, but is {curvature!r}")
+    spectrum = np.unique(np.asarray(curvature, dtype=float).ravel())
     if not spectrum.size or not np.all(np.isfinite(spectrum)) or spectrum[0] <= 0:
         raise InputError(f"curvature must be positive numbers, but is {curvature}")
     check_choice("scheme", scheme, SCHEMES)

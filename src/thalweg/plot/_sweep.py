@@ -16,7 +16,7 @@ _LINES = 12
 _SPREAD = 10.0
 
 
-@typed
+@typed()
 def sweep(result: Sweep, over: str | Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
     """Draw the final loss of a sweep, the median over its seeds: a map over two settings, slices along one.
 

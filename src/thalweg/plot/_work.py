@@ -20,7 +20,7 @@ _UNITS = {"gradients": "gradient evaluations", "seconds": "wall time in s"}
 _APART = 0.045
 
 
-@typed
+@typed()
 def work_precision(result: WorkPrecision, axes: Any = None) -> Any:
     """Draw error against gradients and against wall time, both logarithmic, a line a method with its name at its end.
 

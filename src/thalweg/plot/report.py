@@ -22,7 +22,7 @@ from ._stability import scheme_of, stability_map
 _SCHEMES = {"momentum": "Momentum", "nesterov": "Nesterov", "midpoint_momentum": "Midpoint momentum"}
 
 
-@typed
+@typed()
 def write_report(comparison: Comparison, path: Path, title: str = "Comparison") -> Path:
     """Write one self-contained html page: a summary, the table, loss curves, paths and stability maps.
 

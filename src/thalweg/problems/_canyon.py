@@ -14,7 +14,7 @@ def _value(x: Float[Array, "2"], args: dict[str, Float[Array, ""]]) -> Float[Arr
     return 0.5 * args["steepness"] * across**2 + 0.5 * args["slope"] * along**2
 
 
-@typed
+@typed()
 def canyon(steepness: float | int = 100.0, slope: float | int = 0.1) -> Problem:
     r"""A canyon that winds: steep walls about the sine, a floor that falls gently to the origin.
 

@@ -17,7 +17,7 @@ def _value(x: Float[Array, " d"]) -> Float[Array, ""]:
     return 0.25 * (x[0] ** 2 - 1.0) ** 2 + 0.5 * jnp.sum(x[1:] ** 2)
 
 
-@typed
+@typed()
 def double_well(dimension: int = 2, temperature: float | int = 1.0) -> Problem:
     r"""Two wells with a barrier of 1/4 between them.
 

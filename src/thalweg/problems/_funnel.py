@@ -19,7 +19,7 @@ def _value(x: Float[Array, " d"], spread: Float[Array, ""]) -> Float[Array, ""]:
     return 0.5 * (v / spread) ** 2 + 0.5 * rest.size * v + 0.5 * jnp.exp(-v) * jnp.sum(rest**2)
 
 
-@typed
+@typed()
 def funnel(dimension: int = 10, spread: float | int = 3.0) -> Problem:
     r"""Neal's funnel: the first coordinate is the logarithm of the variance of all the others.
 

@@ -20,7 +20,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, "..."]]) -> Float
     return 0.5 * jnp.sum(args["precision"] * y * y)
 
 
-@typed
+@typed()
 def gaussian(
     precision: ArrayLike | Sequence[float | int] | None = None,
     *,

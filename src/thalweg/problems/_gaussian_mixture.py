@@ -24,7 +24,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, "..."]]) -> Float
     return -jax.nn.logsumexp(args["log_height"] - 0.5 * jnp.sum(y * y, axis=1))
 
 
-@typed
+@typed()
 def gaussian_mixture(
     means: ArrayLike | Sequence[Sequence[float | int]] = _MEANS,
     weights: ArrayLike | Sequence[float | int] | None = None,

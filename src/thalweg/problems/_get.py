@@ -8,7 +8,7 @@ from ._catalogue import CATALOGUE
 from ._problem import Problem
 
 
-@typed
+@typed()
 def get(name: str) -> Problem:
     """The problem of a name, with the arguments its constructor has by default or by that name.
 

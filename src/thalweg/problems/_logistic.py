@@ -39,7 +39,7 @@ def _args(features: np.ndarray, labels: np.ndarray, regularisation: float | int)
     return {name: jnp.asarray(value, float) for name, value in args.items()}
 
 
-@typed
+@typed()
 def logistic_breast_cancer(regularisation: float | int = 1e-3) -> Problem:
     r"""Logistic regression on the Wisconsin breast cancer data: 569 samples, 30 features, 2 classes.
 
@@ -82,7 +82,7 @@ def logistic_breast_cancer(regularisation: float | int = 1e-3) -> Problem:
     )
 
 
-@typed
+@typed()
 def logistic_digits(regularisation: float | int = 1e-3) -> Problem:
     r"""Multinomial logistic regression on handwritten digits: 1,797 samples, 8 by 8 pixels, 10 classes.
 

@@ -22,7 +22,7 @@ def _value(x: Parameters, args: Parameters) -> Float[Array, ""]:
     return jnp.sum(jax.nn.softplus(-margin)) + _penalty(x, args)
 
 
-@typed
+@typed()
 def logistic_posterior(prior_scale: float | int = 1.0) -> Problem:
     r"""The posterior of a logistic regression on the Wisconsin breast cancer data, with a normal prior.
 

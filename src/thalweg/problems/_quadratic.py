@@ -17,7 +17,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, "..."]]) -> Float
     return 0.5 * jnp.sum(args["curvature"] * y * y)
 
 
-@typed
+@typed()
 def quadratic(
     spectrum: ArrayLike | Sequence[float | int] | None = None,
     *,

@@ -14,7 +14,7 @@ def _value(x: Float[Array, " d"]) -> Float[Array, ""]:
     return jnp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
 
 
-@typed
+@typed()
 def rosenbrock(dimension: int = 2) -> Problem:
     r"""Rosenbrock's curved valley.
 

@@ -15,7 +15,7 @@ def _value(x: Float[Array, " d"], instability: Float[Array, ""]) -> Float[Array,
     return 0.5 * jnp.sum(x[:-1] ** 2) - 0.5 * instability * x[-1] ** 2 + 0.25 * x[-1] ** 4
 
 
-@typed
+@typed()
 def saddle(dimension: int = 2, *, instability: float | int = 1.0, offset: float | int = 1e-3) -> Problem:
     r"""A strict saddle at the origin, bounded below, with a start beside its stable manifold.
 

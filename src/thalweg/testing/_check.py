@@ -17,7 +17,7 @@ from ._search import need_hypothesis
 _LEAST_STEPS = 3
 
 
-@typed
+@typed()
 def check_optimizer(
     factory: Callable,
     framework: str | None = None,
