@@ -131,12 +131,6 @@ def is_path(value: object) -> bool:
     return "\0" not in text and all(len(name.encode(errors="replace")) <= 255 for name in text.split(os.sep))
 
 
-def check_truth(what: str, value: object) -> None:
-    """Refuse what is neither True nor False."""
-    if not isinstance(value, bool):
-        raise InputError(f"{what} must be True or False, but is {value!r}")
-
-
 def check_number(
     what: str,
     value: object,

@@ -139,9 +139,8 @@ def kinds(annotations: Mapping[str, Any], space: Mapping[str, Any], none: set[st
 
 
 def _or_none(kind: Kind) -> Kind:
-    return Kind(
-        lambda value: value is None or kind.holds(value), _TRUTH_OR_NONE if kind.words == _TRUTH else kind.words
-    )
+    words = _TRUTH_OR_NONE if kind.words == _TRUTH else kind.words
+    return Kind(lambda value: value is None or kind.holds(value), words)
 
 
 def kind_of(annotation: Any) -> Kind | None:
