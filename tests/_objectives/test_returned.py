@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -81,7 +82,8 @@ def test_nothing_but_empty_leaves():
         (lambda x: (bowl(x), {"aux": x}), X0, r"returns tuple; of \(loss, aux\) return the loss alone, .* has_aux"),
     ],
 )
-def test_the_way_out_is_said(f, x0, way):
+def test_the_way_out_is_said(f, x0, way, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(tw.InputError, match=way) as caught:
         tw.run(tw.gradient_descent(f, 0.1), x0, 1)
     assert "\n" not in str(caught.value)

@@ -112,7 +112,7 @@ def _norm(x: Vector) -> Any:
 
 
 @eqx.filter_jit
-def _ahead(objective: AbstractObjective, x: Vector, gradient: Vector, distances: np.ndarray) -> Any:
+def _ahead(objective: AbstractObjective, x: Vector, gradient: Vector, distances: Any) -> Any:
     norm = _norm(gradient)
     # One after the other: side by side they would take as many times the memory of the parameters.
     return jax.lax.map(lambda far: objective.value(combine((1, x), (-far / norm, gradient))), jnp.asarray(distances))

@@ -96,7 +96,7 @@ def _best_learning_rate(objective: Any, stages: int | None, damping: float | Non
     return best_step(check_count("stages", stages), convexity, smoothness)
 
 
-@typed()
+@typed("learning_rate", "momentum")
 def momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     r"""Gradient descent with momentum: damped leapfrog on the heavy ball, from an empty buffer.
 
@@ -122,7 +122,7 @@ def momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
     return _heavy_ball(Leapfrog(start="zero"), objective, learning_rate, momentum)
 
 
-@typed()
+@typed("learning_rate", "momentum")
 def nesterov(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     r"""Nesterov's method with constant momentum, from an empty buffer.
 
@@ -146,7 +146,7 @@ def nesterov(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
     return _heavy_ball(Lookahead(1.0, start="zero"), objective, learning_rate, momentum)
 
 
-@typed()
+@typed("learning_rate", "momentum")
 def midpoint_momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     r"""Momentum with the gradient half-way ahead: stable for $\alpha\ell < 2$ at every momentum.
 
@@ -164,7 +164,7 @@ def midpoint_momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayL
     return _heavy_ball(Lookahead(0.5, start="zero"), objective, learning_rate, momentum)
 
 
-@typed()
+@typed("learning_rate", "momentum")
 def leapfrog(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     """Momentum whose half-step velocity starts right, so that it follows the heavy ball to second order.
 

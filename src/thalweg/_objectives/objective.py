@@ -181,8 +181,8 @@ class Objective(AbstractObjective):
 
 
 def as_value(found: Any, x: Vector) -> Any:
-    """A Python number that a function returns, a constant, as an array of the parameters' precision."""
-    if type(found) in (float, int):
+    """A number of Python or NumPy that a function returns, a constant, as an array of the parameters' precision."""
+    if isinstance(found, float | int | np.floating | np.integer) and not isinstance(found, bool):
         return jnp.asarray(found, jnp.result_type(*jax.tree.leaves(x)))
     return found
 

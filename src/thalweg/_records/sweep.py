@@ -73,15 +73,20 @@ class Sweep:
 
     @property
     def diverged(self) -> np.ndarray:
-        """(n, seeds) of whether a run ended at no finite loss or, where losses are kept, far above its start.
+        """(n, seeds) of whether a run ended at no finite loss or, where losses are kept, far above all before.
 
-        Far is by more than the loss at the start and what it had fallen by.
+        Far is by more than the loss at the start and what it had fallen by, and three times as high above the least as
+        it was on the way: the losses on the way may be of mini-batches, the last is of the whole of the data.
         """
         lost = ~np.isfinite(self.final_loss)
-        if self.losses is not None:
-            start, end = self.losses[..., 0], np.where(lost, np.inf, self.losses[..., -1])
-            lost = lost | (end - start > np.abs(start) + start - np.fmin.reduce(self.losses, axis=-1))
-        return lost
+        if self.losses is None:
+            return lost
+        before, end = self.losses[..., :-1], np.where(lost, np.inf, self.losses[..., -1])
+        start, least = before[..., 0], np.fmin(np.fmin.reduce(before, axis=-1), end)
+        risen = end - start > np.abs(start) + start - least
+        with np.errstate(over="ignore", invalid="ignore"):
+            on_the_way = np.mean(before, axis=-1) - least
+            return lost | (risen & ~(end - least <= 3.0 * on_the_way))
 
     @property
     def typical_loss(self) -> np.ndarray:

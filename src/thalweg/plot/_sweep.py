@@ -102,7 +102,7 @@ def _map(result: Sweep, names: Sequence[str], ax: Axes) -> Axes:
             linestyle="", gid="best", zorder=4,
         )  # fmt: skip
     lost = np.isposinf(table)
-    handles, labels = _signs(ax, finite.any(), lost.any())
+    handles, labels = _signs(ax, bool(finite.any()), bool(lost.any()))
     if lost.any():
         ax.pcolor(
             *edges, np.ma.masked_where(~lost, np.ones_like(table)), facecolor="none", edgecolor=ink(), alpha=0.35,
