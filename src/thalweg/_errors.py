@@ -191,3 +191,17 @@ def check_arguments(what: str, function: Any, *names: str) -> None:
         signature.bind(*names)
     except TypeError as error:
         raise InputError(f"{what} must be a function of {of}, but takes {signature}: {error}") from None
+
+
+def as_key(key: Any) -> Any:
+    """A seed or a JAX key as a JAX key; refuse what is neither, or several."""
+    import jax
+    import jax.numpy as jnp
+
+    if not isinstance(key, jax.Array):
+        return jax.random.key(check_count("key", key, at_least=0))
+    # A key of either style: of a dtype of its own, or a vector of two words.
+    new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if key.ndim != (0 if new else 1) or not (new or key.dtype == jnp.uint32):
+        raise InputError(f"key must be one seed or JAX key, such as key=0, but is {key.dtype} of shape {key.shape}")
+    return key

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 from jaxtyping import PyTree
 
-from .._errors import InputError, check_arguments, check_choice, check_count, check_number
+from .._errors import InputError, as_key, check_arguments, check_choice, check_count, check_number
 from .._methods.method import Method
 from .._objectives.stream import Stream
 from .._records.describe import describe
@@ -112,18 +111,6 @@ def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any
             raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
         check_arguments("stop", stop, "metrics")
     return record, None if key is None else as_key(key)
-
-
-def as_key(key: Any) -> jax.Array:
-    if not isinstance(key, jax.Array):
-        return jax.random.key(check_count("key", key, at_least=0))
-    try:
-        word = jax.random.key_data(key)
-    except TypeError:
-        word = None
-    if word is None or word.ndim != 1:
-        raise InputError(f"key must be one seed or JAX key, such as key=0, but is {key.dtype} of shape {key.shape}")
-    return key
 
 
 def _result(method: Method, job: Running, keeper: AbstractKeeper) -> Run:

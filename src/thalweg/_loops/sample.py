@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._errors import InputError, check_choice, check_count
+from .._errors import InputError, as_key, check_choice, check_count
 from .._methods.drawing import STARTS
 from .._methods.method import Method
 from .._objectives.objective import as_position
@@ -22,7 +22,6 @@ from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import check_flat
 from ..schemes import AbstractScheme
 from .drive import drive
-from .run import as_key
 from .sampling import Sampling
 from .sampling_step import warn
 from .starting import check_host

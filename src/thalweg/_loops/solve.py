@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from .._errors import InputError, check_arguments, check_choice
+from .._errors import InputError, as_key, check_arguments, check_choice
 from .._methods.method import Method
 from .._objectives.objective import as_position, explain
 from .._objectives.parts import parted, same
@@ -17,7 +17,6 @@ from .._objectives.stream import Stream
 from .._tree import copied, ravel, unraveler
 from .._typed import typed
 from ..schemes import Draws, State
-from .run import as_key
 
 _GRADIENTS = ("direct", "checkpoint")
 

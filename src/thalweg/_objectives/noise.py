@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._errors import InputError, check_count
+from .._errors import InputError, as_key, check_count
 from .._tree import ravel, size, unraveler
 from .._typed import typed
 from .finite_sum import FiniteSum
@@ -96,8 +96,7 @@ def gradient_noise(objective: FiniteSum, x: PyTree, samples: int | None = None, 
     if seen < count:
         if key is None:
             raise InputError("to draw some of the samples give a key, such as key=0")
-        key = key if isinstance(key, jax.Array) else jax.random.key(check_count("key", key, at_least=0))
-        rows = np.asarray(jax.random.choice(key, count, (seen,), replace=False))
+        rows = np.asarray(jax.random.choice(as_key(key), count, (seen,), replace=False))
     try:
         gradients = np.asarray(_gradients(objective, x, jnp.asarray(rows)), float)
     except Exception:

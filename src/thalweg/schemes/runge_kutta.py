@@ -58,7 +58,8 @@ class ButcherTableau:
                 f"tableau {self.name!r}: a must have one row a stage and row i must have i entries, "
                 f"but b has {len(self.b)} and the rows of a have {[len(row) for row in self.a]}"
             )
-        if not np.all(np.isfinite([*self.b, *(self.embedded or ()), *(one for row in self.a for one in row)])):
+        numbers = [*self.b, *(() if self.embedded is None else self.embedded), *(one for row in self.a for one in row)]
+        if not np.all(np.isfinite(numbers)):
             raise InputError(f"tableau {self.name!r}: a, b and embedded must be finite")
         if not np.isclose(sum(self.b), 1.0, rtol=0, atol=1e-12):
             raise InputError(f"tableau {self.name!r}: the weights b must sum to 1, but sum to {sum(self.b):g}")
