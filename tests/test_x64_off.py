@@ -1,6 +1,7 @@
 """Every public entry point once as JAX comes: in float32, where warnings of lost precision are errors."""
 
 import inspect
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-
-from .calls import calls, found
+from tests.calls import calls, found
 
 # Refused in either precision: there is nothing to read, or nothing that makes what is asked for.
 REFUSED = {"read_samples", "Run.load", "Sweep.load", "testing.check_optimizer", "plot.chains"}
@@ -17,7 +17,7 @@ SLOW = {
     "sample", "minimize", "work_precision", "compare", "Comparison.report", "plot.paths", "plot.curves",
     "plot.write_report", "plot.work_precision", "WorkPrecision.cost", "WorkPrecision.cheapest", "WorkPrecision.of",
     "WorkPrecision.save", "testing.check_method", "analysis.lyapunov", "analysis.energy_account", "plot.loss",
-    "plot.losses", "compare_runs", "plot.sweep", "sweep", "analysis.convergence_order", "problems.network_digits",
+    "plot.losses", "compare_runs", "translate", "plot.sweep", "sweep", "analysis.convergence_order", "problems.network_digits",
 }  # fmt: skip
 CASES = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in calls() if name not in REFUSED
@@ -38,7 +38,10 @@ def test_it_works(name, made, tmp_path, monkeypatch):
         call = made[name]
         given = dict(call() if callable(call) else call)
         arguments = [given.pop("ids")] if name.startswith("claims.") else []
-        result = found(name)(*arguments, **given)
+        with warnings.catch_warnings():
+            # So few draws are said to be few.
+            warnings.simplefilter("ignore", tw.SamplingWarning)
+            result = found(name)(*arguments, **given)
         leaves = [leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, jax.Array)]
     # A number that the user gave stays of the precision that JAX has.
     assert {leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)} <= {jnp.dtype(jnp.float32)}

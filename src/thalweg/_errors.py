@@ -161,6 +161,13 @@ def check_number(
         raise InputError(f"{what} must be less than {below:g}, but is {number:g}")
 
 
+def check_scale(what: str, value: object) -> None:
+    """Refuse a number that is not positive, or whose powers leave the floating-point range."""
+    check_number(what, value, above=0.0)
+    if not 1e-100 <= float(value) <= 1e100:  # pyright: ignore[reportArgumentType]
+        raise InputError(f"{what} must be between 1e-100 and 1e100, but is {value!r}")
+
+
 def check_count(what: str, value: object, *, at_least: int = 1) -> int:
     """Refuse what is not a whole number of at least `at_least`; return it as an int."""
     import operator

@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError, check_count, check_number
+from .._loops.chunk import check_rates
 from .._methods.linearity import in_float64
 from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
-from .._objectives.objective import as_position
+from .._objectives.objective import as_position, check_at_start
 from .._tree import ravel, size, unraveler
 from .._typed import typed
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow, Phase
@@ -30,7 +31,7 @@ _DENSE = 1000
 _TOLERANCE = 2.3e-14
 _REFERENCE_STEPS = 64
 # Right-hand sides of the reference: a smooth law takes some thousands, at a kink the tightest tolerance never ends.
-_MOST = 200_000
+_MOST = 60_000
 # What rounding and the reference leave in an error, and the least error trusted, both in units of the scale of x.
 _NOISE = 4e-15
 _RELIABLE = 1e-13
@@ -123,6 +124,10 @@ def convergence_order(
         if reference is None:
             _check_coordinates(method.dynamics)
         flat = method.flattened(unraveler(x0))
+        if method.objective is None:
+            check_rates(flat, flat.init(start, first_velocity))
+        else:
+            check_at_start(method.at_start(method.objective), x0)
         counts = _counts(steps)
         horizon = horizon_of(method, x0, horizon)
         speed = _speed(flat.dynamics, start, first_velocity, horizon)

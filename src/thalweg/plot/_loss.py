@@ -48,7 +48,10 @@ def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | 
     x, y = _abscissa(run, run.method, against), _losses(run, "the run")
     ax = new_axes(ax)
     y = np.where(np.isfinite(y), y, np.nan)
-    ax.plot(*_thinned(x, y), label=label, **line)
+    try:
+        ax.plot(*_thinned(x, y), label=label, **line)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"a line of matplotlib cannot be drawn so: {error}") from error
     shown = y[np.isfinite(y)]
     if shown.size and shown.min() > 0 and shown.max() > 10 * shown.min():
         ax.set_yscale("log")
@@ -80,6 +83,8 @@ def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = No
     check_choice("against", against, _AGAINST)
     if not runs:
         raise InputError("losses needs at least one run")
+    if strange := [name for name, run in runs.items() if not isinstance(run, Run)]:
+        raise InputError(f"runs[{strange[0]!r}] must be a tw.Run, but is {runs[strange[0]]!r}")
     drawn = {name: _losses(run, f"the run of {name}") for name, run in runs.items()}
     ax = new_axes(ax)
     for run, look in zip(runs.values(), styles(runs).values(), strict=True):

@@ -85,6 +85,8 @@ def stability_map(
     spectrum = np.unique(np.asarray(curvature, dtype=float).ravel())
     if not spectrum.size or not np.all(np.isfinite(spectrum)) or spectrum[0] <= 0:
         raise InputError(f"curvature must be positive numbers, but is {curvature}")
+    if not (spectrum[0] >= 1e-100 and spectrum[-1] <= 1e100):
+        raise InputError(f"curvature must be between 1e-100 and 1e100, but is {curvature}")
     check_choice("scheme", scheme, SCHEMES)
     marks = _marks(points, scheme)
     ax = new_axes(ax, 5.8, 4.3)

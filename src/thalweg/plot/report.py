@@ -23,7 +23,7 @@ _SCHEMES = {"momentum": "Momentum", "nesterov": "Nesterov", "midpoint_momentum":
 
 
 @typed()
-def write_report(comparison: Comparison, path: Path, title: str = "Comparison") -> Path:
+def write_report(comparison: Comparison, path: str | Path, title: str = "Comparison") -> Path:
     """Write one self-contained html page: a summary, the table, loss curves, paths and stability maps.
 
     No script, and nothing that is fetched: figures are inline SVG. Figures that a comparison has no data

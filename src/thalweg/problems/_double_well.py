@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._errors import check_count, check_number
+from .._errors import check_count, check_scale
 from .._objectives.objective import Objective
 from .._typed import typed
 from ._moments import Moments
@@ -48,7 +48,7 @@ def double_well(dimension: int = 2, temperature: float | int = 1.0) -> Problem:
     Reference: Kramers (1940).
     """
     d = check_count("dimension", dimension)
-    check_number("temperature", temperature, above=0.0)
+    check_scale("temperature", temperature)
     log_normaliser, variance = _law(float(temperature), d)
     return Problem(
         name="double-well",

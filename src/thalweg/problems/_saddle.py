@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._errors import check_count, check_number
+from .._errors import check_count, check_number, check_scale
 from .._objectives.objective import Objective
 from .._typed import typed
 from ._problem import Problem
@@ -46,7 +46,7 @@ def saddle(dimension: int = 2, *, instability: float | int = 1.0, offset: float 
     Reference: Lee, Simchowitz, Jordan and Recht (2016).
     """
     d = check_count("dimension", dimension, at_least=2)
-    check_number("instability", instability, above=0.0)
+    check_scale("instability", instability)
     check_number("offset", offset)
     depth = math.copysign(math.sqrt(instability), offset or 1.0)
     return Problem(
