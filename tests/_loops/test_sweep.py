@@ -76,6 +76,46 @@ def test_best_takes_the_median_over_seeds():
     assert result.best == {"a": 2.0}
 
 
+@pytest.mark.parametrize(("keep", "steps"), [("loss", 9), ("final", 2000)])
+def test_where_every_setting_diverged_none_is_best(keep, steps):
+    result = tw.sweep(lambda a: tw.gradient_descent(bowl, a), {"a": [2.0, 3.0]}, X0, steps, keep=keep)
+    assert result.diverged.all() and np.isinf(result.typical_loss).all()
+    with pytest.raises(tw.InputError, match="each of the 2 diverged, of a 2 to 3; take smaller steps"):
+        _ = result.best
+    assert "none is best" in repr(result)
+    one = tw.sweep(lambda a: tw.gradient_descent(bowl, a), {"a": [2.0, 0.01, 3.0]}, X0, steps, keep=keep)
+    assert one.best == {"a": 0.01}
+
+
+def test_a_law_without_an_objective_has_no_best():
+    field = tw.Field(lambda t, x, args: -args * x, 1.0)
+    moved = tw.sweep(lambda a: tw.Method(field, tw.Euler(), a), {"a": [0.1, 0.2]}, X0, 3)
+    with pytest.raises(tw.InputError, match="a law without an objective has no loss"):
+        _ = moved.best
+
+
+@pytest.mark.parametrize(
+    ("maker", "says"),
+    [
+        (lambda a: tw.gradient_descent(bowl, a) if a > 0.15 else tw.momentum(bowl, a), "TracerBoolConversionError"),
+        (lambda a: tw.gradient_descent(bowl, float(a)), "ConcretizationTypeError"),
+        (lambda a: tw.gradient_descent(bowl, np.exp(-a)), "TracerArrayConversionError"),
+        (lambda a: [tw.gradient_descent(bowl, a), None][int(a)], "ConcretizationTypeError"),
+    ],
+)
+def test_a_maker_that_branches_on_a_setting_is_one_line(maker, says):
+    with pytest.raises(tw.InputError, match=f"make_method looks at the value of a setting .{says}") as caught:
+        tw.sweep(maker, {"a": [0.1, 0.2]}, X0, 3)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_maker_that_raises_is_one_line():
+    with pytest.raises(tw.InputError, match=r"make_method\(\*\*{'a': 0.1}\) raised KeyError: 0.1"):
+        tw.sweep(lambda a: {}[a], {"a": [0.1, 0.2]}, X0, 3)
+    with pytest.raises(tw.InputError, match="x0, a function of a key, raised ZeroDivisionError"):
+        tw.sweep(lambda a: tw.gradient_descent(bowl, a), {"a": [0.1]}, lambda key: 1 / 0, 3)
+
+
 @pytest.mark.parametrize(
     ("losses", "expected"),
     [

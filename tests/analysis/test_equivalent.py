@@ -162,3 +162,11 @@ def test_wrong_input_is_one_line(case, monkeypatch):
     with pytest.raises(tw.InputError) as caught:
         attempt()
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_schedule_without_an_end_is_refused():
+    h = tw.Hyperparameters(0.1, 0.9, batch_size=32)
+    with pytest.raises(tw.InputError, match=r"would take .* steps, and at most 10,000,000"):
+        tw.analysis.equivalent_rate_schedule(h, lambda n: 1e300, 3)
+    with pytest.raises(tw.InputError, match=r"would take .* steps, and at most 10,000,000"):
+        tw.analysis.equivalent_batch_schedule(h, lambda n: 1e300, 3)

@@ -163,3 +163,25 @@ def test_a_law_with_a_kink_is_given_up_in_one_line(monkeypatch):
     method = tw.Method(Signs(None), tw.Euler(), 0.1)
     with pytest.raises(tw.InputError, match=r"after 3000 evaluations it is at time 0.45\d+, where the law has a kink"):
         convergence_order(method)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        tw.gradient_descent(QUADRATIC, 0.1),
+        tw.Method(tw.HeavyBall(QUADRATIC, 1.0), tw.Leapfrog(), 0.1),
+        tw.Method(tw.NesterovFlow(QUADRATIC), tw.RK4(), 0.1),
+        tw.Method(tw.Field(lambda t, x, args: -args * x, 2.0), tw.Heun(), 0.1),
+    ],
+    ids=["flow", "ball", "nesterov", "field"],
+)
+def test_nothing_moves_from_a_stationary_point(method):
+    with pytest.raises(tw.InputError, match="nothing moves from x0, a stationary point of the law"):
+        convergence_order(method, jnp.zeros(3), horizon=1.0)
+
+
+def test_from_zero_where_the_law_moves():
+    """The tolerance of the reference is relative to the start, of which there is nothing here."""
+    shifted = tw.Objective(lambda x: 0.5 * jnp.sum(jnp.array([0.5, 1.3, 4.0]) * (x - 1.0) ** 2))
+    found = convergence_order(tw.Method(tw.GradientFlow(shifted), tw.Heun(), 0.1), jnp.zeros(3), horizon=1.0)
+    assert abs(found.order - 2.0) < 0.05

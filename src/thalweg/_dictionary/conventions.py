@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._errors import InputError, check_choice, check_number
+from .._typed import typed
 from .momentum import momentum_changed, momentum_from_friction, physical_constants, scale_changed, step_changed
 from .schedules import FrictionSchedule
 
@@ -29,6 +30,13 @@ class Physical:
     friction: float | int
     temperature: float | int | None = None
     lookahead: float | int = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("step", self.step, above=0.0)
+        check_number("friction", self.friction, at_least=0.0)
+        if self.temperature is not None:
+            check_number("temperature", self.temperature, at_least=0.0)
+        check_number("lookahead", self.lookahead, at_least=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +138,7 @@ class Hyperparameters:
         return Physical(float(step), float(friction), heat, float(self.nesterov))
 
     @classmethod
+    @typed()
     def from_physical(cls, physical: Physical, convention: str = "torch", **options: Any) -> "Hyperparameters":
         """The inverse of `physical`.
 
@@ -165,6 +174,7 @@ class Hyperparameters:
         return dataclasses.replace(found, learning_rate=scale / found._gradient_weight)
 
     @classmethod
+    @typed()
     def from_torch(
         cls, optimizer: Any, group: int | None = None, batch_size: float | int | None = None
     ) -> "Hyperparameters":
@@ -187,6 +197,7 @@ class Hyperparameters:
 
         return from_torch(optimizer, group, batch_size)
 
+    @typed()
     def to(self, convention: str, *, running: bool = False, bias_correction: bool | None = None) -> "Hyperparameters":
         r"""The same optimizer in another convention: the same trajectory from an empty buffer.
 
@@ -226,6 +237,7 @@ class Hyperparameters:
         there = dataclasses.replace(self, dampening=0.0, convention=convention, bias_correction=bias_correction)
         return dataclasses.replace(there, learning_rate=self.scale / there._gradient_weight)
 
+    @typed()
     def retune(
         self,
         *,
@@ -294,6 +306,7 @@ class Hyperparameters:
             return target
         return dataclasses.replace(target, batch_size=self.batch_size * target.learning_rate / self.learning_rate)
 
+    @typed()
     def schedule(self, learning_rate: Callable[[Any], Any]) -> FrictionSchedule:
         """The momentum beside a schedule of the learning rate, such that friction and motion stay the same.
 
@@ -328,6 +341,7 @@ class Hyperparameters:
         batch = None if self.batch_size is None else (float(self.batch_size), float(known.step))
         return FrictionSchedule(learning_rate, float(known.friction), self.convention, self.nesterov, batch)
 
+    @typed("to")
     def carry(self, to: "Hyperparameters", parameters: Any, buffer: Any, gradient: Any = None) -> tuple[Any, Any]:
         r"""Parameters and velocity buffer of a running optimizer, made those of another that goes on.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError, check_number
+from .._typed import typed
 from .conventions import Hyperparameters, Physical
 from .spelling import FRAMEWORKS, in_framework, spell
 
@@ -83,6 +84,7 @@ class Translation:
         return "\n".join([*lines, "; ".join(known)])
 
 
+@typed("hyperparameters")
 def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[float] | None = None) -> Translation:
     r"""The same optimizer in every framework's words, ready to paste, and as a law of motion.
 

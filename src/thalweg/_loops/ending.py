@@ -1,26 +1,36 @@
 """The end of a run: the step at which it diverged or was to stop, and what is said of it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._errors import InputError
 from .._methods.method import Method
 from .._methods.probe import stable_limit
 from .._objectives.curvature import largest_curvature
-from .._tree import Vector
+from .._objectives.objective import AbstractObjective, start_value_and_gradient
+from .._tree import Vector, combine, wide_inner
 
-Stop = Mapping[str, float] | Callable[[dict[str, np.ndarray]], np.ndarray]
+Stop = (
+    Annotated[Mapping[str, float], "a dictionary such as {'loss': 1e-6}"]
+    | Callable[[dict[str, np.ndarray]], np.ndarray]
+)
 
-# A loss that has grown by this factor over its start will not come back.
-_DIVERGED = 1e10
+# A loss that has grown by this factor over its start will not come back; one that has fallen so far has no bound.
+_DIVERGED, _BOTTOMLESS = 1e10, 1e20
+# Where a run ends with a gradient of at least this part of that at its start, f is looked at far ahead: at distances
+# that double so many times, over which it must have fallen by so many times what it fell on the way.
+_AS_STEEP, _DOUBLINGS, _FALLEN = 0.9, 60, 1e6
 
 
 def first_bad(losses: np.ndarray, first: float) -> int | None:
-    """The first of some losses that is not finite, or has grown beyond return."""
-    limit = first + _DIVERGED * max(1.0, abs(first))
-    bad = ~np.isfinite(losses) | (losses > limit)
+    """The first of some losses that is not finite, or has grown or fallen beyond return."""
+    scale = max(1.0, abs(first))
+    bad = ~np.isfinite(losses) | (losses > first + _DIVERGED * scale) | (losses < first - _BOTTOMLESS * scale)
     return int(np.argmax(bad)) if bad.any() else None
 
 
@@ -38,7 +48,12 @@ def first_stop(stop: Stop | None, columns: dict[str, np.ndarray]) -> int | None:
         for name, value in stop.items():
             met |= columns[name] <= value
     else:
-        met = np.asarray(stop(columns), bool)
+        try:
+            met = np.asarray(stop(columns), bool)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"stop raised {type(error).__name__}: {error}") from error
         if met.shape != shape:
             raise InputError(f"stop must return one truth value a step, {shape}, but returns {met.shape}")
     return int(np.argmax(met)) if met.any() else None
@@ -53,6 +68,9 @@ def diverged(method: Method, losses: np.ndarray, first: float | None, step: int)
         first: the loss at the start.
         step: where.
     """
+    if first is not None and np.nanmin(losses, initial=np.inf) < first - _DIVERGED * max(1.0, abs(first)):
+        least = float(np.nanmin(losses))
+        return "unbounded", f"f fell to {least:.3g} by step {step} and falls on: it is not bounded below"
     grown = first is not None and np.nanmax(losses, initial=-np.inf) > first + 10 * max(1.0, abs(first))
     knobs = method.hyperparameters
     if callable(method.step_size):
@@ -60,6 +78,44 @@ def diverged(method: Method, losses: np.ndarray, first: float | None, step: int)
     what = "diverged" if grown else "became not finite"
     settings = ", ".join(f"{name} {value:g}" for name, value in knobs.items() if isinstance(value, float))
     return ("diverged" if grown else "not finite"), f"{what} at step {step} with {settings}"
+
+
+def falls_for_ever(objective: AbstractObjective, x0: Vector, x: Vector, loss: float, gradient: Vector) -> str:
+    """Words for a function that falls without end from where a run ended; none where that does not show.
+
+    It shows where the slope is as steep as it was at the start, and f along it falls at every distance, and in the end
+    by far more than on the way there.
+
+    Arguments:
+        objective: of all of its data, where no mini-batch is given.
+        x0, x: both ends of the run, a vector or a tree each.
+        loss: f at the end.
+        gradient: there.
+    """
+    first, slope = start_value_and_gradient(objective, x0)
+    steep = float(_norm(gradient))
+    if not (loss < float(first) and np.isfinite(steep) and steep > _AS_STEEP * float(_norm(slope))):
+        return ""
+    way = float(_norm(combine((1, x), (-1, x0)))) or 1.0
+    ahead = np.asarray(_ahead(objective, x, gradient, way * 2.0 ** np.arange(_DOUBLINGS)), float)
+    # A floating-point number has an end: what is not finite any more is left out.
+    ahead = ahead[: int(np.argmin(np.isfinite(ahead)))] if not np.isfinite(ahead).all() else ahead
+    if len(ahead) < _DOUBLINGS // 4 or not np.all(np.diff(ahead) < 0):
+        return ""
+    if not loss - ahead[-1] > _FALLEN * (float(first) - loss):
+        return ""
+    return f"; f falls on along the gradient, to {ahead[-1]:.3g} at the last point looked at: it is not bounded below"
+
+
+def _norm(x: Vector) -> Any:
+    return jnp.sqrt(wide_inner(x, x))
+
+
+@eqx.filter_jit
+def _ahead(objective: AbstractObjective, x: Vector, gradient: Vector, distances: Any) -> Any:
+    norm = _norm(gradient)
+    # One after the other: side by side they would take as many times the memory of the parameters.
+    return jax.lax.map(lambda far: objective.value(combine((1, x), (-far / norm, gradient))), jnp.asarray(distances))
 
 
 def limit_at_start(method: Method, objective: Any, x0: Vector, where: str = "") -> str:

@@ -1,5 +1,6 @@
 """A minimum without a parameter to tune."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,20 @@ from .._methods.method import Method
 from .._objectives.least_squares import LeastSquares
 from .._objectives.objective import as_objective
 from .._records.run import Record, Run
+from .._typed import typed
 from ..dynamics import GradientFlow
 from ..schemes import AbstractScheme, LevenbergMarquardt, PseudoTransient
 from .run import run
+from .starting import check_host
 
 
+@typed("record")
 def minimize(
     objective: Any,
     x0: PyTree,
     tolerance: float | int = 1e-6,
     max_gradients: int = 10_000,
-    record: Record | int | str | tuple[str, ...] | None = Record(),  # noqa: B008
+    record: Record | int | str | Callable | tuple[Any, ...] | bool | None = Record(),  # noqa: B008
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
@@ -61,6 +65,7 @@ def minimize(
 
     Reference: as for `tw.PseudoTransient`.
     """
+    check_host("tw.minimize", objective, x0, tolerance)
     found = as_objective(objective)
     if found is None:
         raise InputError("minimize needs an objective, a function of x0 that returns a number")

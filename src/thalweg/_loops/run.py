@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from .._errors import InputError, check_choice, check_count, check_number
+from .._errors import InputError, as_key, check_arguments, check_choice, check_count, check_number
 from .._methods.method import Method
 from .._objectives.stream import Stream
 from .._records.describe import describe
@@ -19,21 +19,23 @@ from .._records.kinds import read_config
 from .._records.metrics import METRICS
 from .._records.run import Point, Record, Run, Trace, as_record
 from .._tree import sharded, unraveler
+from .._typed import typed
 from ..schemes import PseudoTransient, State
 from .descending import Descending
 from .drive import drive
 from .ending import Stop
 from .running import Running
-from .starting import check_start, prepare
+from .starting import check_host, check_start, prepare
 from .stopwatch import Stopwatch
 
 
+@typed("record")
 def run(
     method: Method,
     x0: PyTree,
     steps: int | None = None,
     key: Any = None,
-    record: Record | int | str | Callable | tuple[Any, ...] | None = Record(),  # noqa: B008
+    record: Record | int | str | Callable | tuple[Any, ...] | bool | None = Record(),  # noqa: B008
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | None = None,
@@ -75,6 +77,7 @@ def run(
     ('finished', [1.0], [32.0, 8.0, 2.0, 0.5])
     """
     watch = Stopwatch()
+    check_host("tw.run", method, x0, key, velocity)
     record, key = _check(method, key, record, out, resume, stop)
     # A bound method of a module is a module of its own, which takes as long to make as a step of many parameters.
     steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)
@@ -111,21 +114,11 @@ def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any
             check_choice("stop metric", name.split(".")[0], tuple(dict.fromkeys((*METRICS, *record.names))))
             check_number(f"stop[{name!r}]", value)
         record = record.also(tuple(name for name in stop if name.split(".")[0] not in record.names))
-    elif stop is not None and not callable(stop):
-        raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
+    elif stop is not None:
+        if not callable(stop):
+            raise InputError(f"stop must be a dictionary such as {{'loss': 1e-6}} or a function, but is {stop!r}")
+        check_arguments("stop", stop, "metrics")
     return record, None if key is None else as_key(key)
-
-
-def as_key(key: Any) -> jax.Array:
-    if not isinstance(key, jax.Array):
-        return jax.random.key(check_count("key", key, at_least=0))
-    try:
-        word = jax.random.key_data(key)
-    except TypeError:
-        word = None
-    if word is None or word.ndim != 1:
-        raise InputError(f"key must be one seed or JAX key, such as key=0, but is {key.dtype} of shape {key.shape}")
-    return key
 
 
 def _velocity(state: State) -> Any:

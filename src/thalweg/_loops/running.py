@@ -13,12 +13,12 @@ from .._objectives.objective import start_value_and_gradient
 from .._records.derived import as_now, named_leaves
 from .._records.keeper import Rows
 from .._records.run import Record
-from .._tree import to_host
+from .._tree import ravel, to_host
 from ..dynamics._curved import slope_norm
 from ..schemes import State, Termination
 from .chunk import advance, last_values
 from .drive import AbstractJob, Chunk
-from .ending import Stop, diverged, first_bad, first_stop, limit_at_start
+from .ending import Stop, diverged, falls_for_ever, first_bad, first_stop, limit_at_start
 from .starting import Prepared
 from .stopwatch import Stopwatch
 
@@ -227,7 +227,12 @@ class Running(AbstractJob):
             around = self._losses_around(losses, good)
             self.status, message = diverged(self.method, around, self.start.loss, self.done + bad)
             where = "" if self.feed is None else " of the first mini-batch"
-            self.message = message + limit_at_start(self.method, self.start.objective, self.start.x0, where)
+            at_start = (
+                ""
+                if self.status == "unbounded"
+                else limit_at_start(self.method, self.start.objective, self.start.x0, where)
+            )
+            self.message = message + at_start
             return good
         if end is not None:
             self.status, self.message = end.status, end.message
@@ -292,8 +297,21 @@ class Running(AbstractJob):
         if not self.message:
             # Where steps differ in length their number does not say how far they went.
             far = f", up to time {self.time:g}" if self.method.scheme.adaptive else ""
-            self.message = f"made {self.total} steps{far}"
+            self.message = f"made {self.total} steps{far}{self._unbounded(value, gradient)}"
         return Rows(row, rows)
+
+    def _unbounded(self, value: Any, gradient: Any) -> str:
+        """Words for a function that falls for ever, and the status that says so."""
+        objective, law = self.method.objective, self.method.dynamics
+        if value is None or objective is None or law.geometry is not None or self.method.normals or not self.total:
+            return ""
+        first = self.start.loss
+        if self.feed is not None or objective.time_dependent or first is None or not float(value) < first:
+            return ""
+        start = self.start.x0 if self.whole else ravel(self.start.x0)
+        found = falls_for_ever(objective, start, self.state.lookahead, float(value), gradient)
+        self.status = "unbounded" if found else self.status
+        return found
 
     def leaves(self) -> tuple[list[np.ndarray], dict[str, Any]]:
         names, leaves = named_leaves(self.state)

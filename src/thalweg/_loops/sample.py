@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from .._errors import InputError, check_choice, check_count
+from .._errors import InputError, as_key, check_choice, check_count
 from .._methods.drawing import STARTS
 from .._methods.method import Method
 from .._objectives.objective import as_position
@@ -17,16 +17,18 @@ from .._objectives.stream import Stream
 from .._records.directory import check_out
 from .._records.keeper import AbstractKeeper, Files, Memory, Summing
 from .._records.sums import Sums
+from .._typed import typed
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import check_flat
 from ..schemes import AbstractScheme
 from .drive import drive
-from .run import as_key
 from .sampling import Sampling
 from .sampling_step import warn
+from .starting import check_host
 from .stopwatch import Stopwatch
 
 
+@typed("method")
 def sample(
     method: Method | AbstractDynamics,
     x0: PyTree | Callable,
@@ -103,6 +105,7 @@ def sample(
     from .._records.samples import require_soon
 
     watch = Stopwatch()
+    check_host("tw.sample", method, x0, key)
     method = _check(method, scheme, keep, energies, diagnostics, resume, out)
     counts = {
         "draws": check_count("draws", draws), "chains": check_count("chains", chains),
@@ -136,6 +139,7 @@ def sample(
             warn(text)
 
 
+@typed()
 def read_samples(path: str | Path, diagnostics: bool | None = None) -> Any:
     """Read what `tw.sample` wrote to a directory, also where it was killed or is still being written.
 
@@ -189,7 +193,12 @@ def _check(
 def _starts(x0: Any, key: Any, chains: int) -> PyTree:
     if callable(x0):
         keys = jax.random.split(jax.random.fold_in(key, STARTS), chains)
-        each = [as_position(x0(one)) for one in keys]
+        try:
+            each = [as_position(x0(one)) for one in keys]
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"x0, a function of a key, raised {type(error).__name__}: {error}") from error
         first, *others = [[(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(start)] for start in each]
         if any(other != first for other in others):
             raise InputError("x0 must draw starts of the same shapes and dtypes for every key")

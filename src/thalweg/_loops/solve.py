@@ -3,20 +3,20 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from .._errors import InputError, check_choice
+from .._errors import InputError, as_key, check_arguments, check_choice
 from .._methods.method import Method
-from .._objectives.objective import as_position
+from .._objectives.objective import as_position, explain
 from .._objectives.parts import parted, same
 from .._objectives.stream import Stream
 from .._tree import copied, ravel, unraveler
+from .._typed import typed
 from ..schemes import Draws, State
-from .run import as_key
 
 _GRADIENTS = ("direct", "checkpoint")
 
@@ -32,12 +32,14 @@ class Solution(NamedTuple):
     saved: PyTree = None
 
 
+@typed()
 def solve(
     method: Method,
     x0: PyTree,
     steps: int | None = None,
     key: Any = None,
-    save: Callable[[State], PyTree] | None = None,
+    save: Annotated[Callable[[State], PyTree], "a function of the state, such as lambda state: state.position"]
+    | None = None,
     *,
     velocity: PyTree = None,
     gradient: str = "direct",
@@ -77,6 +79,8 @@ def solve(
     check_choice("gradient", gradient, _GRADIENTS)
     if save is not None and not callable(save):
         raise InputError(f"save must be a function of the state, such as lambda state: state.position, but is {save!r}")
+    if save is not None:
+        check_arguments("save", save, "state")
     if method.lacks_objective:
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
     if isinstance(method.objective, Stream):
@@ -106,7 +110,15 @@ def solve(
             after = jax.tree.map(lambda old, new: jnp.where(ended, old, new), state, after)
         return after, keep(state)
 
-    final, rows = _scan(step, method.init(x0, velocity), count, gradient)
+    try:
+        final, rows = _scan(step, method.init(x0, velocity), count, gradient)
+    except InputError:
+        raise
+    except Exception:
+        # If it is the objective that cannot be traced, that is said; looked at first, it would be traced twice.
+        if method.objective is not None and not method.objective.stochastic:
+            explain(method.at_start(method.objective), x0)
+        raise
     if save is None:
         return Solution(whole(final))
     return Solution(

@@ -4,8 +4,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import PyTree
 
+from .._errors import InputError, check_number
 from .._methods.method import Method
 from .._methods.raveled import check_drawn
 from .._objectives.batches import Reader
@@ -67,10 +71,21 @@ class Prepared:
     feed: Feed | None
 
 
+def check_host(name: str, *given: PyTree) -> None:
+    """Refuse what runs on the host where it is traced: within `jax.jit`, `vmap` or `grad`."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)) or isinstance(jnp.zeros(()), Tracer):
+        raise InputError(
+            f"{name} runs on the host and cannot be traced by jax.jit, vmap or grad; use tw.solve there, whose steps "
+            "are the same, or tw.sweep for many runs side by side"
+        )
+
+
 def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool) -> Start:
     """Refuse a start from which a method cannot go."""
     x0, join = parted(x0)
     x0 = as_position(x0)
+    if callable(method.step_size) and method.grid is None:
+        _check_schedule(method.step_size)
     joined = method if join is same else method.joined(join)
     if velocity is not None:
         velocity = as_position(parted(velocity)[0])
@@ -86,6 +101,14 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool) -> S
     if objective is not None:
         loss = check_at_start(method.at_start(objective) if objective.time_dependent else objective, x0)
     return Start(x0, velocity, join, objective, loss, reader)
+
+
+def _check_schedule(schedule: Callable) -> None:
+    try:
+        first = schedule(0)
+    except Exception as error:
+        raise InputError(f"the schedule of the step size raised {type(error).__name__} at step 0: {error}") from error
+    check_number("the step size at step 0", first, at_least=0.0)
 
 
 def prepare(method: Method, start: Start, steps: int, key: Any, record: Record) -> Prepared:

@@ -3,14 +3,15 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from .._errors import InputError, check_count
+from .._errors import InputError, check_count, is_real
 from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
 from .._objectives.parts import Composed, parted, same
@@ -23,10 +24,12 @@ from .._records.metrics import Metric
 from .._records.run import as_record
 from .._records.sweep import Sweep, load_sweep, read_rows
 from .._tree import ravel, unraveler
+from .._typed import typed
 from ..dynamics._curved import check_on
 from .chunk import begin, check_rates
 from .drive import drive
 from .measuring import Measures
+from .starting import check_host
 from .stopwatch import Stopwatch
 from .sweeping import Sweeping
 from .width import width
@@ -40,8 +43,9 @@ _NO_VALUES = "grid must map each hyperparameter to a non-empty list of values"
 Grid = Mapping[Any, Any] | Sequence[Mapping[str, Any]]
 
 
+@typed()
 def sweep(
-    make_method: Callable[..., Method],
+    make_method: Annotated[Callable[..., Method], "a function that returns a tw.Method"],
     grid: Grid,
     x0: PyTree | Callable,
     steps: int,
@@ -88,11 +92,12 @@ def sweep(
     (['monotone', 'monotone', 'diverging'], {'learning_rate': 1.0})
     """
     watch = Stopwatch()
+    check_host("tw.sweep", grid, x0)
     settings, shape = _settings(grid)
     steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
     check_out(out, resume)
     start = _start(x0)
-    first, join = parted(start(jax.random.key(0)))
+    first, join = parted(_first(start))
     method = _check_settings(make_method, settings)
     metrics = _metrics(method, losses, keep)
     first, loss = as_position(first), None
@@ -220,10 +225,10 @@ def _axis(names: Any, values: Any) -> dict[str, np.ndarray]:
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
-    try:
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"grid: the values of {name!r} must be numbers, but are {values!r}") from None
+    # What is empty is refused where it is known what for.
+    if not is_real(values):
+        raise InputError(f"grid: the values of {name!r} must be numbers, but are {values!r}")
+    return np.asarray(values, dtype=float)
 
 
 def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray]) -> Any:
@@ -236,8 +241,10 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
         setting = {name: float(values[row]) for name, values in settings.items()}
         try:
             method = make_method(**setting)
-        except TypeError as error:
-            raise InputError(f"make_method(**{setting}) raised TypeError: {error}") from error
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"make_method(**{setting}) raised {type(error).__name__}: {error}") from error
         if not isinstance(method, Method) or method.lacks_objective:
             raise InputError(f"make_method must return a tw.Method with an objective, but returned {method!r}")
         if isinstance(method.objective, Stream):
@@ -245,7 +252,23 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
                 "a sweep draws its mini-batches on the device, where a tw.Stream gives none; use a tw.FiniteSum, or "
                 "tw.run for one setting after the other"
             )
+    _check_traced(make_method, list(settings))
     return method
+
+
+def _check_traced(make_method: Callable[..., Method], names: list[str]) -> None:
+    """Refuse a maker that looks at the value of a setting, which is not known where all of them run side by side."""
+    try:
+        eqx.filter_eval_shape(lambda setting: make_method(**setting), {name: jnp.zeros(()) for name in names})
+    except Exception as error:
+        if not isinstance(error, jax.errors.JAXTypeError | jax.errors.JAXIndexError):
+            first = (str(error).strip().splitlines() or [""])[0]
+            raise InputError(f"make_method raised {type(error).__name__} on traced settings: {first}") from error
+        raise InputError(
+            f"make_method looks at the value of a setting ({type(error).__name__}), but the settings run side by side "
+            "in one program, where no value is known: leave if, float() and numpy out of it, and make a sweep of its "
+            "own for every branch"
+        ) from error
 
 
 def _start(x0: PyTree | Callable) -> Callable:
@@ -254,6 +277,13 @@ def _start(x0: PyTree | Callable) -> Callable:
         return x0
     parameters, join = parted(x0)
     return _Same(join(as_position(parameters)))
+
+
+def _first(start: Callable) -> PyTree:
+    try:
+        return start(jax.random.key(0))
+    except Exception as error:
+        raise InputError(f"x0, a function of a key, raised {type(error).__name__}: {error}") from error
 
 
 class _Same(eqx.Module):

@@ -8,6 +8,7 @@ from jaxtyping import ArrayLike
 
 from .._errors import InputError, check_count
 from .._objectives.objective import as_objective
+from .._typed import typed
 from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, OverdampedLangevin
 from ..schemes import (
     AbstractScheme,
@@ -23,6 +24,7 @@ from .knobs import LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM, STEP_SIZE
 from .method import Method, Schedule
 
 
+@typed("learning_rate")
 def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
     r"""Gradient descent: Euler's method on gradient flow.
 
@@ -45,6 +47,7 @@ def gradient_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Met
     return first_order(GradientFlow, Euler)(objective, learning_rate)
 
 
+@typed("learning_rate")
 def stabilised_descent(
     objective: Any,
     learning_rate: ArrayLike | Schedule | None = None,
@@ -93,6 +96,7 @@ def _best_learning_rate(objective: Any, stages: int | None, damping: float | Non
     return best_step(check_count("stages", stages), convexity, smoothness)
 
 
+@typed("learning_rate", "momentum")
 def momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     r"""Gradient descent with momentum: damped leapfrog on the heavy ball, from an empty buffer.
 
@@ -118,6 +122,7 @@ def momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
     return _heavy_ball(Leapfrog(start="zero"), objective, learning_rate, momentum)
 
 
+@typed("learning_rate", "momentum")
 def nesterov(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     r"""Nesterov's method with constant momentum, from an empty buffer.
 
@@ -141,6 +146,7 @@ def nesterov(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
     return _heavy_ball(Lookahead(1.0, start="zero"), objective, learning_rate, momentum, "nesterov")
 
 
+@typed("learning_rate", "momentum")
 def midpoint_momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     r"""Momentum with the gradient half-way ahead: stable for $\alpha\ell < 2$ at every momentum.
 
@@ -158,6 +164,7 @@ def midpoint_momentum(objective: Any, learning_rate: ArrayLike, momentum: ArrayL
     return _heavy_ball(Lookahead(0.5, start="zero"), objective, learning_rate, momentum, "midpoint_momentum")
 
 
+@typed("learning_rate", "momentum")
 def leapfrog(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Method:
     """Momentum whose half-step velocity starts right, so that it follows the heavy ball to second order.
 
@@ -175,6 +182,7 @@ def leapfrog(objective: Any, learning_rate: ArrayLike, momentum: ArrayLike = 0.9
     return _heavy_ball(Leapfrog(start="exact"), objective, learning_rate, momentum)
 
 
+@typed("learning_rate")
 def sgld(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike = 1.0) -> Method:
     r"""Stochastic gradient Langevin dynamics: Euler-Maruyama on overdamped Langevin dynamics.
 
@@ -197,6 +205,7 @@ def sgld(objective: Any, learning_rate: ArrayLike | Schedule, temperature: Array
     return first_order(OverdampedLangevin, EulerMaruyama)(objective, learning_rate, temperature=temperature)
 
 
+@typed("learning_rate")
 def mala(objective: Any, learning_rate: ArrayLike | Schedule, temperature: ArrayLike = 1.0) -> Method:
     r"""The Metropolis-adjusted Langevin algorithm: the steps of `sgld`, accepted or rejected so that the law is exact.
 

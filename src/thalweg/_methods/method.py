@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
-from .._errors import InputError, check_count, check_number
-from .._objectives.objective import AbstractObjective, Batch
+from .._errors import InputError, check_arguments, check_count, check_number
+from .._objectives.objective import AbstractObjective, Batch, as_objective
 from .._objectives.parts import same
 from .._shown import call, nearest, shown
 from .._tree import Unravel, Vector, copied, scalar
@@ -84,7 +84,9 @@ class Method(AbstractDrawing, AbstractCounted):
             )
         if not callable(self.step_size):
             check_number("step_size", self.step_size, above=0.0)
-        elif self.scheme.adaptive:
+        elif not isinstance(self.step_size, TimeGrid):
+            check_arguments("a schedule of the step size", self.step_size, "step")
+        if callable(self.step_size) and self.scheme.adaptive:
             raise InputError(
                 f"{type(self.scheme).__name__} sets its steps itself after the first; step_size must be a number"
             )
@@ -164,12 +166,16 @@ class Method(AbstractDrawing, AbstractCounted):
         Raises:
             InputError: the start is not on the manifold of the law, or the velocity is not tangent there.
         """
-        for leaf in jax.tree.leaves(position):
-            if callable(leaf) or isinstance(leaf, str | bytes):
+        leaves = jax.tree.leaves(position)
+        for leaf in leaves:
+            if not isinstance(leaf, float) and not jnp.issubdtype(getattr(leaf, "dtype", object), jnp.floating):
                 raise InputError(
-                    f"the position must be made of arrays, but holds {leaf!r}; tw.run and tw.solve take a module as it "
-                    "is, for steps by hand part it: eqx.partition(module, eqx.is_inexact_array)"
+                    f"the position must be made of arrays of floating-point numbers, but holds {leaf!r}; tw.run and "
+                    "tw.solve take a module as it is, for steps by hand part it: eqx.partition(module, "
+                    "eqx.is_inexact_array)"
                 )
+        if not leaves:
+            raise InputError("the position must hold at least one parameter, but is empty")
         if velocity is not None:
             self._check_velocity(position, velocity)
         check_on(self.dynamics.geometry, position, velocity)
@@ -276,9 +282,9 @@ class Method(AbstractDrawing, AbstractCounted):
             return self
         return Method(dynamics, scheme, self.step_size)
 
-    def with_objective(self, objective: AbstractObjective | None) -> "Method":
-        """The same method on another function."""
-        law = self.dynamics
+    def with_objective(self, objective: Any) -> "Method":
+        """The same method on another function, a `tw.Objective` or a bare one; None takes it away."""
+        law, objective = self.dynamics, as_objective(objective)
         # Not bound, which would make a module of it: a run does this several times.
         return copied(self, dynamics=type(law).with_objective(law, objective))
 
@@ -358,7 +364,8 @@ class Method(AbstractDrawing, AbstractCounted):
                 f"but the law is {type(self.dynamics).__name__}"
             )
         if jax.tree.structure(position) != jax.tree.structure(velocity) or any(
-            a.shape != b.shape for a, b in zip(jax.tree.leaves(position), jax.tree.leaves(velocity), strict=True)
+            jnp.shape(a) != jnp.shape(b)
+            for a, b in zip(jax.tree.leaves(position), jax.tree.leaves(velocity), strict=True)
         ):
             raise InputError("the starting velocity must have the shape of the start")
         self.dynamics.check_velocity(velocity)

@@ -11,10 +11,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
-from .._errors import InputError, check_number
+from .._errors import InputError, as_reals, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
 from .._programs import compiled_quickly
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
+from .._typed import typed
 from ..dynamics import Field, GradientFlow, Phase
 from ..schemes import Clock
 from .knobs import knobs_of
@@ -32,6 +33,7 @@ _WEAK = (1e-9, 1e-8)
 _ABREAST = 2401
 
 
+@typed()
 def amplification(
     method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
 ) -> np.ndarray:
@@ -77,6 +79,8 @@ def amplification(
             wide = in_float64(method).linearised()
             return np.asarray(_matrix_at(wide, _first_step(wide), when, x, velocity))
     curvature = _known(method, curvature)
+    if time is not None:
+        check_number("time", time)
     check_linear(method)
     check_linear_law(method.linearised().dynamics)
     with jax.enable_x64(True):
@@ -98,7 +102,7 @@ def _known(method: Method, curvature: Any) -> np.ndarray:
         )
     if curvature is None:
         raise InputError("give a curvature, or a point, at=(t, x)")
-    curvature = np.asarray(curvature, dtype=float)
+    curvature = as_reals("curvature", curvature)
     if curvature.ndim > 2 or (curvature.ndim == 2 and curvature.shape[0] != curvature.shape[1]):
         raise InputError(f"curvature must be a number, a list or a square Hessian, but has shape {curvature.shape}")
     if not np.all(np.isfinite(curvature)):
@@ -106,6 +110,7 @@ def _known(method: Method, curvature: Any) -> np.ndarray:
     return curvature
 
 
+@typed()
 def spectral_radius(
     method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
 ) -> np.ndarray | float:
@@ -124,6 +129,7 @@ def spectral_radius(
     return float(radii) if radii.ndim == 0 else radii
 
 
+@typed()
 def contraction_per_gradient(method: Method, curvature: Curvature, time: ArrayLike | None = None) -> float:
     r"""$\max_\ell \rho(A_\ell)^{1/s}$ for s gradients a step: what one gradient buys on these curvatures.
 
@@ -134,6 +140,7 @@ def contraction_per_gradient(method: Method, curvature: Curvature, time: ArrayLi
     return float(np.max(spectral_radius(method, curvature, time)) ** (1.0 / method.gradients_per_step))
 
 
+@typed()
 def largest_stable_step(
     method: Method, curvature: Curvature | None = None, time: ArrayLike | None = None, *, at: Place | None = None
 ) -> float:
@@ -158,6 +165,8 @@ def largest_stable_step(
     if at is not None:
         return _stable_at(method, at)
     curvature = _known(method, curvature)
+    if time is not None:
+        check_number("time", time)
     check_linear_law(method.dynamics)
     scale = 1.0 / np.max(np.abs(_spectrum(curvature)), initial=1e-300)
     if method.dynamics.order == 2:
@@ -171,6 +180,7 @@ def largest_stable_step(
     return _boundary(radius, scale)
 
 
+@typed()
 def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
     r"""The largest learning rate at which the method is stable, its momentum held fixed.
 
@@ -212,7 +222,9 @@ def stable_limit(method: Method, curvature: Curvature) -> tuple[str, float]:
 
 
 def _spectrum(curvature: Curvature) -> np.ndarray:
-    array = np.asarray(curvature, dtype=float)
+    array = as_reals("curvature", curvature)
+    if array.ndim > 2 or (array.ndim == 2 and len(set(array.shape)) > 1) or not np.all(np.isfinite(array)):
+        raise InputError(f"curvature must be finite, a number, a list or a square Hessian, but is {curvature!r}")
     return np.linalg.eigvalsh(array) if array.ndim == 2 else np.atleast_1d(array)
 
 

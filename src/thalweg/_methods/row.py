@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError, is_real, suggest
+from .._typed import check_fields
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme
 from .knobs import knobs_of
@@ -45,6 +46,9 @@ class Row:
     reference: str = ""
     aliases: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def build(self, objective: Any, **hyperparameters: Any) -> Method:
         """The method on `objective`, with the row's own value for what is not given."""

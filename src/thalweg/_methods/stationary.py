@@ -10,10 +10,11 @@ import scipy.linalg
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from .._errors import InputError, check_choice
+from .._errors import InputError, check_choice, is_real
 from .._objectives.objective import AbstractObjective, Batch
 from .._programs import compiled_quickly
 from .._tree import Vector
+from .._typed import typed
 from ..dynamics._base import check_flat
 from ..schemes import Draws, State
 from .linearity import in_float64
@@ -34,6 +35,7 @@ class _Noisy(AbstractObjective):
         return value if batch is None else value + jnp.vdot(batch, x)
 
 
+@typed()
 def stationary_covariance(
     method: Method, hessian: Any, noise_covariance: Any = None, of: str = "position"
 ) -> np.ndarray | float:
@@ -157,10 +159,9 @@ def _check_linear(method: Method) -> None:
 
 
 def symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be a number or a matrix, but is {value!r}") from None
+    if not is_real(value) or np.size(value) == 0:
+        raise InputError(f"{name} must be a number or a matrix, but is {value!r}")
+    array = np.asarray(value, dtype=float)
     if array.ndim == 0 and d is not None:
         array = float(array) * np.eye(d)
     if array.ndim not in (0, 2) or (array.ndim == 2 and array.shape != (d or array.shape[0],) * 2):

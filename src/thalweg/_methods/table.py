@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from .._errors import InputError, suggest
+from .._typed import typed
 from ..dynamics import (
     AbstractDynamics,
     AdaptiveLangevin,
@@ -187,6 +188,7 @@ def find_row(name: str) -> Row:
     return names[name]
 
 
+@typed()
 def register(row: Row) -> Row:
     """Make a method of one's own known by its name and aliases in this process, to `tw.table` and whatever asks it.
 

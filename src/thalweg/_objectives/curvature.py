@@ -7,13 +7,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from .._errors import InputError, check_count, check_number
 from .._tree import Vector, combine, inner, normal
-from .objective import AbstractObjective, as_objective, as_position
+from .._typed import typed
+from .objective import AbstractObjective, as_objective, as_position, explain
 
 # Below this part of the norm a Rayleigh quotient is none of an eigenvector of positive eigenvalue.
 SIGN = 1e-3
 
 
+@typed()
 def largest_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> float:
     r"""The largest eigenvalue of the Hessian at x (0 where no curvature is positive).
 
@@ -36,7 +39,16 @@ def largest_curvature(objective: Any, x: Vector, iterations: int = 200, toleranc
     >>> round(tw.analysis.largest_curvature(f, jnp.ones(2)), 4)
     4.0
     """
-    return top_curvature(objective, x, iterations, tolerance)[0]
+    check_count("iterations", iterations)
+    check_number("tolerance", tolerance, at_least=0.0)
+    f, x = as_objective(objective), as_position(x)
+    if f is None:
+        raise InputError("largest_curvature needs an objective, a function of x that returns a number")
+    try:
+        return top_curvature(f, x, iterations, tolerance)[0]
+    except Exception:
+        explain(f, x)
+        raise
 
 
 def top_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> tuple[float, Vector]:

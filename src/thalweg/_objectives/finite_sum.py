@@ -11,7 +11,8 @@ from jaxtyping import Array, ArrayLike, Float, Int, Key, PyTree
 
 from .._errors import InputError, check_count
 from .._tree import Vector
-from .objective import AbstractObjective, Batch, check_facts
+from .._typed import check_fields
+from .objective import AbstractObjective, Batch, as_value, check_facts
 
 
 def _as_data(data: PyTree) -> PyTree:
@@ -19,7 +20,7 @@ def _as_data(data: PyTree) -> PyTree:
         raise InputError("data must be arrays of numbers, but holds text")
     try:
         return jax.tree.map(jnp.asarray, data)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"data must be arrays of numbers, but: {error}") from error
 
 
@@ -69,8 +70,7 @@ class FiniteSum(AbstractObjective):
                 raise InputError(
                     f"batch_size must be at most the {self.samples} samples without replacement, but is {count}"
                 )
-        if not isinstance(self.epochs, bool):
-            raise InputError(f"epochs must be True or False, but is {self.epochs!r}")
+        check_fields(self)
         if self.epochs and (self.replace or self.batch_size is None):
             raise InputError("epochs need a batch_size and replace=False: every sample once an epoch")
         check_facts(self)
@@ -86,7 +86,7 @@ class FiniteSum(AbstractObjective):
 
     def value(self, x: Vector, batch: Int[Array, " batch"] | None = None) -> Float[Array, ""]:
         data = self.data if batch is None else jax.tree.map(lambda leaf: leaf[batch], self.data)
-        return jnp.mean(jax.vmap(self.fn, in_axes=(None, 0))(x, data))
+        return jnp.mean(jax.vmap(lambda y, s: as_value(self.fn(y, s), y), in_axes=(None, 0))(x, data))
 
     def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
         if not self.stochastic:

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from .._errors import InputError, check_count
+from .._errors import InputError, as_key, check_count
 from .._tree import ravel, size, unraveler
+from .._typed import typed
 from .finite_sum import FiniteSum
-from .objective import as_position
+from .objective import as_position, explain
 
 # A matrix of more numbers than this is no longer looked at.
 _LARGEST = 4096
@@ -56,6 +57,7 @@ class GradientNoise:
         return float(np.divide(self.trace, square)) if square else float("inf")
 
 
+@typed()
 def gradient_noise(objective: FiniteSum, x: PyTree, samples: int | None = None, key: Any = None) -> GradientNoise:
     r"""The covariance of the gradient of one sample at x, and of a step's mini-batch.
 
@@ -94,9 +96,13 @@ def gradient_noise(objective: FiniteSum, x: PyTree, samples: int | None = None, 
     if seen < count:
         if key is None:
             raise InputError("to draw some of the samples give a key, such as key=0")
-        key = key if isinstance(key, jax.Array) else jax.random.key(check_count("key", key, at_least=0))
-        rows = np.asarray(jax.random.choice(key, count, (seen,), replace=False))
-    return _summary(objective, np.asarray(_gradients(objective, x, jnp.asarray(rows)), float), size(x))
+        rows = np.asarray(jax.random.choice(as_key(key), count, (seen,), replace=False))
+    try:
+        gradients = np.asarray(_gradients(objective, x, jnp.asarray(rows)), float)
+    except Exception:
+        explain(objective.whole(), x)
+        raise
+    return _summary(objective, gradients, size(x))
 
 
 @eqx.filter_jit

@@ -11,9 +11,10 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
-from .._errors import InputError, check_number
+from .._errors import InputError, check_number, is_real
 from .._programs import compiled_quickly
 from .._tree import Vector, combine, copied
+from .._typed import check_fields
 from .parts import Joined
 
 Batch = PyTree
@@ -24,6 +25,9 @@ class AbstractObjective(eqx.Module):
 
     Everything random in an evaluation is the argument `batch`, drawn by `draw`.
     """
+
+    def __check_init__(self) -> None:
+        check_fields(self)
 
     @property
     def minimum(self) -> float | None:
@@ -118,6 +122,20 @@ def check_facts(objective: AbstractObjective) -> None:
         fact = getattr(objective, name)
         if fact is not None:
             check_number(name, fact, at_least=None if name == "minimum" else 0.0)
+    if objective.minimiser is not None:
+        check_tree("minimiser", objective.minimiser)
+
+
+def check_tree(what: str, tree: PyTree) -> None:
+    """Refuse what is no pytree of finite real numbers, or holds none."""
+    leaves = jax.tree.leaves(tree)
+    if not leaves:
+        raise InputError(f"{what} must hold at least one number, but is {tree!r}")
+    for leaf in leaves:
+        if isinstance(leaf, bool) or not is_real(leaf):
+            raise InputError(f"{what} must be made of arrays of numbers, but holds {leaf!r}")
+        if not isinstance(leaf, Tracer) and not np.all(np.isfinite(np.asarray(leaf, dtype=float))):
+            raise InputError(f"{what} must be finite, but holds NaN or infinity")
 
 
 class Objective(AbstractObjective):
@@ -155,8 +173,6 @@ class Objective(AbstractObjective):
     def __check_init__(self) -> None:
         if not callable(self.fn):
             raise InputError(f"an objective must be a function of the parameters, but is {self.fn!r}")
-        if not isinstance(self.time_dependent, bool):
-            raise InputError(f"time_dependent must be True or False, but is {self.time_dependent!r}")
         check_facts(self)
 
     def at(self, time: ArrayLike | None) -> "Objective":
@@ -175,7 +191,14 @@ class Objective(AbstractObjective):
         del batch
         if self.time_dependent:
             raise InputError("this objective depends on time and was asked for its value at none; f.at(t) has one")
-        return self.fn(x) if self.args is None else self.fn(x, self.args)
+        return as_value(self.fn(x) if self.args is None else self.fn(x, self.args), x)
+
+
+def as_value(found: Any, x: Vector) -> Any:
+    """A number of Python or NumPy that a function returns, a constant, as an array of the parameters' precision."""
+    if isinstance(found, float | int | np.floating | np.integer) and not isinstance(found, bool):
+        return jnp.asarray(found, jnp.result_type(*jax.tree.leaves(x)))
+    return found
 
 
 class _AtTime(eqx.Module):
@@ -265,17 +288,25 @@ def as_position(x0: PyTree[ArrayLike]) -> Vector:
         if isinstance(leaf, str | bytes) or not isinstance(leaf, int | float | np.generic | np.ndarray | jax.Array):
             raise InputError(f"the start must be made of arrays of numbers, but holds {leaf!r}")
         if isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "OSUMm":
-            raise InputError(f"the start must be made of arrays of numbers, but holds an array of {leaf.dtype}")
-        dtype = jnp.asarray(leaf).dtype if not isinstance(leaf, Tracer) else leaf.dtype
+            way = "; cast it with astype(float)" if leaf.dtype.kind == "O" else ""
+            raise InputError(f"the start must be made of arrays of numbers, but holds an array of {leaf.dtype}{way}")
+        # Of a whole number that is too large for an array, too.
+        known = leaf.dtype if isinstance(leaf, Tracer) else None
+        dtype = jnp.asarray(type(leaf)() if isinstance(leaf, int) else leaf).dtype if known is None else known
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            raise InputError(
+                f"the start must be floating point, but holds {dtype}; move its parts, {{'real': z.real, 'imag': "
+                "z.imag}, and make z of them in the objective"
+            )
         if isinstance(leaf, bool | int) or not jnp.issubdtype(dtype, jnp.floating):
             raise InputError(
                 f"the start must be floating point, but holds {dtype}; "
                 "write 1.0 instead of 1, or cast with astype(float)"
             )
-        if np.size(leaf) == 0:
-            raise InputError("the start must hold at least one parameter, but an array in it is empty")
         if not isinstance(leaf, Tracer) and not np.all(np.isfinite(np.asarray(leaf, dtype=float))):
             raise InputError("the start must be finite, but holds NaN or infinity")
+    if not any(np.size(leaf) for leaf in leaves):
+        raise InputError("the start must hold at least one parameter, but its arrays are empty")
     return jax.tree.map(jnp.asarray, x0)
 
 
@@ -285,7 +316,7 @@ def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the ob
     try:
         value, gradient = start_value_and_gradient(objective, x0, batch)
     except Exception as error:
-        _explain(objective, x0, batch, name)
+        explain(objective, x0, batch, name)
         raise InputError(_raised(error, x0, name)) from error
     if not np.isfinite(np.asarray(value)):
         raise InputError(f"{name} is {float(value)} at the start; begin where it is finite")
@@ -294,18 +325,32 @@ def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the ob
     return float(value)
 
 
-def _explain(objective: AbstractObjective, x0: Vector, batch: Batch, name: str) -> None:
+def explain(objective: AbstractObjective, x0: Vector, batch: Batch = None, name: str = "the objective") -> None:
     """Raise what is wrong with the value, if it is that."""
     try:
         shape: Any = eqx.filter_eval_shape(objective.value, x0, batch)
     except Exception as error:
         raise InputError(_raised(error, x0, name)) from error
     if not hasattr(shape, "shape") or not hasattr(shape, "dtype"):
-        raise InputError(f"{name} must return a scalar, but returns {type(shape).__name__}")
+        way = "; of (loss, aux) return the loss alone, as JAX does with has_aux" if isinstance(shape, tuple) else ""
+        raise InputError(f"{name} must return a scalar, but returns {type(shape).__name__}{way}")
     if shape.shape != ():
         raise InputError(f"{name} must return a scalar, but returns shape {shape.shape}; take the mean or the sum")
     if not jnp.issubdtype(shape.dtype, jnp.floating):
-        raise InputError(f"{name} must return a floating-point scalar, but returns {shape.dtype}")
+        way = "; take jnp.real or jnp.abs of it" if jnp.issubdtype(shape.dtype, jnp.complexfloating) else ""
+        raise InputError(f"{name} must return a floating-point scalar, but returns {shape.dtype}{way}")
+
+
+# The ways out of a function that JAX cannot trace, by the error that it raises there.
+_WAYS_OUT = (
+    (
+        jax.errors.TracerArrayConversionError,
+        "write it with jax.numpy instead of numpy; as it is, SciPy takes it, with tw.adapters.scipy.minimizer()",
+    ),
+    (jax.errors.TracerBoolConversionError, "choose with jnp.where instead of if, and compare with jnp.maximum"),
+    (jax.errors.TracerIntegerConversionError, "index arrays of jax.numpy, not of numpy or lists"),
+    (jax.errors.ConcretizationTypeError, "return an array of jax.numpy, without float(), math or .item()"),
+)
 
 
 def _raised(error: Exception, x0: Vector, name: str) -> str:
@@ -313,7 +358,8 @@ def _raised(error: Exception, x0: Vector, name: str) -> str:
         return str(error)
     first = (str(error).strip().splitlines() or [""])[0]
     shapes = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(x0))
-    return f"{name} raised {type(error).__name__} at the start of shape {shapes}: {first}"
+    way = next((f"; {way}" for kind, way in _WAYS_OUT if isinstance(error, kind)), "")
+    return f"{name} raised {type(error).__name__} at the start of shape {shapes}: {first.rstrip('.')}{way}"
 
 
 @compiled_quickly

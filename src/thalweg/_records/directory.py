@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import InputError
+from .._errors import InputError, is_path
 from .growing import GrowingArray, GrowingText, check_files, whole_lines
 from .kinds import check_same, kind_of, read_config, write_config
 from .lock import Lock
@@ -297,7 +297,7 @@ def check_out(out: Any, resume: bool) -> None:
     """Refuse what is no path, and to go on without one."""
     if resume and out is None:
         raise InputError("resume needs the directory of the run: out=...")
-    if out is not None and not isinstance(out, str | os.PathLike):
+    if out is not None and not is_path(out):
         raise InputError(f"out must be the path of a directory, but is {out!r}")
 
 

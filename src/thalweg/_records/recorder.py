@@ -2,7 +2,6 @@
 
 import atexit
 import collections
-import os
 import sys
 import threading
 import time
@@ -11,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .._errors import InputError, check_count
+from .._errors import InputError, check_count, is_path
+from .._typed import typed
 from . import terminate
 from .capture import copied, norm, number
 from .directory import Directory, environment
@@ -74,9 +74,10 @@ class Recorder:
     ('finished', [32.0, 8.0, 2.0], [4.0, 4.0, 4.0])
     """
 
+    @typed("path", "objective", "curvature")
     def __init__(
         self,
-        path: Any,
+        path: str | Path,
         method: Any = None,
         objective: str = "unnamed",
         *,
@@ -87,7 +88,7 @@ class Recorder:
         part_size: int | None = None,
         resume: bool = False,
     ) -> None:
-        if not isinstance(path, str | os.PathLike):
+        if not is_path(path):
             raise InputError(f"path must be that of a directory, but is {path!r}")
         if not isinstance(objective, str):
             raise InputError(f"objective must be a few words, such as 'digits, 2 layers', but is {objective!r}")

@@ -10,6 +10,7 @@ import numpy as np
 from .._errors import InputError, check_count, check_number
 from .._objectives.least_squares import LeastSquares
 from .._tree import Unravel, unraveler
+from .._typed import typed
 from .derived import recorded_structure, trees, vectors
 from .growing import checked_arrays
 from .kinds import opened
@@ -133,9 +134,9 @@ class Run:
     Attributes:
         method: the method that ran, None for a run read from disk.
         final: the last finite `Point`.
-        status: "finished", "stopped", "interrupted", "diverged" or "not finite"; of a method that ends by itself
-            also "converged", "budget spent", "unbounded" or "stalled"; "running" for a run read from disk that is
-            still going, or was killed.
+        status: "finished", "stopped", "interrupted", "diverged", "not finite", or "unbounded" where f falls for ever;
+            of a method that ends by itself also "converged", "budget spent" or "stalled"; "running" for a run read
+            from disk that is still going, or was killed.
         message: what happened, in a line.
         metrics: arrays by name; row k belongs to the state before step k, the last row to `final`.
         trace: a `Trace`, None if no positions were kept.
@@ -221,6 +222,7 @@ class Run:
         return run_dataset(self)
 
     @classmethod
+    @typed()
     def load(cls, path: "str | Path") -> "Run":
         """Read a run directory, also one that was killed or is still being written.
 

@@ -44,8 +44,8 @@ def _medians(sweep: Sweep) -> np.ndarray:
 def _row(sweep: Sweep, config: dict[str, Any]) -> dict[str, Any]:
     objective, method, _ = labels_of_config(config)
     medians = _medians(sweep)
-    # Of a field there is no loss, and so no best setting.
-    known = bool(np.isfinite(sweep.final_loss).any())
+    # Of a field there is no loss, and where all diverged no best setting.
+    known = bool(np.isfinite(sweep.typical_loss).any())
     return {
         "path": str(sweep.path),
         "objective": objective,

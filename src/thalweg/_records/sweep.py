@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError
+from .._typed import typed
 from .derived import recorded_structure
 from .growing import checked_arrays
 from .kinds import opened
@@ -52,6 +53,7 @@ class Sweep:
     config: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
+    @typed()
     def load(cls, path: str | Path) -> "Sweep":
         """Read what `tw.sweep` wrote to a directory, also where it was killed or is still being written.
 
@@ -70,11 +72,48 @@ class Sweep:
         return np.array([[regime(curve) for curve in seeds] for seeds in self.losses])
 
     @property
+    def diverged(self) -> np.ndarray:
+        """(n, seeds) of whether a run ended at no finite loss or, where losses are kept, far above all before.
+
+        Far is by more than the loss at the start and what it had fallen by, and three times as high above the least as
+        it was on the way: the losses on the way may be of mini-batches, the last is of the whole of the data.
+        """
+        lost = ~np.isfinite(self.final_loss)
+        if self.losses is None:
+            return lost
+        before, end = self.losses[..., :-1], np.where(lost, np.inf, self.losses[..., -1])
+        start, least = before[..., 0], np.fmin(np.fmin.reduce(before, axis=-1), end)
+        risen = end - start > np.abs(start) + start - least
+        with np.errstate(over="ignore", invalid="ignore"):
+            on_the_way = np.mean(before, axis=-1) - least
+            return lost | (risen & ~(end - least <= 3.0 * on_the_way))
+
+    @property
+    def typical_loss(self) -> np.ndarray:
+        """(n,): the median over the seeds of the final loss, infinite where at least half of them diverged."""
+        return np.median(np.where(self.diverged, np.inf, self.final_loss), axis=1)
+
+    @property
     def best(self) -> dict[str, float]:
-        """The setting of least median final loss."""
-        finite = np.where(np.isfinite(self.final_loss), self.final_loss, np.inf)
-        index = int(np.argmin(np.median(finite, axis=1)))
+        """The setting of least median final loss, among those that did not diverge.
+
+        Raises:
+            InputError: every setting diverged, or there is no loss.
+        """
+        losses = self.typical_loss
+        if not np.isfinite(losses).any():
+            if not self.has_losses:
+                raise InputError("no setting is best: a law without an objective has no loss")
+            ends = ", ".join(f"{name} {values.min():g} to {values.max():g}" for name, values in self.settings.items())
+            raise InputError(f"no setting is best: each of the {len(losses)} diverged, of {ends}; take smaller steps")
+        index = int(np.argmin(losses))
         return {name: float(values[index]) for name, values in self.settings.items()}
+
+    @property
+    def has_losses(self) -> bool:
+        """Tell whether there is a loss: a law without an objective has none, wherever it ends."""
+        ends = all(np.isfinite(np.asarray(leaf, float)).all() for leaf in jax.tree.leaves(self.final))
+        return not (ends and np.isnan(self.final_loss).all())
 
     def folded(self, values: np.ndarray) -> np.ndarray:
         """An array (n, ...) over the settings, folded to the shape of the grid."""
@@ -103,11 +142,19 @@ class Sweep:
 
     def __repr__(self) -> str:
         finite = int(np.isfinite(self.final_loss).sum())
-        best = ", ".join(f"{name}={value:.4g}" for name, value in self.best.items())
+        best = "none is best"
+        if np.isfinite(self.typical_loss).any():
+            best = "best " + ", ".join(f"{name}={value:.4g}" for name, value in self.best.items())
         return (
-            f"Sweep({len(self.final_loss)} settings x {self.final_loss.shape[1]} seeds, "
-            f"{finite} ended finite; best {best})"
+            f"Sweep({len(self.final_loss)} settings x {self.final_loss.shape[1]} seeds, {finite} ended finite; {best})"
         )
+
+    @property
+    def plot(self) -> Callable[..., Any]:
+        """Draw the final loss over the settings: `sweep.plot(over=None, ax=None)`, Axes out."""
+        from ..plot import sweep
+
+        return lambda over=None, ax=None: sweep(self, over, ax)
 
 
 def column_file(name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -22,6 +23,7 @@ from .._records.naming import check_component
 from .._records.run import Record, Run
 from .._records.sweep import regime
 from .._text import make_table, plain
+from .._typed import typed
 from .limit import measured_limit
 from .text import COLUMNS, head
 
@@ -44,7 +46,8 @@ class Entry:
         steps: steps likewise.
         seconds: wall time to there, compilation apart.
         loss: the last loss.
-        regime: "monotone", "oscillating" or "diverging"; "fluctuating" for a method that draws noise and is bounded.
+        regime: "monotone", "oscillating" or "diverging"; "fluctuating" for a method that draws noise and is bounded;
+            "unbounded" where f falls for ever.
         predicted_limit: the largest stable learning rate (or step size) from the linear probe.
         measured_limit: the same found by running on the objective itself; None where not asked for.
         limit_of: the knob the limits are of.
@@ -104,6 +107,7 @@ class Comparison:
                 return entry
         raise KeyError(name)
 
+    @typed()
     def report(self, path: str | Path, title: str = "Comparison") -> Path:
         """Write one page with plots that opens without a network."""
         from ..plot.report import write_report
@@ -126,8 +130,9 @@ class Comparison:
         return plain(self.as_table())
 
 
+@typed()
 def compare(
-    methods: Mapping[str, Method] | Sequence[Method],
+    methods: Mapping[str, Method] | Sequence[Method] | Method,
     x0: PyTree,
     tolerance: float = 1e-6,
     max_steps: int = 1000,
@@ -213,6 +218,8 @@ def _named(methods: Any, fields: bool = False) -> dict[str, Method]:
         methods = [methods]
     if not isinstance(methods, Mapping):
         listed = list(methods)
+        if strange := [one for one in listed if not isinstance(one, Method)]:
+            raise InputError(f"methods must be tw.Method, by name or in a list, but hold {strange[0]!r}")
         names = [f"{type(m.dynamics).__name__} {getattr(m.scheme, 'name', type(m.scheme).__name__)}" for m in listed]
         if len(set(names)) < len(names):
             names = [f"{name} {i}" for i, name in enumerate(names)]
@@ -236,6 +243,7 @@ def _named(methods: Any, fields: bool = False) -> dict[str, Method]:
 def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
     """A point to take the curvature at, and whether it is a minimum to the digits a limit needs."""
     if objective.minimiser is not None:
+        _check_minimiser(objective.minimiser, runs[0].final.position)
         return objective.minimiser, True
     losses = [run.metrics["loss"][-1] for run in runs]
     best = runs[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
@@ -246,6 +254,14 @@ def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
     dtypes = best.final.lookahead
     point = as_position(jax.tree.map(lambda new, old: np.asarray(new, old.dtype), point, dtypes))
     return point, bool(norm <= np.sqrt(_STATIONARY) * max(float(best.metrics["gradient_norm"][0]), 1.0))
+
+
+def _check_minimiser(minimiser: PyTree, position: PyTree) -> None:
+    shapes = [[jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (minimiser, position)]
+    if jax.tree.structure(minimiser) != jax.tree.structure(position) or shapes[0] != shapes[1]:
+        raise InputError(
+            f"the objective's minimiser must have the shapes of the start, {shapes[1]}, but has {shapes[0]}"
+        )
 
 
 def _entry(
@@ -293,10 +309,12 @@ def _steps_to(run: Run, method: Method, tolerance: float, budget: int) -> tuple[
 def _regime(run: Run, method: Method) -> str:
     if run.status in ("diverged", "not finite"):
         return "diverging"
+    if run.status == "unbounded":
+        return "unbounded"
     # A loss that noise has raised to its temperature is not on its way to infinity.
     return "fluctuating" if method.normals else regime(run.metrics["loss"])
 
 
 def _worst(regimes: list[str]) -> str:
-    order: Callable[[str], int] = ("monotone", "fluctuating", "oscillating", "diverging").index
+    order: Callable[[str], int] = ("monotone", "fluctuating", "oscillating", "unbounded", "diverging").index
     return max(regimes, key=order)

@@ -12,6 +12,7 @@ from .._records.describe import labels
 from .._records.run import Run
 from .._records.sweep import regime
 from .._text import make_table, plain
+from .._typed import typed
 from .text import COLUMNS, head
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class RunEntry:
         seconds: wall time to there, compilation apart.
         loss: the last loss that was recorded.
         best: the least.
-        regime: "monotone", "oscillating" or "diverging".
+        regime: "monotone", "oscillating" or "diverging"; "unbounded" where f falls for ever.
         status: how it ended.
     """
 
@@ -79,6 +80,7 @@ class RunComparison:
                 return entry
         raise KeyError(name)
 
+    @typed()
     def report(self, path: str | Path, title: str = "Runs side by side") -> Path:
         """Write one page with the table and the loss curves that opens without a network."""
         from ..plot._runs import write_runs_report
@@ -103,8 +105,9 @@ class RunComparison:
         return plain(self.as_table())
 
 
+@typed()
 def compare_runs(
-    runs: Mapping[str, Run | str | Path] | Sequence[Run | str | Path], tolerance: float = 1e-3
+    runs: Mapping[str, Run | str | Path] | Sequence[Run | str | Path] | Run | str | Path, tolerance: float = 1e-3
 ) -> RunComparison:
     r"""Set runs side by side without running anything: our own, and what `tw.Recorder` logged.
 
@@ -187,6 +190,7 @@ def _entry(name: str, run: Run, criterion: str, tolerance: float) -> RunEntry:
     losses = metrics.get("loss", np.zeros(0))
     finite = losses[np.isfinite(losses)]
     kind = "diverging" if run.status in ("diverged", "not finite") else None
+    kind = "unbounded" if run.status == "unbounded" else kind
     if kind is None and finite.size:
         # A loss that was left out here and there is no divergence.
         kind = regime(finite)

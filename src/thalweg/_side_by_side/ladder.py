@@ -38,9 +38,9 @@ def check_ladder(steps: Sequence[int] | None, tolerances: Sequence[float] | None
     for name, rungs in (("steps", steps), ("tolerances", tolerances)):
         if rungs is not None and not len(rungs):
             raise InputError(f"{name} must hold at least one number, but is empty")
-    for n in steps or ():
+    for n in () if steps is None else steps:
         check_count("steps", n)
-    for tolerance in tolerances or ():
+    for tolerance in () if tolerances is None else tolerances:
         check_number("tolerances", tolerance, above=0.0)
 
 

@@ -18,6 +18,7 @@ from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
 from .._text import make_table, number, plain
 from .._tree import ravel, unraveler
+from .._typed import typed
 from ..analysis.order import horizon_of, velocity_of
 from ..dynamics import AbstractDynamics
 from ..dynamics._curved import check_on
@@ -88,11 +89,13 @@ class WorkPrecision:
         """The methods by name."""
         return tuple(self.orders)
 
+    @typed()
     def of(self, method: str) -> tuple[WorkPoint, ...]:
         """The runs of one method, from the coarsest on."""
         check_choice("method", method, self.orders)
         return tuple(point for point in self.points if point.method == method)
 
+    @typed()
     def cost(self, method: str, error: float, of: str = "gradients") -> float | None:
         """The cost of a method to an error, interpolated between two runs in the logarithms of cost and error.
 
@@ -112,6 +115,7 @@ class WorkPrecision:
             before = None if point.error is None else (point.error, cost)
         return None
 
+    @typed()
     def cheapest(self, error: float, of: str = "gradients") -> str | None:
         """The method of least `cost`; None where none comes so close."""
         costs = {name: cost for name in self.methods if (cost := self.cost(name, error, of)) is not None}
@@ -127,6 +131,7 @@ class WorkPrecision:
 
         return draw(self)
 
+    @typed()
     def save(self, directory: str | Path) -> tuple[Path, Path]:
         """Write `work_precision.json` and `work_precision.svg` into a directory."""
         from ..plot._work import save
@@ -163,8 +168,9 @@ class WorkPrecision:
         return "\n\n".join(plain(table) for table in self.as_tables())
 
 
+@typed()
 def work_precision(
-    methods: Mapping[str, Method] | Sequence[Method],
+    methods: Mapping[str, Method] | Sequence[Method] | Method,
     x0: PyTree,
     until: float | int | None = None,
     steps: Sequence[int] | None = None,
@@ -213,6 +219,9 @@ def work_precision(
     named = _named(methods, fields=True)
     check_count("repeats", repeats)
     check_ladder(steps, tolerances)
+    # Of an array no truth is known.
+    steps = None if steps is None else [int(n) for n in steps]
+    tolerances = None if tolerances is None else [float(one) for one in tolerances]
     if until is not None:
         check_number("until", until, above=0.0)
     for name, method in named.items():

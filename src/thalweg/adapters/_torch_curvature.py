@@ -6,8 +6,10 @@ from typing import Any
 
 from .._errors import InputError, check_count, check_number
 from .._objectives.curvature import SIGN
+from .._typed import typed
 
 
+@typed()
 def largest_curvature(
     loss: Callable[[], Any], parameters: Iterable[Any], iterations: int = 200, tolerance: float = 1e-10
 ) -> float:

@@ -9,12 +9,14 @@ import torch
 
 from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_choice
+from .._typed import typed
 from ._linear import kick_of
 from ._tensors import plain
 from ._torch_optimizer import Optimizer
 from ._torch_pending import BUFFER, KICK, dampening_of, forget, remember
 
 
+@typed()
 def from_torch(optimizer: Any, group: int | None = None, batch_size: float | int | None = None) -> Hyperparameters:
     """The hyperparameters of a `torch.optim.SGD` or an `Optimizer` of momentum: `tw.Hyperparameters.from_torch`."""
     found = [dataclasses.replace(read(optimizer, g), batch_size=batch_size) for g in _chosen(optimizer, group)]
@@ -23,6 +25,7 @@ def from_torch(optimizer: Any, group: int | None = None, batch_size: float | int
     return found[0]
 
 
+@typed()
 def retune(
     optimizer: Any,
     hyperparameters: Hyperparameters | None = None,

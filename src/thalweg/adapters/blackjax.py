@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import Objective
+from .._typed import typed
 from ..dynamics._base import check_flat
 from ..schemes import State
 from ..schemes._base import energy as energy_of
@@ -28,6 +29,7 @@ class SamplingAlgorithm(NamedTuple):
     step: Callable
 
 
+@typed()
 def potential(logdensity_fn: Callable) -> Objective:
     """The potential of a log density, which it is minus.
 
@@ -54,6 +56,7 @@ class _Minus:
         return -self._function(x)
 
 
+@typed()
 def sampling_algorithm(method: Method) -> SamplingAlgorithm:
     r"""A method in the shape of a BlackJAX algorithm.
 

@@ -16,6 +16,7 @@ from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, zeros_like
+from .._typed import typed
 from ..dynamics._base import check_descends, check_flat
 from ..schemes import Clock, Draws, Restarted, State
 
@@ -60,6 +61,7 @@ class _Asked(AbstractObjective):
         return found if self.change is None else self.change(found, x)
 
 
+@typed()
 def transformation(
     method: Method, before: optax.GradientTransformation | None = None
 ) -> optax.GradientTransformationExtraArgs:

@@ -15,6 +15,7 @@ from .._errors import InputError, check_count, check_number
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector
+from .._typed import typed
 from ..dynamics import GradientFlow
 from ..dynamics._base import check_descends, check_flat
 from ..schemes import PseudoTransient, State
@@ -94,6 +95,7 @@ def _as_words(numbers: np.ndarray) -> np.ndarray:
 _STATUS = {"converged": 0, "budget spent": 1, "not finite": 2, "unbounded": 3, "stalled": 4}
 
 
+@typed()
 def minimizer(method: Method | None = None) -> Callable[..., OptimizeResult]:
     r"""A method as `scipy.optimize.minimize(fun, x0, jac=..., method=minimizer(method))`.
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import InputError, check_choice
+from .._errors import InputError, as_reals, check_choice
 from .._methods.method import Method
 from .._methods.stationary import symmetric
 from .._objectives.finite_sum import FiniteSum
@@ -282,10 +282,7 @@ def _number(value: np.ndarray) -> float:
 
 
 def _times(time: Any) -> np.ndarray:
-    try:
-        times = np.asarray(time, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"time must be a number or an array of them, but is {time!r}") from None
+    times = as_reals("time", time)
     if not times.size or not np.isfinite(times).all() or times.min() < 0.0:
         raise InputError(f"time must be finite and at least 0, but is {time!r}")
     return times

@@ -14,6 +14,7 @@ from .._methods.method import Method
 from .._objectives.objective import AbstractObjective
 from .._records.run import Run
 from .._tree import inner, unraveler
+from .._typed import typed
 from ..dynamics import AbstractDamped, AbstractDynamics, AbstractFirstOrder, Evaluation, Phase
 from ..dynamics._base import Time, check_flat
 from ..schemes import Clock, Leapfrog, Lookahead, RungeKutta, State
@@ -54,6 +55,7 @@ class EnergyAccount:
         return float(np.max(np.abs(self.total - self.total[0])))
 
 
+@typed()
 def energy_account(run: Run) -> EnergyAccount:
     r"""Kinetic, potential and dissipated energy along a run; the three add up.
 

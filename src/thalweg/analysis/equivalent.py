@@ -10,11 +10,14 @@ import numpy as np
 from .._dictionary.conventions import Hyperparameters
 from .._dictionary.momentum import momentum_from_friction, physical_constants
 from .._errors import InputError, check_choice, check_count
+from .._typed import typed
 from ._stages import Stage, Training, stages
 
 _KEEP = ("momentum", "law")
 # Of a step: sums of step sizes carry rounding, and schedules are often float32; a shorter window is none.
 _ROUNDING = 1e-5
+# Steps of the schedule that follows, at most.
+_MOST = 10_000_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,6 +65,7 @@ class EquivalentSchedules:
         return stages(self.hyperparameters, self.before, self.after, curvature, samples, replace, tolerance, rows)
 
 
+@typed("hyperparameters", "learning_rate")
 def equivalent_batch_schedule(
     hyperparameters: Hyperparameters, learning_rate: Callable[[Any], Any], steps: int, keep: str = "momentum"
 ) -> EquivalentSchedules:
@@ -118,7 +122,7 @@ def equivalent_batch_schedule(
     edges = before.time
     if not edges[-1] > 0.0:
         raise InputError("learning_rate must be positive at some step, but the schedule is 0 at all of them")
-    count = int(np.ceil(edges[-1] / own - _ROUNDING))
+    count = int(np.ceil(_counted(edges[-1] / own) - _ROUNDING))
     windows = np.minimum(own * np.arange(count + 1), edges[-1])
     heat = np.interp(windows, edges, np.concatenate([[0.0], np.cumsum(before.temperature * durations)]))
     temperature = np.diff(heat) / np.diff(windows)
@@ -132,6 +136,7 @@ def equivalent_batch_schedule(
     return EquivalentSchedules(before, after, keep, hyperparameters)
 
 
+@typed("hyperparameters", "batch_size")
 def equivalent_rate_schedule(
     hyperparameters: Hyperparameters, batch_size: Callable[[Any], Any], steps: int, keep: str = "momentum"
 ) -> EquivalentSchedules:
@@ -172,6 +177,7 @@ def equivalent_rate_schedule(
         same,
         own / (2.0 * g * batches),
     )
+    _counted(float(np.sum(batches)) / batch)
     durations, at = [], 0.0
     while at < count - _ROUNDING:
         # Time in units of the constant step, so that the stage is its whole part; rounding must not hold it back.
@@ -215,9 +221,19 @@ def _batch(hyperparameters: Hyperparameters) -> float:
     return float(hyperparameters.batch_size)
 
 
+def _counted(steps: float) -> float:
+    """The number of steps that a schedule becomes, refused where they would not end."""
+    if not steps <= _MOST:
+        raise InputError(f"the equivalent schedule would take {steps:.3g} steps, and at most {_MOST:,} are made")
+    return steps
+
+
 def _values(name: str, schedule: Callable[[Any], Any], steps: np.ndarray, above: bool) -> np.ndarray:
     with jax.enable_x64(True):
-        values = np.array([float(schedule(int(step))) for step in steps])
+        try:
+            values = np.array([float(schedule(int(step))) for step in steps])
+        except Exception as error:
+            raise InputError(f"{name}, a schedule, raised {type(error).__name__}: {error}") from error
     wrong = ~np.isfinite(values) | (values <= 0.0 if above else values < 0.0)
     if wrong.any():
         step = int(np.argmax(wrong))

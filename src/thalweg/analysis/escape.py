@@ -11,12 +11,14 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, Objective
+from .._typed import typed
 from ..problems._problem import Problem
 from ._first_passage import first_passage
 
 Potential = Callable | AbstractObjective | Problem
 
 
+@typed("potential")
 def escape_time(potential: Potential, start: float | int, end: float | int, temperature: float | int = 1.0) -> float:
     r"""The mean time at which $dx = -L'(x)\,dt + \sqrt{2T}\,dW$, started at $a$, first reaches $b$.
 
@@ -75,6 +77,7 @@ def escape_time(potential: Potential, start: float | int, end: float | int, temp
     return _finite(time, temperature)
 
 
+@typed("potential")
 def kramers_time(
     potential: Potential, well: float | int, barrier: float | int, temperature: float | int = 1.0
 ) -> float:
@@ -114,7 +117,14 @@ def kramers_time(
     with jax.enable_x64(True):
         points = jnp.array([float(well), float(barrier)])
         derivatives = (function, jax.grad(function), jax.grad(jax.grad(function)))
-        value, slope, bend = (np.asarray(jax.vmap(derivative)(points)) for derivative in derivatives)
+        try:
+            value, slope, bend = (np.asarray(jax.vmap(derivative)(points), float) for derivative in derivatives)
+        except InputError:
+            raise
+        except Exception as error:
+            raise _raised(error) from error
+    if not all(part.shape == (2,) and np.isfinite(part).all() for part in (value, slope, bend)):
+        raise InputError("a potential must return one finite number, with two finite derivatives, at well and barrier")
     distance = abs(float(barrier) - float(well))
     for i, (name, kind, sign) in enumerate((("well", "minimum", 1.0), ("barrier", "maximum", -1.0))):
         if not sign * bend[i] > 0 or not abs(slope[i]) <= 1e-6 * abs(bend[i]) * distance:
@@ -148,6 +158,11 @@ def _function(potential: Potential) -> Callable[[Float[Array, ""]], Float[Array,
     return _in_float64(objective).value
 
 
+def _raised(error: Exception) -> InputError:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return InputError(f"the potential raised {type(error).__name__} at a number: {first}")
+
+
 def _in_float64(objective: AbstractObjective) -> Any:
     with jax.enable_x64(True):
         return jax.tree.map(
@@ -166,8 +181,7 @@ def _evaluator(potential: Potential) -> Callable[[np.ndarray], np.ndarray]:
             except InputError:
                 raise
             except Exception as error:
-                first = (str(error).strip().splitlines() or [""])[0]
-                raise InputError(f"the potential raised {type(error).__name__} at a number: {first}") from error
+                raise _raised(error) from error
         if values.shape != (x.size,):
             raise InputError(f"a potential must return one number for one number, but returns shape {values.shape[1:]}")
         return values.reshape(x.shape)

@@ -14,6 +14,7 @@ from .._methods.method import Method
 from .._objectives.objective import AbstractObjective
 from .._records.run import Run
 from .._tree import ravel
+from .._typed import typed
 from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, NesterovFlow
 from ..dynamics._base import check_flat
 from ..schemes import Clock, RungeKutta
@@ -44,6 +45,7 @@ class LyapunovValues:
         return float(np.max(self.value - np.minimum.accumulate(self.value)))
 
 
+@typed()
 def lyapunov(run: Run, which: str | None = None) -> LyapunovValues:
     r"""A Lyapunov function of the law of motion along a run: it never increases but for the scheme's error.
 

@@ -9,6 +9,7 @@ import scipy.linalg
 from .._errors import InputError, check_choice
 from .._methods.method import Method
 from .._methods.stationary import linear_step, stationary_covariance, symmetric
+from .._typed import typed
 from . import _chain
 from .diffusion_limit import diffusion_limit
 
@@ -75,6 +76,7 @@ class ModifiedEquation:
         return float(found[0, 0]) if self.scalar and found.size == 1 else found
 
 
+@typed()
 def modified_equation(
     method: Method, hessian: Any, noise_covariance: Any = None, order: int | None = 1
 ) -> ModifiedEquation:
@@ -112,8 +114,8 @@ def modified_equation(
     """
     if order is not None and (isinstance(order, bool) or order not in _ORDERS):
         raise InputError(f"order must be 0, 1, 2 or None, but is {order!r}")
-    scalar = np.ndim(hessian) == 0
-    hessian = np.atleast_2d(symmetric("hessian", hessian, None))
+    hessian = symmetric("hessian", hessian, None)
+    scalar, hessian = hessian.ndim == 0, np.atleast_2d(hessian)
     d = len(hessian)
     noise = np.zeros((d, d)) if noise_covariance is None else symmetric("noise_covariance", noise_covariance, d)
     linear_step(method, hessian, noise, "position")
@@ -145,6 +147,7 @@ class ModifiedError:
     rate: float
 
 
+@typed()
 def modified_error(method: Method, hessian: Any, noise_covariance: Any = None) -> tuple[ModifiedError, ...]:
     r"""Measure the modified equations of order 0, 1 and 2 against the method's exact law at its own step.
 

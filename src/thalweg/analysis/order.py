@@ -11,11 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError, check_count, check_number
+from .._loops.chunk import check_rates
 from .._methods.linearity import in_float64
 from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
-from .._objectives.objective import as_position
+from .._objectives.objective import as_position, check_at_start
 from .._tree import ravel, size, unraveler
+from .._typed import typed
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow, Phase
 from ..dynamics._base import at_time
 from ..dynamics._curved import check_on
@@ -29,7 +31,7 @@ _DENSE = 1000
 _TOLERANCE = 2.3e-14
 _REFERENCE_STEPS = 64
 # Right-hand sides of the reference: a smooth law takes some thousands, at a kink the tightest tolerance never ends.
-_MOST = 200_000
+_MOST = 60_000
 # What rounding and the reference leave in an error, and the least error trusted, both in units of the scale of x.
 _NOISE = 4e-15
 _RELIABLE = 1e-13
@@ -61,6 +63,7 @@ class OrderResult:
         return -np.diff(np.log(self.errors)) / np.diff(np.log(self.steps))
 
 
+@typed()
 def convergence_order(
     method: Method,
     x0: PyTree = None,
@@ -99,7 +102,8 @@ def convergence_order(
         an `OrderResult`.
 
     Raises:
-        InputError: no start, a stochastic objective, or fewer than two runs whose error can be trusted.
+        InputError: no start, one at which nothing moves, a stochastic objective, or fewer than two runs whose error
+            can be trusted.
 
     >>> import thalweg as tw
     >>> law = tw.HeavyBall(None, friction=1.0)
@@ -120,13 +124,18 @@ def convergence_order(
         if reference is None:
             _check_coordinates(method.dynamics)
         flat = method.flattened(unraveler(x0))
-        horizon = horizon_of(method, x0, horizon)
+        if method.objective is None:
+            check_rates(flat, flat.init(start, first_velocity))
+        else:
+            check_at_start(method.at_start(method.objective), x0)
         counts = _counts(steps)
+        horizon = horizon_of(method, x0, horizon)
+        speed = _speed(flat.dynamics, start, first_velocity, horizon)
         given = None if reference is None else given_position(reference, x0)
-        exact = reference_end(flat.dynamics, start, first_velocity, horizon) if given is None else given
+        exact = reference_end(flat.dynamics, start, first_velocity, horizon, speed) if given is None else given
         ends = [end_of_run(flat, start, first_velocity, jnp.asarray(horizon / n), jnp.asarray(n)) for n in counts]
         errors = np.array([np.linalg.norm(np.asarray(end) - exact) for end in ends])
-    scale = max(float(np.max(np.abs(exact))), float(np.max(np.abs(start))))
+    scale = max(float(np.max(np.abs(exact))), float(np.max(np.abs(start)))) or 1.0
     order = fitted_order(np.array(counts), errors / scale)
     return OrderResult(order, np.array(counts), errors, horizon, "DOP853" if reference is None else "given")
 
@@ -227,7 +236,23 @@ def field_of(dynamics: AbstractDynamics, time: Array, y: Array, cut: Callable | 
     return ravel(dynamics.rates(time, phase, dynamics.evaluate(time, phase)))
 
 
-def reference_end(dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float) -> np.ndarray:
+def _speed(dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float) -> float:
+    """The largest rate at the start, refused where it is none at all times up to the horizon: nothing moves there."""
+    phase = Phase(start, velocity, dynamics.initial_auxiliary(start))
+    y, cut = ravel(phase), unraveler(phase)
+    times = float(dynamics.start_time) + horizon * np.linspace(0.0, 1.0, 5)
+    speeds = [float(jnp.max(jnp.abs(field_of(dynamics, jnp.asarray(t), y, cut)))) for t in times]
+    if max(speeds) == 0.0:
+        raise InputError(
+            "nothing moves from x0, a stationary point of the law, so that every step is exact and no order is seen; "
+            "start elsewhere"
+        )
+    return max(speeds)
+
+
+def reference_end(
+    dynamics: AbstractDynamics, start: Array, velocity: Array | None, horizon: float, speed: float = 1.0
+) -> np.ndarray:
     from scipy.integrate import solve_ivp
 
     # Nesterov's ODE is singular at t = 0, but its field has a limit there, which is the law's own
@@ -245,9 +270,10 @@ def reference_end(dynamics: AbstractDynamics, start: Array, velocity: Array | No
             )
         return np.asarray(field_of(dynamics, jnp.asarray(t), jnp.asarray(y), cut))
 
+    least = _TOLERANCE * (float(np.max(np.abs(y0))) or speed * horizon)
     solved = solve_ivp(
         field, (begin, begin + horizon), y0, method="DOP853", t_eval=[begin + horizon],
-        rtol=_TOLERANCE, atol=_TOLERANCE * float(np.max(np.abs(y0))), max_step=horizon / _REFERENCE_STEPS,
+        rtol=_TOLERANCE, atol=least, max_step=horizon / _REFERENCE_STEPS,
     )  # fmt: skip
     if not solved.success or not np.all(np.isfinite(solved.y)):
         raise InputError(f"DOP853 cannot follow the law up to the horizon {horizon:g}; take a shorter one")

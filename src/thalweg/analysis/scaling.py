@@ -4,11 +4,13 @@ import dataclasses
 
 from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_choice, check_number
+from .._typed import typed
 
 _SGD = ("linear", "law")
 _ADAM = ("square root", "linear")
 
 
+@typed("hyperparameters")
 def scale_sgd(hyperparameters: Hyperparameters, batch_size: float | int, rule: str = "linear") -> Hyperparameters:
     r"""SGD or momentum at another batch size, $\kappa$ times as large, at the same temperature.
 
@@ -82,6 +84,7 @@ class AdamHyperparameters:
             check_number("batch_size", self.batch_size, above=0.0)
 
 
+@typed("adam")
 def scale_adam(adam: AdamHyperparameters, batch_size: float | int, rule: str = "square root") -> AdamHyperparameters:
     r"""Adam at another batch size, $\kappa$ times as large, following the same stochastic differential equation.
 

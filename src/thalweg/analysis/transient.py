@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import InputError
+from .._errors import InputError, as_reals, is_real
 from .._methods.method import Method
 from .._methods.stationary import LinearStep, linear_step, symmetric
+from .._typed import typed
 
 
+@typed()
 def transient_covariance(
     method: Method, hessian: Any, steps: Any, noise_covariance: Any = None, start: Any = None, of: str = "position"
 ) -> np.ndarray | float:
@@ -54,6 +56,7 @@ def transient_covariance(
     return _shaped(found, counts)
 
 
+@typed()
 def transient_mean(method: Method, hessian: Any, steps: Any, start: Any, of: str = "position") -> np.ndarray | float:
     r"""The mean of a method after n steps on a quadratic, $A^nz_0$: gradient noise does not change it.
 
@@ -74,10 +77,7 @@ def transient_mean(method: Method, hessian: Any, steps: Any, start: Any, of: str
     linear = linear_step(method, hessian, None, of)
     counts = _counts(steps)
     d = linear.start.shape[1]
-    try:
-        begin = np.asarray(start, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"start must be a number or an array of shape ({d},), but is {start!r}") from None
+    begin = as_reals("start", start)
     if begin.shape != (() if linear.scalar else (d,)) or not np.isfinite(begin).all():
         expected = "a finite number" if linear.scalar else f"a finite array of shape ({d},)"
         raise InputError(f"start must be {expected}, but is {start!r}")
@@ -96,7 +96,7 @@ def _shaped(found: list[Any], counts: np.ndarray) -> Any:
 
 
 def _counts(steps: Any) -> np.ndarray:
-    counts = np.asarray(steps)
+    counts = np.asarray(steps) if is_real(steps) else np.zeros(0)
     if counts.dtype.kind not in "iu" or not counts.size:
         raise InputError(f"steps must be a whole number or an array of them, but is {steps!r}")
     if counts.min() < 0:

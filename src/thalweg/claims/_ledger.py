@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Callable
 
 from .._errors import check_choice
+from .._typed import typed
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
@@ -126,6 +127,7 @@ def ledger() -> tuple[Claim, ...]:
     return tuple(value for topic in topics for value in vars(topic).values() if isinstance(value, Claim))
 
 
+@typed()
 def check(*ids: str) -> list[Verdict]:
     """Make the experiments of some claims, or of all.
 
@@ -145,6 +147,7 @@ def check(*ids: str) -> list[Verdict]:
     return [claim.check() for claim in find(*ids)]
 
 
+@typed()
 def find(*ids: str) -> list[Claim]:
     """The claims of these names, or all; an unknown name is refused with the nearest."""
     claims = {claim.id: claim for claim in ledger()}

@@ -24,11 +24,13 @@ _MANY = 200
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
-    """A table as wide as the terminal; one of very many rows as wide as they are."""
-    from .._text import make_table, quick_table
+    """A table as wide as the terminal, or blocks where it does not fit; of very many rows without rich."""
+    from .._text import blocks, make_table, quick_table, width_of_terminal
 
     if len(rows) > _MANY:
-        print(quick_table(columns, rows, title))
+        text, width = quick_table(columns, rows, title), width_of_terminal()
+        fits = max(map(len, text.splitlines())) <= width
+        print(text if fits else blocks(columns, rows, title, width))
     else:
         show(make_table(columns, rows, title))
 
@@ -50,7 +52,14 @@ def show(table: Any) -> None:
     """A rich table on stdout."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+    from .._text import fitted, width_of_terminal
+
+    width = width_of_terminal()
+    found = fitted(table, width)
+    if isinstance(found, str) and not isinstance(table, str):
+        print(found)
+    else:
+        Console(width=width, highlight=False).print(found)
 
 
 def say(message: str) -> None:

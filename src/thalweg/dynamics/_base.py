@@ -12,10 +12,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from .._errors import InputError, check_number
+from .._errors import InputError, check_arguments, check_number
 from .._objectives.objective import AbstractObjective, Batch
 from .._shown import shown
 from .._tree import Vector, combine, copied, scalar, zeros_like
+from .._typed import check_fields
 from ..geometry import AbstractEmbedded, AbstractGeometry, Euclidean
 from ._curved import as_tangent
 
@@ -72,7 +73,9 @@ def check_coefficient(what: str, value: Coefficient, **bounds: float) -> None:
     Traceback (most recent call last):
     thalweg._errors.InputError: friction must be at least 0, but is -1
     """
-    if not callable(value):
+    if callable(value):
+        check_arguments(what, value, "time")
+    else:
         check_number(what, value, **bounds)
 
 
@@ -110,6 +113,9 @@ class AbstractDynamics(eqx.Module):
 
     def __repr__(self) -> str:
         return shown(self)
+
+    def __check_init__(self) -> None:
+        check_fields(self)
 
     @property
     def autonomous(self) -> bool:

@@ -18,7 +18,7 @@ from ._linear import exact_flow, root
 def _numbers(value: Any) -> Any:
     try:
         return jnp.asarray(value, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 

@@ -49,9 +49,13 @@ def require_matplotlib() -> None:
 def new_axes(ax: Axes | None, width: float = 5.8, height: float = 4.0) -> Axes:
     """The axes given, or those of a new figure that pyplot knows nothing of."""
     require_matplotlib()
-    if ax is not None:
-        return ax
+    from matplotlib.axes import Axes as Drawn
     from matplotlib.figure import Figure
+
+    if ax is not None:
+        if not isinstance(ax, Drawn):
+            raise InputError(f"ax must be the Axes of matplotlib to draw on, but is {ax!r}")
+        return ax
 
     return Figure(figsize=(width, height), layout="constrained").subplots()
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from .._errors import InputError, suggest
 from .._records.parameters import draws, known, temperature
+from .._typed import typed
 from ..problems import Problem
-from ._axes import PALETTE, Axes, finish, ink, plain, require_matplotlib
+from ._axes import PALETTE, Axes, finish, ink, new_axes, plain, require_matplotlib
 
 # What a picture shows of a chain: points of its way, draws of its correlation.
 _POINTS, _CORRELATED = 2000, 200_000
@@ -23,6 +24,7 @@ _SHOWN = (0.0005, 0.9995)
 Curve = Callable[[np.ndarray], np.ndarray]
 
 
+@typed()
 def chains(tree: Any, parameters: str | Sequence[str] | None = None, law: Any = None, axes: Any = None) -> Any:
     r"""Draw chains, a row a parameter: their traces, the marginal density, the autocorrelation.
 
@@ -58,6 +60,8 @@ def chains(tree: Any, parameters: str | Sequence[str] | None = None, law: Any = 
     from .._records.samples import require
 
     require()
+    if not hasattr(tree, "children") or not hasattr(tree, "attrs"):
+        raise InputError(f"tree must be what tw.sample gives, but is {tree!r}")
     kept = draws(tree)
     if not kept:
         raise InputError("no draws are kept here to plot; sample with keep='draws'")
@@ -106,7 +110,7 @@ def _given(axes: Any, rows: int) -> np.ndarray:
     array = np.asarray(axes, dtype=object)
     if array.shape != (rows, 3):
         raise InputError(f"axes must be an array of shape ({rows}, 3), but has shape {array.shape}")
-    return array
+    return np.array([[new_axes(ax) for ax in row] for row in array], dtype=object)
 
 
 def _trace(ax: Axes, name: str, values: np.ndarray) -> None:

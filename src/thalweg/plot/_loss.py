@@ -8,6 +8,7 @@ import numpy as np
 from .._errors import InputError, check_choice
 from .._records.run import Run
 from .._side_by_side.compare import Comparison, _steps_to
+from .._typed import typed
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _POINTS = 4000
 _SPREAD = 30.0
 
 
+@typed()
 def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | None = None, **line: Any) -> Axes:
     r"""Draw the loss of one run.
 
@@ -46,7 +48,10 @@ def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | 
     x, y = _abscissa(run, run.method, against), _losses(run, "the run")
     ax = new_axes(ax)
     y = np.where(np.isfinite(y), y, np.nan)
-    ax.plot(*_thinned(x, y), label=label, **line)
+    try:
+        ax.plot(*_thinned(x, y), label=label, **line)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"a line of matplotlib cannot be drawn so: {error}") from error
     shown = y[np.isfinite(y)]
     if shown.size and shown.min() > 0 and shown.max() > 10 * shown.min():
         ax.set_yscale("log")
@@ -54,6 +59,7 @@ def loss(run: Run, ax: Axes | None = None, against: str = "steps", label: str | 
     return ax
 
 
+@typed()
 def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = None) -> Axes:
     """Draw the losses of several runs, as they are.
 
@@ -77,6 +83,8 @@ def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = No
     check_choice("against", against, _AGAINST)
     if not runs:
         raise InputError("losses needs at least one run")
+    if strange := [name for name, run in runs.items() if not isinstance(run, Run)]:
+        raise InputError(f"runs[{strange[0]!r}] must be a tw.Run, but is {runs[strange[0]]!r}")
     drawn = {name: _losses(run, f"the run of {name}") for name, run in runs.items()}
     ax = new_axes(ax)
     for run, look in zip(runs.values(), styles(runs).values(), strict=True):
@@ -88,6 +96,7 @@ def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = No
     return ax
 
 
+@typed()
 def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None = None) -> Axes:
     r"""Draw how far every method has come: the gap $f - f^\star$ on a logarithmic axis.
 

@@ -10,6 +10,7 @@ from .._errors import InputError, check_count
 from .._records.run import Run
 from .._side_by_side.compare import Comparison
 from .._tree import ravel, size, unraveler
+from .._typed import typed
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
 from ._plane import Plane, as_matrix, fit_plane, loss_on
 from ._trajectory import Law, follow, laws
@@ -24,6 +25,7 @@ _STRETCH = 5.0
 _LEVELS = 14
 
 
+@typed()
 def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = None) -> Axes:
     r"""Draw the steps of every method over the continuous law each of them discretises.
 

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from .._errors import InputError, check_choice
+from .._errors import InputError, as_reals, check_choice, is_real
 from .._methods.linearity import in_float64
 from .._methods.method import Method
 from .._methods.probe import _step_matrix
 from .._methods.table import find_row
 from .._side_by_side.compare import Comparison
+from .._typed import typed
 from ..dynamics import GradientFlow, HeavyBall
 from ..schemes import Leapfrog, Lookahead, RungeKutta
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
@@ -41,6 +42,7 @@ class Setting:
     measured: float | None = None
 
 
+@typed()
 def stability_map(
     curvature: Numbers,
     ax: Axes | None = None,
@@ -78,9 +80,13 @@ def stability_map(
     >>> [round(float(rate), 6) for rate in ax.lines[0].get_xdata()]  # 2 + 2 momentum
     [2.0, 3.0, 4.0]
     """
+    if not is_real(curvature):
+        raise InputError(f"curvature must be positive numbers, but is {curvature!r}")
     spectrum = np.unique(np.asarray(curvature, dtype=float).ravel())
     if not spectrum.size or not np.all(np.isfinite(spectrum)) or spectrum[0] <= 0:
         raise InputError(f"curvature must be positive numbers, but is {curvature}")
+    if not (spectrum[0] >= 1e-100 and spectrum[-1] <= 1e100):
+        raise InputError(f"curvature must be between 1e-100 and 1e100, but is {curvature}")
     check_choice("scheme", scheme, SCHEMES)
     marks = _marks(points, scheme)
     ax = new_axes(ax, 5.8, 4.3)
@@ -212,6 +218,9 @@ def _marks(points: Any, scheme: str) -> dict[str, Setting]:
         return {}
     if isinstance(points, Comparison):
         return settings(points, scheme)
+    for name, pair in points.items():
+        if not is_real(pair) or np.shape(pair) != (2,):
+            raise InputError(f"points[{name!r}] must be (learning rate, momentum), two numbers, but is {pair!r}")
     looks = styles(points)
     return {
         name: Setting(float(rate), float(momentum), looks[name].color, looks[name].marker)
@@ -244,7 +253,7 @@ def _rates(rates: Numbers | None, limits: Any, marks: dict[str, Setting], best: 
 
 
 def _increasing(what: str, values: Numbers) -> Any:
-    found = np.asarray(values, dtype=float)
+    found = as_reals(what, values)
     if found.ndim != 1 or found.size < 2 or not np.all(np.isfinite(found)) or not np.all(np.diff(found) > 0):
         raise InputError(f"{what} must be at least two increasing numbers, but are {values}")
     return found

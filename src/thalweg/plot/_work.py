@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._errors import InputError
 from .._records.storage import write_atomically
 from .._side_by_side.work_precision import COSTS, WorkPrecision
+from .._typed import typed
 from ._axes import Axes, finish, new_axes, plain, require_matplotlib, styles
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ _UNITS = {"gradients": "gradient evaluations", "seconds": "wall time in s"}
 _APART = 0.045
 
 
+@typed()
 def work_precision(result: WorkPrecision, axes: Any = None) -> Any:
     """Draw error against gradients and against wall time, both logarithmic, a line a method with its name at its end.
 
@@ -45,6 +48,8 @@ def work_precision(result: WorkPrecision, axes: Any = None) -> Any:
         from matplotlib.figure import Figure
 
         axes = Figure(figsize=(10.5, 4.4), layout="constrained").subplots(1, 2, sharey=True)
+    if np.shape(np.asarray(axes, object)) != (len(COSTS),):
+        raise InputError(f"axes must be two Axes of matplotlib, but is {axes!r}")
     for ax, of in zip(axes, COSTS, strict=True):
         _panel(result, new_axes(ax), of)
     axes[0].set_ylabel(f"error at time {result.until:g}, relative")

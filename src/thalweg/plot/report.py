@@ -12,6 +12,7 @@ from .._records.storage import RecordError, write_atomically
 from .._side_by_side.compare import Comparison, Entry
 from .._text import number, settings
 from .._tree import size
+from .._typed import typed
 from ._axes import new_axes, require_matplotlib, styles
 from ._loss import curves
 from ._page import figure, ink_style, inline_svg, page
@@ -21,7 +22,8 @@ from ._stability import scheme_of, stability_map
 _SCHEMES = {"momentum": "Momentum", "nesterov": "Nesterov", "midpoint_momentum": "Midpoint momentum"}
 
 
-def write_report(comparison: Comparison, path: Path, title: str = "Comparison") -> Path:
+@typed()
+def write_report(comparison: Comparison, path: str | Path, title: str = "Comparison") -> Path:
     """Write one self-contained html page: a summary, the table, loss curves, paths and stability maps.
 
     No script, and nothing that is fetched: figures are inline SVG. Figures that a comparison has no data

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Key
 
 from .._errors import check_count, check_number
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._moments import exact
 from ._problem import Problem
 
@@ -16,6 +17,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, ""]]) -> Float[Ar
     return 0.5 * (x[0] / args["spread"]) ** 2 + 0.5 * twisted**2 + 0.5 * jnp.sum(x[2:] ** 2)
 
 
+@typed()
 def banana(bend: float | int = 0.1, spread: float | int = 3.0, dimension: int = 2) -> Problem:
     r"""A Gaussian twisted along a parabola, as the valley of Rosenbrock's function is.
 

@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from .._errors import check_number
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._problem import Problem
 
 
@@ -13,6 +14,7 @@ def _value(x: Float[Array, "2"], args: dict[str, Float[Array, ""]]) -> Float[Arr
     return 0.5 * args["steepness"] * across**2 + 0.5 * args["slope"] * along**2
 
 
+@typed()
 def canyon(steepness: float | int = 100.0, slope: float | int = 0.1) -> Problem:
     r"""A canyon that winds: steep walls about the sine, a floor that falls gently to the origin.
 

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._errors import check_count, check_number
+from .._errors import check_count, check_scale
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._moments import Moments
 from ._problem import Problem
 
@@ -16,6 +17,7 @@ def _value(x: Float[Array, " d"]) -> Float[Array, ""]:
     return 0.25 * (x[0] ** 2 - 1.0) ** 2 + 0.5 * jnp.sum(x[1:] ** 2)
 
 
+@typed()
 def double_well(dimension: int = 2, temperature: float | int = 1.0) -> Problem:
     r"""Two wells with a barrier of 1/4 between them.
 
@@ -46,7 +48,7 @@ def double_well(dimension: int = 2, temperature: float | int = 1.0) -> Problem:
     Reference: Kramers (1940).
     """
     d = check_count("dimension", dimension)
-    check_number("temperature", temperature, above=0.0)
+    check_scale("temperature", temperature)
     log_normaliser, variance = _law(float(temperature), d)
     return Problem(
         name="double-well",

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._moments import exact
 from ._problem import Problem
 
@@ -18,6 +19,7 @@ def _value(x: Float[Array, " d"], spread: Float[Array, ""]) -> Float[Array, ""]:
     return 0.5 * (v / spread) ** 2 + 0.5 * rest.size * v + 0.5 * jnp.exp(-v) * jnp.sum(rest**2)
 
 
+@typed()
 def funnel(dimension: int = 10, spread: float | int = 3.0) -> Problem:
     r"""Neal's funnel: the first coordinate is the logarithm of the variance of all the others.
 

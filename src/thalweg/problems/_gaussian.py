@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
-from .._errors import InputError, check_count
+from .._errors import InputError, check_count, is_real
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._moments import exact
 from ._problem import Problem
 from ._quadratic import _given, _log_spaced, _orthogonal
@@ -19,6 +20,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, "..."]]) -> Float
     return 0.5 * jnp.sum(args["precision"] * y * y)
 
 
+@typed()
 def gaussian(
     precision: ArrayLike | Sequence[float | int] | None = None,
     *,
@@ -92,10 +94,9 @@ def gaussian(
 
 def as_vector(what: str, value: object, size: int | None = None) -> np.ndarray:
     """Finite numbers as an array (size,), or of any length."""
-    try:
-        vector = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{what} must be a list of numbers, but is {value!r}") from None
+    if not is_real(value):
+        raise InputError(f"{what} must be a list of numbers, but is {value!r}")
+    vector = np.asarray(value, dtype=float)
     if vector.ndim != 1 or vector.size != (size or vector.size) or vector.size == 0:
         wanted = f"{size} numbers" if size else "at least one number"
         raise InputError(f"{what} must be a list of {wanted}, but has shape {vector.shape}")

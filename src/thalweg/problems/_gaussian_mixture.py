@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
-from .._errors import InputError
+from .._errors import InputError, is_real
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._gaussian import as_vector
 from ._moments import exact
 from ._problem import Problem
@@ -23,6 +24,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, "..."]]) -> Float
     return -jax.nn.logsumexp(args["log_height"] - 0.5 * jnp.sum(y * y, axis=1))
 
 
+@typed()
 def gaussian_mixture(
     means: ArrayLike | Sequence[Sequence[float | int]] = _MEANS,
     weights: ArrayLike | Sequence[float | int] | None = None,
@@ -92,10 +94,9 @@ def gaussian_mixture(
 
 
 def _array(what: str, value: object, ndim: int) -> np.ndarray:
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{what} must be rows of numbers, all of one length, but is {value!r}") from None
+    if not is_real(value):
+        raise InputError(f"{what} must be rows of numbers, all of one length, but is {value!r}")
+    array = np.asarray(value, dtype=float)
     if array.ndim != ndim or array.size == 0:
         raise InputError(f"{what} must have shape (K, d), but has shape {array.shape}")
     if not np.all(np.isfinite(array)):
@@ -104,10 +105,9 @@ def _array(what: str, value: object, ndim: int) -> np.ndarray:
 
 
 def _covariances(value: object, k: int, d: int) -> np.ndarray:
-    try:
-        c = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"covariances must be matrices of numbers, but is {value!r}") from None
+    if not is_real(value):
+        raise InputError(f"covariances must be matrices of numbers, but is {value!r}")
+    c = np.asarray(value, dtype=float)
     if c.shape not in {(d, d), (k, d, d)}:
         raise InputError(f"covariances must have shape {(d, d)} or {(k, d, d)}, but has shape {c.shape}")
     c = np.broadcast_to(c, (k, d, d))

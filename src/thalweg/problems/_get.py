@@ -3,10 +3,12 @@
 import dataclasses
 
 from .._errors import check_choice
+from .._typed import typed
 from ._catalogue import CATALOGUE
 from ._problem import Problem
 
 
+@typed()
 def get(name: str) -> Problem:
     """The problem of a name, with the arguments its constructor has by default or by that name.
 

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from .._errors import check_number
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._data import cross_entropy, one_hot, standardised
 from ._problem import Problem
 
@@ -38,6 +39,7 @@ def _args(features: np.ndarray, labels: np.ndarray, regularisation: float | int)
     return {name: jnp.asarray(value, float) for name, value in args.items()}
 
 
+@typed()
 def logistic_breast_cancer(regularisation: float | int = 1e-3) -> Problem:
     r"""Logistic regression on the Wisconsin breast cancer data: 569 samples, 30 features, 2 classes.
 
@@ -80,6 +82,7 @@ def logistic_breast_cancer(regularisation: float | int = 1e-3) -> Problem:
     )
 
 
+@typed()
 def logistic_digits(regularisation: float | int = 1e-3) -> Problem:
     r"""Multinomial logistic regression on handwritten digits: 1,797 samples, 8 by 8 pixels, 10 classes.
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._errors import check_number
+from .._errors import check_scale
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._data import standardised
 from ._logistic import Parameters, _args, _gram, _penalty
 from ._moments import Moments
@@ -21,6 +22,7 @@ def _value(x: Parameters, args: Parameters) -> Float[Array, ""]:
     return jnp.sum(jax.nn.softplus(-margin)) + _penalty(x, args)
 
 
+@typed()
 def logistic_posterior(prior_scale: float | int = 1.0) -> Problem:
     r"""The posterior of a logistic regression on the Wisconsin breast cancer data, with a normal prior.
 
@@ -51,7 +53,7 @@ def logistic_posterior(prior_scale: float | int = 1.0) -> Problem:
 
     Reference: Street, Wolberg and Mangasarian (1993).
     """
-    check_number("prior_scale", prior_scale, above=0.0)
+    check_scale("prior_scale", prior_scale)
     features, labels = standardised("breast_cancer")
     precision = float(prior_scale) ** -2
     moments, log_normaliser = _stored() if prior_scale == 1 else (None, None)

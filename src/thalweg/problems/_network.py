@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from .._errors import check_count, check_number
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._data import cross_entropy, one_hot, standardised
 from ._problem import Problem
 
@@ -21,6 +22,7 @@ def _value(x: dict[str, Layer], args: dict[str, Float[Array, "..."]]) -> Float[A
     return cross_entropy(logits, args["labels"]) + 0.5 * args["regularisation"] * squares
 
 
+@typed()
 def network_digits(hidden: int = 32, *, regularisation: float | int = 1e-4, seed: int = 0) -> Problem:
     r"""A network with one hidden layer on handwritten digits: 1,797 samples, 8 by 8 pixels, 10 classes.
 

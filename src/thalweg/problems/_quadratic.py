@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from .._errors import InputError, check_count, check_number
+from .._errors import InputError, check_count, check_number, is_real
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._problem import Problem
 
 
@@ -16,6 +17,7 @@ def _value(x: Float[Array, " d"], args: dict[str, Float[Array, "..."]]) -> Float
     return 0.5 * jnp.sum(args["curvature"] * y * y)
 
 
+@typed()
 def quadratic(
     spectrum: ArrayLike | Sequence[float | int] | None = None,
     *,
@@ -86,10 +88,9 @@ def _log_spaced(condition_number: float | int | None, dimension: int | None) -> 
 
 
 def _given(spectrum: object, what: str = "spectrum") -> np.ndarray:
-    try:
-        curvature = np.asarray(spectrum, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{what} must be a list of numbers, but is {spectrum!r}") from None
+    if not is_real(spectrum):
+        raise InputError(f"{what} must be a list of numbers, but is {spectrum!r}")
+    curvature = np.asarray(spectrum, dtype=float)
     if curvature.ndim != 1 or curvature.size == 0:
         raise InputError(f"{what} must be a list of at least one number, but has shape {curvature.shape}")
     if not np.all(np.isfinite(curvature)) or curvature.min() < 0 or curvature.max() == 0:

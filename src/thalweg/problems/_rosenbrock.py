@@ -6,6 +6,7 @@ from jaxtyping import Array, Float
 
 from .._errors import check_count
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._problem import Problem
 
 
@@ -13,6 +14,7 @@ def _value(x: Float[Array, " d"]) -> Float[Array, ""]:
     return jnp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
 
 
+@typed()
 def rosenbrock(dimension: int = 2) -> Problem:
     r"""Rosenbrock's curved valley.
 

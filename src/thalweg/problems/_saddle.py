@@ -5,8 +5,9 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._errors import check_count, check_number
+from .._errors import check_count, check_number, check_scale
 from .._objectives.objective import Objective
+from .._typed import typed
 from ._problem import Problem
 
 
@@ -14,6 +15,7 @@ def _value(x: Float[Array, " d"], instability: Float[Array, ""]) -> Float[Array,
     return 0.5 * jnp.sum(x[:-1] ** 2) - 0.5 * instability * x[-1] ** 2 + 0.25 * x[-1] ** 4
 
 
+@typed()
 def saddle(dimension: int = 2, *, instability: float | int = 1.0, offset: float | int = 1e-3) -> Problem:
     r"""A strict saddle at the origin, bounded below, with a start beside its stable manifold.
 
@@ -44,7 +46,7 @@ def saddle(dimension: int = 2, *, instability: float | int = 1.0, offset: float 
     Reference: Lee, Simchowitz, Jordan and Recht (2016).
     """
     d = check_count("dimension", dimension, at_least=2)
-    check_number("instability", instability, above=0.0)
+    check_scale("instability", instability)
     check_number("offset", offset)
     depth = math.copysign(math.sqrt(instability), offset or 1.0)
     return Problem(

@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import InputError
 from .._objectives.objective import Batch
 from .._tree import Unravel, Vector, combine
+from .._typed import check_fields
 from ..dynamics import (
     AbstractDamped,
     AbstractDynamics,
@@ -31,6 +32,9 @@ from ._state import Clock, Draws, Report, State, Termination
 
 class AbstractScheme(eqx.Module):
     """Cuts time into steps. A step is a deterministic function of its arguments."""
+
+    def __check_init__(self) -> None:
+        check_fields(self)
 
     @property
     @abc.abstractmethod

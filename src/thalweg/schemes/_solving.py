@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from .._errors import InputError, check_count, check_number
+from .._errors import InputError, check_count, check_number, is_real
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
@@ -142,10 +142,10 @@ def as_preconditioner(value: Any) -> Any:
     """A function as it is, a tree of curvatures as one vector; what is neither is refused by name."""
     if value is None or callable(value):
         return value
-    try:
-        return ravel(jax.tree.map(lambda leaf: jnp.asarray(leaf, float), value))
-    except (TypeError, ValueError, IndexError):
+    leaves = jax.tree.leaves(value)
+    if not leaves or not all(is_real(leaf) for leaf in leaves):
         return value
+    return ravel(jax.tree.map(lambda leaf: jnp.asarray(leaf, float), value))
 
 
 def check_solver(tolerance: Any, preconditioner: Any = None, **counts: Any) -> None:

@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Int
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Batch
 from .._tree import Vector, combine
+from .._typed import check_fields
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, Evaluation, GradientFlow, Phase
 from ..dynamics._base import at_time
 from ..geometry import AbstractGeometry, AbstractManifold
@@ -294,6 +295,7 @@ class RungeKuttaChebyshev(AbstractStabilised):
     stated: Stated = eqx.field(default=Stated(), static=True, repr=False)
 
     def __check_init__(self) -> None:
+        check_fields(self)
         if self.damping is not None:
             # Beyond this a method of order 2 is Euler's, and its coefficients leave the floating-point range.
             bounds = {} if self.order == 1 else {"below": 100.0}

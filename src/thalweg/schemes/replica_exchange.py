@@ -33,7 +33,7 @@ class Replicas(eqx.Module):
 def _ladder(value: Any) -> Any:
     try:
         return jnp.asarray(value, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from .._errors import InputError
+from .._errors import InputError, check_count
+from .._typed import check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,8 @@ class RosenbrockTableau:
     embedded: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        check_count("order", self.order)
         stages = len(self.m)
         for name, rows in (("a", self.a), ("c", self.c)):
             if len(rows) != stages or any(len(row) != i for i, row in enumerate(rows)):
@@ -58,7 +61,13 @@ class RosenbrockTableau:
             found = getattr(self, name)
             if found is not None and len(found) != stages:
                 raise InputError(f"tableau {self.name!r}: {name} must have {stages} entries, but has {len(found)}")
-        alpha, gamma = self.classical
+        try:
+            alpha, gamma = self.classical
+            sound = bool(np.isfinite(alpha).all() and np.isfinite(gamma).all())
+        except np.linalg.LinAlgError:
+            sound = False
+        if not sound or not self.gamma > 0.0:
+            raise InputError(f"tableau {self.name!r}: a, c and gamma must be finite, and gamma above 0")
         for name, sums in (("times", alpha.sum(axis=1)), ("slopes", gamma.sum(axis=1))):
             if not np.allclose(getattr(self, name), sums, rtol=0, atol=1e-11):
                 raise InputError(

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike
 
-from .._errors import InputError
+from .._errors import InputError, check_count
 from .._objectives.objective import Batch
 from .._tree import combine
+from .._typed import check_fields
 from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
 from ..geometry.base import named
@@ -50,11 +51,16 @@ class ButcherTableau:
     embedded: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        check_count("order", self.order)
         if len(self.a) != len(self.b) or any(len(row) != i for i, row in enumerate(self.a)):
             raise InputError(
                 f"tableau {self.name!r}: a must have one row a stage and row i must have i entries, "
                 f"but b has {len(self.b)} and the rows of a have {[len(row) for row in self.a]}"
             )
+        numbers = [*self.b, *(() if self.embedded is None else self.embedded), *(one for row in self.a for one in row)]
+        if not np.all(np.isfinite(numbers)):
+            raise InputError(f"tableau {self.name!r}: a, b and embedded must be finite")
         if not np.isclose(sum(self.b), 1.0, rtol=0, atol=1e-12):
             raise InputError(f"tableau {self.name!r}: the weights b must sum to 1, but sum to {sum(self.b):g}")
         if self.embedded is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._errors import InputError, check_choice, check_count
+from .._typed import typed
 from ._compare import Bench, NotCheckedError, as_example
 from ._contract import BY_NAME, CHECKS, Check
 from ._factory import in_framework, layouts, read_signature
@@ -17,6 +18,7 @@ _LEAST_STEPS = 3
 _COSTLY_EXAMPLES = 10
 
 
+@typed()
 def check_optimizer(
     factory: Callable,
     framework: str | None = None,

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import check_choice
+from .._typed import typed
 from ._report import FAILED, NOT_CHECKED, PASSED, Finding, Report
 
 
+@typed()
 def check_method(method: Any, *, leave_out: Sequence[str] = ()) -> Report:
     """Check a law and a scheme of one's own: order, limit, trees, counted gradients, dtypes, resumed runs.
 

@@ -1,0 +1,208 @@
+"""A call that works of every public function: for tests that replace an argument, or the precision."""
+
+import dataclasses
+import types
+
+import jax.numpy as jnp
+
+import thalweg as tw
+
+
+def bowl(x):
+    return 0.5 * jnp.sum(jnp.array([1.0, 3.0]) * x**2)
+
+
+def well(x):
+    return (x**2 - 1.0) ** 2
+
+
+def bowl_of(x, s):
+    return bowl(x - s)
+
+
+def rate(k):
+    return 0.1 / (1.0 + k)
+
+
+def calls():
+    """Arguments by name of the call; a function where something has to be made first.
+
+    Arrays are of the precision in which this is called.
+    """
+    X0, DATA = jnp.array([1.0, -2.0]), jnp.arange(10.0).reshape(5, 2)
+    F = tw.Objective(bowl, minimum=0.0)
+    SUM = tw.FiniteSum(bowl_of, DATA)
+    GD = tw.gradient_descent(F, 0.1)
+    HP = tw.Hyperparameters(0.1, 0.9, batch_size=32)
+    FLOW = tw.GradientFlow(F)
+    SGLD = tw.sgld(bowl, 0.1)
+    ADAM = tw.analysis.AdamHyperparameters(batch_size=32)
+    done = {}
+
+    def descent(learning_rate):
+        return tw.gradient_descent(F, learning_rate)
+
+    def made():
+        """A run, a sweep, a comparison and the like, which others take; made once."""
+        if not done:
+            done["run"] = tw.run(tw.momentum(F, 0.1, 0.5), X0, 3, record=tw.Record(("loss", "gradient_norm"), 1))
+            done["sweep"] = tw.sweep(descent, {"learning_rate": [0.1, 0.2]}, X0, 3)
+            done["compare"] = tw.compare({"gd": GD}, X0, max_steps=5, limits=False, record=1)
+            done["work"] = tw.work_precision({"gd": GD}, X0, 1.0, [4, 8], repeats=1)
+        return types.SimpleNamespace(**done)
+
+    return {
+        "Objective": dict(fn=bowl, minimum=0.0, minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0,
+                          time_dependent=False),
+        "FiniteSum": dict(fn=bowl_of, data=DATA, batch_size=2, replace=False, epochs=True, minimum=0.0,
+                          minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0),
+        "Stream": dict(fn=bowl_of, batches=lambda k: DATA, samples=5, minimum=0.0,
+                       minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0, ahead=True),
+        "Field": dict(fn=lambda t, x, args: -x, args=None),
+        "GradientFlow": dict(objective=bowl, rate=1.0, geometry=None),
+        "HeavyBall": dict(objective=bowl, friction=1.0, mass=1.0, geometry=None),
+        "NesterovFlow": dict(objective=bowl, damping=3.0),
+        "HighResolutionFlow": dict(objective=bowl, step=0.1, strong_convexity=1.0),
+        "HessianDampedFlow": dict(objective=bowl, curvature_damping=0.1, damping=3.0, friction=1.0),
+        "BregmanFlow": dict(objective=bowl, p=2.0, strength=0.25),
+        "OverdampedLangevin": dict(objective=bowl, temperature=1.0),
+        "UnderdampedLangevin": dict(objective=bowl, friction=1.0, temperature=1.0, mass=1.0),
+        "AdaptiveLangevin": dict(objective=bowl, temperature=1.0, friction=1.0, thermal_mass=1.0, mass=1.0),
+        "ColouredLangevin": dict(objective=bowl, temperature=1.0, correlation_time=1.0),
+        "GeneralizedLangevin": dict(objective=bowl, friction=1.0, temperature=1.0, memory_times=(0.5,),
+                                    memory_frictions=(1.0,), mass=1.0),
+        "Adaptive": dict(scheme=tw.Tsit5(), rtol=1e-6, atol=1e-9, until=1.0, pcoeff=0.0, icoeff=1.0, dcoeff=0.0),
+        "ButcherTableau": dict(name="mine", a=((), (0.5,)), b=(0.0, 1.0), order=2, reference="", embedded=(1.0, 0.0)),
+        "RungeKutta": dict(tableau=tw.Heun().tableau),
+        "RosenbrockTableau": lambda: dataclasses.asdict(tw.Rodas5P().tableau),
+        "RosenbrockWanner": lambda: dict(tableau=tw.Rodas5P().tableau, tolerance=1e-8, products=10, dense=2),
+        "Rodas5P": dict(tolerance=1e-8, products=10, dense=2),
+        "RosenbrockEuler": dict(tolerance=1e-8, preconditioner=None, products=10),
+        "ImplicitEuler": dict(tolerance=1e-8, iterations=5, preconditioner=None, products=10),
+        "ImplicitMidpoint": dict(tolerance=1e-8, iterations=5, preconditioner=None, products=10),
+        "ExponentialEuler": dict(krylov=3, tolerance=1e-8, dense=False),
+        "Leapfrog": dict(start="exact"),
+        "Lookahead": dict(fraction=1.0, start="exact"),
+        "PseudoTransient": dict(tolerance=1e-6, memory=3, max_gradients=10),
+        "ReplicaExchange": dict(scheme=tw.EulerMaruyama(), temperatures=(1.0, 2.0), every=10),
+        "Restarted": dict(scheme=tw.Lookahead(), by="gradient", wait=1),
+        "RungeKuttaChebyshev": dict(order=1, stages=3, damping=0.05),
+        "RungeKuttaLegendre": dict(order=1, stages=3),
+        "Splitting": dict(word="BAOAB"),
+        "Method": dict(dynamics=FLOW, scheme=tw.Euler(), step_size=0.1),
+        "Hyperparameters": dict(learning_rate=0.1, momentum=0.9, nesterov=False, dampening=0.0, batch_size=8,
+                                convention="torch", weight_decay=0.0, bias_correction=False),
+        "Physical": dict(step=0.1, friction=1.0, temperature=1.0, lookahead=0.0),
+        "translate": dict(hyperparameters=HP, curvature=1.0),
+        "gradient_descent": dict(objective=bowl, learning_rate=0.1),
+        "momentum": dict(objective=bowl, learning_rate=0.1, momentum=0.9),
+        "nesterov": dict(objective=bowl, learning_rate=0.1, momentum=0.9),
+        "leapfrog": dict(objective=bowl, learning_rate=0.1, momentum=0.9),
+        "midpoint_momentum": dict(objective=bowl, learning_rate=0.1, momentum=0.9),
+        "mala": dict(objective=bowl, learning_rate=0.1, temperature=1.0),
+        "sgld": dict(objective=bowl, learning_rate=0.1, temperature=1.0),
+        "stabilised_descent": dict(objective=bowl, learning_rate=0.1, stages=3, damping=0.05),
+        "Row": dict(name="mine", make=descent, defaults={}, reference="", aliases=(), needed=()),
+        "register": lambda: dict(row=tw.Row("mine", lambda f, learning_rate: GD, {"learning_rate": 0.1})),
+        "Record": dict(metrics=("loss",), positions=0, checkpoint_seconds=2.0),
+        "Recorder": dict(path="mine", method=HP, objective="mine", curvature=lambda: 1.0, curvature_every=3,
+                         gradients_per_step=1, resume=False),
+        "run": dict(method=GD, x0=X0, steps=3, key=0, record=None, out="run", resume=False, progress=False,
+                    stop={"loss": 0.0}, velocity=None, source=None),
+        "solve": dict(method=GD, x0=X0, steps=3, key=0, save=None, velocity=None, gradient="direct"),
+        "minimize": dict(objective=bowl, x0=X0, tolerance=1e-6, max_gradients=20, record=None, out=None, resume=False,
+                         progress=False),
+        "sample": dict(method=SGLD, x0=X0, draws=4, chains=2, warmup=1, thin=1, key=0, keep="draws", scheme=None,
+                       energies=False, diagnostics=False, out=None, resume=False, progress=False, source=None),
+        "read_samples": dict(path="nowhere", diagnostics=False),
+        "sweep": dict(make_method=descent, grid={"learning_rate": [0.1, 0.2]}, x0=X0, steps=3, seeds=1, losses=True,
+                      keep=None, out=None, resume=False, progress=False),
+        "compare": dict(methods={"gd": GD}, x0=X0, tolerance=1e-6, max_steps=5, seeds=1, limits=False, out=None,
+                        progress=False, record=None, sources=None),
+        "compare_runs": lambda: dict(runs={"mine": made().run}, tolerance=1e-3),
+        "work_precision": dict(methods={"gd": GD}, x0=X0, until=1.0, steps=(4, 8), tolerances=None, velocity=None,
+                               repeats=1, reference=None),
+        "Run.load": dict(path="nowhere"),
+        "Sweep.load": dict(path="nowhere"),
+        "Method.with_step_size": dict(self=GD, step_size=0.1),
+        "Method.with_learning_rate": dict(self=GD, learning_rate=0.1),
+        "Method.with_objective": dict(self=GD, objective=F),
+        "Method.diffusion_limit": dict(self=GD, noise_covariance=1.0, x=None),
+        "Method.temperature": dict(self=GD, noise_covariance=1.0, hessian=2.0),
+        "Method.init": dict(self=GD, position=X0, velocity=None),
+        "Hyperparameters.to": dict(self=HP, convention="ema", running=False, bias_correction=None),
+        "Hyperparameters.retune": dict(self=HP, learning_rate=0.2, momentum=None, batch_size=None, rule="exact"),
+        "Hyperparameters.from_physical": dict(physical=tw.Physical(0.1, 1.0), convention="torch"),
+        "Hyperparameters.schedule": dict(self=HP, learning_rate=rate),
+        "Comparison.report": lambda: dict(self=made().compare, path="page.html", title="mine"),
+        "WorkPrecision.cost": lambda: dict(self=made().work, method="gd", error=1e-2, of="gradients"),
+        "WorkPrecision.cheapest": lambda: dict(self=made().work, error=1e-2, of="gradients"),
+        "WorkPrecision.of": lambda: dict(self=made().work, method="gd"),
+        "WorkPrecision.save": lambda: dict(self=made().work, directory="place"),
+        "analysis.amplification": dict(method=GD, curvature=1.0, time=None, at=None),
+        "analysis.spectral_radius": dict(method=GD, curvature=1.0, time=None, at=None),
+        "analysis.contraction_per_gradient": dict(method=GD, curvature=1.0, time=None),
+        "analysis.largest_stable_learning_rate": dict(method=GD, curvature=1.0),
+        "analysis.largest_stable_step": dict(method=GD, curvature=1.0, time=None, at=None),
+        "analysis.stationary_covariance": dict(method=GD, hessian=1.0, noise_covariance=1.0, of="position"),
+        "analysis.transient_covariance": dict(method=GD, hessian=1.0, steps=3, noise_covariance=1.0, start=None,
+                                              of="position"),
+        "analysis.transient_mean": dict(method=GD, hessian=1.0, steps=3, start=1.0, of="position"),
+        "analysis.modified_equation": dict(method=GD, hessian=1.0, noise_covariance=1.0, order=1),
+        "analysis.modified_error": dict(method=GD, hessian=1.0, noise_covariance=1.0),
+        "analysis.largest_curvature": dict(objective=bowl, x=X0, iterations=20, tolerance=1e-6),
+        "analysis.gradient_noise": dict(objective=SUM, x=X0, samples=3, key=0),
+        "analysis.energy_account": lambda: dict(run=made().run),
+        "analysis.lyapunov": lambda: dict(run=made().run, which=None),
+        "analysis.equivalent_batch_schedule": dict(hyperparameters=HP, learning_rate=rate, steps=3, keep="momentum"),
+        "analysis.equivalent_rate_schedule": dict(hyperparameters=HP, batch_size=lambda k: 32.0, steps=3,
+                                                  keep="momentum"),
+        "analysis.escape_time": dict(potential=well, start=-1.0, end=0.0, temperature=1.0),
+        "analysis.kramers_time": dict(potential=well, well=-1.0, barrier=0.0, temperature=0.1),
+        "analysis.convergence_order": dict(method=GD, x0=X0, horizon=1.0, steps=(4, 8, 16), velocity=None,
+                                           reference=None),
+        "analysis.AdamHyperparameters": dict(learning_rate=1e-3, beta1=0.9, beta2=0.99, epsilon=1e-8, batch_size=32),
+        "analysis.scale_adam": dict(adam=ADAM, batch_size=64, rule="square root"),
+        "analysis.scale_sgd": dict(hyperparameters=HP, batch_size=64, rule="linear"),
+        "problems.banana": dict(bend=0.1, spread=3.0, dimension=2),
+        "problems.canyon": dict(steepness=100.0, slope=0.1),
+        "problems.double_well": dict(dimension=2, temperature=1.0),
+        "problems.funnel": dict(dimension=3, spread=3.0),
+        "problems.gaussian": dict(precision=None, condition_number=10.0, dimension=2, rotated=True, seed=0, mean=None),
+        "problems.gaussian_mixture": dict(means=((0.0, 1.0), (1.0, 0.0)), weights=(0.5, 0.5), covariances=None),
+        "problems.get": dict(name="rosenbrock"),
+        "problems.logistic_breast_cancer": dict(regularisation=1e-3),
+        "problems.logistic_digits": dict(regularisation=1e-3),
+        "problems.logistic_posterior": dict(prior_scale=1.0),
+        "problems.network_digits": dict(hidden=2, regularisation=1e-4, seed=0),
+        "problems.quadratic": dict(spectrum=None, condition_number=10.0, dimension=2, rotated=True, seed=0),
+        "problems.rosenbrock": dict(dimension=2),
+        "problems.saddle": dict(dimension=2, instability=1.0, offset=1e-3),
+        "claims.find": dict(ids="exponential-decay"),
+        "claims.check": dict(ids="exponential-decay"),
+        "testing.check_method": dict(method=GD, leave_out=("order",)),
+        "testing.check_optimizer": dict(factory=bowl, framework="optax", reference=None, steps=1, seed=0, examples=1,
+                                        leave_out=()),
+        "plot.curves": lambda: dict(comparison=made().compare, against="gradients", ax=None),
+        "plot.loss": lambda: dict(run=made().run, ax=None, against="steps", label=None),
+        "plot.losses": lambda: dict(runs={"mine": made().run}, against="steps", ax=None),
+        "plot.paths": lambda: dict(comparison=made().compare, ax=None, points=None),
+        "plot.stability_map": dict(curvature=1.0, ax=None, rates=(0.1, 1.0), momenta=(0.0, 0.5), scheme="momentum",
+                                   points=None),
+        "plot.work_precision": lambda: dict(result=made().work, axes=None),
+        "plot.write_report": lambda: dict(comparison=made().compare, path="page.html", title="mine"),
+        "plot.chains": dict(tree=None, parameters=None, law=None, axes=None),
+        "adapters.optax.transformation": dict(method=GD),
+        "adapters.scipy.minimizer": dict(method=GD),
+        "adapters.blackjax.potential": dict(logdensity_fn=bowl),
+        "adapters.blackjax.sampling_algorithm": dict(method=SGLD),
+        "plot.sweep": lambda: dict(result=made().sweep, over=None, ax=None),
+    }  # fmt: skip
+
+
+def found(name):
+    """A public name such as `analysis.convergence_order`."""
+    value = tw
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
