@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # XLA's newer emitter makes loops of the processor some times faster, and takes twice as long over each.
 _OPTION = "xla_cpu_use_fusion_emitters"
@@ -16,7 +17,8 @@ _KNOWN = [True]
 
 def compiled_quickly(fn: Callable[P, R]) -> Callable[P, R]:
     """`eqx.filter_jit` for what runs once: half the time to compile, not as fast after."""
-    quick, usual = eqx.filter_jit(fn, compiler_options={_OPTION: False}), eqx.filter_jit(fn)
+    usual: Any = eqx.filter_jit(fn)
+    quick: Any = eqx.filter_jit(fn, compiler_options={_OPTION: False})  # pyright: ignore
 
     @functools.wraps(fn)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

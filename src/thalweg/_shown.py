@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jax.core import Tracer
 
 # More entries of an array or a sequence are counted, not shown.
 _ENTRIES = 6
@@ -15,7 +16,7 @@ _LINE, _TEXT = 100, 60
 
 def shown(value: Any) -> str:
     """One expression: a module by its fields that are not as they come, an array by its entries, where they are few."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return value.aval.str_short()
     if isinstance(value, float | int | np.generic | np.ndarray | jax.Array) and not isinstance(value, bool):
         return _numbers(value)
@@ -62,7 +63,7 @@ def _fields(module: Any) -> list[str]:
         if field.repr and not _usual(field, value):
             if field.name in ("objective", "fn"):
                 # The function comes first and is a name; what it is called with is seldom short.
-                found.append(shown(value.fn if hasattr(value, "fn") else value))
+                found.append(shown(getattr(value, "fn", value)))
             elif not hasattr(module, "fn"):
                 found.append(f"{field.name}={shown(value)}")
     return found
@@ -74,6 +75,6 @@ def _usual(field: Any, value: Any) -> bool:
         default = field.default_factory()
     if value is None or value is default:
         return value is default or default is dataclasses.MISSING
-    if isinstance(default, bool | int | float) and np.ndim(value) == 0 and not isinstance(value, str | jax.core.Tracer):
+    if isinstance(default, bool | int | float) and np.ndim(value) == 0 and not isinstance(value, str | Tracer):
         return not callable(value) and float(np.asarray(value)) == float(np.asarray(default, np.asarray(value).dtype))
     return isinstance(default, str | tuple) and type(value) is type(default) and value == default

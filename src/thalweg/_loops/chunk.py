@@ -127,7 +127,8 @@ def advance(
     else:
         # One segment, which needs no loop of its own.
         state, kept, positions = segment(jnp.zeros((), int), carry)
-    finite, loss = None, None
+    finite: Any = None
+    loss = None
     for leaf in jax.tree.leaves(state.position):
         sound = jnp.all(jnp.isfinite(leaf))
         finite = sound if finite is None else finite & sound

@@ -293,7 +293,8 @@ class Sampling(AbstractJob):
         if isinstance(law, AbstractDamped):
             # The kinetic energy forgets by friction alone.
             apart = plan.thin * (EVERY if self.moments else 1)
-            forgets = float(law.friction_at(law.start_time)) / float(law.mass) * self._step_size() * apart
+            friction: Any = law.friction_at(law.start_time)
+            forgets = float(friction) / float(law.mass) * self._step_size() * apart
             found |= {"degrees": self.cut.size, "correlated": 1.0 + 2.0 / max(forgets, 1e-9)}
         accepted, broken = acceptance(self.method, self.states), broken_proposals(self.method, self.states)
         found |= {} if accepted is None else {"acceptances": np.asarray(accepted, float).tolist()}

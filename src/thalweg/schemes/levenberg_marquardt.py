@@ -17,6 +17,7 @@ from ..dynamics import AbstractDynamics, Evaluation
 from ._descending import AbstractDescending
 from ._factored import PROBES, Factors, divisor, iterated, unit
 from ._factored import dense as dense_factors
+from ._arithmetic import Traced
 from ._krylov import length
 from ._search import Search
 from ._state import Clock, Draws, Report, State, Termination
@@ -145,7 +146,7 @@ class LevenbergMarquardt(AbstractDescending):
         count, number = jnp.zeros((), int), jnp.zeros((), r.dtype)
         memory = Fitting(
             0.5 * size * size, size, slope, factors, _offset(factors, model.rows), number + 1.0, radius, number,
-            Search.none(slope), mode=count, failed=count, idle=count, code=count, gradients=count + 1 + taken,
+            Search.none(Traced, slope), mode=count, failed=count, idle=count, code=count, gradients=count + 1 + taken,
             residuals=count + 1, jacobians=count + 1, products=count, steps=count, rejected=count, left=count,
         )  # fmt: skip
         return State(position, clock=clock, memory=self._arrived(memory, x, False, model.cost))
@@ -160,13 +161,13 @@ class LevenbergMarquardt(AbstractDescending):
         away = jnp.where((old.search.vector / by) @ old.slope > 0, -1.0, 1.0) * old.search.vector / by
         d = jnp.where(leaving, old.radius * away, size * factors.move(step))
         there = (x + d).astype(x.dtype)
-        asked = old.search.asked()
+        asked = old.search.asked(Traced)
 
         def try_() -> tuple[Array, Search]:
             return model.residual(there), old.search
 
         def look() -> tuple[Array, Search]:
-            return jnp.zeros(rows, size.dtype), old.search.after(asked, model.product(x, asked / by) / by)
+            return jnp.zeros(rows, size.dtype), old.search.after(Traced, asked, model.product(x, asked / by) / by)
 
         def stay() -> tuple[Array, Search]:
             return jnp.zeros(rows, size.dtype), old.search
@@ -210,8 +211,9 @@ class LevenbergMarquardt(AbstractDescending):
         radius = _radius(old.radius, size * long, quality, fell, ratio, inner + shift * long**2, shift, old.steps == 0)
         radius = jnp.where(good & ~sound, 0.1 * jnp.minimum(old.radius, size * long), radius)
         radius = jnp.where(leaving, jnp.where(moved, old.radius, 0.25 * old.radius), radius)
-        found = looking & search.found
-        looked = looking & ~search.found & (search.settled | (search.count >= min(max(_LOOKS[0], x.size), _LOOKS[1])))
+        eps = float(jnp.finfo(x.dtype).eps)
+        found = looking & search.found(eps)
+        looked = looking & ~found & (search.settled(eps) | (search.count >= min(max(_LOOKS[0], x.size), _LOOKS[1])))
         # f is not below 0, which says how far it can go down along a direction of negative curvature.
         radius = jnp.where(found, 0.5 * size / jnp.sqrt(jnp.abs(search.quotient)), radius)
         mode = jnp.where(found, _LEAVE, jnp.where(moved, _DESCEND, old.mode))
