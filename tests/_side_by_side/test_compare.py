@@ -190,3 +190,38 @@ def test_different_objectives_are_refused():
 
     with pytest.raises(tw.InputError, match="must share one objective, or their losses do not compare"):
         tw.compare({"a": METHODS["momentum"], "b": tw.momentum(other, 0.1)}, X0)
+
+
+def test_mini_batches_are_judged_on_all_of_the_data():
+    """Stable steps, whose batch at the start happens to lie lower than all of the data at the end."""
+    rows = jax.random.normal(jax.random.key(0), (64, 3))
+    f = tw.FiniteSum(lambda x, s: 0.5 * jnp.sum((x - 10.0 * s) ** 2), rows, batch_size=4)
+    start = jnp.full(3, 5.0)
+    result = tw.compare({"sgd": tw.gradient_descent(f, 0.1)}, start, 0.5, max_steps=200, seeds=5, limits=False)
+    assert result["sgd"].regime != "diverging" and result.notes == ()
+    losses = [tw.run(tw.gradient_descent(f, 0.1), start, 200, key=seed).metrics["loss"] for seed in range(5)]
+    assert any(curve[-1] > 1.2 * curve[0] for curve in losses), "no batch lies low enough for this test to tell"
+    # Beyond the limit it is told.
+    assert tw.compare({"sgd": tw.gradient_descent(f, 2.2)}, start, max_steps=200)["sgd"].regime == "diverging"
+    # One of whose samples no batch has a gradient is still not there.
+    pair = tw.FiniteSum(lambda x, s: 0.5 * jnp.sum((x - s) ** 2), jnp.array([[0.0], [2.0]]), batch_size=1)
+    result = tw.compare({"sgd": tw.gradient_descent(pair, 0.3)}, jnp.zeros(1), 1e-3, max_steps=1, limits=False)
+    assert not result["sgd"].reached
+
+
+def test_a_budget_below_a_step_is_refused():
+    with pytest.raises(tw.InputError, match="a step of rk4 takes 4 gradients: more than the 2 of max_steps; give at l"):
+        tw.compare({"rk4": tw.Method(tw.GradientFlow(F), tw.RK4(), 0.01)}, X0, max_steps=2)
+    assert tw.compare({"rk4": tw.Method(tw.GradientFlow(F), tw.RK4(), 0.01)}, X0, max_steps=7)["rk4"].gradients <= 7
+
+
+def test_a_minimum_that_is_none_and_a_saddle_are_noticed():
+    high = tw.Objective(lambda x: 0.5 * jnp.sum(x**2) - 3.0, minimum=-2.0)
+    result = tw.compare({"gd": tw.gradient_descent(high, 0.5)}, X0, max_steps=50)
+    (note,) = result.notes
+    assert note.startswith("the objective says that its minimum is -2, and gd came to -3") and note in repr(result)
+    saddle = tw.Objective(lambda x: 0.5 * (x[0] ** 2 - 0.3 * x[1] ** 2) + 0.25 * x[1] ** 4)
+    result = tw.compare({"gd": tw.gradient_descent(saddle, 0.5)}, jnp.array([1.0, 0.0]), max_steps=100)
+    (note,) = result.notes
+    assert note.startswith("gd stands at a saddle, not at a minimum: f curves downwards there, by 0.3 along")
+    assert tw.compare({"gd": tw.gradient_descent(saddle, 0.5)}, jnp.array([1.0, 0.1]), max_steps=400).notes == ()

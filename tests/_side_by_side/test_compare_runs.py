@@ -82,7 +82,7 @@ def test_names_of_a_sequence_are_different(three):
 def test_a_report(three, tmp_path):
     page = tw.compare_runs(three).report(tmp_path / "pages" / "page.html", "Mine & yours").read_text()
     assert "<h1>Mine &amp; yours</h1>" in page
-    assert page.count("<tr>") == 4 and page.count("<svg") == 1
+    assert page.count("<tr>") == 4 and page.count("<svg") == 2
     bare = tw.run(tw.gradient_descent(bowl, 0.1), X0, 3, record="gradient_norm")
     assert "No run kept its loss" in tw.compare_runs({"bare": bare}).report(tmp_path / "bare.html").read_text()
     with pytest.raises(tw.InputError, match="is a directory; give the report a file name"):
@@ -107,3 +107,15 @@ def test_a_run_that_kept_nothing_does_not_compare(three):
     bare = tw.run(tw.gradient_descent(bowl, 0.1), X0, 3, record=None)
     with pytest.raises(tw.InputError, match="the run 'bare' kept neither its loss nor its gradient norm"):
         tw.compare_runs(three | {"bare": bare})
+
+
+def test_losses_of_unlike_batches_are_no_divergence(tmp_path):
+    """A recorded training that goes down while its first batch happened to lie low; and one that goes up."""
+    rng = np.random.default_rng(0)
+    steps = np.arange(400)
+    for drift, kind in ((-1e-3, "fluctuating"), (1e-2, "diverging")):
+        with tw.Recorder(tmp_path / kind) as recorder:
+            for step, noise in zip(steps, rng.normal(size=400), strict=True):
+                recorder.log(loss=2.0 + drift * step + noise * 0.5 if 0 < step < 399 else (0.5 if step == 0 else 3.0))
+        (entry,) = tw.compare_runs({"a": tmp_path / kind}).entries
+        assert entry.regime == kind

@@ -62,6 +62,17 @@ def top_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: f
     return max(float(value), 0.0), direction
 
 
+def lowest_curvature(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> float:
+    """The least eigenvalue of the Hessian at x, from above; 0 where what is below is rounding."""
+    objective, x = as_objective(objective), as_position(x)
+    assert objective is not None
+    _, scale, _ = _power(objective, x, jnp.zeros(()), iterations, tolerance)
+    shifted, _, _ = _power(objective, x, scale, iterations, tolerance)
+    lowest = float(shifted + scale)
+    eps = float(jnp.finfo(jnp.result_type(*jax.tree.leaves(x))).eps)
+    return lowest if abs(lowest) > 10.0 * eps**0.5 * float(scale) else 0.0
+
+
 def curvature_scale(objective: Any, x: Vector, iterations: int = 200, tolerance: float = 1e-10) -> float:
     r"""The size of the Hessian at x, $\max_i|\lambda_i|$: how long a step may be where nothing need curve upwards."""
     objective = as_objective(objective)

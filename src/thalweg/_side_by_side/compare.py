@@ -24,6 +24,7 @@ from .._records.run import Record, Run
 from .._records.sweep import regime
 from .._text import make_table, plain
 from .._typed import typed
+from .judged import Curves, curves, notes, spacing
 from .limit import measured_limit
 from .text import COLUMNS, head
 
@@ -85,6 +86,7 @@ class Comparison:
         curvature: the largest curvature at the best point found, from which the limits follow.
         minimiser: that point.
         direction: the unit direction of that curvature.
+        notes: what is to be known besides: a stated minimum that a run falls below, a saddle that one ends at.
     """
 
     entries: tuple[Entry, ...]
@@ -96,6 +98,7 @@ class Comparison:
     curvature: float
     minimiser: PyTree
     direction: PyTree
+    notes: tuple[str, ...] = ()
 
     def as_list(self) -> list[dict[str, Any]]:
         """One dictionary a method."""
@@ -127,7 +130,7 @@ class Comparison:
         return make_table(columns, rows, title)
 
     def __repr__(self) -> str:
-        return plain(self.as_table())
+        return "\n".join((plain(self.as_table()), *self.notes))
 
 
 @typed()
@@ -144,6 +147,8 @@ def compare(
     sources: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Comparison:
     r"""Run methods from the same start on the same budget of gradients.
+
+    Of an objective that draws mini-batches loss and gradient are judged on all of the data, at some 64 steps of a run.
 
     The tolerance is on the gap to the minimum, $f - f^\star \le \mathtt{tolerance}\,(f_0 - f^\star)$, where the
     objective knows its minimum; else on the gradient, $\|g\| \le \mathtt{tolerance}\,\|g_0\|$.
@@ -190,8 +195,10 @@ def compare(
     kept = ("loss", "gradient_norm")
     runs: dict[str, list[Run]] = {}
     for name, method in named.items():
-        steps = max(1, (max_steps - method.gradients_at_start) // max(1, method.gradients_per_step))
-        keep = Record((*kept, "gradients") if method.gradients_vary else kept, positions)
+        steps = _steps_within(max_steps, name, method)
+        keep = Record(
+            (*kept, "gradients") if method.gradients_vary else kept, positions or spacing(objective, x0, steps)
+        )
         folder = None if out is None else Path(out) / name
         runs[name] = [
             run(
@@ -201,16 +208,29 @@ def compare(
             )
             for key in keys
         ]  # fmt: skip
+    judged = {name: [curves(one, x0) for one in found] for name, found in runs.items()}
     best, stationary = _best_point(objective, [r for found in runs.values() for r in found])
     curvature, direction = top_curvature(objective.whole(), best)
     limits = limits and stationary
     criterion = "gap" if objective.minimum is not None else "gradient norm"
     entries = tuple(
-        _entry(name, named[name], found, tolerance, best, direction, curvature, limits, max_steps)
+        _entry(name, named[name], found, judged[name], tolerance, best, direction, curvature, limits, max_steps)
         for name, found in runs.items()
     )
     first = {name: found[0] for name, found in runs.items()}
-    return Comparison(entries, first, named, tolerance, criterion, max_steps, curvature, best, direction)
+    said = notes(first, {name: found[0] for name, found in judged.items()})
+    return Comparison(entries, first, named, tolerance, criterion, max_steps, curvature, best, direction, said)
+
+
+def _steps_within(budget: int, name: str, method: Method) -> int:
+    """Steps that a budget of gradients allows, one at least."""
+    start, each = method.gradients_at_start, max(1, method.gradients_per_step)
+    if start + each > budget:
+        raise InputError(
+            f"a step of {name} takes {each} gradients" + (f", its start {start}" if start else "")
+            + f": more than the {budget} of max_steps; give at least {start + each}"
+        )  # fmt: skip
+    return (budget - start) // each
 
 
 def _named(methods: Any, fields: bool = False) -> dict[str, Method]:
@@ -265,10 +285,11 @@ def _check_minimiser(minimiser: PyTree, position: PyTree) -> None:
 
 
 def _entry(
-    name: str, method: Method, runs: list[Run], tolerance: float, minimiser: PyTree, direction: PyTree,
-    curvature: float, limits: bool, budget: int,
+    name: str, method: Method, runs: list[Run], judged: list[Curves], tolerance: float, minimiser: PyTree,
+    direction: PyTree, curvature: float, limits: bool, budget: int,
 ) -> Entry:  # fmt: skip
-    steps, gradients, reached = zip(*(_steps_to(run, method, tolerance, budget) for run in runs), strict=True)
+    pairs = list(zip(runs, judged, strict=True))
+    steps, gradients, reached = zip(*(_steps_to(*pair, method, tolerance, budget) for pair in pairs), strict=True)
     median = int(np.median(steps))
     knob = predicted = measured = None
     if not callable(method.step_size) and curvature > 0 and has_limit(method):
@@ -283,36 +304,36 @@ def _entry(
         steps=median,
         seconds=float(np.median([r.seconds for r in runs])) * median / total,
         loss=float(np.median([r.metrics["loss"][-1] for r in runs])),
-        regime=_worst([_regime(r, method) for r in runs]),
+        regime=_worst([_regime(*pair, method) for pair in pairs]),
         predicted_limit=predicted,
         measured_limit=measured,
         limit_of=knob or "",
     )
 
 
-def _steps_to(run: Run, method: Method, tolerance: float, budget: int) -> tuple[int, int, bool]:
+def _steps_to(run: Run, curve: Curves, method: Method, tolerance: float, budget: int) -> tuple[int, int, bool]:
     """Steps and gradients until the tolerance is met for the first time.
 
     Where steps differ, a run ends with the step that goes over the budget, which counts no more.
     """
     assert method.objective is not None
     minimum = method.objective.minimum
-    values = run.metrics["gradient_norm"] if minimum is None else run.metrics["loss"] - minimum
+    values = curve.gradient_norm if minimum is None else curve.loss - minimum
     met = values <= tolerance * values[0]
     if method.gradients_vary:
-        met &= run.metrics["gradients"] <= budget
-    at = int(np.argmax(met)) if met.any() else run.steps
+        met &= run.metrics["gradients"][curve.step] <= budget
+    at = int(curve.step[np.argmax(met)]) if met.any() else run.steps
     each, start = method.gradients_per_step, method.gradients_at_start
     return at, int(run.metrics["gradients"][at]) if method.gradients_vary else start + at * each, bool(met.any())
 
 
-def _regime(run: Run, method: Method) -> str:
+def _regime(run: Run, curve: Curves, method: Method) -> str:
     if run.status in ("diverged", "not finite"):
         return "diverging"
     if run.status == "unbounded":
         return "unbounded"
     # A loss that noise has raised to its temperature is not on its way to infinity.
-    return "fluctuating" if method.normals else regime(run.metrics["loss"])
+    return "fluctuating" if method.normals else regime(curve.loss)
 
 
 def _worst(regimes: list[str]) -> str:

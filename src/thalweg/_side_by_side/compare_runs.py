@@ -35,7 +35,8 @@ class RunEntry:
         seconds: wall time to there, compilation apart.
         loss: the last loss that was recorded.
         best: the least.
-        regime: "monotone", "oscillating" or "diverging"; "unbounded" where f falls for ever.
+        regime: "monotone", "oscillating" or "diverging"; "fluctuating" where it ends above its start by no more than
+            mini-batches differ; "unbounded" where f falls for ever.
         status: how it ended.
     """
 
@@ -176,6 +177,20 @@ def _kept(metrics: Mapping[str, np.ndarray], name: str) -> bool:
     return name in metrics and len(metrics[name]) > 0
 
 
+def _risen(losses: np.ndarray) -> bool:
+    """Tell whether the last twentieth lies above the first by more than three errors of both means.
+
+    How much the losses of mini-batches differ is seen from one to the next, whatever way they go.
+    """
+    window = len(losses) // 20
+    if window < 2:
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        ends = losses[:window], losses[-window:]
+        noise = sum(float(np.mean(np.diff(end) ** 2)) / 2.0 / window for end in ends)
+        return not float(ends[1].mean() - ends[0].mean()) <= 3.0 * noise**0.5
+
+
 def _entry(name: str, run: Run, criterion: str, tolerance: float) -> RunEntry:
     objective, method, hyperparameters = labels(run)
     metrics, steps = run.metrics, max(run.steps, 1)
@@ -192,8 +207,10 @@ def _entry(name: str, run: Run, criterion: str, tolerance: float) -> RunEntry:
     kind = "diverging" if run.status in ("diverged", "not finite") else None
     kind = "unbounded" if run.status == "unbounded" else kind
     if kind is None and finite.size:
-        # A loss that was left out here and there is no divergence.
+        # A loss that was left out here and there is no divergence, and neither are those of unlike mini-batches.
         kind = regime(finite)
+        if kind == "diverging" and not _risen(finite):
+            kind = "fluctuating"
     return RunEntry(
         name=name,
         path=None if run.path is None else str(run.path),

@@ -106,6 +106,8 @@ def compare(
         print_json(result.as_list())
     else:
         show(result.as_table())
+    for note in result.notes:
+        say(f"warning: {note}")
     say(f"runs: {directory}")
     if page is not None:
         title = f"{options.objective}: methods side by side"

@@ -106,6 +106,7 @@ def summary(comparison: Comparison) -> str:
         words.append(f"{_listed(missed)} did not meet it within the budget.")
     if diverged:
         words.append(f"{_listed(diverged)} diverged.")
+    words += [f"Note: {html.escape(note)}." for note in comparison.notes]
     return " ".join(words)
 
 

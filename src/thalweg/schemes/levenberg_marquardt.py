@@ -14,10 +14,10 @@ from .._errors import InputError, check_count, check_number
 from .._objectives.least_squares import LeastSquares
 from .._tree import Vector, scalar
 from ..dynamics import AbstractDynamics, Evaluation
+from ._arithmetic import Traced
 from ._descending import AbstractDescending
 from ._factored import PROBES, Factors, divisor, iterated, unit
 from ._factored import dense as dense_factors
-from ._arithmetic import Traced
 from ._krylov import length
 from ._search import Search
 from ._state import Clock, Draws, Report, State, Termination
