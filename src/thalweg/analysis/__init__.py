@@ -14,6 +14,9 @@ from .._objectives.noise_scale import NoiseScale as NoiseScale
 from .._objectives.noise_scale import noise_scale as noise_scale
 from ._stages import Stage as Stage
 from ._stages import Training as Training
+from .batch_rules import BatchRule as BatchRule
+from .batch_rules import BatchRules as BatchRules
+from .batch_rules import batch_rules as batch_rules
 from .diffusion_limit import DiffusionLimit as DiffusionLimit
 from .energy import EnergyAccount as EnergyAccount
 from .energy import energy_account as energy_account

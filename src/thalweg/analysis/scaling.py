@@ -6,8 +6,8 @@ from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_choice, check_number
 from .._typed import typed
 
-_SGD = ("linear", "law")
-_ADAM = ("square root", "linear")
+SGD_RULES = ("linear", "square root", "law")
+ADAM_RULES = ("square root", "linear")
 
 
 @typed("hyperparameters")
@@ -16,6 +16,8 @@ def scale_sgd(hyperparameters: Hyperparameters, batch_size: float | int, rule: s
 
     - "linear": $\alpha' = \kappa\alpha$ at the same momentum. It keeps $T = \alpha C/2B(1-\beta)$, hence the
       overdamped limit; with momentum the friction and the inertia of the motion change.
+    - "square root": $\alpha' = \sqrt\kappa\,\alpha$ at the same momentum. It keeps $\alpha^2C/B$, the noise of one
+      step, and cools by $\sqrt\kappa$.
     - "law": friction and temperature are both kept, so that the whole motion is, at steps $h' = \kappa h$:
       `Hyperparameters.retune`. Near $\beta = 1$ that is $\alpha' \approx \kappa^2\alpha$ and
       $1-\beta' \approx \kappa(1-\beta)$. Without momentum it is the linear rule.
@@ -25,7 +27,7 @@ def scale_sgd(hyperparameters: Hyperparameters, batch_size: float | int, rule: s
     Arguments:
         hyperparameters: the optimizer as it is, with its batch size.
         batch_size: the new one.
-        rule: "linear" or "law".
+        rule: "linear", "square root" or "law"; `batch_rules` shows them side by side.
 
     Returns:
         the `Hyperparameters` at the new batch size.
@@ -43,15 +45,14 @@ def scale_sgd(hyperparameters: Hyperparameters, batch_size: float | int, rule: s
 
     Reference: Goyal et al. (2017) for the linear rule.
     """
-    check_choice("rule", rule, _SGD)
+    check_choice("rule", rule, SGD_RULES)
     if not isinstance(hyperparameters, Hyperparameters):
         raise InputError(f"hyperparameters must be tw.Hyperparameters, but is {hyperparameters!r}")
     kappa = _ratio(hyperparameters.batch_size, batch_size, "Hyperparameters")
     if rule == "law":
         return hyperparameters.retune(batch_size=batch_size)
-    return dataclasses.replace(
-        hyperparameters, learning_rate=kappa * hyperparameters.learning_rate, batch_size=batch_size
-    )
+    by = kappa if rule == "linear" else kappa**0.5
+    return dataclasses.replace(hyperparameters, learning_rate=by * hyperparameters.learning_rate, batch_size=batch_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +116,7 @@ def scale_adam(adam: AdamHyperparameters, batch_size: float | int, rule: str = "
 
     Reference: Malladi et al. (2022).
     """
-    check_choice("rule", rule, _ADAM)
+    check_choice("rule", rule, ADAM_RULES)
     if not isinstance(adam, AdamHyperparameters):
         raise InputError(f"adam must be tw.analysis.AdamHyperparameters, but is {adam!r}")
     kappa = _ratio(adam.batch_size, batch_size, "AdamHyperparameters")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ._options import Json
-from ._output import print_json, print_table
+from ._output import print_json, print_table, show
 from ._spec import parse_number, set_precision
 
 
@@ -44,7 +44,8 @@ def translate(
     curvature
         Also tell the largest stable learning rate and the relaxation time at this curvature; repeat it.
     retune
-        learning_rate=, momentum= or batch_size=VALUE: also at this value, friction and temperature kept.
+        learning_rate=, momentum= or batch_size=VALUE: also at this value, friction and temperature kept. For another
+        batch size the linear and the square-root rule stand beside it, with what each keeps.
     """
     set_precision(64)
 
@@ -57,19 +58,27 @@ def translate(
         bias_correction=bias_correction,
     )  # fmt: skip
     settings = {"as given": given}
+    name, change = "", dict[str, Any]()
     if retune is not None:
         name, equals, value = retune.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or name not in ("learning_rate", "momentum", "batch_size"):
             raise InputError(f"--retune {retune!r} must be written learning_rate=VALUE, momentum= or batch_size=")
-        change: dict[str, Any] = {name: parse_number(f"--retune {name}", value)}
+        change = {name: parse_number(f"--retune {name}", value)}
         settings["retuned"] = given.retune(**change)
+    rules = None
+    if name == "batch_size" and batch_size is not None:
+        from ..analysis.batch_rules import batch_rules
+
+        rules = batch_rules(given, change["batch_size"])
     found = {label: translated(h, curvature) for label, h in settings.items()}
     if json:
         print_json([{"settings": label} | row for label, translation in found.items() for row in translation.as_list()])
         return
     for label, translation in found.items():
         _show(label, translation)
+    if rules is not None:
+        show(rules.as_table())
 
 
 def _show(label: str, translation: Any) -> None:
