@@ -73,6 +73,20 @@ def wide_inner(x: Vector, y: Vector) -> Float[Array, ""]:
     return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(product, x, y))))
 
 
+def wide_dtype(x: Vector) -> jnp.dtype:
+    """Dtype of the inner products of a tree: the widest of its leaves, float32 at least."""
+    return jnp.result_type(jnp.float32, *jax.tree.leaves(x))
+
+
+def length(x: Vector) -> Float[Array, ""]:
+    """The Euclidean norm, also where squares would be too small or too large to be held."""
+    dtype = wide_dtype(x)
+    most = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf), initial=0.0).astype(dtype) for leaf in jax.tree.leaves(x)]))
+    scale = jnp.where((most > 0.0) & jnp.isfinite(most), most, 1.0)
+    parts = [jnp.sum((leaf.astype(dtype) / scale) ** 2) for leaf in jax.tree.leaves(x)]
+    return scale * jnp.sqrt(jnp.sum(jnp.stack(parts)))
+
+
 def all_finite(x: Vector) -> Bool[Array, ""]:
     """Tell whether every number of a tree is finite."""
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(x)]))

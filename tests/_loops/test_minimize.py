@@ -111,6 +111,107 @@ def test_a_function_that_is_not_finite_beyond_a_wall_is_minimised_within():
     assert run.status == "converged" and float(run.final.position[0]) == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "powers"),
+    [(jnp.float32, (24, 27, -60)), (jnp.float64, (24, -60, 600, -900))],
+    ids=["float32", "float64"],
+)
+def test_another_unit_of_f_changes_no_step(dtype, powers):
+    start, tolerance = jnp.array([-1.2, 1.0], dtype), 1e-3 if dtype is jnp.float32 else 1e-8
+
+    def taken(power):
+        unit = 2.0**power
+        return tw.minimize(lambda x: unit * rosenbrock(x), start, tolerance * unit, record=1)
+
+    plain = taken(0)
+    assert plain.status == "converged" and plain.gradients < 60
+    for power in powers:
+        run = taken(power)
+        assert (run.status, run.gradients) == ("converged", plain.gradients)
+        assert (run.trace.position == plain.trace.position).all()
+        np.testing.assert_array_equal(run.metrics["loss"], 2.0**power * plain.metrics["loss"])
+
+
+@pytest.mark.parametrize(("f", "start"), [(rosenbrock, 1e8), (lambda x: 1e20 * rosenbrock(x), 3.0)])
+def test_norms_beyond_the_square_root_of_what_a_number_holds(f, start):
+    """Gradients of 4e26, whose squares are infinite in float32."""
+    run = tw.minimize(f, jnp.full(2, start, jnp.float32), max_gradients=400)
+    assert run.status in ("converged", "budget spent") or "rounding of f" in run.message
+    assert run.metrics["loss"][-1] < 1e-20 * run.metrics["loss"][0]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_short_numbers_keep_their_dtype_and_a_tolerance_below_them_is_said(dtype):
+    bowl = lambda x: jnp.sum((x - jnp.asarray(0.3, x.dtype)) ** 2)  # noqa: E731
+    run = tw.minimize(bowl, jnp.ones(3, dtype))
+    assert run.status == "converged" and run.final.position.dtype == dtype
+    assert (run.final.position == jnp.asarray(0.3, dtype)).all()
+    run = tw.minimize(rosenbrock, jnp.array([-1.2, 1.0], dtype))
+    assert run.status == "stalled" and run.gradients < 200
+    assert f"in {dtype} hides what is left; a tolerance of 1e-06 is below" in run.message
+
+
+def test_variables_in_other_units_are_scaled_before_it_stalls():
+    """Misra (1978), as NIST certifies it, from the first of its starts: rates a million times smaller than sizes."""
+    x = jnp.array([77.6, 114.9, 141.1, 190.8, 239.9, 289.0, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1, 689.1, 760.0])
+    y = jnp.array([10.07, 14.73, 17.94, 23.93, 29.61, 35.18, 40.02, 44.82, 50.76, 55.05, 61.01, 66.40, 75.47, 81.78])
+    run = tw.minimize(lambda b: jnp.sum((b[0] * (1.0 - jnp.exp(-b[1] * x)) - y) ** 2), jnp.array([500.0, 1e-4]))
+    assert run.status == "converged" and run.gradients < 200
+    np.testing.assert_allclose(run.metrics["loss"][-1], 1.2455138894e-01, rtol=1e-8)
+    np.testing.assert_allclose(run.final.position, [2.3894212918e02, 5.5015643181e-04], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("f", "start", "says"),
+    [
+        (lambda x: 1.0 + jnp.sum(jnp.abs(x - 0.3)), [1.0, 2.3], "f is not smooth here"),
+        (lambda x: 1e9 + jnp.sum(jnp.cos(x)), [1.0, 2.3], "rounding of f and its gradient in float64"),
+        (lambda x: jnp.sum(x**2) + jax.lax.stop_gradient(jnp.sum((x - 2.0) ** 2)), [1.0, 2.3], "is not that of f"),
+        (lambda x: jnp.where(x[0] > 1.0, x[0] ** 2, jnp.nan), [3.0], "is not finite a step from here"),
+    ],
+    ids=["a kink", "rounding", "another gradient", "an edge"],
+)
+def test_where_it_stalls_it_says_why(f, start, says):
+    tolerance = 1e-30 if "rounding" in says else 1e-6
+    run = tw.minimize(f, jnp.array(start), tolerance)
+    assert run.status == "stalled" and says in run.message, run.message
+
+
+def test_a_part_of_the_gradient_at_the_start_is_enough_where_it_is_asked_for():
+    f = lambda x: 1e8 * rosenbrock(x)  # noqa: E731
+    run = tw.minimize(f, jnp.array([-1.2, 1.0]), 0.0, relative=1e-5)
+    first = norm(f, jnp.array([-1.2, 1.0]))
+    assert run.status == "converged" and norm(f, run.final.position) <= 1e-5 * first
+    assert "within 1e-05 of that at the start" in run.message
+
+
+@pytest.mark.parametrize(
+    ("f", "start", "says"),
+    [
+        (lambda x: jnp.sum(jnp.exp(-x)), [0.0], "f is flat here"),
+        (lambda x: jnp.sum(1.0 / x), [1.0], "f is flat here"),
+        (lambda x: jnp.sum(jnp.tanh(x) ** 2), [20.0], "so at the start"),
+        (rosenbrock, [-1.2, 1.0], ""),
+        (lambda x: jnp.sum((x - 100.0) ** 2), [0.0, 0.0], ""),
+    ],
+)
+def test_a_gradient_that_is_small_because_f_is_flat_is_told_from_a_minimum(f, start, says):
+    run = tw.minimize(f, jnp.array(start))
+    assert run.status == "converged"
+    assert says in run.message and (bool(says) or "flat" not in run.message)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [[-1.2, 1.0], [0.0, 3.0]])
+def test_steps_that_are_traced_go_the_way_of_those_on_the_host(start):
+    f = rosenbrock if start[0] else lambda x: jnp.sum((x**2 - 1.0) ** 2)
+    run = tw.minimize(f, jnp.array(start), 1e-8, record=1)
+    method = tw.Method(tw.GradientFlow(f), tw.PseudoTransient(tolerance=1e-8), 1.0)
+    traced = jax.jit(lambda x: tw.solve(method, x, 30, save=lambda state: state.position))(jnp.array(start))
+    rows = min(25, run.steps)
+    np.testing.assert_allclose(traced.saved[:rows], run.trace.position[:rows], rtol=1e-5, atol=1e-9)
+
+
 @pytest.mark.slow
 def test_a_tree_in_float32_keeps_its_shapes_and_dtype():
     start = {"a": jnp.full((2, 3), 3.0, jnp.float32), "b": jnp.asarray(2.0, jnp.float32)}

@@ -218,6 +218,17 @@ def test_norms_are_accumulated_in_float32_at_least(library, dtype, tmp_path, req
     np.testing.assert_allclose([metrics["gradient_norm"], metrics["update_norm"]], expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 1e25), ("float32", 1e-25), ("float64", 1e200)])
+@pytest.mark.parametrize("library", ["jax", "torch", "numpy"])
+def test_norms_whose_squares_no_number_holds(library, dtype, size, tmp_path):
+    make = {"jax": jnp.asarray, "numpy": np.asarray, "torch": lambda v, dtype: torch.tensor(v, dtype=getattr(torch, dtype))}
+    tree = [make[library](np.full(3, size), dtype), make[library](np.full((2, 3), -2.0 * size), dtype)]
+    with tw.Recorder(tmp_path / "run") as recorder:
+        recorder.log(gradient=tree, update=[0.0 * leaf for leaf in tree])
+    np.testing.assert_allclose(recorder.run.metrics["gradient_norm"], np.sqrt(27.0) * size, rtol=1e-6)
+    assert recorder.run.metrics["update_norm"] == 0.0
+
+
 def test_trees_of_equinox_and_sparse_or_mixed_tensors(tmp_path):
     model = eqx.nn.MLP(2, 1, 3, 1, key=jax.random.key(0))
     gradient = eqx.filter_grad(lambda m: jnp.sum(m(jnp.ones(2))))(model)

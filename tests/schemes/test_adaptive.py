@@ -324,3 +324,14 @@ def test_what_it_cannot_do_is_refused_in_one_line(make, message, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(tw.InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+def test_a_tolerance_below_the_precision_of_short_numbers_is_said(dtype):
+    """Steps that the rounding of the position undoes are exact to the last digit of a sum that nobody keeps."""
+    flow = tw.GradientFlow(lambda x: 0.5 * jnp.sum(x * x))
+    fine = tw.run(tw.Method(flow, tw.Adaptive(until=1.0), 0.01), jnp.ones(2, dtype), 50)
+    assert fine.status == "stalled" and f"below the precision of {dtype}" in fine.message
+    loose = tw.run(tw.Method(flow, tw.Adaptive(rtol=0.05, atol=0.05, until=1.0), 0.01), jnp.ones(2, dtype), 200)
+    assert loose.status == "finished" and loose.final.position.dtype == dtype
+    np.testing.assert_allclose(np.asarray(loose.final.position, float), np.exp(-1.0), rtol=0.05)

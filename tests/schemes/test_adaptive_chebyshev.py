@@ -149,3 +149,16 @@ def test_what_it_cannot_follow_is_refused():
     f = tw.FiniteSum(lambda x, i: jnp.sum((x - i) ** 2), jnp.arange(4.0), batch_size=2)
     with pytest.raises(tw.InputError, match="the objective draws mini-batches"):
         method(f)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [("bfloat16", "bfloat16"), pytest.param("float16", "float16", marks=pytest.mark.slow), ("float32", "float64")],
+)
+def test_short_numbers_and_a_value_of_another_precision(dtype, value):
+    curvatures = jnp.geomspace(1.0, 100.0, 8)
+    f = lambda x: (0.5 * jnp.sum(curvatures.astype(dtype) * x * x)).astype(value)  # noqa: E731
+    run = tw.run(method(f), jnp.ones(8, dtype), 20)
+    assert run.final.position.dtype == dtype and run.status == "finished"
+    # Of a mode nothing is left but the last digit of where it began.
+    assert np.abs(np.asarray(run.final.position, float)).max() < float(jnp.finfo(dtype).eps)

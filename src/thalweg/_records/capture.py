@@ -1,5 +1,6 @@
 """Numbers, norms and parameters of somebody else's loop, of NumPy, JAX or torch, captured without waiting."""
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._errors import InputError
+from .._tree import length
 
 _KINDS: dict[type, str] = {float: "number", int: "number", type(None): "nothing"}
 
@@ -121,12 +123,17 @@ def norm(name: str, tree: Any) -> Any:
             raise InputError(f"{name} must be floating point, but holds an array of {leaf.dtype}")
     if "jax" in kinds:
         return _jax_norm(leaves)
-    total = 0.0
-    for leaf in leaves:
-        array = np.asarray(leaf)
-        wide = array.astype(np.promote_types(array.dtype, np.float32), copy=False)
-        total += float(np.vdot(wide, wide).real)
-    return total**0.5
+    return math.hypot(*(_numpy_norm(np.asarray(leaf)) for leaf in leaves))
+
+
+def _numpy_norm(array: np.ndarray) -> float:
+    """Of numbers of any size: neither their squares nor the square of the norm need be held."""
+    wide = array.astype(np.promote_types(array.dtype, np.float64), copy=False)
+    most = float(np.max(np.abs(wide), initial=0.0))
+    if most == 0.0 or not math.isfinite(most):
+        return most
+    wide = wide / most
+    return most * float(np.vdot(wide, wide).real) ** 0.5
 
 
 def _leaves(name: str, tree: Any) -> list[Any]:
@@ -147,11 +154,9 @@ def _refuse_leaf(name: str, leaf: Any) -> None:
 
 @jax.jit
 def _jax_norm(leaves: list[Any]) -> jax.Array:
-    def square(leaf: Any) -> jax.Array:
-        wide = leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) if hasattr(leaf, "dtype") else jnp.asarray(leaf)
-        return jnp.sum(jnp.real(wide * jnp.conj(wide)))
-
-    return jnp.sqrt(sum(square(leaf) for leaf in leaves))
+    arrays = [jnp.asarray(leaf) for leaf in leaves]
+    parts = [part for a in arrays for part in ((a.real, a.imag) if jnp.iscomplexobj(a) else (a,))]
+    return length([part.astype(jnp.promote_types(part.dtype, jnp.float32)) for part in parts])
 
 
 def _torch_norm(tensors: list[Any]) -> Any:
@@ -162,11 +167,21 @@ def _torch_norm(tensors: list[Any]) -> Any:
         groups.setdefault((tensor.device, tensor.dtype), []).append(tensor)
     with torch.no_grad():
         norms = []
-        for (_, dtype), group in groups.items():
+        for (device, dtype), group in groups.items():
             wide = torch.promote_types(dtype, torch.float32)
-            norms += torch._foreach_norm(group, 2, dtype=wide)
+            if dtype.to_real() == torch.float64 or device.type == "mps":
+                # No wider numbers hold the squares: in units of the largest.
+                most = torch.stack(torch._foreach_norm(group, float("inf"))).amax()
+                scale = torch.where((most > 0) & most.isfinite(), most, 1.0).to(wide.to_real())
+                parts = torch._foreach_norm(torch._foreach_div(group, scale), 2, dtype=wide)
+                norms += [part * scale for part in parts]
+            else:
+                norms += torch._foreach_norm(group, 2, dtype=torch.promote_types(dtype, torch.float64))
         wide = max((one.dtype for one in norms), key=lambda dtype: dtype.itemsize)
-        return torch.linalg.vector_norm(torch.stack([one.to(norms[0].device, wide) for one in norms]))
+        stacked = torch.stack([one.to(norms[0].device, wide) for one in norms])
+        most = stacked.amax()
+        scale = torch.where((most > 0) & most.isfinite(), most, 1.0)
+        return scale * torch.linalg.vector_norm(stacked / scale)
 
 
 def copied(tree: Any) -> tuple[list[str], list[Any]]:

@@ -69,7 +69,7 @@ class Watch:
 
 
 def _apart(one: float, other: float) -> float:
-    """How far two curvatures are apart, as a logarithm."""
+    """Distance of two curvatures, as a logarithm."""
     if one == other:
         return 0.0
     return abs(math.log(other / one)) if one > 0.0 and other > 0.0 else math.inf

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import InputError
-from .._tree import Vector, inner
+from .._tree import Vector, length
 from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold, AbstractMetric, Euclidean
 from ..geometry.base import named, traced
 
@@ -48,7 +48,7 @@ def as_tangent(geometry: AbstractGeometry | None, position: Vector, slope: Vecto
 def norm(geometry: AbstractGeometry | None, position: Vector, tangent: Vector) -> Float[Array, ""]:
     """The length of a tangent in the metric at a point."""
     square = geometry.inner(position, tangent, tangent) if isinstance(geometry, AbstractMetric) else None
-    return jnp.sqrt(inner(tangent, tangent) if square is None else square)
+    return length(tangent) if square is None else jnp.sqrt(square)
 
 
 def slope_norm(geometry: AbstractGeometry | None, position: Vector, slope: Vector) -> Float[Array, ""]:

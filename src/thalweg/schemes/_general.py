@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._objectives.objective import Batch
-from .._tree import Unravel, combine, ravel, unraveler
+from .._tree import Unravel, combine, length, ravel, unraveler, wide_dtype
 from ..dynamics import AbstractDynamics, Phase
 from ..dynamics._base import Time
 from ._arnoldi import Hessenberg, arnoldi, matmul
 from ._base import derivative, phase
-from ._krylov import Operator, length, rounding, wide_dtype
+from ._krylov import Operator, rounding
 from ._linear_systems import DENSE, systems, tangents
 from ._state import State
 

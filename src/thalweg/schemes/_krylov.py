@@ -7,28 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from .._tree import Vector, combine, wide_inner, zeros_like
+from .._tree import Vector, combine, length, wide_dtype, wide_inner, zeros_like
 
 Operator = Callable[[Vector], Vector]
-
-
-def wide_dtype(x: Vector) -> jnp.dtype:
-    """Dtype of the inner products of a tree: the widest of its leaves, float32 at least."""
-    return jnp.result_type(jnp.float32, *jax.tree.leaves(x))
 
 
 def rounding(x: Vector) -> float:
     """A few units in the last place of the least precise leaf."""
     return 4.0 * max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(x))
-
-
-def length(x: Vector) -> Float[Array, ""]:
-    """The Euclidean norm, also where squares would be too small to be held."""
-    dtype = wide_dtype(x)
-    most = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)).astype(dtype) for leaf in jax.tree.leaves(x)]))
-    scale = jnp.where(most > 0.0, most, 1.0)
-    parts = [jnp.sum((leaf.astype(dtype) / scale) ** 2) for leaf in jax.tree.leaves(x)]
-    return scale * jnp.sqrt(jnp.sum(jnp.stack(parts)))
 
 
 def _unit(x: Vector, norm: Float[Array, ""]) -> Vector:

@@ -19,7 +19,9 @@ from ._state import Clock, Draws, Report, State, Termination
 from ._tolerances import as_tolerance, check_tolerance, is_number, like_position, over_phase
 from .runge_kutta import Tsit5
 
-_GOING, _ARRIVED, _NOT_FINITE, _STALLED = range(4)
+_GOING, _ARRIVED, _NOT_FINITE, _STALLED, _BLURRED = range(5)
+# A tolerance that the last digit of a number is so many times as large as is one that no step can keep.
+_BLUR = 2.0
 # Steps that are rejected while no time passes before the motion ends: a factor of 1e-28 where all shrink by the most.
 _TRIES = 40
 # Of log(error): beyond it every factor is clipped.
@@ -189,6 +191,8 @@ class Adaptive(AbstractScheme):
         if int(end.code) == _ARRIVED:
             rejected = int(end.attempts) - accepted
             ending = ("finished", f"reached time {time:g} in {accepted} steps, {rejected} rejected")
+        elif int(end.code) == _BLURRED:
+            ending = ("stalled", f"{_blur(state)}; no step from time {time:g} can be so exact")
         elif int(end.code) == _NOT_FINITE:
             ending = (
                 "not finite",
@@ -221,7 +225,10 @@ class Adaptive(AbstractScheme):
             slope = _first_slope(dynamics, clock.time, phase(state), None)
         number, count = jnp.zeros_like(clock.time), jnp.zeros((), int)
         first = jnp.asarray(step_size, clock.time.dtype)
-        control = Control(first, slope, number, number, count, count, count, state.memory)
+        y, code = phase(state), count + _GOING
+        if _short(y):
+            code = jnp.where(_blurred(y, *(over_phase(t, y) for t in tolerances)), _BLURRED, code)
+        control = Control(first, slope, number, number, count, code, count, state.memory)
         return dataclasses.replace(state, memory=control)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
@@ -250,6 +257,9 @@ class Adaptive(AbstractScheme):
         passes = h > jnp.finfo(h.dtype).eps * jnp.maximum(jnp.abs(clock.time), step_size)
         failed = jnp.where(accepted, jnp.where(passes, 0, old.failed), old.failed + 1)
         code = jnp.where(accepted | (failed < _TRIES), _GOING, jnp.where(finite, _STALLED, _NOT_FINITE))
+        if _short(y):
+            # Where digits are few, what is small at the start may be as exact as it is asked to be, and later not.
+            code = jnp.where(_blurred(y, rtol, atol), _BLURRED, code)
         ticked = clock.tick(h)
         if self.until is not None:
             arrived = h >= _left(self.until, clock)
@@ -292,6 +302,17 @@ def _allowed(reach: Array, rtol: Array, atol: Array) -> Array:
     return atol.astype(wide) + rtol.astype(wide) * reach.astype(wide)
 
 
+def _short(y: Phase) -> bool:
+    """Tell whether numbers are so short that what is summed in float32 is lost when it is rounded to them."""
+    return any(jnp.finfo(leaf.dtype).bits < 32 for leaf in jax.tree.leaves(y))
+
+
+def _blurred(y: Phase, rtol: Phase, atol: Phase) -> Array:
+    """Tell whether rounding a number to its last digit is alone more than the error that a step may have."""
+    last = jax.tree.map(lambda leaf: jnp.finfo(leaf.dtype).eps * jnp.abs(leaf).astype(jnp.float32), y)
+    return _norm(y, y, last, rtol, atol) > _BLUR
+
+
 def _norm(y: Phase, end: Phase, error: Phase, rtol: Phase, atol: Phase) -> Array:
     """The root of the mean square of an error, in units of what is allowed."""
 
@@ -302,6 +323,17 @@ def _norm(y: Phase, end: Phase, error: Phase, rtol: Phase, atol: Phase) -> Array
 
     parts = jax.tree.leaves(jax.tree.map(squares, y, end, error, rtol, atol))
     return jnp.sqrt(sum(parts[1:], parts[0]) / size(y))
+
+
+def _blur(state: State) -> str:
+    """Words for a tolerance that the numbers of a state are too short for."""
+    dtypes = {jnp.dtype(leaf.dtype) for leaf in jax.tree.leaves(phase(state))}
+    least = max(dtypes, key=lambda dtype: float(jnp.finfo(dtype).eps))
+    eps = float(jnp.finfo(least).eps)
+    return (
+        f"rtol and atol are below the precision of {least}, {eps:.2g} of a number; make rtol {2 * eps:.1g} or more, or "
+        "start from numbers of a higher precision"
+    )
 
 
 def _inner(state: State) -> State:

@@ -10,11 +10,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._objectives.objective import AbstractObjective
-from .._tree import Vector, combine, inner
+from .._tree import Vector, combine, inner, length
 from ..dynamics import AbstractDynamics
 from ._base import check_exact
 from ._descending import AbstractDescending
-from ._krylov import length
 from ._state import Clock, Draws, State
 
 # Products of a look at the largest curvature, and after how many gradients there is another.
@@ -90,7 +89,7 @@ class AdaptiveChebyshev(AbstractDescending):
         looked = old.due <= 0
 
         def look() -> tuple[Array, Array]:
-            found = _bound(objective, x, old.slope, old.rejected)
+            found = _bound(objective, x, old.slope, old.rejected).astype(old.largest.dtype)
             # Where the last step failed the curvature grew on its way, and where the one before did too, by far.
             grown = jnp.where(old.failed > 1, 10.0, 2.0) * old.largest
             found = jnp.where(old.failed > 0, jnp.maximum(found, grown), found)

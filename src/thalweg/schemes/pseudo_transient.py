@@ -197,7 +197,7 @@ def _ending(end: Descent, position: Vector, tolerance: float, relative: float) -
 def _flat(end: Descent, position: Vector) -> str:
     """Words where the gradient is small because f is flat rather than because a minimum is near; none elsewhere."""
     if int(end.steps) == int(end.products):
-        return "; it was so at the start, so that nothing was gone down" if float(end.initial) > 0.0 else ""
+        return "; it was so at the start, so that nothing was gone down"
     home, part = float(end.home), float(end.ahead)
     far = Host.length(np.asarray(ravel_pytree(position)[0], float))
     if part < _ON and not (far > _FAR * home and part > _FARTHER):

@@ -11,13 +11,13 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_count, check_number
 from .._objectives.objective import Batch
-from .._tree import Vector, combine, scalar
+from .._tree import Vector, combine, length, scalar
 from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ._arnoldi import matmul
 from ._base import phase
 from ._estimating import AbstractEstimating, Attempt
 from ._general import flat_field, wide_vector
-from ._krylov import length, rounding
+from ._krylov import rounding
 from ._linear_systems import DENSE, Solved, systems
 from ._solving import Effort, precise
 from ._state import Clock, Draws, Report, State

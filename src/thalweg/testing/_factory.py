@@ -141,7 +141,7 @@ def in_framework(factory: Callable, signature: Signature, framework: str | None)
 
 
 def layouts(framework: AbstractFramework, signature: Signature) -> tuple[bool, ...]:
-    """What a step can be made of: vectors (False), matrices (True), or both."""
+    """Kinds of tensors that a step can be made of: vectors (False), matrices (True), or both."""
     return tuple(matrix for matrix in (False, True) if _refused(framework, signature, matrix) is None)
 
 

@@ -15,8 +15,9 @@ from ._walk import AbstractFramework, AbstractWalker, Walk, call, listed
 # Two lanes of a vmap: the walk and its mirror image.
 _LANES = np.array([1.0, -1.0])
 # A step of more calls than this, or of a loop, which is compiled at every call, is compiled once instead.
-_MANY = 150
+_MANY = 40
 _LOOPS = ("while", "scan", "cond")
+_QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 class OptaxWalker(AbstractWalker):
@@ -84,7 +85,8 @@ class Optax(AbstractFramework):
         key = repr(sorted(walk.settings.items()))
         if key not in self._programs:
             made = self.factory(**walk.settings)
-            self._programs[key] = jax.jit(made.init), jax.jit(made.update)
+            # It is run a few times: compiling it takes longer than it runs.
+            self._programs[key] = made.init, jax.jit(made.update, compiler_options=_QUICKLY)
         return self._programs[key]
 
     def functions(self, walk: Walk) -> tuple[Callable, Callable]:

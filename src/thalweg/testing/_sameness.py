@@ -211,8 +211,7 @@ def mixed(bench: Bench) -> Fault | None:
         return Fault(until(walk, step), expected[step].tolist(), found[step].tolist())
 
     few = None if bench.framework.name == "torch" else min(bench.examples, _SLOWER)
-    settings = bench.catalogue[:1] if bench.framework.costly else None
-    return bench.search(bench.draws(settings=settings, dimensions=(2, 3)), fault, few)
+    return bench.search(bench.draws(dimensions=(2, 3)), fault, few)
 
 
 def _each(walk: Walk) -> list[Walk]:

@@ -1,0 +1,104 @@
+"""How long is the first minute: first calls in fresh processes, imports done, over those of a peer?
+
+A case is one entry of `CASES`: what each side imports, what it calls, and the bound on the median of seven ratios, taken
+in turn. Beside the seconds stand the programs that are compiled in it and the equations in them, which no load of the
+machine changes.
+"""
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from benchmarks._harness import Result
+
+PAIRS = 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """Code of one side, run in a process of its own: `before` is not timed, `call` is."""
+
+    before: str
+    call: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    name: str
+    ours: Side
+    peer: Side
+    bound: float
+
+
+_ROSENBROCK = """
+import jax, jax.numpy as jnp
+def f(x, args=None): return jnp.sum((1.0 - x[:-1]) ** 2 + 100.0 * (x[1:] - x[:-1] ** 2) ** 2)
+x0 = jax.block_until_ready(jnp.zeros(10))
+"""
+
+CASES = (
+    Case(
+        "minimize Rosenbrock's function, over optimistix' BFGS",
+        Side(
+            _ROSENBROCK + "import thalweg as tw\nimport thalweg._loops.run\ntw.minimize, tw.PseudoTransient",
+            "found = tw.minimize(f, x0).final.position",
+        ),
+        Side(
+            _ROSENBROCK + "import optimistix",
+            "found = optimistix.minimise(f, optimistix.BFGS(rtol=1e-6, atol=1e-6), x0, max_steps=1000).value",
+        ),
+        3.0,
+    ),
+)
+
+_TIMED = """
+import json, time
+import jax.monitoring
+from jax._src import compiler
+programs = []
+compiled = compiler.compile_or_get_cached
+def counted(backend, computation, *arguments, **named):
+    programs.append(computation.operation.get_asm().count("\\n"))
+    return compiled(backend, computation, *arguments, **named)
+compiler.compile_or_get_cached = counted
+began = time.perf_counter()
+{call}
+jax.block_until_ready(found)
+print(json.dumps([time.perf_counter() - began, len(programs), sum(programs)]))
+"""
+
+
+def results() -> Iterator[Result]:
+    for case in CASES:
+        pairs = []
+        for i in range(PAIRS):
+            # Alternate who goes first, so that neither always finds the other's files in the cache.
+            order = (case.ours, case.peer) if i % 2 == 0 else (case.peer, case.ours)
+            found = {id(side): first_call(side) for side in order}
+            pairs.append((found[id(case.ours)], found[id(case.peer)]))
+        ours, peer = zip(*pairs, strict=True)
+        ratio = statistics.median(a[0] / b[0] for a, b in pairs)
+        seconds = statistics.median(b[0] for b in peer)
+        yield Result(f"{case.name}: time", ratio * seconds, seconds, case.bound, PAIRS, 0.0)
+        for k, unit in ((1, "programs"), (2, "lines of them")):
+            # Counted, not bounded: what they cost is the time.
+            yield Result(f"{case.name}: {unit}", ours[0][k], peer[0][k], float("inf"), 1, 0.0, unit)
+
+
+def first_call(side: Side) -> list[float]:
+    """Seconds, programs compiled, and lines of those, of a first call in a fresh process, as JAX comes."""
+    code = f"{side.before}\n{_TIMED.format(call=side.call)}"
+    environment = {"JAX_ENABLE_X64": "0", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=_environment(environment)
+    )
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _environment(changes: dict[str, str]) -> dict[str, str]:
+    import os
+
+    return {**os.environ, **changes}
