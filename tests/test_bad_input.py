@@ -384,6 +384,7 @@ API = {
     "a schedule of nothing": (lambda: OK.with_step_size(lambda: 0.1), "must be a function of step, but takes ()"),
     "a schedule of text": (lambda: run(OK.with_step_size(lambda k: "a")), "the step size at step 0 must be a real"),
     "stop of nothing": (lambda: run(stop=lambda: True), "stop must be a function of metrics, but takes ()"),
+    "start of mixed keys": (lambda: run(x0={"a": X0, 1: X0}), "what is no pytree: Comparator raised exception while"),
     "run in jit": (
         lambda: jax.jit(lambda x: run(x0=x).final.position)(X0),
         "cannot be traced by jax.jit, vmap or grad",

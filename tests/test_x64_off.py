@@ -17,7 +17,8 @@ SLOW = {
     "sample", "minimize", "work_precision", "compare", "Comparison.report", "plot.paths", "plot.curves",
     "plot.write_report", "plot.work_precision", "WorkPrecision.cost", "WorkPrecision.cheapest", "WorkPrecision.of",
     "WorkPrecision.save", "testing.check_method", "analysis.lyapunov", "analysis.energy_account", "plot.loss",
-    "plot.losses", "compare_runs", "translate", "plot.sweep", "sweep", "analysis.convergence_order", "problems.network_digits",
+    "plot.losses", "compare_runs", "translate", "plot.sweep", "sweep", "analysis.convergence_order",
+    "problems.network_digits",
 }  # fmt: skip
 CASES = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in calls() if name not in REFUSED
@@ -42,6 +43,8 @@ def test_it_works(name, made, tmp_path, monkeypatch):
             # So few draws are said to be few.
             warnings.simplefilter("ignore", tw.SamplingWarning)
             result = found(name)(*arguments, **given)
+        if name == "Recorder":
+            result.close()
         leaves = [leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, jax.Array)]
     # A number that the user gave stays of the precision that JAX has.
     assert {leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)} <= {jnp.dtype(jnp.float32)}

@@ -3,7 +3,6 @@
 import collections.abc
 import dataclasses
 import functools
-import os
 import pathlib
 import sys
 import types
@@ -183,7 +182,7 @@ def _one_of(members: Sequence[Any]) -> Kind | None:
         words.append("a real number")
     elif float in members:
         members = [m for m in members if m is not int]
-    if str in members and any(isinstance(m, type) and issubclass(m, os.PathLike) for m in members):
+    if str in members and pathlib.Path in members:
         members = [m for m in members if m is not str]
     for member in members:
         if member is type(None):
@@ -249,6 +248,5 @@ _PLAIN: dict[type, Kind] = {
     int: Kind(is_whole, "a whole number"),
     float: Kind(is_number, "a real number"),
     str: Kind(_is_text, "text"),
-    os.PathLike: Kind(is_path, _PATH),
     pathlib.Path: Kind(is_path, _PATH),
 }

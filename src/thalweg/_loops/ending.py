@@ -48,12 +48,7 @@ def first_stop(stop: Stop | None, columns: dict[str, np.ndarray]) -> int | None:
         for name, value in stop.items():
             met |= columns[name] <= value
     else:
-        try:
-            met = np.asarray(stop(columns), bool)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"stop raised {type(error).__name__}: {error}") from error
+        met = np.asarray(stop(columns), bool)
         if met.shape != shape:
             raise InputError(f"stop must return one truth value a step, {shape}, but returns {met.shape}")
     return int(np.argmax(met)) if met.any() else None

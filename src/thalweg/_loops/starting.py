@@ -73,7 +73,12 @@ class Prepared:
 
 def check_host(name: str, *given: PyTree) -> None:
     """Refuse what runs on the host where it is traced: within `jax.jit`, `vmap` or `grad`."""
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)) or isinstance(jnp.zeros(()), Tracer):
+    try:
+        leaves = jax.tree.leaves(given)
+    except ValueError as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(f"{name} is given what is no pytree: {first.rstrip('.')}; keys must be of one type") from error
+    if any(isinstance(leaf, Tracer) for leaf in leaves) or isinstance(jnp.zeros(()), Tracer):
         raise InputError(
             f"{name} runs on the host and cannot be traced by jax.jit, vmap or grad; use tw.solve there, whose steps "
             "are the same, or tw.sweep for many runs side by side"

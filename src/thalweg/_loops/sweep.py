@@ -92,7 +92,7 @@ def sweep(
     (['monotone', 'monotone', 'diverging'], {'learning_rate': 1.0})
     """
     watch = Stopwatch()
-    check_host("tw.sweep", grid, x0)
+    check_host("tw.sweep", x0, list(grid.values()) if isinstance(grid, Mapping) else grid)
     settings, shape = _settings(grid)
     steps, seeds = check_count("steps", steps), check_count("seeds", seeds)
     check_out(out, resume)

@@ -61,13 +61,13 @@ class RosenbrockTableau:
             found = getattr(self, name)
             if found is not None and len(found) != stages:
                 raise InputError(f"tableau {self.name!r}: {name} must have {stages} entries, but has {len(found)}")
+        wrong = f"tableau {self.name!r}: a, c and gamma must be finite, and gamma above 0"
         try:
             alpha, gamma = self.classical
-            sound = bool(np.isfinite(alpha).all() and np.isfinite(gamma).all())
         except np.linalg.LinAlgError:
-            sound = False
-        if not sound or not self.gamma > 0.0:
-            raise InputError(f"tableau {self.name!r}: a, c and gamma must be finite, and gamma above 0")
+            raise InputError(wrong) from None
+        if not (np.isfinite(alpha).all() and np.isfinite(gamma).all() and self.gamma > 0.0):
+            raise InputError(wrong)
         for name, sums in (("times", alpha.sum(axis=1)), ("slopes", gamma.sum(axis=1))):
             if not np.allclose(getattr(self, name), sums, rtol=0, atol=1e-11):
                 raise InputError(
