@@ -221,7 +221,11 @@ def test_norms_are_accumulated_in_float32_at_least(library, dtype, tmp_path, req
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 1e25), ("float32", 1e-25), ("float64", 1e200)])
 @pytest.mark.parametrize("library", ["jax", "torch", "numpy"])
 def test_norms_whose_squares_no_number_holds(library, dtype, size, tmp_path):
-    make = {"jax": jnp.asarray, "numpy": np.asarray, "torch": lambda v, dtype: torch.tensor(v, dtype=getattr(torch, dtype))}
+    make = {
+        "jax": jnp.asarray,
+        "numpy": np.asarray,
+        "torch": lambda v, dtype: torch.tensor(v, dtype=getattr(torch, dtype)),
+    }
     tree = [make[library](np.full(3, size), dtype), make[library](np.full((2, 3), -2.0 * size), dtype)]
     with tw.Recorder(tmp_path / "run") as recorder:
         recorder.log(gradient=tree, update=[0.0 * leaf for leaf in tree])

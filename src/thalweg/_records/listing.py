@@ -28,13 +28,18 @@ def rows_below(root: Path) -> list[dict[str, Any]]:
 
 def cache_directory() -> Path:
     """The path of the index: in the user's cache, since who may read runs may not be able to write there."""
+    return user_cache() / "lists"
+
+
+def user_cache() -> Path:
+    """The path of all that can be made anew."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "thalweg" / "lists"
+    return Path(base) / "thalweg"
 
 
 class _Index:

@@ -11,6 +11,10 @@ from .. import __version__
 from .._errors import InputError
 from .._loops.interrupt import Terminated
 from . import claims, compare, records, run, sample, table, translate, verify
+from ._caches import keep_programs, switched
+
+# An option of every command, and of none: what is computed does not depend on it.
+_NO_CACHE = "--no-cache"
 
 
 def _shown(default: Any) -> str | None:
@@ -22,7 +26,8 @@ def _shown(default: Any) -> str | None:
 
 app = App(
     name="thalweg",
-    help="Optimizers, samplers and flows as discretised dynamical systems.",
+    help="Optimizers, samplers and flows as discretised dynamical systems.\n\n"
+    f"With {_NO_CACHE} a command neither uses nor keeps what was compiled before, in the user's cache directory.",
     version=__version__,
     help_format="plaintext",
     default_parameter=Parameter(show_default=_shown),
@@ -43,13 +48,19 @@ app.command(claims.claims)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 by SIGTERM."""
-    sys.exit(_status(arguments))
+    tokens = sys.argv[1:] if arguments is None else arguments
+    if _NO_CACHE not in tokens:
+        keep_programs()
+    sys.exit(_status(tokens))
 
 
 def _status(arguments: list[str] | None) -> int:
     tokens = sys.argv[1:] if arguments is None else arguments
+    cached = _NO_CACHE not in tokens
+    tokens = [token for token in tokens if token != _NO_CACHE]
     try:
-        result: Any = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        with switched(cached):
+            result: Any = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except CycloptsError as error:

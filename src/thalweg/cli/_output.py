@@ -5,7 +5,8 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ def print_json(rows: Any) -> None:
     print(json.dumps(_jsonable(rows), indent=1))
 
 
+# Widths of a table that is printed as it comes: of a column at most, of the last at least.
+_FOLD, _LAST = 24, 22
 # Rich takes some 0.4 ms a row to fold cells to the terminal.
 _MANY = 200
 
@@ -33,6 +36,43 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
         print(text if fits else blocks(columns, rows, title, width))
     else:
         show(make_table(columns, rows, title))
+
+
+def print_as_it_comes(
+    columns: Sequence[str], known: Sequence[Sequence[Any]], rows: Iterable[Sequence[Any]], title: str
+) -> None:
+    """A table whose rows are printed one by one, as they are worked out, as wide as the terminal or as blocks.
+
+    Arguments:
+        columns: their names.
+        known: the rows but for what is not known yet, which is empty; widths are those of what is known.
+        rows: the rows, whole.
+        title: of the table.
+    """
+    from .._text import blocks, number, width_of_terminal
+
+    cells = [[number(cell) for cell in row] for row in known]
+    widths = [min(max(map(len, column)), _FOLD) for column in zip(columns, *cells, strict=True)]
+    terminal = width_of_terminal()
+    # The last column takes what is left of the line.
+    widths[-1] = terminal - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    print(title)
+    if widths[-1] < _LAST:
+        for row in rows:
+            print("", blocks(columns, [row], None, terminal), sep="\n", flush=True)
+        return
+    rule = ["─" * min(width, 2 * _FOLD) for width in widths]
+    for row in (columns, rule):
+        _print_folded(row, widths)
+    for row in rows:
+        _print_folded([number(cell) for cell in row], widths)
+
+
+def _print_folded(row: Sequence[str], widths: Sequence[int]) -> None:
+    folded = [textwrap.wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for line in itertools.zip_longest(*folded, fillvalue=""):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    sys.stdout.flush()
 
 
 def print_shown(shown: Any, json: bool) -> None:

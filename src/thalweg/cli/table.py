@@ -1,12 +1,17 @@
 """thalweg table."""
 
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ._caches import keep, kept
 from ._options import Json
-from ._output import print_json, print_table
+from ._output import print_as_it_comes, print_json
 from ._spec import chosen, parse_method
+
+# What takes a while to compute comes last, where no other column depends on its width.
+_COLUMNS = ("name", "aliases", "dynamics", "scheme", "order", "reference", "gradients", "stability")
 
 
 def table(
@@ -20,13 +25,38 @@ def table(
         Only this one, NAME or NAME:momentum=0.5, or one of yours, module:factory or module:factory:name=value; repeat
         it.
     """
-    import thalweg as tw
+    found: list[dict[str, Any]] | None = None if method else kept("table", list)
+    rows = None
+    if found is None:
+        import thalweg as tw
 
-    rows = [chosen(*parse_method(spec)) for spec in method] if method else tw.table()
-    found = [row.as_dict() for row in rows]
+        rows = [chosen(*parse_method(spec)) for spec in method] if method else list(tw.table())
+    computed = found if rows is None else _computed(rows, "table" if not method else None)
     if json:
-        print_json(found)
+        print_json([{name: value for name, value in one.items() if name != "shown"} for one in computed])
         return
-    shown = [one | {"gradients_per_step": row.gradients} for row, one in zip(rows, found, strict=True)]
-    cells = [[", ".join(value) if isinstance(value, list) else value for value in one.values()] for one in shown]
-    print_table([name.replace("_", " ") for name in shown[0]], cells, "Stability at curvature 1")
+    known = [_cells(one) for one in found] if rows is None else [_of_row(row) for row in rows]
+    print_as_it_comes(_COLUMNS, known, (_cells(one) for one in computed), "Stability at curvature 1")
+
+
+def _computed(rows: Iterable[Any], name: str | None) -> Iterator[dict[str, Any]]:
+    """Rows as they are worked out; all of them, they are kept."""
+    found = []
+    for row in rows:
+        found.append(row.as_dict() | {"shown": row.gradients})
+        yield found[-1]
+    if name is not None:
+        keep(name, found)
+
+
+def _of_row(row: Any) -> list[Any]:
+    """Cells that take no time, the others empty."""
+    scheme = getattr(row.scheme, "name", type(row.scheme).__name__)
+    return [row.name, ", ".join(row.aliases), type(row.dynamics).__name__, scheme, row.order, row.reference, "", ""]
+
+
+def _cells(one: dict[str, Any]) -> list[Any]:
+    return [
+        one["name"], ", ".join(one["aliases"]), one["dynamics"], one["scheme"], one["order"], one["reference"],
+        one["shown"], one["stability"],
+    ]  # fmt: skip
