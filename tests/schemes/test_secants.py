@@ -65,9 +65,7 @@ def test_a_pair_that_is_not_kept_changes_the_slope_alone():
     after = memory.push(Host, other, 2 * other, False, other)
     assert (after.rows == memory.rows).all() and (after.gram == memory.gram).all() and after.oldest == memory.oldest
     # From the oldest to the newest; two places are empty.
-    np.testing.assert_allclose(
-        after.along[2:5], after.rows[:3] @ other / np.linalg.norm(other), rtol=1e-14
-    )
+    np.testing.assert_allclose(after.along[2:5], after.rows[:3] @ other / np.linalg.norm(other), rtol=1e-14)
     assert (after.along[:2] == 0).all()
 
 

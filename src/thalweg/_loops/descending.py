@@ -12,13 +12,12 @@ import numpy as np
 
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, start_value_and_gradient
+from .._objectives.parts import Composed, same
 from .._records.derived import as_now, named_leaves
 from .._records.keeper import Rows
 from .._records.run import Record
 from .._tree import Vector, sharded, to_host, unraveler
-from .._objectives.parts import Composed, same
-from ..schemes import PseudoTransient, State
-from ..schemes import _descent
+from ..schemes import PseudoTransient, State, _descent
 from ..schemes._arithmetic import Host
 from ..schemes._descent import Descent, Goal
 from .chunk import last_values

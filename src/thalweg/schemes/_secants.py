@@ -58,7 +58,9 @@ class Secants(NamedTuple):
     def cleared(self, xp: Arithmetic, clear: Any) -> "Secants":
         """Forgotten, if so; the vectors may stay."""
         names = ("gram", "along", "bends")
-        return self._replace(**{name: xp.chosen(clear, 0.0 * getattr(self, name), getattr(self, name)) for name in names})
+        return self._replace(
+            **{name: xp.chosen(clear, 0.0 * getattr(self, name), getattr(self, name)) for name in names}
+        )
 
     def solve(self, xp: Arithmetic, base: Any, shift: Any) -> "Solution":
         r"""$-(B + \sigma)^{-1}g$, where B is `base` off the pairs.
