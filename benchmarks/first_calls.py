@@ -1,12 +1,13 @@
 """How long is the first minute: first calls in fresh processes, imports done, over those of a peer?
 
-A case is one entry of `CASES`: what each side imports, what it calls, and the bound on the median of seven ratios, taken
-in turn. Beside the seconds stand the programs that are compiled in it and the equations in them, which no load of the
+A case is one entry of `CASES`: what each side imports, what it calls, and the bound on the median of seven ratios,
+taken in turn. Beside the seconds stand the programs that are compiled in it and their lines, which no load of the
 machine changes.
 """
 
 import dataclasses
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -91,14 +92,6 @@ def results() -> Iterator[Result]:
 def first_call(side: Side) -> list[float]:
     """Seconds, programs compiled, and lines of those, of a first call in a fresh process, as JAX comes."""
     code = f"{side.before}\n{_TIMED.format(call=side.call)}"
-    environment = {"JAX_ENABLE_X64": "0", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=_environment(environment)
-    )
+    environment = {**os.environ, "JAX_ENABLE_X64": "0", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def _environment(changes: dict[str, str]) -> dict[str, str]:
-    import os
-
-    return {**os.environ, **changes}

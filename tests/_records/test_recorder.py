@@ -221,12 +221,9 @@ def test_norms_are_accumulated_in_float32_at_least(library, dtype, tmp_path, req
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 1e25), ("float32", 1e-25), ("float64", 1e200)])
 @pytest.mark.parametrize("library", ["jax", "torch", "numpy"])
 def test_norms_whose_squares_no_number_holds(library, dtype, size, tmp_path):
-    make = {
-        "jax": jnp.asarray,
-        "numpy": np.asarray,
-        "torch": lambda v, dtype: torch.tensor(v, dtype=getattr(torch, dtype)),
-    }
-    tree = [make[library](np.full(3, size), dtype), make[library](np.full((2, 3), -2.0 * size), dtype)]
+    make = {"jax": jnp.asarray, "numpy": np.asarray, "torch": torch.tensor}[library]
+    kind = getattr(torch, dtype) if library == "torch" else dtype
+    tree = [make(np.full(3, size), dtype=kind), make(np.full((2, 3), -2.0 * size), dtype=kind)]
     with tw.Recorder(tmp_path / "run") as recorder:
         recorder.log(gradient=tree, update=[0.0 * leaf for leaf in tree])
     np.testing.assert_allclose(recorder.run.metrics["gradient_norm"], np.sqrt(27.0) * size, rtol=1e-6)

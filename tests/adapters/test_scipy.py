@@ -176,6 +176,15 @@ def test_how_it_ends_otherwise(auto):
     assert (bent.status, bent.success) == (4, False) and "f is not smooth here" in bent.message
 
 
+@pytest.mark.parametrize("fun", [
+    lambda x: 1e6 + 1e3 * np.sum((x - 1.0) ** 2), lambda x: 1e5 + np.sum(np.cosh(30.0 * (x - 1.0))),
+])  # fmt: skip
+def test_without_a_gradient_the_minimum_of_a_convex_function_is_no_failure(auto, fun):
+    result = so.minimize(fun, X0, method=auto)
+    assert result.success, result.message
+    np.testing.assert_allclose(result.x, 1.0, atol=1e-4)
+
+
 def test_what_the_function_raises_is_what_one_gets(auto):
     def broken(x):
         raise ZeroDivisionError("of mine")

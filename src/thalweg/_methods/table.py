@@ -85,7 +85,7 @@ _remembering = partial(GeneralizedLangevin, memory_times=(1.0,), memory_friction
 
 _RATE = {"learning_rate": 0.1}
 _PAIR = {"learning_rate": 0.1, "momentum": 0.9}
-_ENDING = {"tolerance": 1e-6, "max_gradients": 10_000}
+_ENDING = {"tolerance": 1e-6, "max_gradients": 10_000, "relative": 0.0}
 _BALL = {"step_size": 0.1, "friction": 1.0}
 _NESTEROV = {"step_size": 0.1, "damping": 3.0}
 _BREGMAN = {"step_size": 0.1, "p": 2.0, "strength": 0.25}

@@ -19,6 +19,7 @@ from .._typed import typed
 from ..dynamics import GradientFlow
 from ..dynamics._base import check_descends, check_flat
 from ..schemes import PseudoTransient, State
+from ..schemes._descent import KINKED, Descent
 from ._scipy_protocol import Function, binds, by_matrix, start_of, told_of
 
 
@@ -205,6 +206,9 @@ def _walk(
         end = method.scheme.termination(state)
         if end is not None:
             x, status, message = point, _STATUS.get(end.status, 1), end.message
+            if status == _STATUS["stalled"] and function._jac is None and _within_differences(state):
+                words = f"the gradient is as small as differences of the function can tell after {done} steps"
+                status, message = 0, f"{words}; {message}"
             break
         gradient = function.gradient(point) if np.isfinite(point).all() else np.full_like(point, np.nan)
         if not np.isfinite(gradient).all():
@@ -230,3 +234,15 @@ def _walk(
         x=x, fun=function.value(x), jac=function.gradient(x).copy(), nit=done, nfev=function.values,
         njev=function.gradients, nhev=function.products, status=status, success=status == 0, message=message, **more,
     )  # fmt: skip
+
+
+def _within_differences(state: State) -> bool:
+    """Tell whether a gradient of forward differences is within what rounding and curvature leave of it."""
+    end: Descent = state.memory
+    if int(end.code) == KINKED:
+        return False
+    x, eps = np.asarray(state.position), np.finfo(float).eps
+    way = eps**0.5 * np.maximum(1.0, np.abs(x))
+    curvature = max(float(end.base), float(np.max(end.secants.bends)))
+    error = 4.0 * eps * abs(float(end.energy)) / way + way * curvature
+    return float(np.linalg.norm(end.slope)) <= float(np.linalg.norm(error))

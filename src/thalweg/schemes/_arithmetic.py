@@ -1,4 +1,4 @@
-"""One arithmetic for two places: traced, where JAX compiles it, and on the host, with Python's numbers and NumPy's vectors.
+"""One arithmetic for two places: traced, where JAX compiles it, and on the host, with numbers of Python and NumPy.
 
 What is decided from a few numbers after every gradient is a large program and hardly any work: on the host it runs at
 once, inside of somebody's `jit` it is traced. Both are written once, over one of these.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ._arithmetic import Arithmetic
 from ._search import Search
 from ._secants import Secants, Solution
+from ._units import UNEVEN, scaled, spread
 
 # How it ended, and what to say of it.
 GOING, REST, SPENT, UNBOUNDED, NOT_FINITE, ROUNDED, KINKED, FOREIGN, WALLED, SCALED = range(10)
@@ -20,7 +21,7 @@ _LOOKS, _PART = (3, 30), 0.1
 _TRIES, _IDLE = 30, 40
 _BOTTOMLESS, _WILD = 1e20, 100.0
 # Steps after which units are looked for, where the sizes that the variables have had differ by so much.
-_LONG, _UNLIKE, _UNEVEN = 500, 1e3, 8.0
+_LONG, _UNLIKE = 500, 1e3
 # Gradients at the start: one, and a product of the Hessian.
 _START = 3
 
@@ -224,8 +225,10 @@ def after_trial(
     reached = xp.numpy.maximum(old.reached, abs(new_x))
     late = accepted & (old.steps >= _LONG) & (old.scalings == 0)
     asks = (over | late) & xp.no(renew | leaving | endless) & (old.scalings < 2)
-    units, scalings = xp.when(asks, lambda: _scaled(xp, old, reached), (old.scale, old.scalings))
-    uneven = _spread(xp, units / old.scale) >= xp.where(late, _UNLIKE, _UNEVEN)
+    units, scalings = xp.when(
+        asks, lambda: scaled(xp, old.secants, old.scale, old.scalings, reached), (old.scale, old.scalings)
+    )
+    uneven = spread(xp, units / old.scale) >= xp.where(late, _UNLIKE, UNEVEN)
     rescale = asks & uneven & xp.where(late, True, xp.no(kinked | level) & finite)
     stalled = endless | (over & xp.no(renew | rescale))
     # Where the gradient changes by all that is left of it as far as a point can be told from the next.
@@ -261,8 +264,8 @@ def after_trial(
             steep=steep, least=xp.where(accepted, xp.smaller(old.least, size), old.least), base=base, radius=radius,
             shift=move.shift, ahead=xp.where(accepted, ahead, old.ahead), jump=jump, span=span, mode=mode,
             failed=xp.where(again, 0, failed), idle=idle, renewed=(old.renewed | renew) & rejected & xp.no(rescale),
-            scalings=xp.where(rescale, scalings, old.scalings), code=code, gradients=old.gradients + 1, steps=old.steps + 1,
-            rejected=old.rejected + rejected, left=old.left + (accepted & (old.mode == LEAVE)),
+            scalings=xp.where(rescale, scalings, old.scalings), code=code, gradients=old.gradients + 1,
+            steps=old.steps + 1, rejected=old.rejected + rejected, left=old.left + (accepted & (old.mode == LEAVE)),
         ), xp.length(slope), goal,
     )  # fmt: skip
 
@@ -309,28 +312,3 @@ def _cubic(xp: Arithmetic, rise: Any, slope: Any, slope_after: Any) -> Any:
     root = second * second - 3.0 * third
     below = xp.sqrt(xp.larger(root, 0.0)) - second
     return xp.where((root >= 0) & (below != 0), xp.over(1.0, below), 0.5)
-
-
-def _sized(xp: Arithmetic, reached: Any) -> Any:
-    """Sizes of the variables as powers of 2; of those that have been 0 all the time, the middle of the others'."""
-    np = xp.numpy
-    there = reached > 0
-    logs = np.where(there, np.log2(np.where(there, reached, 1.0)), 0.0)
-    middle = np.sum(logs) / np.maximum(np.sum(there), 1)
-    return np.exp2(np.round(np.where(there, logs, middle)))
-
-
-def _scaled(xp: Arithmetic, old: Descent, reached: Any) -> tuple[Any, Any]:
-    """The units of another attempt, the sizes of the variables or what the secants say, and how many there were."""
-    np, m = xp.numpy, old.secants.bends.size
-    sized = _sized(xp, reached)
-    # Over any step the change of the gradient goes as one over the size of a variable.
-    rows = old.secants.rows[m:]
-    bent = old.scale / _sized(xp, np.sqrt(np.sum(rows * rows, axis=0)))
-    first = (old.scalings == 0) & (_spread(xp, sized / old.scale) >= _UNEVEN)
-    return xp.chosen(first, sized, bent), old.scalings + xp.where(first, 1, 2)
-
-
-def _spread(xp: Arithmetic, x: Any) -> Any:
-    """The largest of some numbers over the least."""
-    return xp.over(xp.number(xp.numpy.max(x)), xp.number(xp.numpy.min(x)))

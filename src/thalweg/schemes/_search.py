@@ -58,7 +58,7 @@ class Search(NamedTuple):
         scale = xp.larger(old * self.scale, xp.number(most))
         # What is not there must not be the lowest.
         high = xp.where(scale > 0, 3.0 * scale, 1.0)
-        values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) + np.diag(np.where(there, 0.0, high)))
+        vectors = np.linalg.eigh(0.5 * (matrix + matrix.T) + np.diag(np.where(there, 0.0, high)))[1]
         c = np.where(there, vectors[:, 0], 0.0)
         c = c / xp.length(c)
         # The change is what came to the old vector, made orthogonal to the new one.

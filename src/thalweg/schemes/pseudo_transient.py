@@ -38,11 +38,12 @@ class PseudoTransient(AbstractDescending):
       \theta^+ = \theta + d \text{ where } f \text{ falls as the flow predicts, else } \theta$$
 
     B is the matrix of L-BFGS, in units of the variables that are 1 until no step goes down, or 500 were made, and are
-    then found from the sizes that they have had, and from the pairs. The time step h follows the length that steps may have: it doubles where the fall is what
-    the model predicts, so that the end is quasi-Newton (h infinite), and shrinks to the minimiser of a cubic where it
-    is not. A step evaluates f and its gradient once. Where the gradient is within the tolerance, products of the
-    Hessian look for negative curvature, and what they find is followed: a saddle is no end. After its end the motion
-    stays where it is.
+    then found from the sizes that the variables have had, and from the pairs. The time step h follows the length that
+    steps may have: it doubles where the fall is what the model predicts, so that the end is quasi-Newton (h infinite),
+    and shrinks to the minimiser of a cubic where it is not. A step evaluates f and its gradient once. Where the
+    gradient is within the tolerance, products of the Hessian look for negative curvature, and what they find is
+    followed: a saddle is no end. After its end the motion stays where it is. `tw.run` decides on the host, in double
+    precision, and compiles f alone; elsewhere a step is traced as any other.
 
     Arguments:
         tolerance: Euclidean norm of the gradient at which a point is at rest, in units of f over x.
