@@ -2,6 +2,8 @@
 
 import difflib
 import math
+import operator
+import os
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -112,8 +114,8 @@ def is_number(value: object) -> bool:
 
 def is_whole(value: object) -> bool:
     """Tell whether a value is a whole number; of truth values `check_count` has more to say."""
-    import operator
-
+    if type(value) is int:
+        return True
     try:
         operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
@@ -123,12 +125,13 @@ def is_whole(value: object) -> bool:
 
 def is_path(value: object) -> bool:
     """Tell whether a value is a path that the system would take."""
-    import os
-
     if not isinstance(value, str | os.PathLike):
         return False
     text = str(value)
-    return "\0" not in text and all(len(name.encode(errors="replace")) <= 255 for name in text.split(os.sep))
+    if "\0" in text:
+        return False
+    # No name of so few characters has more bytes.
+    return len(text) <= 63 or all(len(name.encode(errors="replace")) <= 255 for name in text.split(os.sep))
 
 
 def check_number(
@@ -170,8 +173,6 @@ def check_scale(what: str, value: object) -> None:
 
 def check_count(what: str, value: object, *, at_least: int = 1) -> int:
     """Refuse what is not a whole number of at least `at_least`; return it as an int."""
-    import operator
-
     try:
         count = operator.index(value)  # pyright: ignore[reportArgumentType]
     except TypeError:
