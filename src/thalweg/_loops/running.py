@@ -25,6 +25,8 @@ from .stopwatch import Stopwatch
 # A chunk's scalars are kept on the device until it ends; a longer buffer makes a chunk no faster.
 _SCALARS = 16384
 _POSITION_BYTES = 32 * 2**20
+# A loss whose last tenth of the steps is less than this part of its fall does not fall for ever.
+_STILL = 0.01
 # Metrics whose last row is made here, from programs that a run has in any case.
 _BY_HOST = {"loss", "gradient_norm", "gradients"}
 
@@ -62,6 +64,8 @@ class Running(AbstractJob):
         self.label = type(self.method.plain.dynamics).__name__
         # The loss of the state, where a chunk has told it.
         self._loss: float | None = None
+        # And a tenth of all steps before, or as far back as the last chunk goes.
+        self._recent: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -161,6 +165,9 @@ class Running(AbstractJob):
             # Deterministic steps: the state at the step that ended the run is made again from the chunk's start.
             state, self._loss = jax.block_until_ready(self._advance(self.state, 1, good))[0], None
         columns = {name: column[:good] for name, column in columns.items()}
+        if "loss" in columns and good:
+            since = self.total - max(1, self.total // 10) - self.done
+            self._recent = float(columns["loss"][min(max(0, since), good - 1)])
         rows = Rows(columns, self._positions(columns, good, positions))
         self.done += good
         self.state = state
@@ -308,6 +315,11 @@ class Running(AbstractJob):
         first = self.start.loss
         if self.feed is not None or objective.time_dependent or first is None or not float(value) < first:
             return ""
+        # Where it has come to rest it need not be asked.
+        if self._recent is not None and not self._recent - float(value) > _STILL * (first - float(value)):
+            return ""
+        if gradient is None:
+            gradient = start_value_and_gradient(objective, self.state.lookahead)[1]
         start = self.start.x0 if self.whole else ravel(self.start.x0)
         found = falls_for_ever(objective, start, self.state.lookahead, float(value), gradient)
         self.status = "unbounded" if found else self.status
