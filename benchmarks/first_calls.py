@@ -40,7 +40,63 @@ def f(x, args=None): return jnp.sum((1.0 - x[:-1]) ** 2 + 100.0 * (x[1:] - x[:-1
 x0 = jax.block_until_ready(jnp.zeros(10))
 """
 
+_BOWL = """
+import jax, jax.numpy as jnp
+def f(x): return 0.5 * jnp.sum(jnp.linspace(1.0, 10.0, 10) * x * x)
+x0 = jax.block_until_ready(jnp.ones(10))
+"""
+_OPTAX = """
+import optax
+optimizer = optax.sgd(0.01, momentum=0.9)
+@jax.jit
+def go(x):
+    def step(carry, _):
+        x, state = carry
+        value, gradient = jax.value_and_grad(f)(x)
+        updates, state = optimizer.update(gradient, state, x)
+        return (optax.apply_updates(x, updates), state), value
+    return jax.lax.scan(step, (x, optimizer.init(x)), None, length=1000)
+"""
+
+_NORMAL = """
+import jax, jax.numpy as jnp
+c = jnp.linspace(1.0, 3.0, 9)
+def f(x): return 0.5 * jnp.sum(c * x * x)
+x0 = jax.block_until_ready(jnp.zeros(9))
+"""
+_NUTS = """
+import blackjax
+adaptation = blackjax.window_adaptation(blackjax.nuts, lambda x: -f(x))
+def chain(key):
+    first, second = jax.random.split(key)
+    (state, numbers), _ = adaptation.run(first, x0, num_steps=500)
+    kernel = blackjax.nuts(lambda x: -f(x), **numbers).step
+    def step(state, key):
+        state, _ = kernel(key, state)
+        return state, state.position
+    return jax.lax.scan(step, state, jax.random.split(second, 1000))[1]
+"""
+
 CASES = (
+    Case(
+        "1,000 steps of momentum, over optax in a jitted scan",
+        Side(
+            _BOWL + "import thalweg as tw\nimport thalweg._loops.run\ntw.momentum",
+            "found = jnp.asarray(tw.run(tw.momentum(f, 0.01, 0.9), x0, 1000).metrics['loss'])",
+        ),
+        Side(_BOWL + _OPTAX, "found = go(x0)"),
+        2.0,
+    ),
+    Case(
+        "a normal law in 9 dimensions, 4 x 1,000 draws, over BlackJAX' NUTS with 500 steps of warm-up",
+        Side(
+            _NORMAL + "import thalweg as tw\nimport thalweg._loops.sample\ntw.UnderdampedLangevin",
+            "tree = tw.sample(tw.UnderdampedLangevin(f, 1.0, 1.0), x0, 1000, 4, key=0, progress=False)\n"
+            "found = jnp.asarray(tree['posterior']['x'].values)",
+        ),
+        Side(_NORMAL + _NUTS, "found = jax.jit(jax.vmap(chain))(jax.random.split(jax.random.key(0), 4))"),
+        0.7,
+    ),
     Case(
         "minimize Rosenbrock's function, over optimistix' BFGS",
         Side(
