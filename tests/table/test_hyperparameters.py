@@ -169,11 +169,13 @@ def test_hyperparameters_are_traced():
 
 
 def test_of_a_method_that_sets_its_own_steps_they_are_what_its_user_sets():
-    given = {"tolerance": 1e-4, "max_gradients": 50}
+    given = {"tolerance": 1e-4, "max_gradients": 50, "relative": 0.5}
     auto = find_row("auto").build(None, **given)
     assert auto.hyperparameters == given and isinstance(auto.hyperparameters["max_gradients"], int)
     other = auto.with_hyperparameters(max_gradients=70)
     assert other.hyperparameters == given | {"max_gradients": 70}
     assert find_row("chebyshev").build(None).hyperparameters == {}
-    with pytest.raises(tw.InputError, match="no hyperparameter 'step_size'; choose one of: max_gradients, tolerance"):
+    with pytest.raises(
+        tw.InputError, match="no hyperparameter 'step_size'; choose one of: max_gradients, relative, tolerance"
+    ):
         auto.with_hyperparameters(step_size=2.0)
