@@ -83,6 +83,7 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
     "RungeKuttaLegendre 1": lambda: tw.RungeKuttaLegendre(1, stages=3),
     "AdaptiveChebyshev": tw.AdaptiveChebyshev,
     "PseudoTransient": tw.PseudoTransient,
+    "LevenbergMarquardt": tw.LevenbergMarquardt,
     "Adaptive": lambda: tw.Adaptive(**LOOSE),
     "Adaptive Heun": lambda: tw.Adaptive(tw.Heun(), **LOOSE),
     "Adaptive RungeKuttaChebyshev": lambda: tw.Adaptive(tw.RungeKuttaChebyshev(2), **LOOSE),
