@@ -41,7 +41,7 @@ class Model:
         return jax.vjp(self.flat.residual, x)[1](r)[0].astype(r.dtype)
 
     def product(self, x: Array, v: Array) -> Array:
-        """That of the Hessian itself."""
+        """The product of the Hessian itself."""
         return self.flat.hessian_vector_product(x, v.astype(x.dtype)).astype(v.dtype)
 
     def factors(self, x: Array, r: Array, scale: Array) -> tuple[Array, Factors, Array]:

@@ -297,8 +297,8 @@ def _ending(end: Fitting, tolerance: float) -> tuple[str, str]:
         _SPENT: ("budget spent", f"{at} after {count} evaluations; {left}, above {tolerance:g}"),
         _STALLED: (
             "stalled",
-            f"{at}: {left} by their Jacobian, yet no step goes down; it is not theirs, or they are not smooth here or far "
-            "from linear",
+            f"{at}: {left} by their Jacobian, yet no step goes down; it is not theirs, or they are not smooth here, or "
+            "far from linear",
         ),
         _ROUNDED: ("stalled", f"{at}: {left}, which the rounding of the residuals hides; {tolerance:g} is below that"),
     }[int(end.code)]
