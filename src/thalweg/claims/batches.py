@@ -108,7 +108,7 @@ def spread(adam: AdamHyperparameters) -> float:
 
 
 def distance(adam: AdamHyperparameters) -> float:
-    """Distance that Adam goes down the same bowl from afar, where the gradient outweighs its noise, on so many samples."""
+    """Distance that Adam goes down the same bowl on so many samples, from where the gradient outweighs its noise."""
     assert adam.batch_size is not None
     draw = np.random.default_rng(0)
     x = FAR
