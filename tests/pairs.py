@@ -114,6 +114,9 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
 }  # fmt: skip
 
 
+ON_RESIDUALS = frozenset({"LevenbergMarquardt"})
+
+
 def exported(room, abstract):
     """The final classes of a kind that a room exports, and the functions that make one, by name."""
     found = set()
