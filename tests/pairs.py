@@ -83,6 +83,7 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
     "RungeKuttaLegendre 1": lambda: tw.RungeKuttaLegendre(1, stages=3),
     "AdaptiveChebyshev": tw.AdaptiveChebyshev,
     "PseudoTransient": tw.PseudoTransient,
+    "LevenbergMarquardt": tw.LevenbergMarquardt,
     "Adaptive": lambda: tw.Adaptive(**LOOSE),
     "Adaptive Heun": lambda: tw.Adaptive(tw.Heun(), **LOOSE),
     "Adaptive RungeKuttaChebyshev": lambda: tw.Adaptive(tw.RungeKuttaChebyshev(2), **LOOSE),
@@ -111,6 +112,9 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
     "ReplicaExchange StochasticHeun": lambda: tw.ReplicaExchange(tw.StochasticHeun(), every=1),
     "ReplicaExchange Splitting": lambda: tw.ReplicaExchange(tw.Splitting("BAOAB"), every=1),
 }  # fmt: skip
+
+
+ON_RESIDUALS = frozenset({"LevenbergMarquardt"})
 
 
 def exported(room, abstract):

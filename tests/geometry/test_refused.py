@@ -39,6 +39,7 @@ ON_A_FLOW = [
     tw.ImplicitMidpoint(),
     tw.RosenbrockEuler(),
     tw.PseudoTransient(),
+    tw.LevenbergMarquardt(),
 ]
 ON_A_BALL = [tw.Restarted(), tw.ImplicitMidpoint(), tw.ExponentialEuler(), tw.Splitting("BAOAB")]
 

@@ -127,6 +127,41 @@ def test_the_midpoint_rule_conserves_quadratic_energy():
     assert BOWL.value(state.position) + 0.65 * jnp.sum(state.velocity**2) < 0.99 * BOWL.value(START)
 
 
+# In one dimension: steeper on one side, convex and nearly straight far off, and two wells.
+HILLS = {
+    "steep": lambda x: jnp.sum(jnp.where(x > 0, 0.5, 50.0) * x**2),
+    "hyperbola": lambda x: jnp.sum(jnp.sqrt(1.0 + x**2)),
+    "wells": lambda x: jnp.sum((x**2 - 1.0) ** 2),
+}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "rising"),
+    [(tw.ImplicitEuler, set()), (tw.ImplicitMidpoint, {"steep"}), (tw.RosenbrockEuler, {"hyperbola"})],
+)
+def test_of_the_implicit_steps_on_gradient_flow_implicit_euler_alone_never_ends_higher(scheme, rising):
+    starts, steps = np.repeat([-2.5, -0.6, 0.02, 1.5], 3), np.tile([0.1, 3.0, 1000.0], 4)
+    for which, f in HILLS.items():
+
+        def both(x, h, f=f):
+            method = tw.Method(tw.GradientFlow(f), scheme(), h)
+            return f(x), f(method.step(method.init(x[None])).position)
+
+        before, ends = jax.jit(jax.vmap(both))(starts, steps)
+        rises = bool(jnp.any(ends > before * (1.0 + 1e-12) + 1e-12))
+        assert rises == (which in rising) or (which == "wells" and scheme is not tw.ImplicitEuler), which
+
+
+def test_a_long_newton_step_leaves_the_minimum_of_a_convex_function():
+    """Of the square root of 1 + x²: f'/f'' is x + x³, so that x goes to -x³; at h = 1000 all but that, for ever."""
+    method = tw.Method(tw.GradientFlow(HILLS["hyperbola"]), tw.RosenbrockEuler(), 1000.0)
+    state, ends = method.init(jnp.array([1.5])), [1.5]
+    for _ in range(3):
+        state = method.step(state)
+        ends.append(abs(float(state.position[0])))
+    assert ends[1] == pytest.approx(1.5**3, rel=0.02) and np.all(np.diff(ends) > 1.0)
+
+
 BREAST = tw.problems.logistic_breast_cancer()
 
 

@@ -81,11 +81,28 @@ def test_the_budget_and_what_is_said_at_its_end():
     assert "of the residuals" in run.message and "could still be taken away" in run.message
 
 
+@pytest.mark.slow
 def test_a_zero_residual_is_met_to_the_last_digit_and_a_singular_one_ends():
     exact = tw.LeastSquares(lambda x: jnp.array([1.0 - x[0], 10.0 * (x[1] - x[0] ** 2)]))
     run = tw.minimize(exact, jnp.array([-1.2, 1.0]))
     assert run.status == "converged"
     np.testing.assert_allclose(run.final.position, 1.0, rtol=1e-14)
+
+
+def bent(x):
+    """Freudenstein and Roth's function: as many residuals as parameters, and a minimum that is none of theirs."""
+    a, b = x
+    return jnp.array([-13 + a + ((5 - b) * b - 2) * b, -29 + a + ((b + 1) * b - 14) * b])
+
+
+def test_a_minimum_where_the_jacobian_has_not_full_rank_is_one():
+    """The linear model promises to take all of the residuals away there."""
+    run = tw.minimize(tw.LeastSquares(bent), jnp.array([0.5, -2.0]))
+    assert run.status == "converged" and "no negative curvature" in run.message
+    assert run.fit.sum_of_squares == pytest.approx(48.98425, rel=1e-6)
+    # Its closed form: (53 - 4 sqrt 22)/3 and (2 - sqrt 22)/3.
+    root = 22.0**0.5
+    np.testing.assert_allclose(run.final.position, [(53 - 4 * root) / 3, (2 - root) / 3], rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -131,6 +148,7 @@ def test_residuals_that_are_not_finite_on_the_way_are_stepped_back_from():
     assert run.status == "converged" and float(run.final.position[0]) == pytest.approx(np.exp(2.0), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_large_jacobians_are_factored_on_a_krylov_space_as_they_are_whole(rng):
     """On a space as large as the parameters are many, and on the one that is enough."""
     matrix, r = jnp.asarray(rng.normal(size=(12, 7)) * 10.0 ** rng.uniform(-3, 3, 7)), jnp.asarray(rng.normal(size=12))
@@ -178,7 +196,7 @@ def test_it_needs_residuals_and_says_so():
             tw.LevenbergMarquardt(**numbers)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_narrow_parameters_keep_their_dtype_and_end_at_what_it_can_tell(dtype):
     with jax.enable_x64(False):
         times, counts = TIMES.astype(jnp.float32), COUNTS.astype(jnp.float32)

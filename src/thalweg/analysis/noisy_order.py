@@ -98,7 +98,7 @@ def noise_order(
         h = float(horizon) / n
         linear = linear_step(method.with_step_size(h), float(curvature), None, "position")
         one, step_spread, with_normals = _exact(drift, push, h, linear.normals.shape[1])
-        together = scipy.linalg.block_diag(linear.matrix, one)
+        together = np.asarray(scipy.linalg.block_diag(linear.matrix, one))
         cross = linear.normals @ with_normals.T
         noise = np.block([[linear.driven, cross], [cross.T, step_spread]])
         power, heap = _after(together, noise, n)

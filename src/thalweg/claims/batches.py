@@ -108,7 +108,7 @@ def spread(adam: AdamHyperparameters) -> float:
 
 
 def distance(adam: AdamHyperparameters) -> float:
-    """How far Adam goes down the same bowl from afar on so many samples: the gradient outweighs its noise there."""
+    """Distance that Adam goes down the same bowl on so many samples, from where the gradient outweighs its noise."""
     assert adam.batch_size is not None
     draw = np.random.default_rng(0)
     x = FAR

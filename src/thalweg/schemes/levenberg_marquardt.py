@@ -1,6 +1,5 @@
 """Gradient flow of least squares followed to its end: linearly implicit steps with the Gauss-Newton curvature."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -16,19 +15,19 @@ from .._tree import Vector, scalar
 from ..dynamics import AbstractDynamics, Evaluation
 from ._arithmetic import Traced
 from ._descending import AbstractDescending
-from ._factored import PROBES, Factors, divisor, iterated, unit
-from ._factored import dense as dense_factors
+from ._factored import Factors, divisor, unit
 from ._krylov import length
+from ._residual_model import DENSE, Model
 from ._search import Search
 from ._state import Clock, Draws, Report, State, Termination
 from .pseudo_transient import PseudoTransient, _count
 
 _GOING, _REST, _SPENT, _STALLED, _ROUNDED = range(5)
 _DESCEND, _LOOK, _LEAVE = range(3)
-# Parameters of which the Jacobian is formed, at most; the dimension of a Krylov space, and numbers in its basis.
-DENSE, _KRYLOV, _BASIS = 500, 100, 2**25
 _LOOKS = (3, 30)
 _TRIES, _IDLE = 60, 8
+# Cosine of residuals and a column of J from which on f is not level.
+_STEEP = 1e-5
 # Where so many times the tolerance is expected to be left, a gradient tells for less than a Jacobian.
 _CLOSE = 10.0
 
@@ -137,12 +136,13 @@ class LevenbergMarquardt(AbstractDescending):
     ) -> State:  # fmt: skip
         del velocity
         x, cut = ravel_pytree(position)
-        model = _Model(dynamics, cut, x, self.dense)
+        model = Model(dynamics, cut, x, self.dense)
         r = model.residual(x)
         size, _ = unit(r)
         slope, factors, taken = model.factors(x, r, jnp.zeros(x.size, r.dtype))
         far = length(factors.scale * x)
-        radius = jnp.asarray(step_size, r.dtype) * jnp.where(far > 0, far, jnp.inf)
+        # Beside the start; where that is 0 or next to it, what changes the residuals by a little, or all at once.
+        radius = jnp.where(far > 0, jnp.maximum(jnp.asarray(step_size, r.dtype) * far, 1e-3 * size), jnp.inf)
         count, number = jnp.zeros((), int), jnp.zeros((), r.dtype)
         memory = Fitting(
             0.5 * size * size, size, slope, factors, _offset(factors, model.rows), number + 1.0, radius, number,
@@ -155,7 +155,7 @@ class LevenbergMarquardt(AbstractDescending):
         del draws
         x, cut = ravel_pytree(state.position)
         old: Fitting = state.memory
-        model, size, factors = _Model(dynamics, cut, x, self.dense), old.size, old.factors
+        model, size, factors = Model(dynamics, cut, x, self.dense), old.size, old.factors
         by, leaving, rows = divisor(factors.scale), old.mode == _LEAVE, model.rows
         step, shift = factors.within(old.radius / jnp.where(size > 0, size, 1.0), rows)
         away = jnp.where((old.search.vector / by) @ old.slope > 0, -1.0, 1.0) * old.search.vector / by
@@ -223,6 +223,11 @@ class LevenbergMarquardt(AbstractDescending):
         reach = jnp.finfo(x.dtype).eps * length(factors.scale * x)
         stuck = trying & ~moved & ((failed >= _TRIES) | (radius <= reach) | (leaving & (failed >= 20)))
         stuck = stuck | (idle >= _IDLE)
+        # At a minimum where J has not full rank the linear model promises what the residuals' curvature takes back.
+        steep = jnp.max(jnp.abs(slope) / divisor(factors.scale)) > _STEEP * jnp.where(moved, new_size, size)
+        level = (jnp.abs(fell) <= self.tolerance**2) & (expected <= self.tolerance**2)
+        rest = trying & ~leaving & ~steep & (stuck | level)
+        stuck = stuck & ~rest
         code = jnp.where(stuck, jnp.where(leaving, _REST, jnp.where(offset > 0.1, _STALLED, _ROUNDED)), old.code)
         code = jnp.where(looked, _REST, code)
         new = Fitting(
@@ -236,14 +241,16 @@ class LevenbergMarquardt(AbstractDescending):
         # Where full steps draw nearer, no eigenvalue of the Hessian is negative: that of the Gauss-Newton iteration,
         # 1 minus H over J'J, is then within 1.
         certain = trying & full & (offset < old.offset)
-        new = self._arrived(new, jnp.where(moved, there, x), certain, model.cost)
+        new = self._arrived(new, jnp.where(moved, there, x), certain, model.cost, rest)
         clock = None if state.clock is None else state.clock.tick(step_size)
         return State(cut(jnp.where(moved, there, x)), clock=clock, memory=new)
 
-    def _arrived(self, memory: Fitting, x: Array, certain: ArrayLike, cost: int) -> Fitting:
+    def _arrived(
+        self, memory: Fitting, x: Array, certain: ArrayLike, cost: int, rest: ArrayLike = False
+    ) -> Fitting:  # fmt: skip
         """Look about where the residuals fall no further, unless it is certain; stop where nothing is left to spend."""
         going = (memory.code == _GOING) & (memory.mode == _DESCEND)
-        here = going & ((memory.offset <= self.tolerance) | _rounded(memory, x))
+        here = going & (rest | (memory.offset <= self.tolerance) | _rounded(memory, x))
         mode = jnp.where(here & ~jnp.asarray(certain), _LOOK, memory.mode)
         code = jnp.where(here & certain, _REST, memory.code)
         if self.max_gradients is not None:
@@ -252,47 +259,6 @@ class LevenbergMarquardt(AbstractDescending):
             code = jnp.where((code == _GOING) & short, jnp.where(mode == _LOOK, _REST, _SPENT), code)
         count = jnp.where(here, 0, memory.search.count)
         return eqx.tree_at(lambda m: (m.mode, m.search.count, m.code), memory, (mode, count, code))
-
-
-class _Model:
-    """Residuals of raveled parameters, their derivatives, and what those cost."""
-
-    def __init__(self, dynamics: AbstractDynamics, cut: Callable, x: Array, dense: int) -> None:
-        assert isinstance(dynamics.objective, LeastSquares)
-        self.objective, self.cut = dynamics.objective, cut
-        self.flat = self.objective.joined(cut)
-        self.rows, n = jax.eval_shape(self.flat.residual, x).size, x.size
-        self.formed = n <= dense
-        self.krylov = max(1, min(_KRYLOV, n, self.rows, max(8, _BASIS // n)))
-        # The most that the factors cost.
-        self.cost = min(self.rows, n) if self.formed else PROBES + 1 + 2 * self.krylov
-
-    def residual(self, x: Array) -> Array:
-        return self.flat.residual(x)
-
-    def gradient(self, x: Array, r: Array) -> Array:
-        return jax.vjp(self.flat.residual, x)[1](r)[0].astype(r.dtype)
-
-    def product(self, x: Array, v: Array) -> Array:
-        """That of the Hessian itself."""
-        return self.flat.hessian_vector_product(x, v.astype(x.dtype)).astype(v.dtype)
-
-    def factors(self, x: Array, r: Array, scale: Array) -> tuple[Array, Factors, Array]:
-        """The gradient, the factors of the Jacobian, and what they have cost."""
-        _, direction = unit(r)
-        _, forward, backward = self.flat.linearised(x)
-
-        def transposed(u: Array) -> Array:
-            return backward(u).astype(r.dtype)
-
-        if not self.formed:
-            found, taken = iterated(lambda v: forward(v.astype(x.dtype)), transposed, direction, scale, self.krylov)
-            return transposed(r), found, taken
-        if x.size <= self.rows:
-            matrix = jax.vmap(forward, out_axes=1)(jnp.eye(x.size, dtype=x.dtype))
-        else:
-            matrix = jax.vmap(transposed)(jnp.eye(self.rows, dtype=r.dtype))
-        return r @ matrix, dense_factors(matrix, direction, scale), jnp.asarray(self.cost)
 
 
 def _offset(factors: Factors, rows: int) -> Array:
@@ -321,18 +287,20 @@ def _ending(end: Fitting, tolerance: float) -> tuple[str, str]:
     count, offset = int(end.gradients), float(end.offset)
     at = f"sum of squares {float(end.size) ** 2:.9g}"
     looked = f"; no negative curvature in {int(end.products)} products" if int(end.products) else ""
-    least = f"{tolerance:g} of the residuals" if offset <= tolerance else "rounding of the parameters"
+    least = f"what is left to take away is within {tolerance:g} of the residuals"
+    least = least if offset <= tolerance else f"it falls no further than by {tolerance**2:.0e} of it, or by rounding"
     n, singular = len(end.slope), np.asarray(end.factors.singular)
     rank = int(np.sum(singular > np.finfo(singular.dtype).eps * n * np.max(singular)))
     # A Krylov space is smaller than n without a parameter that is left undetermined.
     vague = f"; the Jacobian has rank {rank} of {n}: not all parameters are determined" if rank < n <= DENSE else ""
     left = f"of the residuals {offset:.2g} could still be taken away"
     status, message = {
-        _REST: ("converged", f"{at}, what is left to take away is within {least}, after {count} evaluations{looked}"),
+        _REST: ("converged", f"{at}; {least}, after {count} evaluations{looked}"),
         _SPENT: ("budget spent", f"{at} after {count} evaluations; {left}, above {tolerance:g}"),
         _STALLED: (
             "stalled",
-            f"{at}: {left} by their Jacobian, yet no step goes down; it is not theirs, or they are not smooth here",
+            f"{at}: {left} by their Jacobian, yet no step goes down; it is not theirs, or they are not smooth here, or "
+            "far from linear",
         ),
         _ROUNDED: ("stalled", f"{at}: {left}, which the rounding of the residuals hides; {tolerance:g} is below that"),
     }[int(end.code)]
