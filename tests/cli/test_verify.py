@@ -60,14 +60,14 @@ def test_json_is_a_row_a_check(verify):
     outcome = verify("optax:sgd", "--reference", "learning_rate=0.1,momentum=0.9,nesterov=true", "--json")
     assert outcome.err == ""
     assert tuple(outcome.rows[0]) == ("factory", "framework", "name", "statement", "status", "why", "example")
-    assert [row["status"] for row in outcome.rows] == ["passed"] * 14
+    assert [row["status"] for row in outcome.rows] == ["passed"] * 15
     assert {(row["factory"], row["framework"], row["example"]) for row in outcome.rows} == {("sgd", "optax", None)}
 
 
 def test_a_failure_is_status_1_and_an_example(verify):
     outcome = verify("opts:Forgetful", "--reference", "lr=0.1,momentum=0.9", status=1)
     assert outcome.err == ""
-    assert "Forgetful (torch): 14 passed, 3 failed" in outcome.out
+    assert "Forgetful (torch): 17 passed, 3 failed" in outcome.out
     assert "# expected [-0.29]\n    # found    [-0.2]" in outcome.out
     rows = verify("opts:Forgetful", "--json", status=1).rows
     failed = {row["name"]: row["example"] for row in rows if row["status"] == "failed"}

@@ -16,7 +16,7 @@ from .._objectives.parts import Composed, same
 from .._records.derived import as_now, named_leaves
 from .._records.keeper import Rows
 from .._records.run import Record
-from .._tree import Vector, sharded, to_host, unraveler
+from .._tree import Unravel, Vector, sharded, to_host, unraveler
 from ..schemes import PseudoTransient, State, _descent
 from ..schemes._arithmetic import Host
 from ..schemes._descent import Descent, Goal
@@ -95,7 +95,10 @@ class Descending(AbstractJob):
         return jax.device_put(self.cut(x), self._places)
 
     def _value_and_slope(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = jax.device_get(start_value_and_gradient(self._objective, self._tree(x)))
+        if self._places is None:
+            value, slope = jax.device_get(_evaluated(self._objective, self.cut, x.astype(self._dtype)))
+        else:
+            value, slope = jax.device_get(start_value_and_gradient(self._objective, self._tree(x)))
         if not hasattr(self, "_goal"):
             found: Goal = self.scheme.goal(self.start.x0, value)
             budget = None if found.budget is None else int(found.budget)
@@ -216,6 +219,12 @@ class Descending(AbstractJob):
 def _flat(tree: Any) -> np.ndarray:
     """Arrays of NumPy as one vector in double precision."""
     return np.concatenate([np.ravel(leaf).astype(float) for leaf in jax.tree.leaves(tree)])
+
+
+@eqx.filter_jit
+def _evaluated(objective: AbstractObjective, cut: Unravel, x: Any) -> Any:
+    """Value and gradient, a tree; compiled for what is called many times."""
+    return objective.value_and_gradient(cut(x), None)
 
 
 @eqx.filter_jit

@@ -35,7 +35,7 @@ def spacing(objective: AbstractObjective, x0: PyTree, steps: int) -> int:
 
 
 def curves(run: Run, x0: PyTree) -> Curves:
-    """What a run recorded; on all of the data, where its objective draws mini-batches."""
+    """Curves that a run recorded; of all of the data, where its objective draws mini-batches."""
     objective: Any = run.method.objective
     metrics = run.metrics
     if not objective.stochastic:
@@ -55,7 +55,7 @@ def curves(run: Run, x0: PyTree) -> Curves:
 
 
 def notes(named: dict[str, Run], judged: dict[str, Curves]) -> tuple[str, ...]:
-    """What a comparison says besides: a stated minimum that is none, and saddles that descents end at."""
+    """Remarks of a comparison: a stated minimum that is none, and saddles that descents end at."""
     objective: Any = next(iter(named.values())).method.objective
     found = []
     low = {name: float(np.nanmin(curve.loss)) for name, curve in judged.items() if np.isfinite(curve.loss).any()}

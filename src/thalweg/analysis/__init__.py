@@ -1,6 +1,6 @@
 """Analysis of methods: stability, rates, orders, energies, escape times."""
 
-from .._lazy import near_misses
+from .._lazy import near_misses as _near_misses
 from .._methods.probe import amplification as amplification
 from .._methods.probe import contraction_per_gradient as contraction_per_gradient
 from .._methods.probe import largest_stable_learning_rate as largest_stable_learning_rate
@@ -44,4 +44,4 @@ from .transient import transient_mean as transient_mean
 # Its name before the word was kept for the stability limit.
 Limit = DiffusionLimit
 
-__getattr__ = near_misses(__name__)
+__getattr__ = _near_misses(__name__)

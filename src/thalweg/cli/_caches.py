@@ -55,7 +55,7 @@ def _bound(folder: Path) -> None:
 
 
 def kept(name: str, read: Callable[[Any], Any]) -> Any:
-    """What this very package has computed under a name, as `read` takes it; None where nothing whole is there."""
+    """An answer that this very package gave before, as `read` takes it; None where nothing whole is there."""
     if not _ON[0]:
         return None
     try:

@@ -1,6 +1,6 @@
 """Laws of motion in continuous time, one per file."""
 
-from .._lazy import near_misses
+from .._lazy import near_misses as _near_misses
 from .._objectives.objective import AbstractObjective as AbstractObjective
 from .._objectives.objective import Batch as Batch
 from .._objectives.objective import as_objective as as_objective
@@ -38,4 +38,4 @@ from .nesterov_flow import NesterovFlow as NesterovFlow
 from .overdamped_langevin import OverdampedLangevin as OverdampedLangevin
 from .underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin
 
-__getattr__ = near_misses(__name__)
+__getattr__ = _near_misses(__name__)

@@ -1,6 +1,6 @@
 """Geometries: the velocity that a slope makes, and the straight lines of a space."""
 
-from .._lazy import near_misses
+from .._lazy import near_misses as _near_misses
 from .base import AbstractDistance as AbstractDistance
 from .base import AbstractEmbedded as AbstractEmbedded
 from .base import AbstractGeometry as AbstractGeometry
@@ -10,4 +10,4 @@ from .base import AbstractNoise as AbstractNoise
 from .euclidean import Euclidean as Euclidean
 from .sphere import Sphere as Sphere
 
-__getattr__ = near_misses(__name__)
+__getattr__ = _near_misses(__name__)

@@ -1,6 +1,6 @@
 """Discretisations, one family per file."""
 
-from .._lazy import near_misses
+from .._lazy import near_misses as _near_misses
 from ._base import AbstractScheme as AbstractScheme
 from ._base import derivative as derivative
 from ._base import evaluated as evaluated
@@ -46,4 +46,4 @@ from .runge_kutta import Tsit5 as Tsit5
 from .splitting import Splitting as Splitting
 from .stochastic_heun import StochasticHeun as StochasticHeun
 
-__getattr__ = near_misses(__name__)
+__getattr__ = _near_misses(__name__)

@@ -1,4 +1,4 @@
-"""What a descent remembers, what it tries next, and what it learns of a trial or of a product of the Hessian.
+"""Memory of a descent, the step that it tries next, and the lesson of a trial or of a product of the Hessian.
 
 All of it in variables u, x = scale u, whose unit is found as it goes, and without any number that has the units of f.
 """
@@ -27,7 +27,7 @@ _START = 3
 
 
 class Goal(NamedTuple):
-    """Where a descent is at rest, and what it may spend.
+    """Rest of a descent, and the gradients that it may spend.
 
     `tolerance` is of the norm of the gradient, `relative` a part of it at the start; `budget` is in gradients, None for
     no end. `point_eps` and `value_eps` are the last digits of the parameters and of f.

@@ -18,7 +18,7 @@ _LEAST_STEPS = 3
 _COSTLY_EXAMPLES = 10
 
 
-@typed()
+@typed("factory")
 def check_optimizer(
     factory: Callable,
     framework: str | None = None,
