@@ -102,7 +102,7 @@ def alias_taken():
 
 
 REFUSED = {
-    "no row": (lambda: tw.register(shrinking), "a row must be a tw.Row(name, make, defaults), but is"),
+    "no row": (lambda: tw.register(shrinking), "row must be a tw.Row, but is"),
     "a name of ours": (wrong(name="momentum"), "row 'momentum': the name 'momentum' is taken, by another method"),
     "an alias of ours": (wrong(name="gd"), "row 'gd': the name 'gd' is taken, by an alias of gradient_descent"),
     "an alias that is taken": (alias_taken, "row 'other': the name 'ridge' is taken, by an alias of shrinking"),

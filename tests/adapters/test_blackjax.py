@@ -64,7 +64,7 @@ def test_the_law_is_that_of_the_density(key, chance):
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        (logdensity, "sampling_algorithm takes a tw.Method"),
+        (logdensity, "method must be a tw.Method"),
         (tw.mala(None, 0.1), "this method was built without an objective"),
         (tw.momentum(logdensity, 0.1, 0.9), "this method draws nothing"),
         (tw.sgld(tw.FiniteSum(lambda x, s: x * s, np.ones(4), 2, replace=False, epochs=True), 0.1), "knows not which"),

@@ -660,7 +660,7 @@ WRONG = {
     ),
     "read from a number": (lambda: tw.Hyperparameters.from_torch(0.1), "optimizer must be a torch.optim.SGD"),
     "retuned to nothing": (lambda: retune(makers(False)[0](start())), "retune takes new hyperparameters, or one of"),
-    "retuned to a number": (lambda: retune(makers(False)[0](start()), 0.1), "must be tw.Hyperparameters, but is 0.1"),
+    "retuned to a number": (lambda: retune(makers(False)[0](start()), 0.1), "but is 0.1"),
     "retuned to another method": (
         lambda: retune(makers(False)[0](start()), tw.Hyperparameters(0.1, 0.9, True)), "agree with the old in nesterov",
     ),
@@ -675,7 +675,7 @@ WRONG = {
         "not of a ConstantFriction",
     ),
     "a schedule that is a number": (
-        lambda: tw.Hyperparameters(0.1, 0.9).schedule(0.1), "learning_rate must be a schedule",
+        lambda: tw.Hyperparameters(0.1, 0.9).schedule(0.1), "learning_rate must be a function, but is 0.1",
     ),
     "a schedule without friction": (
         lambda: tw.Hyperparameters(0.1).schedule(lambda k: 0.1), "no friction to keep",

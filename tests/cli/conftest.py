@@ -56,6 +56,8 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # As in a pipe; workers of pytest have 80.
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.syspath_prepend(tmp_path / "modules")
     monkeypatch.delitem(sys.modules, "valleys", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -28,4 +28,4 @@ def test_a_table_of_every_method(thalweg, monkeypatch):
     assert outcome.err == ""
     for row in rows:
         assert row.name in outcome.out
-    assert "gradients per step" in outcome.out
+    assert "gradients" in outcome.out and "stability" in outcome.out

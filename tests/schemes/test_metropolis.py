@@ -151,7 +151,7 @@ def test_it_has_no_limit_and_the_exact_law():
 
 BATCHES = tw.FiniteSum(lambda x, s: 0.5 * jnp.sum((x - s) ** 2), np.ones((9, 2)), batch_size=3)
 REFUSED = {
-    "a schedule": (lambda: tw.mala(None, 0.1, lambda t: 1.0), "keeps the law of one temperature; give a number"),
+    "a schedule": (lambda: tw.mala(None, 0.1, lambda t: 1.0), "temperature must be a real number, but is"),
     "cold": (lambda: tw.mala(None, 0.1, 0.0), "temperature must be greater than 0, but is 0"),
     "mini-batches": (lambda: tw.mala(BATCHES, 0.1), "needs the exact energy, but the objective draws mini-batches"),
     "mini-batches later": (

@@ -95,9 +95,9 @@ def test_compilations_are_counted():
 @pytest.mark.parametrize("row", ROWS)
 def test_a_change_of_hyperparameters_compiles_nothing(row):
     start, other_start = tree_of(float), jax.tree.map(lambda leaf: leaf + 0.25, tree_of(float))
-    run = tw.run(row.build(pulled), start, len(COUNT) - 1, record=1)
+    run = tw.run(row.build(pulled), start, 15, record=1)
     with Compilations() as seen:
-        other = tw.run(row.build(pulled, **elsewhere(row)), other_start, len(COUNT) - 1, record=1)
+        other = tw.run(row.build(pulled, **elsewhere(row)), other_start, 15, record=1)
     assert seen.count == 0
     if row.scheme.controlled:
         # From wherever it starts it ends at the minimum.

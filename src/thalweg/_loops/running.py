@@ -25,8 +25,8 @@ from .stopwatch import Stopwatch
 # A chunk's scalars are kept on the device until it ends; a longer buffer makes a chunk no faster.
 _SCALARS = 16384
 _POSITION_BYTES = 32 * 2**20
-# A loss whose last tenth of the steps is less than this part of its fall does not fall for ever.
-_STILL = 0.01
+# A loss of so many steps falls for ever where the last tenth of them is at least so much of its fall.
+_LONG, _STILL = 20, 0.03
 # Metrics whose last row is made here, from programs that a run has in any case.
 _BY_HOST = {"loss", "gradient_norm", "gradients"}
 
@@ -315,8 +315,10 @@ class Running(AbstractJob):
         first = self.start.loss
         if self.feed is not None or objective.time_dependent or first is None or not float(value) < first:
             return ""
-        # Where it has come to rest it need not be asked.
-        if self._recent is not None and not self._recent - float(value) > _STILL * (first - float(value)):
+        # After a few steps nothing is for ever, and what slows down comes to rest: those need not be asked.
+        if self.total < _LONG or (
+            self._recent is not None and not self._recent - float(value) > _STILL * (first - float(value))
+        ):
             return ""
         if gradient is None:
             gradient = start_value_and_gradient(objective, self.state.lookahead)[1]

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .naming import user_cache
 from .storage import write_atomically
 
 # By what a file is known to be the one of before: path, time, size, and the inode, which changes where it is replaced.
@@ -29,17 +29,6 @@ def rows_below(root: Path) -> list[dict[str, Any]]:
 def cache_directory() -> Path:
     """The path of the index: in the user's cache, since who may read runs may not be able to write there."""
     return user_cache() / "lists"
-
-
-def user_cache() -> Path:
-    """The path of all that can be made anew."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "thalweg"
 
 
 class _Index:

@@ -1,6 +1,8 @@
 """Names that become a part of a path: one component each, which leads nowhere else."""
 
+import os
 import re
+import sys
 from pathlib import Path
 
 from .._errors import InputError
@@ -42,3 +44,14 @@ def as_variable(name: str) -> str:
     """A name as netCDF and Zarr hold it, where a slash makes a group and a dot at first a file of Zarr's own."""
     found = name.replace("/", ".").replace("\\", ".")
     return f"_{found}" if found.startswith(".") or not found else found
+
+
+def user_cache() -> Path:
+    """The path of all that can be made anew, in the user's cache directory."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "thalweg"

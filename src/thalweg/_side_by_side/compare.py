@@ -86,6 +86,7 @@ class Comparison:
         curvature: the largest curvature at the best point found, from which the limits follow.
         minimiser: that point.
         direction: the unit direction of that curvature.
+        judged: what the runs of `runs` are judged by, their losses and gradients on all of the data.
         notes: what is to be known besides: a stated minimum that a run falls below, a saddle that one ends at.
     """
 
@@ -98,6 +99,7 @@ class Comparison:
     curvature: float
     minimiser: PyTree
     direction: PyTree
+    judged: dict[str, Curves]
     notes: tuple[str, ...] = ()
 
     def as_list(self) -> list[dict[str, Any]]:
@@ -218,8 +220,10 @@ def compare(
         for name, found in runs.items()
     )
     first = {name: found[0] for name, found in runs.items()}
-    said = notes(first, {name: found[0] for name, found in judged.items()})
-    return Comparison(entries, first, named, tolerance, criterion, max_steps, curvature, best, direction, said)
+    by = {name: found[0] for name, found in judged.items()}
+    return Comparison(
+        entries, first, named, tolerance, criterion, max_steps, curvature, best, direction, by, notes(first, by)
+    )
 
 
 def _steps_within(budget: int, name: str, method: Method) -> int:

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .._records.listing import user_cache
-from .._records.storage import write_atomically
+from .._records.naming import user_cache
 
 # Programs take some 20 kB each.
 _MOST_BYTES = 2**28
@@ -68,6 +67,8 @@ def kept(name: str, read: Callable[[Any], Any]) -> Any:
 def keep(name: str, value: Any) -> None:
     """Keep it for the next time; where nothing can be written nothing is kept."""
     if _ON[0]:
+        from .._records.storage import write_atomically
+
         with contextlib.suppress(OSError):
             _file(name).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(_file(name), json.dumps({"of": _made_by(), "value": value}).encode())

@@ -26,16 +26,17 @@ def table(
         it.
     """
     found: list[dict[str, Any]] | None = None if method else kept("table", list)
-    rows = None
-    if found is None:
+    computed: Iterable[dict[str, Any]]
+    if found is not None:
+        computed, known = found, [_cells(one) for one in found]
+    else:
         import thalweg as tw
 
         rows = [chosen(*parse_method(spec)) for spec in method] if method else list(tw.table())
-    computed = found if rows is None else _computed(rows, "table" if not method else None)
+        computed, known = _computed(rows, None if method else "table"), [_of_row(row) for row in rows]
     if json:
         print_json([{name: value for name, value in one.items() if name != "shown"} for one in computed])
         return
-    known = [_cells(one) for one in found] if rows is None else [_of_row(row) for row in rows]
     print_as_it_comes(_COLUMNS, known, (_cells(one) for one in computed), "Stability at curvature 1")
 
 

@@ -58,13 +58,14 @@ def translate(
         bias_correction=bias_correction,
     )  # fmt: skip
     settings = {"as given": given}
-    name, change = "", dict[str, Any]()
+    name = ""
+    change: dict[str, Any] = {}
     if retune is not None:
         name, equals, value = retune.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or name not in ("learning_rate", "momentum", "batch_size"):
             raise InputError(f"--retune {retune!r} must be written learning_rate=VALUE, momentum= or batch_size=")
-        change = {name: parse_number(f"--retune {name}", value)}
+        change[name] = parse_number(f"--retune {name}", value)
         settings["retuned"] = given.retune(**change)
     rules = None
     if name == "batch_size" and batch_size is not None:

@@ -141,7 +141,7 @@ def curves(comparison: Comparison, against: str = "gradients", ax: Axes | None =
         look = looks[name]
         handles += ax.plot(*_thinned(x, gap), color=look.color, linestyle=look.linestyle, linewidth=1.6)
         method, asked = comparison.methods[name], (comparison.tolerance, comparison.budget)
-        steps, _, reached = _steps_to(run, method, *asked)
+        steps, _, reached = _steps_to(run, comparison.judged[name], method, *asked)
         labels.append(plain(name) + _remark(run, reached))
         if reached:
             y = gap[steps] if np.isfinite(gap[steps]) else np.nan

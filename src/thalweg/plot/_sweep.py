@@ -43,7 +43,7 @@ def sweep(result: Sweep, over: str | Sequence[str] | None = None, ax: Axes | Non
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('learning rate', 'momentum')
     >>> [line.get_xdata().tolist() for line in tw.plot.sweep(result, over="learning_rate").lines[:2]]
-    [[0.5, 1.0], [0.5, 1.0]]
+    [[0.5, 1.0], [5.0]]
     """
     names = _chosen(result, over)
     if not result.has_losses:

@@ -107,7 +107,7 @@ def begun(
             energy, slope, np.ones_like(x), np.abs(x), secants, Search.none(xp, x), first=energy, initial=size,
             steep=size, home=home, least=size, base=base, radius=radius, shift=zero, ahead=zero, jump=zero, span=zero,
             mode=none, looks=none, failed=none, idle=none, renewed=xp.no(none == 0), scalings=none,
-            code=xp.where(finite, GOING, NOT_FINITE), gradients=none + _START, steps=none, rejected=none,
+            code=none + xp.where(finite, GOING, NOT_FINITE), gradients=none + _START, steps=none, rejected=none,
             products=none, left=none,
         ), size, goal,
     )  # fmt: skip
