@@ -137,7 +137,9 @@ def test_norms_beyond_the_square_root_of_what_a_number_holds(f, start):
     """Gradients of 4e26, whose squares are infinite in float32."""
     run = tw.minimize(f, jnp.full(2, start, jnp.float32), max_gradients=400)
     assert run.status in ("converged", "budget spent") or "rounding of f" in run.message
-    assert run.metrics["loss"][-1] < 1e-15 * run.metrics["loss"][0]
+    # Where rounding stops it, which XLA without its optimisations makes it do, it is at the last digits of the terms.
+    bound = 1e-20 if run.status == "converged" else 1e-15
+    assert run.metrics["loss"][-1] < bound * run.metrics["loss"][0]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -113,11 +113,6 @@ def check_same(mine, own, rough):
     assert at == found.size
 
 
-def taken(scheme, state):
-    report = scheme.report(state).gradients
-    return None if report is None else int(report)
-
-
 def check_followed(pair, objective, dtypes):
     method = pair.method(tw.Objective(objective))
     law, scheme = method.dynamics, method.scheme
@@ -146,10 +141,6 @@ def check_followed(pair, objective, dtypes):
     solved = scheme.controlled or scheme.report(run.state).gradients is not None
     rough = max(STEPS * max(float(jnp.finfo(dtype).eps) for dtype in dtypes), 1e-7 if solved else 0.0)
     shared = rough if solved or isinstance(law, AbstractThermostat) else 0.0
-    if taken(scheme, after) != taken(scheme, run.state):
-        # Rounding decides whether a step is accepted, and one that took another number of steps is elsewhere.
-        assert scheme.controlled and jnp.bfloat16 in dtypes
-        return
     check_same(last.position, run.final.position, shared)
     assert (run.final.velocity is None) == (last.velocity is None)
     check_same(last.velocity, run.final.velocity, shared)
