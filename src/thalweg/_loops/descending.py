@@ -13,6 +13,7 @@ import numpy as np
 from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, start_value_and_gradient
 from .._objectives.parts import Composed, same
+from .._programs import called_often
 from .._records.derived import as_now, named_leaves
 from .._records.keeper import Rows
 from .._records.run import Record
@@ -62,6 +63,7 @@ class Descending(AbstractJob):
         vector = to_host(start.x0)
         self._dtype, self._x = vector.dtype, vector.astype(float)
         self._places = jax.tree.map(lambda leaf: leaf.sharding, start.x0) if sharded(start.x0) else None
+        self._evaluated = called_often(_value_and_gradient, (self._objective, self.cut))
         self._step_size = float(method.step_size)  # pyright: ignore[reportArgumentType]
         with np.errstate(all="ignore"):
             energy, slope = self._value_and_slope(self._x)
@@ -96,9 +98,9 @@ class Descending(AbstractJob):
 
     def _value_and_slope(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         if self._places is None:
-            value, slope = jax.device_get(_evaluated(self._objective, self.cut, x.astype(self._dtype)))
+            value, slope = self._evaluated(x.astype(self._dtype))
         else:
-            value, slope = jax.device_get(start_value_and_gradient(self._objective, self._tree(x)))
+            value, slope = start_value_and_gradient(self._objective, self._tree(x))
         if not hasattr(self, "_goal"):
             found: Goal = self.scheme.goal(self.start.x0, value)
             budget = None if found.budget is None else int(found.budget)
@@ -218,12 +220,14 @@ class Descending(AbstractJob):
 
 def _flat(tree: Any) -> np.ndarray:
     """Arrays of NumPy as one vector in double precision."""
-    return np.concatenate([np.ravel(leaf).astype(float) for leaf in jax.tree.leaves(tree)])
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+    if len(leaves) == 1:
+        return leaves[0].ravel().astype(float)
+    return np.concatenate([leaf.ravel().astype(float) for leaf in leaves])
 
 
-@eqx.filter_jit
-def _evaluated(objective: AbstractObjective, cut: Unravel, x: Any) -> Any:
-    """Value and gradient, a tree; compiled for what is called many times."""
+def _value_and_gradient(bound: tuple[AbstractObjective, Unravel], x: Any) -> Any:
+    objective, cut = bound
     return objective.value_and_gradient(cut(x), None)
 
 

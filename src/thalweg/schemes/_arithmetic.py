@@ -4,6 +4,7 @@ What is decided from a few numbers after every gradient is a large program and h
 once, inside of somebody's `jit` it is traced. Both are written once, over one of these.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+# Squares of vectors beyond which, or beyond one over which, a part of them is lost.
+_SAFE = 2.0**-800
 
 
 class Traced:
@@ -54,6 +58,12 @@ class Traced:
     def placed(rows: Any, at: Any, row: Any, keep: Any) -> Any:
         """Rows with another one in a place, if it is to be kept."""
         return rows.at[at].set(jnp.where(keep, row, rows[at]))
+
+    @staticmethod
+    def shorter(which: Any, short: Callable[[], Any], whole: Callable[[], Any]) -> Any:
+        """What a shorter way gives too where it may be gone; one way is the smaller program."""
+        del which, short
+        return whole()
 
     @staticmethod
     def solved(upper: Any, right: Any, transposed: bool = False) -> Any:
@@ -113,13 +123,15 @@ class Host:
 
     @staticmethod
     def length(x: Any) -> float:
+        # Not NumPy's product, which warns of what overflows.
+        square = _routines()[0](x, x) if x.size else 0.0
+        if _SAFE < square < 1.0 / _SAFE:
+            return math.sqrt(square)
         most = float(np.max(np.abs(x), initial=0.0))
         if most == 0.0 or not math.isfinite(most):
             return most
         # By a power of 2, so that another unit of f changes no digit.
         power = math.frexp(most)[1]
-        if abs(power) < 400:
-            return math.sqrt(float(x @ x))
         x = np.ldexp(x, -power)
         return math.ldexp(math.sqrt(float(x @ x)), power)
 
@@ -138,11 +150,13 @@ class Host:
         return rows
 
     @staticmethod
+    def shorter(which: Any, short: Callable[[], Any], whole: Callable[[], Any]) -> Any:
+        return short() if which else whole()
+
+    @staticmethod
     def solved(upper: Any, right: Any, transposed: bool = False) -> Any:
-        try:
-            return np.linalg.solve(upper.T if transposed else upper, right)
-        except np.linalg.LinAlgError:
-            return np.full_like(right, np.nan)
+        found, singular = _routines()[1](upper, right, trans=1 if transposed else 0)
+        return np.full_like(right, np.nan) if singular else found
 
     @staticmethod
     def loop(going: Callable, body: Callable, first: Any) -> Any:
@@ -162,6 +176,16 @@ class Host:
     def hashed(size: int, like: Any) -> Any:
         del like
         return _scattered(np, size)
+
+
+@functools.cache
+def _routines() -> tuple[Any, Any]:
+    """An inner product and a triangular system in double precision, without checks that cost more than they do."""
+    import scipy.linalg
+
+    (dot,) = scipy.linalg.get_blas_funcs(("dot",), dtype=np.float64)
+    (solve,) = scipy.linalg.get_lapack_funcs(("trtrs",), dtype=np.float64)
+    return dot, solve
 
 
 # Either of them: a type checker does not look into static methods that are given and not written.

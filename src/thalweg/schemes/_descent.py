@@ -228,7 +228,8 @@ def after_trial(
     units, scalings = xp.when(
         asks, lambda: scaled(xp, old.secants, old.scale, old.scalings, reached), (old.scale, old.scalings)
     )
-    uneven = spread(xp, units / old.scale) >= xp.where(late, _UNLIKE, UNEVEN)
+    uneven = xp.when(asks, lambda: spread(xp, units / old.scale), 1.0 + 0.0 * size)
+    uneven = uneven >= xp.where(late, _UNLIKE, UNEVEN)
     rescale = asks & uneven & xp.where(late, True, xp.no(kinked | level) & finite)
     stalled = endless | (over & xp.no(renew | rescale))
     # Where the gradient changes by all that is left of it as far as a point can be told from the next.

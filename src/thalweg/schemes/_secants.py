@@ -57,10 +57,9 @@ class Secants(NamedTuple):
 
     def cleared(self, xp: Arithmetic, clear: Any) -> "Secants":
         """Forgotten, if so; the vectors may stay."""
-        names = ("gram", "along", "bends")
-        return self._replace(
-            **{name: xp.chosen(clear, 0.0 * getattr(self, name), getattr(self, name)) for name in names}
-        )
+        kept = self.gram, self.along, self.bends
+        gram, along, bends = xp.when(clear, lambda: tuple(0.0 * x for x in kept), kept)
+        return self._replace(gram=gram, along=along, bends=bends)
 
     def solve(self, xp: Arithmetic, base: Any, shift: Any) -> "Solution":
         r"""$-(B + \sigma)^{-1}g$, where B is `base` off the pairs.
@@ -70,16 +69,19 @@ class Secants(NamedTuple):
         np, m = xp.numpy, self.bends.size
         there, total = self.bends > 0, base + shift
         bends = np.where(there, self.bends, 1.0) + shift
-        # The shifted pair has the direction (1 - part) y + part s.
+        # The shifted pair has the direction z = (1 - part) y + part s.
         part = np.where(there, shift / bends, 0.0)
         rest = 1.0 - part
         ss, sy, yy = self.gram[:m, :m], self.gram[:m, m:], self.gram[m:, m:]
-        mixed = rest[:, None] * sy.T + part[:, None] * ss
-        sz = mixed.T
-        zz = rest[None, :] * (rest[:, None] * yy + part[:, None] * sy) + part[None, :] * mixed
-        sg = self.along[:m]
-        zg = rest * self.along[m:] + part * sg
-        upper = np.triu(sz) + np.diag(np.where(there, 0.0, 1.0))
+        sg, yg = self.along[:m], self.along[m:]
+
+        def products() -> tuple[Any, Any, Any]:
+            mixed = rest[:, None] * sy.T + part[:, None] * ss
+            zz = rest[None, :] * (rest[:, None] * yy + part[:, None] * sy) + part[None, :] * mixed
+            return mixed.T, zz, rest * yg + part * sg
+
+        sz, zz, zg = xp.shorter(shift == 0, lambda: (sy, yy, yg), products)
+        upper = sz + np.diag(np.where(there, 0.0, 1.0))  # what is below stays unread
         p = xp.solved(upper, sg)
         a = xp.solved(upper, np.diagonal(sz) * (total / bends) * p + zz @ p - zg, transposed=True)
         on_rows = np.concatenate([a - part * p, -rest * p]) * np.concatenate([there, there])
