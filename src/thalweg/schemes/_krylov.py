@@ -13,8 +13,8 @@ Operator = Callable[[Vector], Vector]
 
 
 def rounding(x: Vector) -> float:
-    """A few units in the last place of the least precise leaf."""
-    return 4.0 * max(float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(x))
+    """A few units in the last place of all leaves as one vector, in which a run has them."""
+    return 4.0 * float(jnp.finfo(jnp.result_type(*jax.tree.leaves(x))).eps)
 
 
 def _unit(x: Vector, norm: Float[Array, ""]) -> Vector:
