@@ -191,6 +191,7 @@ def test_a_tree_has_the_same_names_from_its_directory(tmp_path):
     assert tomllib.loads((tmp_path / "a" / "run.toml").read_text())["source"] == {"objective": "mine"}
 
 
+@pytest.mark.filterwarnings("ignore::thalweg.SamplingWarning")
 @pytest.mark.parametrize("keep", ["draws", "moments"])
 @pytest.mark.parametrize(
     "method", [BAOAB, pytest.param(tw.sgld(bowl, 0.05), marks=pytest.mark.slow)], ids=["baoab", "sgld"]
@@ -235,7 +236,7 @@ def test_a_method_that_rejects_gets_a_step_by_its_acceptance():
     law = tw.OverdampedLangevin(lambda x: jnp.sum(0.25 * x**4 + 0.5 * x**2), temperature=1.0)
     tree = tw.sample(law, jnp.zeros(20), draws=2000, scheme=tw.MetropolisAdjustedLangevin(), progress=False)
     assert 0.5 < tree.attrs["acceptance"] < 0.65
-    with pytest.warns(tw.SamplingWarning, match="of the steps of 3 only 0.* were accepted; take a shorter step"):
+    with pytest.warns(tw.SamplingWarning, match="all chains never moved; take a shorter step"):
         tw.sample(tw.mala(law.objective, 3.0), jnp.zeros(20), draws=100, **QUIET)
 
 
@@ -361,7 +362,8 @@ def test_the_choice_of_a_step_warns_of_nothing():
     """A stiff spring, whose equations are ill scaled; and a cold law, which has no variance to compare."""
     stiff = bath(lambda x: 950.0 * jnp.sum(x**2), friction=2.0, temperature=1.0)
     step = json.loads(tw.sample(stiff, jnp.zeros(1), draws=4, **QUIET).attrs["hyperparameters"])["step_size"]
-    assert step == pytest.approx(0.5 * 2.0 / np.sqrt(1900.0), rel=1e-3)
+    # Half the limit to three digits, downwards.
+    assert step == 0.0229 < 0.5 * 2.0 / np.sqrt(1900.0) < 0.023
     cold = tw.sample(tw.sgld(bowl, 0.1, 0.0), jnp.ones(2), draws=4, warmup=0, **QUIET)
     np.testing.assert_allclose(cold["posterior"]["x"][0, 0], 1.0 - 0.1 * HESSIAN.sum(axis=0), rtol=1e-12)
 

@@ -241,3 +241,12 @@ def test_a_step_that_cannot_be_chosen_is_asked_for(thalweg, place):
 def test_a_target_is_needed(thalweg):
     assert thalweg("sample", status=2).err.startswith("error: an objective is needed: one of quadratic, ")
     assert "did you mean 'banana'?" in thalweg("sample", "bananna", status=2).err
+
+
+@pytest.mark.parametrize("row", ["baoab", "mala"])
+def test_a_step_that_was_chosen_is_the_same_when_it_is_resumed(row, thalweg, place):
+    # The curvature 10 makes a step without end, which 32 bits hold to seven digits.
+    options = ("-m", row, "--warmup", 20, "--draws", 20, "--start", "1,-2", "--out", "here", "--json")
+    thalweg("sample", "valleys:bowl", *options, "--precision", 32)
+    thalweg("resume", "here", "--trust", "--draws", 30, "--json")
+    assert tw.read_samples("here")["posterior"]["x"].shape == (4, 30, 2)

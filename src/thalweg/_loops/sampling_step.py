@@ -1,5 +1,6 @@
 """The step of a sampler: chosen by the curvature, and what is wrong with one that was given."""
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -90,7 +91,7 @@ def choose_step(found: Method, cut: Unravel, positions: Any, key: Any, chunks: C
     for _ in range(_HALVINGS):
         states, passed = _pilot(found.flattened(cut), ends, jax.random.fold_in(key, rounds), chunks)
         if not np.isfinite(passed).all():
-            found = found.with_step_size(0.5 * float(found.step_size))  # pyright: ignore[reportArgumentType]
+            found = found.with_step_size(_short(0.5 * float(found.step_size)))  # pyright: ignore[reportArgumentType]
             continue
         # The farther the chains have gone, the better is it known where they go.
         ends, rounds = states.position, rounds + 1
@@ -136,11 +137,11 @@ def _by_acceptance(method: Method, cut: Unravel, positions: Any, curvature: floa
         states, _ = _pilot(trial, positions, jax.random.fold_in(key, round_), chunks)
         accepted = acceptance(method, states)
         if accepted is None:
-            return method.with_step_size(step)
+            return method.with_step_size(_short(step))
         found = float(np.mean(np.asarray(accepted)))
         step *= float(np.exp(np.clip(_GAIN / (1 + round_ / 4) * (found - _ACCEPTANCE), -1.5, 1.5)))
         positions = states.position
-    return method.with_step_size(step)
+    return method.with_step_size(_short(step))
 
 
 def _step(method: Method, curvature: float) -> float:
@@ -154,7 +155,13 @@ def _step(method: Method, curvature: float) -> float:
     step = _FRACTION * limit
     while abs(_bias(method.with_step_size(step), curvature, limit)) > _BIAS and step > 1e-4 * limit:
         step *= 0.9
-    return step
+    return _short(step)
+
+
+def _short(step: float) -> float:
+    """A step of three digits, which is the same number after it was written and read."""
+    unit = 10.0 ** (math.floor(math.log10(step)) - 2)
+    return float(f"{math.floor(step / unit) * unit:.3g}")
 
 
 def _bias(method: Method, curvature: float, limit: float) -> float:
@@ -223,7 +230,8 @@ def step_warnings(
     met = _curvatures(method, cut, rows)
     curvature = max(at_start or 0.0, *met, 0.0)
     step = float(method.step_size)  # pyright: ignore[reportArgumentType]
-    if acceptance is not None and acceptance < _FEW:
+    # That none was is told of chains that never moved.
+    if acceptance is not None and 0.0 < acceptance < _FEW:
         texts.append(f"of the steps of {step:.4g} only {acceptance:.2%} were accepted; take a shorter step")
     if curvature and not method.scheme.exact_law and has_limit(method):
         limit = largest_stable_step(method, curvature)

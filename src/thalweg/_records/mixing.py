@@ -17,7 +17,7 @@ _CORRELATED = 100.0
 # From this factor off the critical friction on, another is advised.
 _FRICTION = 4.0
 # Curvatures that differ so much on the way are those of a funnel.
-_VARIES = 30.0
+_VARIES = 10.0
 
 
 class Verdicts(NamedTuple):
