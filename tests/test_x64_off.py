@@ -61,8 +61,8 @@ def test_right_in_float32(made):
     np.testing.assert_array_equal(run.final.position, solved.final.position)
     np.testing.assert_allclose(swept.final[0, 0], shrunk, rtol=1e-6)
     assert swept.final.dtype == run.final.position.dtype == np.float32
-    # a C/(l (2 - a l)), of a learning rate that is 0.1 to float32.
-    np.testing.assert_allclose(spread, 0.1 / 1.9, rtol=1e-7)
+    # a C/(l (2 - a l)), of a learning rate that was meant to be 0.1.
+    np.testing.assert_allclose(spread, 0.1 / 1.9, rtol=1e-13)
 
 
 def test_every_call_has_the_arguments_of_its_function(made):

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError, check_number
+from .._shown import nearest
 from .._typed import typed
 from .conventions import Hyperparameters, Physical
 from .spelling import FRAMEWORKS, in_framework, spell
@@ -64,9 +66,8 @@ class Translation:
         names = ("learning_rate", "momentum", "nesterov", "dampening", "weight_decay", "bias_correction", "batch_size")
         return [
             {"framework": w.framework, "code": w.code, "why": w.why}
-            | {name: getattr(w.hyperparameters, name, None) for name in names}
-            | {"stable_up_to": w.stable_up_to}
-            | self.constants
+            | _short({name: getattr(w.hyperparameters, name, None) for name in names})
+            | _short({"stable_up_to": w.stable_up_to} | self.constants)
             for w in self.wordings
         ]
 
@@ -126,6 +127,14 @@ def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[floa
         relaxation_steps=None if radius is None else -1.0 / math.log(radius) if 0.0 < radius < 1.0 else math.inf,
         wordings=tuple(_worded(h, framework, limit) for framework in FRAMEWORKS),
     )
+
+
+def _short(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Numbers without the rounding of what led to them."""
+    return {
+        name: nearest(value, sys.float_info.epsilon) if isinstance(value, float) else value
+        for name, value in numbers.items()
+    }
 
 
 def _worded(h: Hyperparameters, framework: str, limit: float | None) -> Wording:

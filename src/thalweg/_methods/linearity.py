@@ -7,14 +7,17 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from .._errors import InputError
 from .._objectives.objective import Objective
 from .._programs import compiled_quickly
+from .._tree import copied
 from ..dynamics import AbstractDynamics, Phase
 from ..schemes import Clock, State
+from .knobs import changed
 from .method import Method
 
 
@@ -123,5 +126,18 @@ def bowl(x: Array, hessian: Array) -> Array:
 
 
 def in_float64(tree: Any) -> Any:
-    """A tree with its floating-point arrays in float64."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
+    """A tree with its arrays in float64; a method with its numbers as they were meant.
+
+    In float32 0.1 is 0.10000000149, and 0.1 was meant. A friction that was worked out of a momentum is again.
+    """
+    wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
+    if not isinstance(tree, Method):
+        return wide
+    own = jax.tree.leaves((tree.dynamics.constants, tree.step_size))
+    narrow = [leaf for leaf in own if eqx.is_inexact_array(leaf) and leaf.dtype != jnp.float64]
+    if not narrow or any(isinstance(leaf, Tracer) or leaf.ndim for leaf in narrow):
+        return wide
+    with jax.enable_x64(False):  # whose rounding is looked through
+        numbers = {name: value for name, value in tree.hyperparameters.items() if isinstance(value, float)}
+    law, scheme, step = changed(wide, numbers)
+    return copied(wide, dynamics=law, scheme=scheme, step_size=step if callable(step) else jnp.asarray(step, float))

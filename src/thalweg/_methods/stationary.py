@@ -169,11 +169,24 @@ def symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
         raise InputError(f"{name} must be a number or a square matrix{expected}, but has shape {array.shape}")
     if not np.isfinite(array).all():
         raise InputError(f"{name} must be finite")
-    if array.ndim == 2 and not np.allclose(array, array.T, rtol=1e-10, atol=1e-12 * np.abs(array).max(initial=0.0)):
-        raise InputError(f"{name} must be symmetric")
-    if d is not None and np.linalg.eigvalsh(array)[0] < -1e-12 * np.abs(array).max(initial=0.0):
+    most, rounding = np.abs(array).max(initial=0.0), _rounding(np.asarray(value).dtype)
+    if array.ndim == 2:
+        gap = np.abs(array - array.T).max(initial=0.0)
+        if gap > rounding * most:
+            raise InputError(
+                f"{name} must be symmetric, but {gap / most:.2g} of its largest entry is not; of one that is to "
+                "rounding take 0.5 * (H + H.T)"
+            )
+        array = 0.5 * (array + array.T)
+    if d is not None and np.linalg.eigvalsh(array)[0] < -rounding * most:
         raise InputError(f"{name} must be positive semidefinite, as a covariance is")
     return array
+
+
+def _rounding(dtype: Any) -> float:
+    """What sums in a precision leave between a matrix and its transpose, as a part of the largest entry."""
+    eps = float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0
+    return min(max(1e-12, 64.0 * eps), 0.05)
 
 
 def _linear(method: Method, hessian: np.ndarray, of: str) -> Any:
