@@ -80,23 +80,20 @@ class Optax(AbstractFramework):
             return False
         return False
 
-    def _compiled(self, walk: Walk) -> tuple[Callable, Callable]:
-        """One program for all walks of the same settings."""
-        key = repr(sorted(walk.settings.items()))
-        if key not in self._programs:
-            made = self.factory(**walk.settings)
-            # It is run a few times: compiling it takes longer than it runs.
-            self._programs[key] = made.init, jax.jit(made.update, compiler_options=_QUICKLY)
-        return self._programs[key]
-
     def functions(self, walk: Walk) -> tuple[Callable, Callable]:
-        """A new optimizer's init and update, in the walk's mode."""
+        """An optimizer's init and update, in the walk's mode."""
         if self.costly and walk.mode == "plain":
-            return self._compiled(walk)
+            key = repr(sorted(walk.settings.items()))
+            if key not in self._programs:
+                made = self.factory(**walk.settings)
+                # It is run a few times: compiling it takes longer than it runs.
+                self._programs[key] = made.init, _compiled(made.update)
+            return self._programs[key]
+        # Others are made anew, since what is kept outside of the state is seen where it is traced.
         made = self.factory(**walk.settings)
         if walk.mode == "vmap":
             return jax.vmap(made.init), jax.vmap(made.update)
-        return made.init, jax.jit(made.update) if walk.mode == "compiled" else made.update
+        return made.init, _compiled(made.update) if walk.mode == "compiled" else made.update
 
     def tree(self, walk: Walk, numbers: tuple[float, ...]) -> Any:
         """Numbers as what the optimizer takes."""
@@ -114,14 +111,8 @@ class Optax(AbstractFramework):
             return super().follow(walk, gradient)
         x = self.tree(walk, walk.start)
         optimizer = self.factory(**walk.settings)
-
-        def step(carry: Any, given: Any) -> Any:
-            updates, state = optimizer.update(given, carry[1], carry[0])
-            after = optax.apply_updates(carry[0], updates)
-            return (after, state), after
-
-        _, path = jax.lax.scan(
-            step, (x, optimizer.init(x)), jnp.asarray([walk.shown(g) for g in walk.gradients], walk.dtype)
+        path = _compiled(functools.partial(_scanned, optimizer))(
+            x, jnp.asarray([walk.shown(g) for g in walk.gradients], walk.dtype)
         )
         return np.concatenate([np.asarray(x)[None], np.asarray(path)]).reshape(len(walk.gradients) + 1, -1)
 
@@ -172,6 +163,21 @@ class Optax(AbstractFramework):
                 "        state = jax.tree.unflatten(jax.tree.structure(optimizer.init(x)), saved)",
             ]
         return "\n".join([*lines, *ends, *(["x = x.ravel()"] if walk.matrix else [])])
+
+
+def _compiled(function: Callable) -> Callable:
+    return jax.jit(function, compiler_options=_QUICKLY)
+
+
+def _scanned(optimizer: Any, x: Any, gradients: Any) -> Any:
+    """Positions after each of some steps."""
+
+    def step(carry: Any, given: Any) -> Any:
+        updates, state = optimizer.update(given, carry[1], carry[0])
+        after = optax.apply_updates(carry[0], updates)
+        return (after, state), after
+
+    return jax.lax.scan(step, (x, optimizer.init(x)), gradients)[1]
 
 
 def _is_key(leaf: Any) -> bool:
