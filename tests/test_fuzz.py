@@ -20,6 +20,7 @@ import pytest
 
 import thalweg as tw
 from tests.calls import bowl, calls, found
+from thalweg._typed import typed
 
 
 class Odd:
@@ -167,15 +168,29 @@ def test_twelve_thousand_inputs(part, a_user):
     assert wrong_among(chosen[part::8]) == {}
 
 
-def test_every_public_function_is_called():
-    """A new one is to be put into tests/calls.py."""
-    missing = []
+def public_functions():
+    """Those that take something, by the name that a user has for them."""
     for room in ("", "analysis", "plot", "problems", "claims", "testing"):
         package = found(room) if room else tw
         for name in dir(package):
             value = getattr(package, name)
             public = inspect.isfunction(value) and not name.startswith("_") and value.__module__.startswith("thalweg")
-            full = f"{room}.{name}" if room else name
-            if public and inspect.signature(value).parameters and full not in CALLS:
-                missing.append(full)
-    assert missing == []
+            if public and inspect.signature(value).parameters:
+                yield f"{room}.{name}" if room else name, value
+
+
+def test_every_public_function_is_called():
+    """A new one is to be put into tests/calls.py."""
+    assert [name for name, _ in public_functions() if name not in CALLS] == []
+
+
+def test_every_public_function_checks_its_types():
+    """A new one is to be decorated with `@typed()`."""
+
+    def checked(value):
+        if value.__code__.co_filename == inspect.getfile(typed):
+            return True
+        return hasattr(value, "__wrapped__") and checked(value.__wrapped__)
+
+    # What it takes goes into the fields of a module, where it is checked.
+    assert [name for name, value in public_functions() if not checked(value)] == ["Rodas5P"]

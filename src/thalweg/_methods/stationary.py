@@ -21,6 +21,8 @@ from .linearity import in_float64
 from .method import Method
 
 _OF = ("position", "velocity", "phase", "lookahead")
+# Of larger numbers no squares and products can be held.
+_LARGEST = 1e150
 # A method whose slowest mode is nearer to 1 than this has no stationary law that float64 can tell.
 _MARGIN = 1e-12
 
@@ -169,6 +171,8 @@ def symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
         raise InputError(f"{name} must be a number or a square matrix{expected}, but has shape {array.shape}")
     if not np.isfinite(array).all():
         raise InputError(f"{name} must be finite")
+    if np.abs(array).max(initial=0.0) > _LARGEST:
+        raise InputError(f"{name} must have entries of at most {_LARGEST:g} in size; take another unit")
     most, rounding = np.abs(array).max(initial=0.0), _rounding(np.asarray(value).dtype)
     if array.ndim == 2:
         gap = np.abs(array - array.T).max(initial=0.0)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError, check_number
+from .._typed import typed
 
 # As many parts of the rows are left out in turn, at most.
 _BLOCKS = 20
@@ -32,6 +33,7 @@ class NoiseScale:
     pairs: int
 
 
+@typed()
 def noise_scale(small: Any, large: Any, small_batch: float | int, large_batch: float | int) -> NoiseScale:
     r"""The scale of the gradient's noise in any loop, from the norms of gradients of two batch sizes.
 

@@ -12,6 +12,7 @@ from .._methods.linearity import in_float64
 from .._methods.method import Method
 from .._methods.stationary import linear_step
 from .._objectives.objective import Objective
+from .._typed import typed
 from ..dynamics import AbstractDynamics, AbstractWhite
 from .order import field_of, fitted_order
 
@@ -41,6 +42,7 @@ class NoiseOrder:
     horizon: float
 
 
+@typed()
 def noise_order(
     method: Method, curvature: float | int = 1.0, horizon: float | int = 1.0, start: float | int = 1.0
 ) -> NoiseOrder:
@@ -79,8 +81,6 @@ def noise_order(
     check_number("curvature", curvature, above=0.0)
     check_number("horizon", horizon, above=0.0)
     check_number("start", start)
-    if not isinstance(method, Method):
-        raise InputError(f"method must be a tw.Method, but is {method!r}")
     law = method.dynamics
     if not isinstance(law, AbstractWhite) or law.has_auxiliary:
         raise InputError(

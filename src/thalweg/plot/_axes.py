@@ -1,12 +1,13 @@
 """Common parts of all pictures: axes without pyplot, a palette, legends beside the data."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._errors import InputError
+from .._records.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +45,14 @@ def require_matplotlib() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         raise InputError("plots need matplotlib; install it with pip install 'thalweg[plot]'") from None
+
+
+def check_runs(what: str, runs: Mapping[str, Any]) -> None:
+    """Refuse what holds no runs."""
+    if not runs:
+        raise InputError(f"{what} needs at least one run")
+    if strange := [name for name, run in runs.items() if not isinstance(run, Run)]:
+        raise InputError(f"runs[{strange[0]!r}] must be a tw.Run, but is {runs[strange[0]]!r}")
 
 
 def new_axes(ax: Axes | None, width: float = 5.8, height: float = 4.0) -> Axes:

@@ -7,7 +7,8 @@ import numpy as np
 
 from .._errors import InputError, check_choice
 from .._records.run import Run
-from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
+from .._typed import typed
+from ._axes import Axes, check_runs, finish, ink, legend_above, new_axes, plain, styles
 
 AGAINST = {"steps": "steps", "samples": "samples seen"}
 # What a report draws besides the loss, with its label.
@@ -19,6 +20,7 @@ COURSES = {
 }
 
 
+@typed()
 def course(runs: Mapping[str, Run], name: str, against: str = "steps", ax: Axes | None = None) -> Axes:
     r"""Draw a number that runs recorded, such as the stability margin, against steps or samples.
 
@@ -49,6 +51,7 @@ def course(runs: Mapping[str, Run], name: str, against: str = "steps", ax: Axes 
     ('samples seen', [0.0, 32.0, 64.0])
     """
     check_choice("against", against, AGAINST)
+    check_runs("course", runs)
     looks = styles(runs)
     lines = {}
     for which, run in runs.items():

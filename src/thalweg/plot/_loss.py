@@ -9,7 +9,7 @@ from .._errors import InputError, check_choice
 from .._records.run import Run
 from .._side_by_side.compare import Comparison, _steps_to
 from .._typed import typed
-from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
+from ._axes import Axes, check_runs, finish, ink, legend_above, new_axes, plain, styles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,10 +81,7 @@ def losses(runs: Mapping[str, Run], against: str = "steps", ax: Axes | None = No
     [[32.0, 8.0, 2.0, 0.5], [32.0, 18.0, 10.125, 5.6953125]]
     """
     check_choice("against", against, _AGAINST)
-    if not runs:
-        raise InputError("losses needs at least one run")
-    if strange := [name for name, run in runs.items() if not isinstance(run, Run)]:
-        raise InputError(f"runs[{strange[0]!r}] must be a tw.Run, but is {runs[strange[0]]!r}")
+    check_runs("losses", runs)
     drawn = {name: _losses(run, f"the run of {name}") for name, run in runs.items()}
     ax = new_axes(ax)
     for run, look in zip(runs.values(), styles(runs).values(), strict=True):
