@@ -20,7 +20,7 @@ import pytest
 
 import thalweg as tw
 from tests.calls import bowl, calls, found
-from thalweg._typed import typed
+from thalweg import _typed
 
 
 class Odd:
@@ -188,7 +188,7 @@ def test_every_public_function_checks_its_types():
     """A new one is to be decorated with `@typed()`."""
 
     def checked(value):
-        if value.__code__.co_filename == inspect.getfile(typed):
+        if value.__code__.co_filename == _typed.__file__:
             return True
         return hasattr(value, "__wrapped__") and checked(value.__wrapped__)
 
