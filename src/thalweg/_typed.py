@@ -72,6 +72,7 @@ def _checked(function: _Function, own: tuple[str, ...]) -> _Function:
                 raise refusal(name, known[name], value)
         return function(*args, **kwargs)
 
+    checked.is_typed = True  # pyright: ignore[reportFunctionMemberAccess]
     return checked  # pyright: ignore[reportReturnType]
 
 
