@@ -72,7 +72,7 @@ def _checked(function: _Function, own: tuple[str, ...]) -> _Function:
                 raise refusal(name, known[name], value)
         return function(*args, **kwargs)
 
-    checked.is_typed = True  # pyright: ignore[reportFunctionMemberAccess]
+    setattr(checked, "is_typed", True)  # noqa: B010
     return checked  # pyright: ignore[reportReturnType]
 
 
