@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from thalweg._methods.linearity import in_float64
+from thalweg._methods.table import find_row
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,16 @@ def test_a_hessian_is_symmetric_to_its_precision():
         tw.analysis.stationary_covariance(sgd, hessian.astype(float), 1.0)
     with pytest.raises(tw.InputError, match="must be symmetric"):
         tw.analysis.stationary_covariance(sgd, hessian + np.triu(np.ones((30, 30), np.float32), 1), 1.0)
+
+
+@pytest.mark.parametrize("name", [row.name for row in tw.table()])
+def test_a_row_in_float32_is_probed_as_it_was_meant(name):
+    """Of the parts that the probe asks for, which may have constants that no user could give."""
+    with jax.enable_x64(False):
+        narrow = find_row(name).build(None).linearised()
+        with jax.enable_x64(True):
+            found = in_float64(narrow)
+    whole = find_row(name).build(None).linearised()
+    own = [(method.dynamics.constants, method.step_size) for method in (found, whole)]
+    for one, other in zip(*map(jax.tree.leaves, own), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-14)

@@ -11,13 +11,13 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from .._errors import InputError
+from .._errors import InputError, is_number
 from .._objectives.objective import Objective
 from .._programs import compiled_quickly
 from .._tree import copied
 from ..dynamics import AbstractDynamics, Phase
 from ..schemes import Clock, State
-from .knobs import changed
+from .knobs import knobs_of
 from .method import Method
 
 
@@ -138,6 +138,16 @@ def in_float64(tree: Any) -> Any:
     if not narrow or any(isinstance(leaf, Tracer) or leaf.ndim for leaf in narrow):
         return wide
     with jax.enable_x64(False):  # whose rounding is looked through
-        numbers = {name: value for name, value in tree.hyperparameters.items() if isinstance(value, float)}
-    law, scheme, step = changed(wide, numbers)
-    return copied(wide, dynamics=law, scheme=scheme, step_size=step if callable(step) else jnp.asarray(step, float))
+        meant = {name: value for name, value in tree.hyperparameters.items() if isinstance(value, float)}
+
+    def make(**constants: Any) -> AbstractDynamics:
+        return copied(wide.dynamics, **jax.tree.map(_wide, constants))
+
+    knobs = knobs_of(wide)
+    kept = wide.dynamics.constants | {"step_size": wide.step_size}
+    law, scheme, step = knobs.write(knobs.read(wide) | meant, make, wide.scheme, kept)
+    return copied(wide, dynamics=law, scheme=scheme, step_size=_wide(step))
+
+
+def _wide(value: Any) -> Any:
+    return jnp.asarray(value, float) if is_number(value) or eqx.is_inexact_array(value) else value

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
@@ -320,15 +321,27 @@ def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Arra
         left = eqx.filter(after.memory, eqx.is_inexact_array) if kept else None
         return ravel_pytree((after.position, after.velocity if second else None, after.auxiliary, left))[0]
 
-    return jax.jacfwd(map_)(start)
+    return jax.jacfwd(written_out(map_, start))(start)
+
+
+def on_grid(matrix: Callable[[Array, Array], Array], one: Array, other: Array) -> Float[Array, "k s n n"]:
+    """A matrix at all pairs of two arrays."""
+    plain = written_out(matrix, one[0], other[0])
+    pairs = jax.vmap(plain)(jnp.repeat(one, len(other), axis=0), jnp.tile(other, len(one)))
+    return pairs.reshape(len(one), len(other), *pairs.shape[1:])
+
+
+def written_out(fn: Callable[..., Array], *like: Array) -> Callable[..., Array]:
+    """The same function as primitives: each `vmap` or derivative of it takes the calls of jax.numpy apart again."""
+    plain = jaxpr_as_fun(jax.make_jaxpr(fn)(*like))
+    return lambda *args: plain(*args)[0]
 
 
 @compiled_quickly
 def _matrices(
     method: Method, hessians: Array, steps: Array, time: Array, kept: bool = False
 ) -> Float[Array, "k s n n"]:
-    over_steps = jax.vmap(lambda hessian, step: _step_matrix(method, hessian, step, time, kept), (None, 0))
-    return jax.vmap(over_steps, (0, None))(hessians, steps)
+    return on_grid(lambda hessian, step: _step_matrix(method, hessian, step, time, kept), hessians, steps)
 
 
 @compiled_quickly
@@ -337,7 +350,7 @@ def _matrices_at_rates(method: Method, spectrum: Array, rates: Array, kept: bool
         moved = method.with_learning_rate(rate)
         return _step_matrix(moved, curvature[None, None], jnp.asarray(moved.step_size), moved.dynamics.late_time, kept)
 
-    return jax.vmap(jax.vmap(at, (None, 0)), (0, None))(spectrum, rates)
+    return on_grid(at, spectrum, rates)
 
 
 def _radius_at_steps(

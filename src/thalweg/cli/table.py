@@ -1,6 +1,7 @@
 """thalweg table."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -43,9 +44,14 @@ def table(
 def _computed(rows: Iterable[Any], name: str | None) -> Iterator[dict[str, Any]]:
     """Rows as they are worked out; all of them, they are kept."""
     found = []
-    for row in rows:
-        found.append(row.as_dict() | {"shown": row.gradients})
-        yield found[-1]
+    # One is traced while another is compiled.
+    pool = ThreadPoolExecutor(2)
+    try:
+        for one in pool.map(lambda row: row.as_dict() | {"shown": row.gradients}, rows):
+            found.append(one)
+            yield one
+    finally:
+        pool.shutdown(cancel_futures=True)
     if name is not None:
         keep(name, found)
 
