@@ -1,6 +1,8 @@
 """A sweep of many settings: what its user gives is checked, what it makes is driven and handed back."""
 
+import contextlib
 import hashlib
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,6 +43,10 @@ _FEWEST = 256
 _NO_VALUES = "grid must map each hyperparameter to a non-empty list of values"
 # A hyperparameter, or several that vary together, and their values.
 Grid = Mapping[Any, Any] | Sequence[Mapping[str, Any]]
+
+
+# Tracing a maker takes as long as a short sweep.
+_TRACED: weakref.WeakKeyDictionary[Callable[..., Method], list[str]] = weakref.WeakKeyDictionary()
 
 
 @typed()
@@ -258,6 +264,8 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
 
 def _check_traced(make_method: Callable[..., Method], names: list[str]) -> None:
     """Refuse a maker that looks at the value of a setting, which is not known where all of them run side by side."""
+    if _known(make_method) == names:
+        return
     try:
         eqx.filter_eval_shape(lambda setting: make_method(**setting), {name: jnp.zeros(()) for name in names})
     except Exception as error:
@@ -269,6 +277,16 @@ def _check_traced(make_method: Callable[..., Method], names: list[str]) -> None:
             "in one program, where no value is known: leave if, float() and numpy out of it, and make a sweep of its "
             "own for every branch"
         ) from error
+    with contextlib.suppress(TypeError):
+        _TRACED[make_method] = names
+
+
+def _known(make_method: Callable[..., Method]) -> list[str] | None:
+    """Names of settings by which a maker has been traced before."""
+    try:
+        return _TRACED.get(make_method)
+    except TypeError:  # one without a hash
+        return None
 
 
 def _start(x0: PyTree | Callable) -> Callable:
