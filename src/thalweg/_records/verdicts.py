@@ -12,7 +12,7 @@ from .parameters import statistics
 
 # A kinetic temperature that is off by this much, and by so many of its errors, is not chance.
 _OFF, _ERRORS = 0.05, 5.0
-# A chain that made so many steps moved, if it could.
+# A chain that made so many steps moved, if it could, and has velocities that are its law's.
 _STEPS = 100
 _FEW_ACCEPTED = 0.1
 
@@ -134,7 +134,8 @@ def _energies(found: Verdicts, seen: Mapping[str, Any], config: Mapping[str, Any
     each = 2.0 * total / np.maximum(number, 1.0) / seen["degrees"]
     temperature, mean = seen["temperature"], float(2.0 * total.sum() / number.sum() / seen["degrees"])
     found.counts["kinetic_temperature"] = mean
-    if not temperature or lawless:
+    # Of few steps it is that of the way in.
+    if not temperature or lawless or sum(seen["steps"]) < _STEPS:
         return
     low, high = seen.get("predicted") or (temperature, temperature)
     found.counts.update(kinetic_temperature_low=low, kinetic_temperature_high=high)
