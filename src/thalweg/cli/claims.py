@@ -1,30 +1,71 @@
 """thalweg claims."""
 
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
 from ._options import Json
 from ._output import print_json, print_table
 
+_COLUMNS = ("id", "statement", "expected", "measured", "verdict", "correction")
 
-def claims(*ids: str, json: Json = False) -> None:
+
+def claims(
+    *ids: str, list_: Annotated[bool, Parameter(name="--list", negative="")] = False, json: Json = False
+) -> None:
     """Check what articles and textbooks say about these methods, each by an experiment.
+
+    Each verdict is printed as soon as it is known; an interrupt loses none.
 
     Parameters
     ----------
     ids
         Claims to check [all].
+    list_
+        Say what the claims are and who makes them, and check none.
     """
     import thalweg as tw
 
-    from .._loops.progress import Progress
-
     # All names are checked before the first experiment is made.
     asked = tw.claims.find(*ids)
-    rows = []
+    if list_:
+        _print_list(asked, json)
+        return
+    rows: list[dict[str, Any]] = []
+    try:
+        if json:
+            _check_all(asked, rows)
+        else:
+            for claim in asked:
+                rows.append(claim.check().as_dict())
+                _print_verdict(rows[-1])
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted: {len(rows)} of {len(asked)} claims were checked") from None
+    finally:
+        if json:
+            print_json(rows)
+
+
+def _check_all(asked: Any, rows: list[dict[str, Any]]) -> None:
+    from .._loops.progress import Progress
+
     with Progress(len(asked), None, "claims") as progress:
         for claim in asked:
             rows.append(claim.check().as_dict())
             progress.update(len(rows), None)
+
+
+def _print_list(asked: Any, json: bool) -> None:
+    rows = [{"id": claim.id, "source": claim.source, "statement": claim.statement} for claim in asked]
     if json:
         print_json(rows)
-        return
-    columns = ("id", "statement", "expected", "measured", "verdict", "correction")
-    print_table(columns, [[row[name] for name in columns] for row in rows])
+    else:
+        columns = ("id", "source", "statement")
+        print_table(columns, [[row[name] for name in columns] for row in rows])
+
+
+def _print_verdict(row: dict[str, Any]) -> None:
+    from .._text import blocks, width_of_terminal
+
+    columns = [name for name in _COLUMNS if row[name] != ""]
+    print(blocks(columns, [[row[name] for name in columns]], None, width_of_terminal()), end="\n\n", flush=True)
