@@ -1,5 +1,7 @@
 """Implicit Euler and the implicit midpoint rule: closed forms, the proximal point, tolerances, failures, input."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import jaxtyping
@@ -309,3 +311,20 @@ def test_wrong_input_is_one_line(monkeypatch):
         tw.ImplicitEuler(iterations=2.5)
     with pytest.raises(tw.InputError, match="krylov must be a whole number"):
         tw.ExponentialEuler(krylov=0)
+
+
+@pytest.mark.parametrize(
+    "law", [tw.GradientFlow, lambda f: tw.Field(lambda t, x, args: -jax.grad(f)(x))], ids=["flow", "field"]
+)
+def test_a_run_says_how_many_steps_were_not_solved(law):
+    def quartic(x):
+        return jnp.sum(x**4)
+
+    for iterations, words in (
+        (1, r"made 3 steps, \d of which were not solved to the tolerance 1e-08 of Impl"),
+        (100, r"made 3 steps$"),
+    ):
+        method = tw.Method(law(quartic), tw.ImplicitEuler(iterations=iterations), 1.0)
+        run = tw.run(method, jnp.array([3.0, -2.0]), 3)
+        assert re.match(words, run.message), run.message
+        assert bool(int(method.scheme.failures(run.state))) == (iterations == 1)

@@ -304,8 +304,22 @@ class Running(AbstractJob):
         if not self.message:
             # Where steps differ in length their number does not say how far they went.
             far = f", up to time {self.time:g}" if self.method.scheme.adaptive else ""
-            self.message = f"made {self.total} steps{far}{self._unbounded(value, gradient)}"
+            self.message = f"made {self.total} steps{far}{self._unsolved()}{self._unbounded(value, gradient)}"
         return Rows(row, rows)
+
+    def _unsolved(self) -> str:
+        """Words for steps that were not solved to the tolerance of the scheme."""
+        scheme = self.method.scheme
+        # An adaptive scheme rejects them.
+        if not hasattr(scheme, "failures") or scheme.adaptive:
+            return ""
+        count = int(scheme.failures(self.state))  # pyright: ignore[reportAttributeAccessIssue]
+        if not count:
+            return ""
+        return (
+            f", {count} of which were not solved to the tolerance {float(scheme.tolerance):g} "  # pyright: ignore
+            f"of {type(scheme).__name__}; take a shorter step, a tolerance that f can be computed to, or more precision"
+        )
 
     def _unbounded(self, value: Any, gradient: Any) -> str:
         """Words for a function that falls for ever, and the status that says so."""
