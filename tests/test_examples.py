@@ -15,6 +15,7 @@ def run(name, *arguments):
     return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](*arguments)
 
 
+@pytest.mark.slow
 def test_your_objective():
     result = run("your_objective")
     assert all(entry.reached for entry in result.entries), repr(result)

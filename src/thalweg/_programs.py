@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
+from jax.extend.core import jaxpr_as_fun
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,8 +36,17 @@ def compiled_quickly(fn: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def written_out(fn: Callable[..., Any], *like: Any) -> Callable[..., Any]:
+    """The same function of arrays, as primitives; it gives one array.
+
+    Every `vmap` and derivative takes each call of jax.numpy apart again, and those of what is written out only once.
+    """
+    plain = jaxpr_as_fun(jax.make_jaxpr(fn)(*like))
+    return lambda *args: plain(*args)[0]
+
+
 class _Static:
-    """What of a tree is no array, to be looked up by; numbers of different types are different."""
+    """A tree without its arrays, to be looked up by; numbers of different types are different."""
 
     def __init__(self, tree: Any) -> None:
         leaves, structure = jax.tree.flatten(tree)

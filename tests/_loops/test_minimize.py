@@ -87,7 +87,7 @@ def test_a_trial_far_off_leaves_no_curvature_behind():
     [
         (lambda x: -jnp.sum(x**2), jnp.zeros(3), "unbounded"),
         pytest.param(lambda x: jnp.sum(x), jnp.ones(3), "unbounded", marks=pytest.mark.slow),
-        (lambda x: jnp.sum(jnp.abs(x)), jnp.array([1.0, 2.3]), "stalled"),
+        pytest.param(lambda x: jnp.sum(jnp.abs(x)), jnp.array([1.0, 2.3]), "stalled", marks=pytest.mark.slow),
         pytest.param(lambda x: jnp.sum(0.0 * x), jnp.ones(2), "converged", marks=pytest.mark.slow),
     ],
     ids=["a maximum", "a slope without end", "a kink", "a plain"],

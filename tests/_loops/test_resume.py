@@ -492,6 +492,7 @@ def test_settings_survive_the_command_line_to_the_last_bit(tmp_path, capsys, mon
         assert _status(["resume", f"run{i}", "--steps", "6"]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_143_and_resume_ends_alike(valley, monkeypatch):
     monkeypatch.chdir(valley)
     process = begin(25_000, "terminated")

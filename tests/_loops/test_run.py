@@ -558,6 +558,7 @@ def test_progress_is_a_bar_on_a_terminal(monkeypatch, capsys):
     assert "/200" in captured.err
 
 
+@pytest.mark.slow
 def test_a_sharded_position_keeps_its_sharding(tmp_path):
     script = textwrap.dedent(
         """

@@ -192,7 +192,7 @@ def test_a_tree_has_the_same_names_from_its_directory(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::thalweg.SamplingWarning")
-@pytest.mark.parametrize("keep", ["draws", "moments"])
+@pytest.mark.parametrize("keep", [pytest.param("draws", marks=pytest.mark.slow), "moments"])
 @pytest.mark.parametrize(
     "method", [BAOAB, pytest.param(tw.sgld(bowl, 0.05), marks=pytest.mark.slow)], ids=["baoab", "sgld"]
 )

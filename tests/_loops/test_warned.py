@@ -137,6 +137,7 @@ def modes(x):
     return -jnp.logaddexp(-0.5 * jnp.sum((x - 6.0) ** 2), -0.5 * jnp.sum((x + 6.0) ** 2))
 
 
+@pytest.mark.slow
 def test_chains_that_do_not_agree():
     def start(key):
         return 8.0 * jax.random.normal(key, (2,))
@@ -165,6 +166,7 @@ def bowl(x):
     return 0.5 * jnp.sum(x**2)
 
 
+@pytest.mark.slow
 def test_a_kinetic_temperature_of_the_step_is_explained():
     tree, texts = told(baoab(bowl, 1.6), jnp.zeros(3), draws=4000)
     assert texts == []

@@ -60,6 +60,7 @@ def test_a_tree_a_vector_and_any_law_see_the_same_function():
     assert tw.run(tw.gradient_descent(plain, 1e-3), B, 1).fit is None
 
 
+@pytest.mark.slow
 def test_a_linearly_implicit_step_is_levenbergs():
     """(1/bh + J'J) d = -J'r, dense; with the Hessian of the same f it is another."""
     h, rate = 0.7, 2.0

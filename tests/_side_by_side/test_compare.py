@@ -192,6 +192,7 @@ def test_different_objectives_are_refused():
         tw.compare({"a": METHODS["momentum"], "b": tw.momentum(other, 0.1)}, X0)
 
 
+@pytest.mark.slow
 def test_mini_batches_are_judged_on_all_of_the_data():
     """Stable steps, whose batch at the start happens to lie lower than all of the data at the end."""
     rows = jax.random.normal(jax.random.key(0), (64, 3))

@@ -36,6 +36,7 @@ def test_work_and_precision_against_a_known_end():
     np.testing.assert_allclose(by_reference.points[-1].error, errors["RK4"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_law_that_evaluates_in_its_own_way_misses_its_objective_too():
     method = tw.Method(tw.HighResolutionFlow(None, step=0.01, strong_convexity=1.0), tw.RK4(), 0.1)
     assert method.lacks_objective

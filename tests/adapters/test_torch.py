@@ -366,6 +366,7 @@ assert (ends[0] - ends[1]).abs().max() < 1e-14
 """
 
 
+@pytest.mark.slow
 def test_numbers_are_those_that_were_meant_where_jax_is_single():
     env = dict(os.environ, JAX_ENABLE_X64="0", PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
     done = subprocess.run([sys.executable, "-c", PLAIN], env=env, capture_output=True, text=True, check=False)

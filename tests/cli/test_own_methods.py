@@ -181,6 +181,7 @@ def test_of_a_law_that_is_not_linear_no_step_is_suggested(thalweg, own):
     assert thalweg("run", *BOWL, "-m", "mine:cubic:step_size=1e-4", "--steps", 5, "--json").rows[0]["steps"] == 5
 
 
+@pytest.mark.slow
 def test_verify_checks_a_method(thalweg, own):
     names = ("pure", "order", "limit", "tree", "vmap", "resume")
     fewer = [word for name in names for word in ("--leave-out", name)]

@@ -211,6 +211,7 @@ def test_the_correction_of_adam_costs_order_at_time_zero_alone(begin, scheme, lo
     assert low <= np.log2(errors[0] / errors[1]) <= high
 
 
+@pytest.mark.slow
 def test_the_correction_of_adam_has_a_derivative_at_time_zero():
     def end(x):
         return jnp.sum(tw.solve(tw.Method(Corrected(BOWL), tw.RK4(), 0.01), x, 10).final.position)

@@ -221,7 +221,10 @@ def test_noise_asks_whether_shapes_matter(tmp_path):
     assert tw.run(tw.Method(NoisyNumbers(F), tw.EulerMaruyama(), 0.1), START, 3, key=0).status == "finished"
 
 
-@pytest.mark.parametrize(("scheme", "part"), [(tw.ImplicitEuler(), 1.0), (tw.ImplicitMidpoint(), 0.5)])
+@pytest.mark.parametrize(
+    ("scheme", "part"),
+    [pytest.param(tw.ImplicitEuler(), 1.0, marks=pytest.mark.slow), (tw.ImplicitMidpoint(), 0.5)],
+)
 def test_a_force_of_ones_own_is_solved_for_as_it_is(scheme, part):
     """The equation of the scheme holds with the law's own acceleration, not with the gradient of its objective."""
     law = SpectralBall(F)

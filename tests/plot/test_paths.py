@@ -83,6 +83,7 @@ def test_a_short_run_is_followed_to_its_last_moment(valley):
     assert np.abs(points[-1] - _exact(methods["m"], np.array([1.0, 0.7]), times[-1])(times[-1])).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_a_law_that_grows_steeper_on_its_way_is_resolved():
     # From the flat end of a quartic: the curvature grows a hundredfold before it falls.
     f = tw.Objective(lambda x: x[0] ** 2 / 2 + (x[1] - 1) ** 2 * (1 + 30 * jnp.exp(-8 * x[0] ** 2)) / 2, minimum=0.0,

@@ -114,7 +114,9 @@ DRAWN = {
 }
 
 
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "gaussian-1e4" else []) for name in DRAWN]
+)
 def test_exact_draws_have_the_moments_and_the_law(name, key, chance):
     """The law is Stein's identity, E[(x_i - m_i) dL/dx_j] = 1 if i = j else 0, and E[dL/dx] = 0."""
     problem = DRAWN[name]

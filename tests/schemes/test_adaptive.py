@@ -235,6 +235,7 @@ def on_tree(x):
     return quadratic(jnp.append(x["a"], x["b"]))
 
 
+@pytest.mark.slow
 def test_tolerances_may_be_those_of_each_number():
     """On a tree, whose leaves they spread over, on the vector of a run, and by attempts on the tree by hand."""
     loose = {"a": 1e-9, "b": jnp.array(1e-3)}
@@ -272,6 +273,7 @@ def test_tolerances_that_do_not_fit_are_refused_before_the_run(tolerances, messa
         tw.run(tw.Method(tw.GradientFlow(quadratic), tw.Adaptive(**tolerances), 0.1), START, 3)
 
 
+@pytest.mark.slow
 def test_stiff_pairs_and_stabilised_steps_are_controlled_alike():
     law = tw.GradientFlow(quadratic)
     for scheme, order in ((tw.Rodas5P(), 5), (tw.RungeKuttaChebyshev(order=2), 3)):

@@ -50,7 +50,8 @@ def gradients_to(run, size):
 
 
 @pytest.mark.parametrize(
-    ("condition", "bound"), [(1e2, 1.6), (1e4, 1.2), pytest.param(1e6, 1.1, marks=pytest.mark.slow)]
+    ("condition", "bound"),
+    [(1e2, 1.6), pytest.param(1e4, 1.2, marks=pytest.mark.slow), pytest.param(1e6, 1.1, marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize(
     "start", ["position", *(pytest.param(s, marks=pytest.mark.slow) for s in ("gradient", "random"))]

@@ -149,7 +149,13 @@ def test_the_order_with_a_rate_of_time(name, s):
 
 
 @pytest.mark.parametrize(
-    "scheme", [tw.RungeKuttaChebyshev(1), tw.RungeKuttaChebyshev(2), tw.RungeKuttaLegendre(2)], ids=["1", "2", "rkl2"]
+    "scheme",
+    [
+        tw.RungeKuttaChebyshev(1),
+        pytest.param(tw.RungeKuttaChebyshev(2), marks=pytest.mark.slow),
+        tw.RungeKuttaLegendre(2),
+    ],
+    ids=["1", "2", "rkl2"],
 )
 def test_stages_chosen_as_the_step_needs_and_counted(scheme):
     """Of a stiff quadratic: fewer stages for smaller steps, stable at all of them, and every gradient counted."""

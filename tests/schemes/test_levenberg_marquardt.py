@@ -60,6 +60,7 @@ def test_units_change_no_step():
     np.testing.assert_allclose(one.trace.position, two.trace.position * np.asarray(units), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_step_is_the_linearly_implicit_one_in_the_metric_of_the_columns():
     """(D² l + J'J) d = -J'r at the shift l that the state tells, D the lengths of the columns."""
     method = tw.Method(tw.GradientFlow(DECAY), tw.LevenbergMarquardt(), 0.02)

@@ -67,6 +67,7 @@ def unbalance(log_acceptance):
     return np.abs(after - law).max() / law.max(), np.abs(flow - flow.T).max() / flow.max()
 
 
+@pytest.mark.slow
 def test_the_step_keeps_its_law():
     moved, flow = unbalance(lambda a, b: METHOD.scheme.log_acceptance(METHOD.dynamics, H, a, b))
     assert moved < 1e-12 and flow < 1e-12

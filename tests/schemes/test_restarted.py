@@ -99,6 +99,7 @@ def test_a_mode_restarts_where_its_bessel_function_turns(by, phase):
     assert int(np.argmax(counts > 0)) + 1.5 == pytest.approx(phase / np.sqrt(curvature) / h, abs=2.0)
 
 
+@pytest.mark.slow
 def test_after_a_restart_it_is_a_motion_begun_there():
     method = restarted(F, h=0.2)
     state, seen = method.init(START), []

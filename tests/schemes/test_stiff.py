@@ -116,6 +116,7 @@ def test_tolerances_of_each_number_see_a_small_one():
     np.testing.assert_allclose(state.position, published, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_parabolic_field_by_stabilised_steps():
     """Heat on a rod with a source that is made for u = exp(-t) sin(pi x) + t x (1 - x)."""
     n = 60

@@ -64,7 +64,13 @@ def assert_covariance(samples, expected, chance, checks=1):
     assert np.abs(z).max() < chance.z(len(z), checks), (z, expected)
 
 
-@pytest.mark.parametrize("row", LINEAR)
+# Its replicas are walks of their own at every temperature.
+LONG = {"replica_exchange"}
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(*row.values, id=row.id, marks=pytest.mark.slow) if row.id in LONG else row for row in LINEAR]
+)
 def test_running_settles_to_the_law_that_is_predicted(row, key, chance):
     """At a step so large that the continuous law is far away."""
     name = next(iter(row.defaults))

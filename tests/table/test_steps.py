@@ -106,7 +106,14 @@ def test_a_change_of_hyperparameters_compiles_nothing(row):
         assert not np.allclose(one, two, rtol=1e-3)
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.values[0].defaults])
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(*row.values, id=row.id, marks=pytest.mark.slow) if row.id == "auto" else row
+        for row in ROWS
+        if row.values[0].defaults
+    ],
+)
 def test_vmap_over_hyperparameters_is_a_loop_over_them(row):
     settings = {name: np.linspace(row.defaults[name], value, 3) for name, value in elsewhere(row).items()}
 

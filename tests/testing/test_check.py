@@ -258,7 +258,7 @@ def test_the_signature_of_the_contract():
 # Our own adapters, and optimizers that are hard to check.
 
 
-@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("nesterov", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_our_torch_optimizer_resumed_between_a_retune_and_a_step(monkeypatch, nesterov):
     """What keeps a motion is kept in the state, in torch's own SGD and in ours."""
     from thalweg.adapters.torch import Optimizer, retune

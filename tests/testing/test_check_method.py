@@ -122,6 +122,7 @@ class Squaring(tw.dynamics.AbstractFirstOrder):
         return tw.dynamics.Phase(jax.tree.map(lambda g: -(g + g @ g.T @ g / 50), evaluation.gradient))
 
 
+@pytest.mark.slow
 def test_a_law_of_matrices_alone_is_checked_on_matrices():
     report = check(by(Squaring, tw.Euler), "form", "dtype", "tree", "gradients")
     assert report.passed and report["tree"].status == "passed", report

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from .._errors import InputError, is_number
 from .._objectives.objective import Objective
-from .._programs import compiled_quickly
+from .._programs import compiled_quickly, written_out
 from .._tree import copied
 from ..dynamics import AbstractDynamics, Phase
 from ..schemes import Clock, State
@@ -117,7 +117,7 @@ def _additive(dynamics: AbstractDynamics) -> Array:
 
     # Of opposite signs, or what bends at 0 alone would pass; where a root of a memory is no number, it is not linear.
     one, other = 0.3 + jnp.arange(start.size) / 7, -1.1 / (1.0 + jnp.arange(start.size))
-    values = jax.vmap(rates)(jnp.stack([one + other, one, other, jnp.zeros_like(one)]))
+    values = jax.vmap(written_out(rates, one))(jnp.stack([one + other, one, other, jnp.zeros_like(one)]))
     return jnp.max(jnp.abs(jnp.array([1.0, -1.0, -1.0, 1.0]) @ values)) <= 1e-8 * jnp.max(jnp.abs(values))
 
 

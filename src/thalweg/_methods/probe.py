@@ -8,13 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import jaxpr_as_fun
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, as_reals, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
-from .._programs import compiled_quickly
+from .._programs import compiled_quickly, written_out
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
 from .._typed import typed
 from ..dynamics import Field, GradientFlow, Phase
@@ -329,12 +328,6 @@ def on_grid(matrix: Callable[[Array, Array], Array], one: Array, other: Array) -
     plain = written_out(matrix, one[0], other[0])
     pairs = jax.vmap(plain)(jnp.repeat(one, len(other), axis=0), jnp.tile(other, len(one)))
     return pairs.reshape(len(one), len(other), *pairs.shape[1:])
-
-
-def written_out(fn: Callable[..., Array], *like: Array) -> Callable[..., Array]:
-    """The same function as primitives: each `vmap` or derivative of it takes the calls of jax.numpy apart again."""
-    plain = jaxpr_as_fun(jax.make_jaxpr(fn)(*like))
-    return lambda *args: plain(*args)[0]
 
 
 @compiled_quickly

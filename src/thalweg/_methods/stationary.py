@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from .._errors import InputError, check_choice, is_real
 from .._objectives.objective import AbstractObjective, Batch
-from .._programs import compiled_quickly
+from .._programs import compiled_quickly, written_out
 from .._tree import Vector
 from .._typed import typed
 from ..dynamics._base import check_flat
@@ -188,7 +188,7 @@ def symmetric(name: str, value: Any, d: int | None) -> np.ndarray:
 
 
 def _rounding(dtype: Any) -> float:
-    """What sums in a precision leave between a matrix and its transpose, as a part of the largest entry."""
+    """Gap that sums in a precision leave between a matrix and its transpose, as a part of the largest entry."""
     eps = float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0
     return min(max(1e-12, 64.0 * eps), 0.05)
 
@@ -223,7 +223,7 @@ def _derivatives(method: Method, hessian: Array, of: str) -> Any:
         return vector_of(method.step(state_of(z), draws))
 
     normals, xi = jnp.zeros(method.normals * d), jnp.zeros(d)
-    matrices = jax.jacfwd(step, argnums=(0, 1, 2))(z, normals, xi)
+    matrices = jax.jacfwd(written_out(step, z, normals, xi), argnums=(0, 1, 2))(z, normals, xi)
 
     def seen_of(state: State) -> Array:
         if of != "phase" or state.velocity is None:

@@ -61,7 +61,7 @@ class Traced:
 
     @staticmethod
     def shorter(which: Any, short: Callable[[], Any], whole: Callable[[], Any]) -> Any:
-        """What a shorter way gives too where it may be gone; one way is the smaller program."""
+        """The same by a shorter way, where it may be gone; one way is the smaller program."""
         del which, short
         return whole()
 
