@@ -1,6 +1,10 @@
 """Rows of the table as parameters of a test."""
 
+import functools
+
 import pytest
+
+import thalweg as tw
 
 
 def quick(rows):
@@ -10,9 +14,15 @@ def quick(rows):
     """
     kinds = {}
     for row in rows:
-        solving = row.method.gradients_vary and not row.scheme.controlled
-        kinds.setdefault("solving" if solving else (type(row.method.dynamics), type(row.method.scheme)), row.name)
+        kinds.setdefault(kind_of(row.name), row.name)
     return few(rows, *kinds.values())
+
+
+@functools.cache
+def kind_of(name):
+    method = next(row.method for row in tw.table() if row.name == name)
+    solving = method.gradients_vary and not method.scheme.controlled
+    return "solving" if solving else (type(method.dynamics), type(method.scheme))
 
 
 def stepping(rows):

@@ -92,8 +92,8 @@ def test_the_example_shows_it_when_pasted(case, check, report_of):
 
 
 SLOW = {
-    "our own momentum", "our own momentum in torch", "optax.adam", "optax's exponential average", "optax.sgd, gradient descent",
-    "torch.optim.SGD, a method", "keras.optimizers.SGD, a method",
+    "our own momentum", "our own momentum in torch", "optax.adam", "optax's exponential average",
+    "optax.sgd, gradient descent", "torch.optim.SGD, a method", "keras.optimizers.SGD, a method",
 }  # fmt: skip
 
 
