@@ -309,15 +309,15 @@ class Running(AbstractJob):
 
     def _unsolved(self) -> str:
         """Words for steps that were not solved to the tolerance of the scheme."""
-        scheme = self.method.scheme
+        scheme: Any = self.method.scheme
         # An adaptive scheme rejects them.
-        if not hasattr(scheme, "failures") or scheme.adaptive:
+        if scheme.adaptive or not all(hasattr(scheme, name) for name in ("failures", "tolerance")):
             return ""
-        count = int(scheme.failures(self.state))  # pyright: ignore[reportAttributeAccessIssue]
+        count = int(scheme.failures(self.state))
         if not count:
             return ""
         return (
-            f", {count} of which were not solved to the tolerance {float(scheme.tolerance):g} "  # pyright: ignore
+            f", {count} of which were not solved to the tolerance {float(scheme.tolerance):g} "
             f"of {type(scheme).__name__}; take a shorter step, a tolerance that f can be computed to, or more precision"
         )
 
