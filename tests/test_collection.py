@@ -71,16 +71,20 @@ def test_gradients_are_those_of_differences(rng):
 def test_published_minima_are_found(name):
     problem = PROBLEMS[name]
     both = jax.jit(jax.value_and_grad(problem.fn))
-    method = "BFGS" if problem.size <= 200 else "L-BFGS-B"
-    options = {"gtol": 1e-9, "maxiter": 5000} | ({} if method == "BFGS" else {"ftol": 1e-15})
+    # Which of them gets there may hang on the rounding of f.
+    options = {"BFGS": {"gtol": 1e-9, "maxiter": 5000}, "L-BFGS-B": {"gtol": 1e-9, "maxiter": 5000, "ftol": 1e-15}}
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of overflow on the way, in SciPy
-        found = optimize.minimize(
-            lambda x: tuple(map(np.array, both(x))), problem.x0, jac=True, method=method, options=options
-        )
+        ends = [
+            optimize.minimize(
+                lambda x: tuple(map(np.array, both(x))), problem.x0, jac=True, method=method, options=options[method]
+            )
+            for method in options
+            if method == "L-BFGS-B" or problem.size <= 200
+        ]
     # To the five digits that are printed, and to the flatness where the least is 0.
-    off = [abs(found.fun - least) / max(abs(least), 1e-300) for least in problem.minima]
-    assert min(off) <= 5e-5 or (0.0 in problem.minima and found.fun <= 1e-8)
+    off = [abs(end.fun - least) / max(abs(least), 1e-300) for least in problem.minima for end in ends]
+    assert min(off) <= 5e-5 or (0.0 in problem.minima and min(end.fun for end in ends) <= 1e-8)
 
 
 def test_peers_stop_at_the_goal_or_at_the_budget():

@@ -1,5 +1,6 @@
 """A method as a gradient transformation: the way of optax's own, in every place a transformation goes."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -72,6 +73,9 @@ ROWS = [row for row in tw.table() if row.method.gradients_at_start == 0 and not 
 @pytest.mark.parametrize("row", few(ROWS, "gradient_descent", "rk4", "momentum", "nesterov", "heavy_ball_euler"))
 def test_every_row_goes_its_own_way(row):
     method = row.build(loss, **{next(iter(row.defaults)): 0.05})
+    if hasattr(method.scheme, "failures"):
+        # Solved as far as the digits go, since two programs may solve to a tolerance in another number of iterations.
+        method = tw.Method(method.dynamics, dataclasses.replace(method.scheme, tolerance=0.0), method.step_size)
     run = tw.run(method, START, 20, record=tw.Record((), positions=1))
     several = {"value_fn": loss} if method.gradients_per_step > 1 or row.method.gradients_vary else {}
     found = walk(transformation(method.with_objective(None)), steps=20, **several)
