@@ -60,6 +60,11 @@ def test_every_citation_in_the_sources_has_an_entry():
     assert {(name, key) for name, key in keys if key not in CITED} == set()
 
 
+def test_no_file_of_the_package_has_over_400_lines():
+    lines = {file.name: len(file.read_text("utf-8").splitlines()) for file in (ROOT / "src").rglob("*.py")}
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+
+
 CLAUSE = re.compile(r"(What|Whether|How|Where|Which|Who|Why|When|That|If) ")
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .schemes import *
     from ._methods.method import Method as Method
     from ._dictionary.conventions import Hyperparameters as Hyperparameters
-    from ._dictionary.conventions import Physical as Physical
+    from ._dictionary.physical import Physical as Physical
     from ._dictionary.translate import Translation as Translation
     from ._dictionary.translate import translate as translate
     from ._methods.aliases import gradient_descent as gradient_descent

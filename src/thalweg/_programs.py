@@ -6,6 +6,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jax.extend.core import jaxpr_as_fun
 
 P = ParamSpec("P")
@@ -43,6 +44,13 @@ def written_out(fn: Callable[..., Any], *like: Any) -> Callable[..., Any]:
     """
     plain = jaxpr_as_fun(jax.make_jaxpr(fn)(*like))
     return lambda *args: plain(*args)[0]
+
+
+def on_grid(fn: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
+    """An array at all pairs of two arrays."""
+    plain = written_out(fn, one[0], other[0])
+    pairs = jax.vmap(plain)(jnp.repeat(one, len(other), axis=0), jnp.tile(other, len(one)))
+    return pairs.reshape(len(one), len(other), *pairs.shape[1:])
 
 
 class _Static:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .._errors import InputError, check_number
 from .._shown import nearest
 from .._typed import typed
-from .conventions import Hyperparameters, Physical
+from .conventions import Hyperparameters
+from .physical import Physical
 from .spelling import FRAMEWORKS, in_framework, spell
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, as_reals, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
-from .._programs import compiled_quickly, written_out
+from .._programs import compiled_quickly, on_grid, written_out
 from .._tree import Vector, ravel, scalar, unraveler, zeros_like
 from .._typed import typed
 from ..dynamics import Field, GradientFlow, Phase
@@ -321,13 +321,6 @@ def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Arra
         return ravel_pytree((after.position, after.velocity if second else None, after.auxiliary, left))[0]
 
     return jax.jacfwd(written_out(map_, start))(start)
-
-
-def on_grid(matrix: Callable[[Array, Array], Array], one: Array, other: Array) -> Float[Array, "k s n n"]:
-    """A matrix at all pairs of two arrays."""
-    plain = written_out(matrix, one[0], other[0])
-    pairs = jax.vmap(plain)(jnp.repeat(one, len(other), axis=0), jnp.tile(other, len(one)))
-    return pairs.reshape(len(one), len(other), *pairs.shape[1:])
 
 
 @compiled_quickly

@@ -13,6 +13,7 @@ from typing import Any
 from .._errors import InputError, check_count, is_path
 from .._typed import typed
 from . import terminate
+from .batch_sizes import batch_sizes
 from .capture import copied, norm, number
 from .directory import Directory, environment
 from .kinds import stamped
@@ -104,7 +105,7 @@ class Recorder:
         self._motion = as_motion(method)
         self._watch = Watch(check_count("curvature_every", curvature_every))
         self._warned = False
-        self._batch = _batch(batch_size, part_size, method)
+        self._batch = batch_sizes(batch_size, part_size, method)
         self._curvature = curvature
         if curvature is not None:
             self._check_margin()
@@ -378,25 +379,6 @@ class Recorder:
     def _end(self, status: str, message: str | None) -> None:
         self._written.write(self._taken(), self._columns)
         self._written.end(status, message or "", self.step)
-
-
-def _batch(batch_size: Any, part_size: Any, method: Any) -> dict[str, int]:
-    """The samples of a batch and of a part of it, as run.toml keeps them."""
-    known = getattr(method, "batch_size", None)
-    found = {}
-    if batch_size is not None:
-        found["size"] = check_count("batch_size", batch_size)
-        if known is not None and known != found["size"]:
-            raise InputError(f"batch_size is {found['size']}, but that of the method is {known:g}")
-    if part_size is not None:
-        size = found.get("size", known)
-        if size is None:
-            raise InputError("part_size is that of a part of the batch; give batch_size, too")
-        found["part"] = check_count("part_size", part_size)
-        if not found["part"] < size:
-            raise InputError(f"part_size must be less than batch_size, {size:g}, but is {found['part']}")
-        found["size"] = int(size)
-    return found
 
 
 def _version() -> str:

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from .._dictionary.conventions import Hyperparameters, Physical
+from .._dictionary.conventions import Hyperparameters
+from .._dictionary.physical import Physical
 from .._methods.aliases import momentum
 from .._methods.method import Method
 from ..dynamics import HeavyBall
