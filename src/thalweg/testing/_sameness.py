@@ -13,7 +13,7 @@ from ._search import NONZERO, NUMBERS, POSITIVE, Draw, Space, need_hypothesis
 from ._walk import Walk
 
 # Each kind of walk is compiled anew, which takes far longer than it runs.
-_COMPILED = 4
+_COMPILED = 6
 # What takes several shapes, each compiled by itself in JAX; its faults show in any example.
 _SLOWER = 12
 # A step in bfloat16 rounds at 2^-9, a few times.
@@ -92,11 +92,8 @@ def in_mode(mode: str) -> Callable[[Bench], Fault | None]:
         costly = bench.framework.costly
         examples = min(bench.examples, 2 if costly else _COMPILED)
         plain = "eager" if mode == "compiled" else "plain"
-        space = bench.draws()
-        if costly:
-            space = dataclasses.replace(space, steps=(2, 2))
         return bench.alike(
-            space, lambda draw: (as_walk(draw, mode=plain), as_walk(draw, mode=mode)), ROUNDING, examples
+            bench.draws(), lambda draw: (as_walk(draw, mode=plain), as_walk(draw, mode=mode)), ROUNDING, examples
         )
 
     return look
