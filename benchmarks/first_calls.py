@@ -82,7 +82,7 @@ CASES = (
         "1,000 steps of momentum, over optax in a jitted scan",
         Side(
             _BOWL + "import thalweg as tw\nimport thalweg._loops.run\ntw.momentum",
-            "found = jnp.asarray(tw.run(tw.momentum(f, 0.01, 0.9), x0, 1000).metrics['loss'])",
+            "found = tw.run(tw.momentum(f, 0.01, 0.9), x0, 1000).metrics['loss']",
         ),
         Side(_BOWL + _OPTAX, "found = go(x0)"),
         2.0,
@@ -92,7 +92,7 @@ CASES = (
         Side(
             _NORMAL + "import thalweg as tw\nimport thalweg._loops.sample\ntw.UnderdampedLangevin",
             "tree = tw.sample(tw.UnderdampedLangevin(f, 1.0, 1.0), x0, 1000, 4, key=0, progress=False)\n"
-            "found = jnp.asarray(tree['posterior']['x'].values)",
+            "found = tree['posterior']['x'].values",
         ),
         Side(_NORMAL + _NUTS, "found = jax.jit(jax.vmap(chain))(jax.random.split(jax.random.key(0), 4))"),
         0.7,

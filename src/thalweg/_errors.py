@@ -201,13 +201,25 @@ def check_arguments(what: str, function: Any, *names: str) -> None:
         raise InputError(f"{what} must be a function of {of}, but takes {signature}: {error}") from None
 
 
+def _key_of(seed: int) -> Any:
+    """`jax.random.key`, whose two programs are not compiled for the generator that JAX comes with."""
+    import jax
+    import numpy as np
+
+    if jax.config.jax_default_prng_impl != "threefry2x32" or seed >= 2**63:  # pyright: ignore
+        return jax.random.key(seed)
+    high = seed >> 32 if jax.config.jax_enable_x64 else 0  # pyright: ignore
+    words: Any = np.array([high & 0xFFFFFFFF, seed & 0xFFFFFFFF], np.uint32)
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
 def as_key(key: Any) -> Any:
     """A seed or a JAX key as a JAX key; refuse what is neither, or several."""
     import jax
     import jax.numpy as jnp
 
     if not isinstance(key, jax.Array):
-        return jax.random.key(check_count("key", key, at_least=0))
+        return _key_of(check_count("key", key, at_least=0))
     # A key of either style: of a dtype of its own, or a vector of two words.
     new = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     if key.ndim != (0 if new else 1) or not (new or key.dtype == jnp.uint32):

@@ -1,13 +1,16 @@
 """Programs whose compiling is all that they cost, and those whose calls are."""
 
 import functools
+import inspect
+import math
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.extend.core import jaxpr_as_fun
+from jax.core import Tracer
+from jax.extend.core import jaxpr_as_fun, jaxprs_in_params
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,6 +18,14 @@ R = TypeVar("R")
 # XLA's newer emitter makes loops of the processor some times faster, and takes twice as long over each.
 _OPTION = "xla_cpu_use_fusion_emitters"
 _KNOWN = [True]
+# Arrays of fewer entries fill no more than a register or two, where both emitters are as fast: a loop over 10 to 15
+# parameters takes the same time, one over 64 with a logarithm in it is five times slower.
+_SHORT = 16
+_MOVING = {
+    "broadcast_in_dim", "copy", "dynamic_slice", "dynamic_update_slice", "iota", "reshape", "slice", "squeeze",
+}  # fmt: skip
+# Programs whose emitter is known without a look.
+_MANY = 1024
 
 
 def compiled_quickly(fn: Callable[P, R]) -> Callable[P, R]:
@@ -22,17 +33,22 @@ def compiled_quickly(fn: Callable[P, R]) -> Callable[P, R]:
     usual: Any = eqx.filter_jit(fn)
     quick: Any = eqx.filter_jit(fn, compiler_options={_OPTION: False})  # pyright: ignore
 
+    signature = inspect.signature(fn)
+
     @functools.wraps(fn)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        # An argument that is left to its default is the same program as one that is given it.
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
         if _KNOWN[0]:
             try:
-                return quick(*args, **kwargs)
+                return quick(*bound.args, **bound.kwargs)
             except jax.errors.JaxRuntimeError as error:
                 # The option is XLA's own, and may go.
                 if _OPTION not in str(error):
                     raise
                 _KNOWN[0] = False
-        return usual(*args, **kwargs)
+        return usual(*bound.args, **bound.kwargs)
 
     return call
 
@@ -51,6 +67,68 @@ def on_grid(fn: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
     plain = written_out(fn, one[0], other[0])
     pairs = jax.vmap(plain)(jnp.repeat(one, len(other), axis=0), jnp.tile(other, len(one)))
     return pairs.reshape(len(one), len(other), *pairs.shape[1:])
+
+
+def compiled_by_size(fn: Callable[..., R]) -> Callable[..., R]:
+    """`eqx.filter_jit` of a loop, compiled quickly where its arrays are so short that it is none the slower for it."""
+    filtered: Any = eqx.filter_jit(fn)
+
+    def flat(static: "_Static", arrays: Any) -> _Returned:
+        args, kwargs = eqx.combine(arrays, static.tree)
+        return _Returned(*eqx.partition(fn(*args, **kwargs), eqx.is_array))
+
+    flat.__name__ = flat.__qualname__ = fn.__name__
+    # Programs of one function are traced once, whatever they are compiled with.
+    usual: Any = jax.jit(flat, static_argnums=0)
+    quick: Any = jax.jit(flat, static_argnums=0, compiler_options={_OPTION: False})
+    chosen: dict[Any, Any] = {}
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> R:
+        arrays, rest = eqx.partition((args, kwargs), eqx.is_array)
+        leaves = jax.tree.leaves(arrays)
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            return filtered(*args, **kwargs)
+        static = _Static(rest)
+        known = (static, *((leaf.shape, leaf.dtype) for leaf in leaves))
+        if known not in chosen:
+            if len(chosen) >= _MANY:
+                chosen.clear()
+            jaxpr = usual.trace(static, arrays).jaxpr
+            # What is raised in the program, equinox puts into words.
+            chosen[known] = None if jaxpr.effects else quick if _KNOWN[0] and _longest(jaxpr) < _SHORT else usual
+        program = chosen[known]
+        if program is None:
+            return filtered(*args, **kwargs)
+        try:
+            found = program(static, arrays)
+        except jax.errors.JaxRuntimeError as error:
+            if program is usual or _OPTION not in str(error):
+                raise
+            _KNOWN[0], chosen[known] = False, usual
+            found = usual(static, arrays)
+        return eqx.combine(found.arrays, found.rest)
+
+    return call
+
+
+class _Returned(eqx.Module):
+    """What a compiled function returns: its arrays, and what is no array."""
+
+    arrays: Any
+    rest: Any = eqx.field(static=True)
+
+
+def _longest(jaxpr: Any) -> int:
+    """Entries of the longest array that a computation works out, and not only moves."""
+    longest = 0
+    for equation in jaxpr.eqns:
+        inner = list(jaxprs_in_params(equation.params))
+        if inner:
+            longest = max(longest, *(_longest(part) for part in inner))
+        elif equation.primitive.name not in _MOVING:
+            longest = max([longest, *(math.prod(variable.aval.shape) for variable in equation.outvars)])
+    return longest
 
 
 class _Static:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Float, Key, PyTree
 
 from ._errors import is_real
@@ -97,6 +98,16 @@ def zeros_like(x: Vector) -> Vector:
     return jax.tree.map(jnp.zeros_like, x)
 
 
+def on_device(value: Any, dtype: Any = None) -> Any:
+    """An array of the host's numbers, by NumPy: `jnp.asarray` compiles a program for each of their shapes."""
+    if isinstance(value, jax.Array):
+        if dtype is None or value.dtype == jax.dtypes.canonicalize_dtype(dtype):
+            return value
+        if isinstance(value, Tracer) or sharded(value):
+            return value.astype(dtype)
+    return jax.device_put(np.asarray(value, dtype))
+
+
 def scalar(value: Any) -> Float[Array, ""]:
     """A hyperparameter as an array leaf, so that changing it never recompiles: `eqx.field(converter=scalar)`.
 
@@ -106,7 +117,7 @@ def scalar(value: Any) -> Float[Array, ""]:
     >>> scalar(0.5).shape
     ()
     """
-    return jnp.asarray(value, dtype=float) if is_real(value) else value
+    return on_device(value, float) if is_real(value) else value
 
 
 def size(x: Vector) -> int:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from .._errors import as_key
 from .._methods.method import Method
 from .._objectives.objective import Batch
 from .._programs import compiled_quickly
@@ -43,7 +44,7 @@ class Plan:
 
     @classmethod
     def of(cls, method: Method, chains: int, dimension: int, thin: int, sums: bool) -> "Plan":
-        batch = jax.eval_shape(method.draw_batch, jax.random.key(0), 0)
+        batch = jax.eval_shape(method.draw_batch, as_key(0), 0)
         drawn = method.normals * dimension + sum(leaf.size for leaf in jax.tree.leaves(batch))
         block = max(1, _BLOCK // max(1, chains * drawn))
         group = max(1, block // thin)

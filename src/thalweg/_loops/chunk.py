@@ -12,9 +12,9 @@ from jaxtyping import Array
 
 from .._errors import InputError
 from .._methods.method import Method
-from .._objectives.objective import Batch
+from .._objectives.objective import AbstractObjective, Batch
 from .._objectives.parts import same
-from .._programs import compiled_quickly
+from .._programs import compiled_by_size, compiled_quickly
 from .._records.metrics import Metric, Seen, look
 from .._tree import Vector
 from ..dynamics import AbstractDynamics, Phase
@@ -34,6 +34,14 @@ def evaluated_step(method: Method, state: State, key: Any, step: Array) -> tuple
 def begin(method: Method, position: Vector, velocity: Vector | None) -> State:
     """The state at the start, in one program: operation by operation it takes longer than a short run does."""
     return method.init(position, velocity)
+
+
+@compiled_quickly
+def begin_evaluated(
+    method: Method, position: Vector, velocity: Vector | None, objective: AbstractObjective, x0: Vector, batch: Batch
+) -> tuple[State, tuple[Array, Vector]]:
+    """The same, with the value and the gradient at the start."""
+    return method.init(position, velocity), objective.value_and_gradient(x0, batch)
 
 
 @compiled_quickly
@@ -75,7 +83,7 @@ def seen_by_host(method: Method, state: State, key: Any, step: Any, cut: Callabl
     return look(method, method.evaluated(state, batch), step, batch, cut)
 
 
-@eqx.filter_jit
+@compiled_by_size
 def advance(
     method: Method, state: State, key: Any, start: Any, segments: Any, length: Any,
     metrics: tuple[Metric, ...], columns: tuple[str, ...], scalars: int, rows: int, cut: Callable,

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -18,7 +17,7 @@ from .._records.keeper import AbstractKeeper, Files, Memory
 from .._records.kinds import read_config
 from .._records.metrics import METRICS
 from .._records.run import Point, Record, Run, Trace, as_record
-from .._tree import sharded, unraveler
+from .._tree import on_device, sharded, unraveler
 from .._typed import typed
 from ..schemes import PseudoTransient, State
 from .descending import Descending
@@ -81,12 +80,15 @@ def run(
     record, key = _check(method, key, record, out, resume, stop)
     # A bound method of a module is a module of its own, which takes as long to make as a step of many parameters.
     steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)
-    start = check_start(method, x0, velocity, resume)
+    descends = isinstance(method.scheme, PseudoTransient)
+    start = check_start(method, x0, velocity, resume, evaluated=descends)
     job: Running | Descending
-    if isinstance(method.scheme, PseudoTransient):
+    if descends:
         job = Descending(method, start, steps, record, stop, watch, source is not None)
     else:
-        job = Running(prepare(method, start, steps, key, record), steps, key, record, stop, watch, source is not None)
+        prepared = prepare(method, start, steps, key, record)
+        start = prepared.start
+        job = Running(prepared, steps, key, record, stop, watch, source is not None)
     keeper: AbstractKeeper = Memory()
     if out is not None:
         config = describe(method, start.x0, steps, key, record, start.velocity, source, start.loss)
@@ -127,7 +129,7 @@ def _velocity(state: State) -> Any:
         return state.velocity
     buffer: Any = state.buffer
     wide = np.promote_types(buffer.dtype, np.float32)
-    return jnp.asarray((np.asarray(state.unit, wide) * np.asarray(buffer, wide)).astype(buffer.dtype))
+    return on_device((np.asarray(state.unit, wide) * np.asarray(buffer, wide)).astype(buffer.dtype))
 
 
 def _result(method: Method, job: Running | Descending, keeper: AbstractKeeper) -> Run:
@@ -137,7 +139,7 @@ def _result(method: Method, job: Running | Descending, keeper: AbstractKeeper) -
     velocity = None if state.buffer is None else job.cut(_velocity(state))
     final = Point(position, lookahead, velocity, job.time, job.done)
     common: dict[str, Any] = dict(
-        method=method, final=final, state=state, status=job.status, message=job.message, gradients=job.gradients,
+        method=method, final=final, state=state, status=job.status, message=job.message, _gradients=job.counted,
         seconds=job.watch.seconds, compile_seconds=job.watch.compile_seconds,
     )  # fmt: skip
     if not isinstance(keeper, Memory):

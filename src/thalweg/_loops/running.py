@@ -1,6 +1,7 @@
 """A run as a job: chunks of steps, judged by their losses, with their metrics and positions."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -75,7 +76,12 @@ class Running(AbstractJob):
     @property
     def gradients(self) -> int:
         """Gradients taken so far."""
-        return Method.gradients_after(self.method, self.state, self.done)
+        return self.counted()
+
+    @property
+    def counted(self) -> Callable[[], int]:
+        """Function that counts them: what it traces, a short run need not wait for."""
+        return functools.partial(Method.gradients_after, self.method, self.state, self.done)
 
     @property
     def time(self) -> float:

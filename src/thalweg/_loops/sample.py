@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError, as_key, check_choice, check_count
@@ -17,6 +18,7 @@ from .._objectives.stream import Stream
 from .._records.directory import check_out
 from .._records.keeper import AbstractKeeper, Files, Memory, Summing
 from .._records.sums import Sums
+from .._tree import on_device
 from .._typed import typed
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import check_flat
@@ -204,4 +206,4 @@ def _starts(x0: Any, key: Any, chains: int) -> PyTree:
             raise InputError("x0 must draw starts of the same shapes and dtypes for every key")
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     x0 = as_position(x0)
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (chains, *leaf.shape)), x0)
+    return jax.tree.map(lambda leaf: on_device(np.broadcast_to(leaf, (chains, *leaf.shape))), x0)

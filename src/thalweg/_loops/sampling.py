@@ -14,7 +14,7 @@ from .._records.describe import describe_method, describe_start, objective_name
 from .._records.keeper import Rows
 from .._records.kinds import stamped
 from .._records.sums import Sums
-from .._tree import ravel, unraveler
+from .._tree import on_device, ravel, unraveler
 from ..dynamics import AbstractDamped, AbstractDynamics
 from ..schemes import AbstractScheme, State
 from .chains import (
@@ -67,7 +67,7 @@ class Sampling(AbstractJob):
         super().__init__(watch)
         self.draws, self.warmup, self.key, self.total = draws, warmup, key, warmup + draws
         self.moments, self.energies, self.by_command = moments, energies, by_command
-        self.starts, self.first = starts, jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[0]), starts)
+        self.starts, self.first = starts, jax.tree.map(lambda leaf: on_device(np.asarray(leaf)[0]), starts)
         check_drawn(method.dynamics if isinstance(method, Method) else method, self.first)
         assert method.objective is not None
         self.loss = check_starts(method.objective, starts)
@@ -95,7 +95,7 @@ class Sampling(AbstractJob):
 
     def _zeros(self) -> dict[str, Any]:
         shapes = jax.eval_shape(lambda s: values(self.method, s, self.energies), self.states)
-        return {name: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)) for name, leaf in shapes.items()}
+        return {name: on_device(np.zeros(leaf.shape, leaf.dtype)) for name, leaf in shapes.items()}
 
     def config(self) -> dict[str, Any]:
         """The configuration, as run.toml keeps it."""

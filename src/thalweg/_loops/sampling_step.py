@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import LinAlgWarning
 
@@ -20,7 +19,7 @@ from .._methods.stationary import stationary_covariance
 from .._objectives.curvature import curvature_scale
 from .._objectives.finite_sum import FiniteSum
 from .._objectives.noise import gradient_noise
-from .._tree import Unravel, size
+from .._tree import Unravel, on_device, size
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme, State
 from ..schemes._base import right_scheme
@@ -76,7 +75,7 @@ def choose_step(found: Method, cut: Unravel, positions: Any, key: Any, chunks: C
         chunks: of the run.
     """
     scheme = found.scheme
-    curvature = _curvature(found, cut, positions[:1])
+    curvature = _curvature(found, cut, np.asarray(positions)[:1])
     if not curvature:
         raise InputError(
             "a step is chosen by the curvature at the start, which is zero or cannot be had; "
@@ -191,9 +190,9 @@ def _curvatures(method: Method, cut: Callable, positions: Any) -> list[float]:
     """The curvature at each where it is finite; none, where the objective has no second derivatives."""
     objective = method.objective
     found = []
-    for row in positions:
+    for row in np.asarray(positions):
         try:
-            found.append(curvature_scale(objective, cut(jnp.asarray(row)), 100, 1e-3))
+            found.append(curvature_scale(objective, cut(on_device(row)), 100, 1e-3))
         except Exception:
             # An objective without second derivatives has none to tell.
             return []
@@ -256,7 +255,7 @@ def _heat(method: Method, rows: list[np.ndarray], cut: Callable, key: Any) -> tu
     objective = method.objective
     if not isinstance(objective, FiniteSum) or not objective.stochastic or not method.normals or not rows:
         return [], 0.0
-    count, x = min(objective.samples, _NOISE_SAMPLES), cut(jnp.asarray(rows[0]))
+    count, x = min(objective.samples, _NOISE_SAMPLES), cut(on_device(rows[0]))
     noise = gradient_noise(objective, x, count, jax.random.fold_in(key, JUDGED))
     try:
         cold, warm = (float(method.temperature(share * noise.factor * noise.trace / size(x))) for share in (0.0, 1.0))

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import PyTree
 
-from .._errors import InputError, check_number
+from .._errors import InputError, as_key, check_number
 from .._methods.method import Method
 from .._methods.raveled import check_drawn
 from .._objectives.batches import Reader
 from .._objectives.feed import Feed
-from .._objectives.objective import as_position, check_at_start
+from .._objectives.objective import as_position, check_at_start, check_values
 from .._objectives.parts import Composed, parted, same
 from .._objectives.stream import BatchMean, Stream
 from .._records.run import Record
@@ -22,7 +22,7 @@ from .._tree import Vector, ravel, sharded, unraveler
 from ..dynamics._curved import check_on
 from ..schemes import State
 from . import drive
-from .chunk import begin, check_rates
+from .chunk import begin, begin_evaluated, check_rates
 from .measuring import Measures
 
 
@@ -34,7 +34,7 @@ class Start:
         x0, velocity: the parameters that move, and how fast.
         join: puts them back into the module they are of.
         objective: the function at the start, on the first mini-batch of a stream; None where there is none.
-        loss: its value there.
+        loss: its value there; None where there is none, and until a run is prepared.
         reader: of a stream.
     """
 
@@ -85,8 +85,12 @@ def check_host(name: str, *given: PyTree) -> None:
         )
 
 
-def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool) -> Start:
-    """Refuse a start from which a method cannot go."""
+def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool, evaluated: bool = True) -> Start:
+    """Refuse a start from which a method cannot go.
+
+    Arguments:
+        evaluated: now. A run that is prepared evaluates its start in the program that begins it.
+    """
     x0, join = parted(x0)
     x0 = as_position(x0)
     if callable(method.step_size) and method.grid is None:
@@ -103,9 +107,24 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool) -> S
         if not resume:
             reader.check_from(0)
         objective = objective.on(reader.first)
-    if objective is not None:
-        loss = check_at_start(method.at_start(objective) if objective.time_dependent else objective, x0)
+    if objective is not None and (evaluated or reader is not None or sharded(x0)):
+        loss = check_at_start(method.at_start(objective), x0)
     return Start(x0, velocity, join, objective, loss, reader)
+
+
+def _begun(method: Method, start: Start) -> tuple[State, Start]:
+    """The state at a start, which is evaluated where it is not yet."""
+    position, velocity = ravel(start.x0), None if start.velocity is None else ravel(start.velocity)
+    if start.objective is None or start.loss is not None:
+        return begin(method, position, velocity), start
+    objective = method.at_start(start.objective)
+    batch = objective.draw(as_key(0)) if objective.stochastic else None
+    try:
+        state, found = begin_evaluated(method, position, velocity, objective, start.x0, batch)
+    except Exception:
+        check_at_start(objective, start.x0)
+        raise
+    return state, dataclasses.replace(start, loss=check_values(*found))
 
 
 def _check_schedule(schedule: Callable) -> None:
@@ -136,7 +155,7 @@ def prepare(method: Method, start: Start, steps: int, key: Any, record: Record) 
         flat = Method.flattened(method, cut)
         starting = flat if starting is method else Method.flattened(starting, cut)
         method = flat
-        state = begin(starting, ravel(x0), None if velocity is None else ravel(velocity))
+        state, start = _begun(starting, start)
     if start.objective is None:
         check_rates(starting, state)
     shown = cut if join is same else Composed(join, cut)

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from .._errors import InputError
+from .._errors import InputError, as_key
 from .._objectives.objective import AbstractObjective, check_at_start, start_value_and_gradient
 from .._records.mixing import listed
 from .._records.parameters import parts
 from .._records.verdicts import OUTSIDE, TRAP
-from .._tree import ravel
+from .._tree import on_device, ravel
 
 # Points that tell a slope from chance.
 _POINTS = 16
@@ -31,12 +31,12 @@ _NAMED = 10_000
 def check_starts(objective: AbstractObjective, starts: PyTree) -> float:
     """The value at the start of the first chain; refuse a start of any where value or gradient are not finite."""
     leaves, structure = jax.tree.flatten(starts)
-    rows = [[leaf[i] for leaf in leaves] for i in range(len(leaves[0]))]
-    first = check_at_start(objective, jax.tree.unflatten(structure, rows[0]))
     host = [np.asarray(leaf) for leaf in leaves]
+    rows = [[on_device(leaf[i]) for leaf in host] for i in range(len(host[0]))]
+    first = check_at_start(objective, jax.tree.unflatten(structure, rows[0]))
     if all((leaf[1:] == leaf[:1]).all() for leaf in host):
         return first
-    batch = objective.draw(jax.random.key(0)) if objective.stochastic else None
+    batch = objective.draw(as_key(0)) if objective.stochastic else None
     bad: dict[int, str] = {}
     for i, row in enumerate(rows[1:], 1):
         value, gradient = start_value_and_gradient(objective, jax.tree.unflatten(structure, row), batch)
@@ -117,7 +117,7 @@ def cause_of_loss(
 
 
 def _slope(objective: AbstractObjective, cut: Callable, row: Any) -> tuple[float, np.ndarray]:
-    value, gradient = start_value_and_gradient(objective, cut(jax.numpy.asarray(row)))
+    value, gradient = start_value_and_gradient(objective, cut(on_device(row)))
     return float(value), np.asarray(ravel(gradient), float)
 
 

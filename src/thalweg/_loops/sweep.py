@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from .._errors import InputError, check_count, is_real
+from .._errors import InputError, as_key, check_count, is_real
 from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
 from .._objectives.parts import Composed, parted, same
@@ -161,7 +161,7 @@ def _columns(method: Method, first: PyTree, join: Callable, metrics: tuple[Metri
     if method.objective is None:
         check_rates(flat, state)
     shown = cut if join is same else Composed(join, cut)
-    return Measures(as_record(metrics), flat, state, jax.random.key(0), shown).columns
+    return Measures(as_record(metrics), flat, state, as_key(0), shown).columns
 
 
 def _bytes(x: PyTree) -> int:
@@ -299,7 +299,7 @@ def _start(x0: PyTree | Callable) -> Callable:
 
 def _first(start: Callable) -> PyTree:
     try:
-        return start(jax.random.key(0))
+        return start(as_key(0))
     except Exception as error:
         raise InputError(f"x0, a function of a key, raised {type(error).__name__}: {error}") from error
 

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._errors import as_key
 from .._methods.method import Method
 from .._objectives.parts import Composed, parted, same
 from .._records.keeper import Rows
 from .._records.metrics import Metric, look
 from .._records.sweep import column_file
-from .._tree import ravel, unraveler
+from .._tree import on_device, ravel, unraveler
 from ..schemes import Draws, State
 from .drive import AbstractJob, Chunk
 from .stopwatch import Stopwatch
@@ -99,8 +100,8 @@ class Sweeping(AbstractJob):
         batch, count, first, last = chunk.plan
         pairs = (batch + np.arange(self.abreast))[:, None] * self.at_once + np.arange(self.at_once)
         pairs = np.minimum(pairs, self.runs - 1)
-        settings = {name: jnp.asarray(values[pairs // self._seeds], float) for name, values in self._settings.items()}
-        seeds = jnp.asarray(pairs % self._seeds)
+        settings = {name: on_device(values[pairs // self._seeds], float) for name, values in self._settings.items()}
+        seeds = on_device(pairs % self._seeds)
         if self.states is None:
             self.states = _blank(self.make_method, settings, self.start, seeds)
         return _advance(
@@ -184,7 +185,7 @@ def _advance(
     The first step of a batch begins it; from any other it goes on with the states it is given.
     """
     steps_kept = span + 1
-    x0, join = parted(start(jax.random.key(0)))
+    x0, join = parted(start(as_key(0)))
     cut = unraveler(x0)
     shown = cut if join is same else Composed(join, cut)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import jaxprs_in_params
 
+from .._errors import as_key
 from .._objectives.objective import AbstractObjective
 from .._tree import Vector
 
@@ -35,7 +36,7 @@ def width(objective: AbstractObjective, x0: Vector, count: int) -> int:
 
 def _largest(objective: AbstractObjective, x0: Vector) -> int:
     """Bytes that one more setting adds to the array it adds most to; what all settings share does not count."""
-    batch = objective.draw(jax.random.key(0)) if objective.stochastic else None
+    batch = objective.draw(as_key(0)) if objective.stochastic else None
 
     def gradients(x: Vector) -> Any:
         return jax.vmap(lambda one: objective.value_and_gradient(one, batch))(x)

@@ -5,11 +5,10 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .._tree import Vector, copied
+from .._tree import Vector, copied, on_device
 from ..dynamics import AbstractDynamics, Field
 from ..schemes import AbstractScheme, State
 from .counting import Marking, counted, marked_field
@@ -90,8 +89,7 @@ class AbstractCounted(eqx.Module):
 
 
 def _ones(shape: Any) -> Array:
-    # By NumPy, which compiles nothing for it.
-    return jnp.asarray(np.ones(shape))
+    return on_device(np.ones(shape))
 
 
 def _counts(method: Any) -> tuple[int, int]:
@@ -104,7 +102,7 @@ def _counts(method: Any) -> tuple[int, int]:
 
         def both(x: Vector) -> tuple[int, int]:
             at_start, state = counted(counting.init, x)
-            return at_start, counted(counting.step, state, method.silent(x))[0]
+            return at_start, counted(counting.step, state, jax.eval_shape(method.silent, x))[0]
 
         _COUNTS[known] = method._on_example(both)
     return _COUNTS[known]

@@ -14,7 +14,7 @@ from jaxtyping import Array
 from .._errors import InputError, is_number
 from .._objectives.objective import Objective
 from .._programs import compiled_quickly, written_out
-from .._tree import copied
+from .._tree import copied, on_device
 from ..dynamics import AbstractDynamics, Phase
 from ..schemes import Clock, State
 from .knobs import knobs_of
@@ -130,7 +130,7 @@ def in_float64(tree: Any) -> Any:
 
     In float32 0.1 is 0.10000000149, and 0.1 was meant. A friction that was worked out of a momentum is again.
     """
-    wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
+    wide = jax.tree.map(lambda leaf: on_device(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
     if not isinstance(tree, Method):
         return wide
     own = jax.tree.leaves((tree.dynamics.constants, tree.step_size))
@@ -150,4 +150,4 @@ def in_float64(tree: Any) -> Any:
 
 
 def _wide(value: Any) -> Any:
-    return jnp.asarray(value, float) if is_number(value) or eqx.is_inexact_array(value) else value
+    return on_device(value, float) if is_number(value) or eqx.is_inexact_array(value) else value

@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Float
 from .._errors import InputError, as_reals, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
 from .._programs import compiled_quickly, on_grid, written_out
-from .._tree import Vector, ravel, scalar, unraveler, zeros_like
+from .._tree import Vector, on_device, ravel, scalar, unraveler, zeros_like
 from .._typed import typed
 from ..dynamics import Field, GradientFlow, Phase
 from ..schemes import Clock
@@ -88,9 +88,9 @@ def amplification(
         frozen = wide.dynamics.late_time if time is None else scalar(time)
         step = _first_step(wide)
         if curvature.ndim == 1:
-            hessians = jnp.asarray(curvature)[:, None, None]
+            hessians = on_device(curvature[:, None, None])
             return np.asarray(_matrices(wide, hessians, step[None], frozen, remembers(wide))[:, 0])
-        hessian = jnp.asarray(np.atleast_2d(curvature))
+        hessian = on_device(np.atleast_2d(curvature))
         return np.asarray(_matrices(wide, hessian[None], step[None], frozen, remembers(wide))[0, 0])
 
 
@@ -208,7 +208,7 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
 
     def radius(rates: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            matrices = _matrices_at_rates(in_float64(method), jnp.asarray(spectrum), jnp.asarray(rates), kept)
+            matrices = _matrices_at_rates(in_float64(method), on_device(spectrum), on_device(rates), kept)
         return _radii(np.asarray(matrices))
 
     return _boundary(radius, 1.0 / np.max(np.abs(spectrum), initial=1e-300))
@@ -229,7 +229,7 @@ def _spectrum(curvature: Curvature) -> np.ndarray:
 
 
 def _first_step(method: Method) -> Array:
-    return jnp.asarray(method.step_size(0) if callable(method.step_size) else method.step_size, float)
+    return on_device(method.step_size(0) if callable(method.step_size) else method.step_size, float)
 
 
 def _place(method: Method, at: Any) -> tuple[Array, Vector, Vector | None]:
@@ -275,7 +275,7 @@ def _stable_at(method: Method, at: Place) -> float:
 
     def radius(steps: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            return _moduli(np.asarray(_matrices_at(linear, jnp.asarray(steps), time, jnp.zeros_like(flat), kept)))
+            return _moduli(np.asarray(_matrices_at(linear, on_device(steps), time, jnp.zeros_like(flat), kept)))
 
     return _boundary(radius, 1.0 / size)
 
@@ -345,8 +345,8 @@ def _radius_at_steps(
     with jax.enable_x64(True):
         wide = in_float64(method)
         frozen = wide.dynamics.late_time if time is None else scalar(time)
-        hessians = jnp.asarray(_spectrum(curvature))[:, None, None]
-        matrices = np.asarray(_matrices(wide, hessians, jnp.asarray(steps), frozen, kept))
+        hessians = on_device(_spectrum(curvature)[:, None, None])
+        matrices = np.asarray(_matrices(wide, hessians, on_device(steps), frozen, kept))
     return _radii(matrices)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from .._errors import InputError, check_choice, is_real
 from .._objectives.objective import AbstractObjective, Batch
 from .._programs import compiled_quickly, written_out
-from .._tree import Vector
+from .._tree import Vector, on_device
 from .._typed import typed
 from ..dynamics._base import check_flat
 from ..schemes import Draws, State
@@ -196,7 +196,7 @@ def _rounding(dtype: Any) -> float:
 def _linear(method: Method, hessian: np.ndarray, of: str) -> Any:
     """(A, N, G, S, J): how a step acts on state, normals and gradient noise; what is seen of the state; its start."""
     with jax.enable_x64(True):
-        return jax.device_get(_derivatives(in_float64(method), jnp.asarray(hessian), of))
+        return jax.device_get(_derivatives(in_float64(method), on_device(hessian), of))
 
 
 @compiled_quickly

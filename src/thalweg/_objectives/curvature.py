@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from .._errors import InputError, check_count, check_number
+from .._programs import compiled_by_size
 from .._tree import Vector, combine, inner, normal
 from .._typed import typed
 from .objective import AbstractObjective, as_objective, as_position, explain
@@ -80,7 +80,7 @@ def curvature_scale(objective: Any, x: Vector, iterations: int = 200, tolerance:
     return float(_power(objective, as_position(x), jnp.zeros(()), iterations, tolerance)[1])
 
 
-@eqx.filter_jit
+@compiled_by_size
 def _power(
     objective: AbstractObjective, x: Vector, origin: Array, iterations: int, tolerance: float
 ) -> tuple[Array, Array, Vector]:

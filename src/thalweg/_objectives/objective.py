@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
-from .._errors import InputError, check_number, is_real
+from .._errors import InputError, as_key, check_number, is_real
 from .._programs import compiled_quickly
 from .._tree import Vector, combine, copied
 from .._typed import check_fields
@@ -312,12 +312,17 @@ def as_position(x0: PyTree[ArrayLike]) -> Vector:
 
 def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the objective") -> float:
     """The value at `x0`; refuse an objective that raises there, is no float scalar, or is not finite."""
-    batch = objective.draw(jax.random.key(0)) if objective.stochastic else None
+    batch = objective.draw(as_key(0)) if objective.stochastic else None
     try:
         value, gradient = start_value_and_gradient(objective, x0, batch)
     except Exception as error:
         explain(objective, x0, batch, name)
         raise InputError(_raised(error, x0, name)) from error
+    return check_values(value, gradient, name)
+
+
+def check_values(value: Any, gradient: Vector, name: str = "the objective") -> float:
+    """The value; refuse one that is not finite, and a gradient that is not."""
     if not np.isfinite(np.asarray(value)):
         raise InputError(f"{name} is {float(value)} at the start; begin where it is finite")
     if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(gradient)):

@@ -152,7 +152,8 @@ class Run:
     final: Point
     status: str
     message: str
-    gradients: int
+    # Known of a method by tracing its step, which a short run takes as long for as for its steps.
+    _gradients: int | Callable[[], int]
     seconds: float
     compile_seconds: float
     path: Path | None = None
@@ -166,6 +167,14 @@ class Run:
     def steps(self) -> int:
         """Steps made."""
         return self.final.step if self._steps is None else self._steps
+
+    @property
+    def gradients(self) -> int:
+        """Gradient evaluations the method made."""
+        if callable(self._gradients):
+            object.__setattr__(self, "_gradients", self._gradients())
+        assert isinstance(self._gradients, int)
+        return self._gradients
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:
@@ -294,9 +303,8 @@ def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _run(final: Point, about: dict[str, Any], path: Path, config: dict[str, Any], steps: int | None = None) -> Run:
-    names = ("status", "message", "gradients", "seconds", "compile_seconds")
-    kept = {name: about[name] for name in names}
-    return Run(method=None, final=final, path=path, config=config, _steps=steps, **kept)
+    kept = {name: about[name] for name in ("status", "message", "seconds", "compile_seconds")}
+    return Run(method=None, final=final, _gradients=about["gradients"], path=path, config=config, _steps=steps, **kept)
 
 
 def logged_parameters(checkpoint: dict[str, Any]) -> dict[str, np.ndarray]:
