@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from .._tree import on_device
 from ._walk import AbstractFramework, AbstractWalker, Walk, call, listed
 
 # Two lanes of a vmap: the walk and its mirror image.
@@ -99,8 +100,8 @@ class Optax(AbstractFramework):
         """Numbers as what the optimizer takes."""
         if walk.mode == "vmap":
             shown = np.array(walk.shown(numbers))
-            return jnp.asarray(_LANES.reshape(2, *[1] * shown.ndim) * shown, walk.dtype)
-        parts = [jnp.asarray(part, dtype) for part, dtype in zip(walk.split(numbers), walk.dtypes, strict=True)]
+            return on_device(_LANES.reshape(2, *[1] * shown.ndim) * shown, walk.dtype)
+        parts = [on_device(part, dtype) for part, dtype in zip(walk.split(numbers), walk.dtypes, strict=True)]
         return parts[0] if walk.parts == "one" else parts
 
     def begin(self, walk: Walk) -> OptaxWalker:
@@ -112,7 +113,7 @@ class Optax(AbstractFramework):
         x = self.tree(walk, walk.start)
         optimizer = self.factory(**walk.settings)
         path = _compiled(functools.partial(_scanned, optimizer))(
-            x, jnp.asarray([walk.shown(g) for g in walk.gradients], walk.dtype)
+            x, on_device([walk.shown(g) for g in walk.gradients], walk.dtype)
         )
         return np.concatenate([np.asarray(x)[None], np.asarray(path)]).reshape(len(walk.gradients) + 1, -1)
 
@@ -189,4 +190,4 @@ def _bits(leaf: Any) -> Any:
 
 
 def _like(array: np.ndarray, leaf: Any) -> Any:
-    return jax.random.wrap_key_data(jnp.asarray(array)) if _is_key(leaf) else jnp.asarray(array)
+    return jax.random.wrap_key_data(on_device(array)) if _is_key(leaf) else on_device(array)
