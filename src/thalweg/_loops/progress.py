@@ -1,11 +1,11 @@
-"""Progress on stderr: a bar on a terminal, else a plain line every 30 seconds."""
+"""Progress on stderr: a bar on a terminal, else a plain line after 5 seconds and every 30 seconds."""
 
 import sys
 import time
 from types import TracebackType
 from typing import Any
 
-_PLAIN_SECONDS = 30.0
+_FIRST_SECONDS, _PLAIN_SECONDS = 5.0, 30.0
 # A bar that flashes by is noise: automatic progress waits this long before it shows.
 _PATIENCE_SECONDS = 1.0
 
@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, total: int, show: bool | None, label: str, units: str = "steps") -> None:
         self._total, self._show, self._label, self._unit = total, show, label, units.removesuffix("s")
-        self._begun = self._said = time.monotonic()
+        self._begun, self._next = time.monotonic(), time.monotonic() + _FIRST_SECONDS
         self._bar: Any = None
         self._task: Any = None
 
@@ -54,8 +54,8 @@ class Progress:
                 self._start()
             assert self._bar is not None
             self._bar.update(self._task, completed=done, description=text)
-        elif now - self._said >= _PLAIN_SECONDS:
-            self._said = now
+        elif now >= self._next:
+            self._next = now + _PLAIN_SECONDS
             print(f"{text}, {self._unit} {done} of {self._total}", file=sys.stderr, flush=True)
 
     def _start(self) -> None:
