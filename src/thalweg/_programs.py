@@ -3,7 +3,7 @@
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
@@ -94,9 +94,10 @@ def compiled_by_size(fn: Callable[..., R]) -> Callable[..., R]:
         if known not in chosen:
             if len(chosen) >= _MANY:
                 chosen.clear()
-            jaxpr = usual.trace(static, arrays).jaxpr
+            equations = list(_equations(usual.trace(static, arrays).jaxpr))
             # What is raised in the program, equinox puts into words.
-            chosen[known] = None if jaxpr.effects else quick if _KNOWN[0] and _longest(jaxpr) < _SHORT else usual
+            raises = any(equation.primitive.name.endswith("callback") for equation in equations)
+            chosen[known] = None if raises else quick if _KNOWN[0] and _short(equations) else usual
         program = chosen[known]
         if program is None:
             return filtered(*args, **kwargs)
@@ -119,16 +120,20 @@ class _Returned(eqx.Module):
     rest: Any = eqx.field(static=True)
 
 
-def _longest(jaxpr: Any) -> int:
-    """Entries of the longest array that a computation works out, and not only moves."""
-    longest = 0
+def _equations(jaxpr: Any) -> Iterator[Any]:
+    """The equations of a computation, those of its loops and calls in place of them."""
     for equation in jaxpr.eqns:
         inner = list(jaxprs_in_params(equation.params))
-        if inner:
-            longest = max(longest, *(_longest(part) for part in inner))
-        elif equation.primitive.name not in _MOVING:
-            longest = max([longest, *(math.prod(variable.aval.shape) for variable in equation.outvars)])
-    return longest
+        for part in inner:
+            yield from _equations(part)
+        if not inner:
+            yield equation
+
+
+def _short(equations: list[Any]) -> bool:
+    """Tell whether every array that is worked out, and not only moved, is short."""
+    worked_out = (equation for equation in equations if equation.primitive.name not in _MOVING)
+    return all(math.prod(variable.aval.shape) < _SHORT for equation in worked_out for variable in equation.outvars)
 
 
 class _Static:

@@ -540,6 +540,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(monkeypatch, capsys)
 def test_progress_waits_and_can_be_silenced(monkeypatch, capsys):
     tw.run(METHODS["momentum"], X0, 66)
     monkeypatch.setattr(progress, "_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.0)
     tw.run(METHODS["momentum"], X0, 66, progress=False)
     monkeypatch.setattr(progress, "_PATIENCE_SECONDS", 0.0)
     assert capsys.readouterr() == ("", "")
