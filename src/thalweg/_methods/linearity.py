@@ -7,15 +7,17 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from .._errors import InputError, is_number
+from .._errors import InputError, as_reals, is_number
 from .._objectives.objective import Objective
 from .._programs import compiled_quickly, written_out
 from .._tree import copied, on_device
 from ..dynamics import AbstractDynamics, Phase
+from ..geometry import AbstractDirection
 from ..schemes import Clock, State
 from .knobs import knobs_of
 from .method import Method
@@ -37,6 +39,10 @@ def check_linear(method: Method) -> None:
 def check_linear_law(dynamics: AbstractDynamics) -> None:
     """Refuse a law, without what it holds for the probe, whose right-hand side is not linear on a quadratic."""
     name = type(dynamics).__name__
+    geometry = dynamics.geometry
+    if isinstance(geometry, AbstractDirection) and geometry.linear:
+        # It may be of another number of parameters than is asked here.
+        dynamics = dynamics.in_flat_space()
     try:
         with jax.enable_x64(True):
             sound = bool(_additive(in_float64(dynamics)))
@@ -61,7 +67,9 @@ def remembers(method: Method) -> bool:
     What a scheme keeps only so as not to compute it again, such as the force where it is, is no such memory.
     """
     with jax.enable_x64(True):
-        wide = in_float64(method).with_objective(Objective(bowl, jnp.array([[1.0, 0.3], [0.3, 2.5]])))
+        # A geometry is none of the scheme's, and may be of another number of parameters.
+        wide = copied(method, dynamics=method.dynamics.in_flat_space())
+        wide = in_float64(wide).with_objective(Objective(bowl, jnp.array([[1.0, 0.3], [0.3, 2.5]])))
         first = jax.eval_shape(lambda: _first(wide)[0])
         if not any(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in jax.tree.leaves(first.memory)):
             return False
@@ -96,9 +104,43 @@ def has_limit(method: Method) -> bool:
     """Tell whether a curvature says at which steps a method is stable."""
     try:
         check_linear_law(method.linearised().dynamics)
+        if method.dynamics.geometry is not None:
+            # One curvature is of one parameter, which a metric of several does not take.
+            preconditioned(method, 1.0)
     except InputError:
         return False
     return not method.scheme.controlled
+
+
+def preconditioned(method: Method, curvature: Any) -> tuple[Method, Any]:
+    """The same motion in flat space: the method without its metric, and the curvatures $G^{-1}H$ in place of H.
+
+    Arguments:
+        method: one whose geometry is linear, or flat.
+        curvature: a number or a list, each of one parameter, or a Hessian (d, d).
+
+    Raises:
+        InputError: the metric is of another number of parameters.
+    """
+    geometry = method.dynamics.geometry
+    if geometry is None:
+        return method, curvature
+    given = as_reals("curvature", curvature)
+    if given.ndim > 2 or (given.ndim == 2 and given.shape[0] != given.shape[1]) or not np.all(np.isfinite(given)):
+        return method, curvature
+    count = given.shape[0] if given.ndim == 2 else 1
+    with jax.enable_x64(True):
+        # Of one law and no other: the slope of a step is the same wherever it is taken.
+        wide: Any = in_float64(geometry)
+        try:
+            inverse = np.asarray([wide.velocity(jnp.zeros(count), row) for row in jnp.eye(count)])
+        except InputError as error:
+            raise InputError(f"{error}; a Hessian as a matrix (d, d) is of all parameters as one vector") from error
+    flat = copied(method, dynamics=method.dynamics.in_flat_space())
+    if given.ndim < 2:
+        return flat, given * float(inverse[0, 0])
+    root = np.linalg.cholesky(0.5 * (inverse + inverse.T))
+    return flat, np.linalg.eigvalsh(root.T @ given @ root)
 
 
 @compiled_quickly

@@ -19,7 +19,7 @@ from .._typed import typed
 from ..dynamics import Field, GradientFlow, Phase
 from ..schemes import Clock
 from .knobs import knobs_of
-from .linearity import bowl, check_linear, check_linear_law, in_float64, remembers
+from .linearity import bowl, check_linear, check_linear_law, in_float64, preconditioned, remembers
 from .method import Method
 
 Curvature = ArrayLike | Sequence[float]
@@ -76,7 +76,7 @@ def amplification(
         check_linear(method)
         with jax.enable_x64(True):
             when, x, velocity = _place(method, at)
-            wide = in_float64(method).linearised()
+            wide = in_float64(method).linearised(at=True)
             return np.asarray(_matrix_at(wide, _first_step(wide), when, x, velocity))
     curvature = _known(method, curvature)
     if time is not None:
@@ -159,7 +159,7 @@ def largest_stable_step(
     >>> round(tw.analysis.largest_stable_step(tw.gradient_descent(None, 1.0), 4.0), 12)
     0.5
     """
-    method = method.linearised()
+    method = method.linearised(at=at is not None)
     if method.scheme.exact_law or method.scheme.controlled:
         return float("inf")
     if at is not None:
@@ -168,6 +168,7 @@ def largest_stable_step(
     if time is not None:
         check_number("time", time)
     check_linear_law(method.dynamics)
+    method, curvature = preconditioned(method, curvature)
     scale = 1.0 / np.max(np.abs(_spectrum(curvature)), initial=1e-300)
     if method.dynamics.order == 2:
         scale = np.sqrt(scale)
@@ -198,7 +199,7 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
     >>> round(tw.analysis.largest_stable_learning_rate(tw.momentum(None, 0.1, 0.5), 4.0), 12)
     0.75
     """
-    method = method.linearised()
+    method, curvature = preconditioned(method.linearised(), curvature)
     spectrum = _spectrum(curvature)
     method.with_learning_rate(1.0)
     if method.scheme.exact_law:
@@ -256,7 +257,7 @@ def _stable_at(method: Method, at: Place) -> float:
         time, x, _ = _place(method, at)
         wide, flat = in_float64(method), ravel(x)
         law = wide.flattened(unraveler(x)).dynamics
-        if law.objective is not None:
+        if law.objective is not None and law.geometry is None:
             return largest_stable_step(method, np.asarray(jax.hessian(law.objective.value)(flat)), time)
         if law.order == 2 or law.has_auxiliary:
             raise InputError(f"a limit at a point is of a field, or of a law with an objective, not of {law!r}")

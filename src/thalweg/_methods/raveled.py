@@ -139,6 +139,9 @@ class Raveled(eqx.Module):
     def covariant_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         return self._raveled(self._on_trees().covariant_rates, time, phase, evaluation)
 
+    def dual_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        return self._raveled(self._on_trees().dual_rates, time, phase, evaluation)
+
     def _raveled(self, of: Callable, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         found = of(time, self._cut(phase), self._cut_evaluation(evaluation))
         return Phase(ravel(found.position), _raveled(found.velocity), found.auxiliary)

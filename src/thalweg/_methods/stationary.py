@@ -15,7 +15,7 @@ from .._objectives.objective import AbstractObjective, Batch
 from .._programs import compiled_quickly, written_out
 from .._tree import Vector, on_device
 from .._typed import typed
-from ..dynamics._base import check_flat
+from ..dynamics._base import check_probed
 from ..schemes import Draws, State
 from .linearity import in_float64
 from .method import Method
@@ -124,7 +124,7 @@ def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str) ->
         raise InputError(f"method must be a tw.Method, but is {method!r}")
     if not method.autonomous:
         raise InputError("an exact law needs constant hyperparameters: no schedule, no law that changes in time")
-    check_flat(method.dynamics, "the linear probe")
+    check_probed(method.dynamics)
     if of == "velocity" and method.dynamics.order == 1:
         raise InputError("a first-order law has no velocity")
     _check_linear(method)

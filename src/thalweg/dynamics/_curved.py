@@ -8,7 +8,15 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._tree import Vector, length
-from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold, AbstractMetric, Euclidean
+from ..geometry import (
+    AbstractDirection,
+    AbstractDualFlat,
+    AbstractEmbedded,
+    AbstractGeometry,
+    AbstractManifold,
+    AbstractMetric,
+    Euclidean,
+)
 from ..geometry.base import named, traced
 
 
@@ -18,19 +26,33 @@ def as_geometry(value: Any) -> Any:
     return None if isinstance(value, Euclidean) else value
 
 
-def check_geometry(value: Any, needed: type[AbstractGeometry] = AbstractMetric) -> None:
-    """Refuse what is no metric, and a metric where a manifold is needed."""
+def check_geometry(value: Any, needed: type[AbstractGeometry] = AbstractDirection) -> None:
+    """Refuse what gives a slope no velocity, and what does where a manifold is needed."""
     if isinstance(value, type) and issubclass(value, AbstractGeometry):
         raise InputError(f"geometry must be an instance: {value.__name__}(), not the class")
     if value is None or isinstance(value, needed):
         return
-    if isinstance(value, AbstractMetric):
+    if isinstance(value, AbstractDirection):
+        instead = (
+            "take it in tw.GradientFlow"
+            if not isinstance(value, AbstractMetric) or isinstance(value, AbstractDualFlat)
+            else "take it in tw.GradientFlow, or write it as a tw.geometry.AbstractManifold"
+        )
         raise InputError(
-            f"tw.HeavyBall needs a manifold, with its straight lines and its parallel transport, but {named(value)} is "
-            "a metric alone, whose Christoffel terms are not known; take it in tw.GradientFlow, or write it as a "
-            "tw.geometry.AbstractManifold"
+            f"tw.HeavyBall needs a manifold, with its straight lines and its parallel transport, but "
+            f"{no_manifold(value)}; {instead}"
         )
     raise InputError(f"geometry must be one of tw.geometry, such as tw.geometry.Sphere(), but is {value!r}")
+
+
+def no_manifold(geometry: AbstractGeometry) -> str:
+    """The reason why nothing with a mass moves in a geometry that is no manifold."""
+    name = named(geometry)
+    if isinstance(geometry, AbstractDualFlat):
+        return f"{name} has the straight lines of its dual coordinates, which are not the geodesics of its metric"
+    if isinstance(geometry, AbstractMetric):
+        return f"{name} is a metric alone, whose Christoffel terms are not known"
+    return f"{name} is of no inner product, so that no velocity has an energy in it"
 
 
 def as_tangent(geometry: AbstractGeometry | None, position: Vector, slope: Vector) -> Vector:
@@ -39,7 +61,7 @@ def as_tangent(geometry: AbstractGeometry | None, position: Vector, slope: Vecto
     Raises:
         InputError: the metric raises, or gives another tree or other shapes than the slope has.
     """
-    if not isinstance(geometry, AbstractMetric):
+    if not isinstance(geometry, AbstractDirection):
         return slope
     found = _mapped(geometry, "velocity", position, slope)
     return jax.tree.map(lambda leaf, own: jnp.asarray(leaf).astype(own.dtype), found, slope)
@@ -52,18 +74,18 @@ def norm(geometry: AbstractGeometry | None, position: Vector, tangent: Vector) -
 
 
 def slope_norm(geometry: AbstractGeometry | None, position: Vector, slope: Vector) -> Float[Array, ""]:
-    """The length of the tangent that a slope stands for."""
-    return norm(geometry, position, as_tangent(geometry, position, slope))
+    """The dual norm of a slope: in a metric the length of the tangent that it stands for."""
+    return geometry.slope_norm(position, slope) if isinstance(geometry, AbstractDirection) else length(slope)
 
 
 def check_on(geometry: AbstractGeometry | None, position: Vector, velocity: Vector | None = None) -> None:
     """Refuse a start that does not fit a geometry, and maps of it that do not fit the start; what is traced passes."""
     if geometry is None or traced(position):
         return
-    if isinstance(geometry, AbstractManifold):
+    if isinstance(geometry, AbstractDirection):
         _asked(geometry, "check", position)
-        if velocity is not None and not traced(velocity):
-            _asked(geometry, "check_tangent", position, velocity)
+    if isinstance(geometry, AbstractManifold) and velocity is not None and not traced(velocity):
+        _asked(geometry, "check_tangent", position, velocity)
     for kind, maps in _MAPS.items():
         for name, count in maps.items() if isinstance(geometry, kind) else ():
             jax.eval_shape(lambda x, name=name, count=count: _mapped(geometry, name, *(x,) * count), position)
@@ -71,7 +93,8 @@ def check_on(geometry: AbstractGeometry | None, position: Vector, velocity: Vect
 
 # The maps that steps are made of, all of whose arguments and results are of the shape of the position, and how many.
 _MAPS: dict[type, dict[str, int]] = {
-    AbstractMetric: {"velocity": 2},
+    AbstractDirection: {"velocity": 2},
+    AbstractDualFlat: {"to_dual": 1, "from_dual": 1, "lowered": 2, "shifted": 2},
     AbstractManifold: {"move": 2, "transport": 3},
     AbstractEmbedded: {"project": 1, "tangent": 2, "bend": 2},
 }

@@ -6,7 +6,7 @@ import equinox as eqx
 
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import combine
-from ..geometry import AbstractMetric
+from ..geometry import AbstractDirection
 from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient, coefficient
 from ._curved import as_geometry, as_tangent, check_geometry
 
@@ -19,18 +19,20 @@ def _rate(value: Any) -> Any:
 class GradientFlow(AbstractFirstOrder):
     r"""Steepest descent in continuous time, with a rate.
 
-    $$\dot\theta = -b(t)\,\nabla f(\theta),\qquad \dot\theta = -b(t)\,G(\theta)^{-1}\,\nabla f(\theta)$$
+    $$\dot\theta = -b(t)\,\nabla f(\theta),\qquad \dot\theta = -b(t)\,\mathtt{velocity}(\theta, \nabla f(\theta))$$
 
-    in flat space, and in a geometry with metric G: $\mathtt{velocity}(\theta, \nabla f)$.
+    in flat space, and in a geometry: of a metric G, $G(\theta)^{-1}\nabla f$; of a norm, the direction in which f rises
+    fastest in it; of a mirror map $\phi$, $\nabla\phi(\theta)$ moves with $-b(t)\,\nabla f(\theta)$.
 
     Arguments:
         objective: $f$, a `tw.Objective` or a function of the parameters.
         rate: $b$, a positive number or a function of time.
-        geometry: one of `tw.geometry`, or a `tw.geometry.AbstractMetric` of one's own; None is flat space.
+        geometry: one of `tw.geometry`, or a `tw.geometry.AbstractDirection` (of an inner product: `AbstractMetric`) of
+            one's own; None is flat space.
 
     Raises:
-        InputError: the rate is not a finite positive number, or the geometry is no metric; in a step, the metric gives
-            another tree or other shapes than the gradient has.
+        InputError: the rate is not a finite positive number, or the geometry is none; in a step, it gives another tree
+            or other shapes than the gradient has.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> flow = tw.GradientFlow(lambda x: 0.5 * jnp.sum(x**2), rate=2.0)
@@ -46,7 +48,7 @@ class GradientFlow(AbstractFirstOrder):
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     rate: Coefficient = eqx.field(default=1, converter=_rate)
-    geometry: AbstractMetric | None = eqx.field(default=None, converter=as_geometry)
+    geometry: AbstractDirection | None = eqx.field(default=None, converter=as_geometry)
 
     def __check_init__(self) -> None:
         check_coefficient("rate", self.rate, above=0.0)
@@ -63,3 +65,7 @@ class GradientFlow(AbstractFirstOrder):
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         slope = as_tangent(self.geometry, phase.position, evaluation.gradient)
         return Phase(combine((-at_time(self.rate, time), slope)))  # pyright: ignore
+
+    def dual_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        # Not by way of the velocity, which is 0 times infinity where a number of the position has become 0.
+        return Phase(combine((-at_time(self.rate, time), evaluation.gradient)))  # pyright: ignore

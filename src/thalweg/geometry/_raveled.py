@@ -6,7 +6,14 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from .._tree import Unravel, Vector, ravel
-from .base import AbstractEmbedded, AbstractGeometry, AbstractManifold, AbstractMetric
+from .base import (
+    AbstractDirection,
+    AbstractDualFlat,
+    AbstractEmbedded,
+    AbstractGeometry,
+    AbstractManifold,
+    AbstractMetric,
+)
 
 
 def raveled(geometry: AbstractGeometry, cut: Unravel) -> "Raveled":
@@ -19,7 +26,9 @@ def raveled(geometry: AbstractGeometry, cut: Unravel) -> "Raveled":
     kinds: tuple[tuple[type, Any], ...] = (
         (AbstractEmbedded, _Embedded),
         (AbstractManifold, _Manifold),
+        (AbstractDualFlat, _DualFlat),
         (AbstractMetric, _Metric),
+        (AbstractDirection, _Direction),
     )
     kind = next((ours for abstract, ours in kinds if isinstance(geometry, abstract)), Raveled)
     return kind(geometry, cut)
@@ -33,12 +42,42 @@ class Raveled(AbstractGeometry):
     elementwise: ClassVar[bool] = True
 
 
-class _Metric(Raveled, AbstractMetric):
+class _Direction(Raveled, AbstractDirection):
     def velocity(self, position: Vector, covector: Vector) -> Vector:
         return ravel(self.own.velocity(self.cut(position), self.cut(covector)))
 
+    def slope_norm(self, position: Vector, covector: Vector) -> Float[Array, ""]:
+        return self.own.slope_norm(self.cut(position), self.cut(covector))
+
+    @property
+    def linear(self) -> bool:
+        return self.own.linear
+
+    @property
+    def without_probe(self) -> str:
+        return self.own.without_probe
+
+    def check(self, position: Vector) -> None:
+        self.own.check(self.cut(position))
+
+
+class _Metric(_Direction, AbstractMetric):
     def inner(self, position: Vector, u: Vector, v: Vector) -> Float[Array, ""]:
         return self.own.inner(self.cut(position), self.cut(u), self.cut(v))
+
+
+class _DualFlat(_Metric, AbstractDualFlat):
+    def to_dual(self, position: Vector) -> Vector:
+        return ravel(self.own.to_dual(self.cut(position)))
+
+    def from_dual(self, dual: Vector) -> Vector:
+        return ravel(self.own.from_dual(self.cut(dual)))
+
+    def lowered(self, position: Vector, tangent: Vector) -> Vector:
+        return ravel(self.own.lowered(self.cut(position), self.cut(tangent)))
+
+    def shifted(self, position: Vector, step: Vector) -> Vector:
+        return ravel(self.own.shifted(self.cut(position), self.cut(step)))
 
 
 class _Manifold(_Metric, AbstractManifold):
@@ -47,9 +86,6 @@ class _Manifold(_Metric, AbstractManifold):
 
     def transport(self, position: Vector, along: Vector, tangent: Vector) -> Vector:
         return ravel(self.own.transport(self.cut(position), self.cut(along), self.cut(tangent)))
-
-    def check(self, position: Vector) -> None:
-        self.own.check(self.cut(position))
 
     def check_tangent(self, position: Vector, vector: Vector) -> None:
         self.own.check_tangent(self.cut(position), self.cut(vector))

@@ -11,7 +11,9 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._errors import InputError
-from .._tree import Vector, wide_inner
+from .._shown import shown
+from .._tree import Vector, combine, wide_inner
+from .._typed import check_fields
 
 
 class AbstractGeometry(eqx.Module):
@@ -20,8 +22,43 @@ class AbstractGeometry(eqx.Module):
     # Whether it is the same on all parameters as one vector; of any other the shapes are kept.
     elementwise: ClassVar[bool] = False
 
+    def __repr__(self) -> str:
+        return shown(self)
 
-class AbstractMetric(AbstractGeometry):
+    def __check_init__(self) -> None:
+        check_fields(self)
+
+
+class AbstractDirection(AbstractGeometry):
+    r"""A velocity for every slope, and the norm by which slopes are measured: of an inner product, or of another norm.
+
+    A gradient flow is all that it carries: a motion with a mass needs an inner product, `AbstractMetric`.
+    """
+
+    @abc.abstractmethod
+    def velocity(self, position: Vector, covector: Vector) -> Vector:
+        r"""The tangent that a slope p stands for: against it the law goes down."""
+
+    @abc.abstractmethod
+    def slope_norm(self, position: Vector, covector: Vector) -> Float[Array, ""]:
+        r"""The dual norm $\max\{\langle p, d\rangle : \|d\| \le 1\}$ of a slope, which a run records of a gradient."""
+
+    @property
+    def linear(self) -> bool:
+        """Tell whether the velocity is linear in the slope and the same everywhere, as the linear probe needs it."""
+        return False
+
+    @property
+    def without_probe(self) -> str:
+        """The reason why no matrix makes a step, also not about a point, and what can be said instead; or nothing."""
+        return ""
+
+    def check(self, position: Vector) -> None:
+        """Refuse a start that is not for this geometry, in one line that says what to do; what is traced passes."""
+        del position
+
+
+class AbstractMetric(AbstractDirection):
     r"""An inner product at every point, $\langle u, v\rangle_\theta = u^\top G(\theta)\,v$."""
 
     @abc.abstractmethod
@@ -31,6 +68,47 @@ class AbstractMetric(AbstractGeometry):
     @abc.abstractmethod
     def inner(self, position: Vector, u: Vector, v: Vector) -> Float[Array, ""]:
         r"""$\langle u, v\rangle_\theta$ of two tangents."""
+
+    def slope_norm(self, position: Vector, covector: Vector) -> Float[Array, ""]:
+        found = self.velocity(position, covector)
+        return jnp.sqrt(self.inner(position, found, found))
+
+
+class AbstractDualFlat(AbstractMetric):
+    r"""The Hessian metric of a convex function $\phi$, flat in its dual coordinates $y = \nabla\phi(\theta)$.
+
+    Gradient flow is $\dot y = -\nabla f$ there, where schemes add up their stages: Euler's method is mirror descent. These
+    straight lines are not the geodesics of the metric, so that nothing with a mass moves along them.
+    """
+
+    @abc.abstractmethod
+    def to_dual(self, position: Vector) -> Vector:
+        r"""The dual coordinates of a point, $\nabla\phi(\theta)$."""
+
+    @abc.abstractmethod
+    def from_dual(self, dual: Vector) -> Vector:
+        """The point of dual coordinates, NaN where there is none."""
+
+    @abc.abstractmethod
+    def lowered(self, position: Vector, tangent: Vector) -> Vector:
+        r"""The rate of the dual coordinates at a velocity, $\nabla^2\phi(\theta)\,v$: the inverse of `velocity`."""
+
+    def shifted(self, position: Vector, step: Vector) -> Vector:
+        """The point whose dual coordinates are further by a step."""
+        return self.from_dual(combine((1, self.to_dual(position)), (1, step)))
+
+    def move(self, position: Vector, tangent: Vector) -> Vector:
+        """The point that the straight line of the dual coordinates with this velocity reaches after a unit of time."""
+        return self.shifted(position, self.lowered(position, tangent))
+
+    def inner(self, position: Vector, u: Vector, v: Vector) -> Float[Array, ""]:
+        return wide_inner(self.lowered(position, u), v)
+
+    def slope_norm(self, position: Vector, covector: Vector) -> Float[Array, ""]:
+        # Of the slope itself: at the edge of a domain the metric of a velocity is infinite.
+        square = wide_inner(covector, self.velocity(position, covector))
+        # Rounding may leave a square of 0 below it.
+        return jnp.sqrt(jnp.maximum(square, 0.0))
 
 
 class AbstractManifold(AbstractMetric):

@@ -1,6 +1,5 @@
 """The unit sphere, and products of unit spheres."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,6 +9,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._tree import Vector
+from ._leafwise import leafwise, wide
 from .base import AbstractDistance, AbstractEmbedded, AbstractNoise, rounding, traced
 
 # Squared angles below it by series, of so many terms: exact to rounding in float64, and smooth at zero.
@@ -41,36 +41,36 @@ class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
     """
 
     def move(self, position: Vector, tangent: Vector) -> Vector:
-        return _leafwise(_moved, position, tangent)
+        return leafwise(_moved, position, tangent)
 
     def transport(self, position: Vector, along: Vector, tangent: Vector) -> Vector:
-        return _leafwise(_transported, position, along, tangent)
+        return leafwise(_transported, position, along, tangent)
 
     def project(self, position: Vector) -> Vector:
-        return _leafwise(_unit, position)
+        return leafwise(_unit, position)
 
     def tangent(self, position: Vector, vector: Vector) -> Vector:
-        return _leafwise(_tangent, position, vector)
+        return leafwise(_tangent, position, vector)
 
     def bend(self, position: Vector, velocity: Vector) -> Vector:
-        return _leafwise(lambda x, v: -_dot(v, v) * x, position, velocity)
+        return leafwise(lambda x, v: -_dot(v, v) * x, position, velocity)
 
     def noise(self, position: Vector, normal: Vector) -> Vector:
         return self.tangent(position, normal)
 
     def divergence(self, position: Vector) -> Vector:
-        return _leafwise(lambda x: (1.0 - x.shape[-1]) * x, position)
+        return leafwise(lambda x: (1.0 - x.shape[-1]) * x, position)
 
     def squared_distance(self, position: Vector, other: Vector) -> Float[Array, ""]:
         def square(x: Array, y: Array) -> Array:
-            angle = _angle(_wide(x), _wide(y))
+            angle = _angle(wide(x), wide(y))
             return jnp.sum(angle.squared)
 
         return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(square, position, other))))
 
     def log(self, position: Vector, other: Vector) -> Vector:
         # The difference first: its tangent part has all its digits where the points are close.
-        return _leafwise(lambda x, y: _angle(x, y).over_sine * _tangent(x, y - x), position, other)
+        return leafwise(lambda x, y: _angle(x, y).over_sine * _tangent(x, y - x), position, other)
 
     def check(self, position: Vector) -> None:
         if any(leaf.ndim == 0 for leaf in jax.tree.leaves(position)):
@@ -84,19 +84,6 @@ class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
                     "Sphere needs unit vectors along the last axis, but the start has one of length "
                     f"{norms[off][0]:g}; start from its projection: tw.geometry.Sphere().project(x0)"
                 )
-
-
-def _wide(leaf: Array) -> Array:
-    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
-
-
-def _leafwise(fn: Callable, *trees: Vector) -> Vector:
-    """A map of arrays over trees, in float32 at least, in the dtypes of the first."""
-
-    def whole(*leaves: Array) -> Array:
-        return fn(*map(_wide, leaves)).astype(leaves[0].dtype)
-
-    return jax.tree.map(whole, *trees)
 
 
 def _dot(x: Array, y: Array) -> Array:

@@ -25,7 +25,8 @@ from ..dynamics import (
     Evaluation,
     Phase,
 )
-from ..geometry import AbstractGeometry, AbstractManifold
+from ..dynamics._curved import no_manifold
+from ..geometry import AbstractDualFlat, AbstractGeometry, AbstractManifold
 from ..geometry.base import named
 from ._state import Clock, Draws, Report, State, Termination
 
@@ -92,8 +93,7 @@ class AbstractScheme(eqx.Module):
             raise InputError(f"{type(self).__name__} {reason}; use {use}, or leave out the geometry")
         if isinstance(dynamics, AbstractDamped) and not isinstance(geometry, AbstractManifold):
             raise InputError(
-                f"{type(dynamics).__name__} needs a manifold, but {named(geometry)} is a metric alone, whose "
-                "Christoffel terms are not known; leave out its geometry"
+                f"{type(dynamics).__name__} needs a manifold, but {no_manifold(geometry)}; leave out its geometry"
             )
         if dynamics.has_auxiliary and isinstance(geometry, AbstractManifold):
             raise InputError(
@@ -105,6 +105,8 @@ class AbstractScheme(eqx.Module):
         """The reason why the scheme has no right form in a geometry; None where it has one."""
         if isinstance(geometry, AbstractManifold):
             return f"adds vectors of flat space, and would leave {named(geometry)}"
+        if isinstance(geometry, AbstractDualFlat):
+            return f"adds vectors of flat space, and would leave the domain of {named(geometry)}"
         return f"takes the gradient of f for that of the law, which {named(geometry)} makes another"
 
     def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
@@ -273,6 +275,8 @@ def derivative(
 
     $$\dot y = \mathtt{rates}(t, y, \mathtt{evaluate}(t, y))$$
 
+    In the geometry of a mirror map that of the dual coordinates of the position, which are what a scheme adds to there.
+
     Raises:
         InputError: the law gives another structure than the phase has.
 
@@ -283,7 +287,8 @@ def derivative(
     >>> derivative(ball, None, Phase(jnp.array([1.0]), jnp.array([4.0])), None).velocity.tolist()
     [-3.0]
     """
-    rates = dynamics.rates(time, y, dynamics.evaluate(time, y, batch) if evaluation is None else evaluation)
+    of = dynamics.dual_rates if isinstance(dynamics.geometry, AbstractDualFlat) else dynamics.rates
+    rates = of(time, y, dynamics.evaluate(time, y, batch) if evaluation is None else evaluation)
     for part, here, there in zip(Phase._fields, y, rates, strict=True):
         if jax.tree.structure(here) != jax.tree.structure(there):
             raise InputError(

@@ -1,8 +1,12 @@
 """Steps along a manifold: what takes the place of sums of vectors there."""
 
+from collections.abc import Sequence
+
+from jaxtyping import ArrayLike
+
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, Phase
-from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
+from ..geometry import AbstractDualFlat, AbstractEmbedded, AbstractGeometry, AbstractManifold
 from ._state import State
 
 
@@ -19,6 +23,15 @@ def grounded(geometry: AbstractGeometry | None, y: Phase) -> Phase:
     position = geometry.project(y.position)
     velocity = None if y.velocity is None else geometry.tangent(position, y.velocity)
     return y._replace(position=position, velocity=velocity)
+
+
+def added(geometry: AbstractGeometry | None, y: Phase, moves: Sequence[tuple[ArrayLike, Phase]]) -> Phase:
+    """The phase after a sum of moves: in flat space, in the one around a manifold, or in dual coordinates."""
+    if not isinstance(geometry, AbstractDualFlat):
+        return grounded(geometry, combine((1, y), *moves))
+    total = combine(*moves)
+    moved = combine((1, y._replace(position=None)), (1, total._replace(position=None)))
+    return moved._replace(position=geometry.shifted(y.position, total.position))
 
 
 def carried(geometry: AbstractManifold, position: Vector, move: Vector, tangent: Vector) -> tuple[Vector, Vector]:

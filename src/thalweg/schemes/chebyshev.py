@@ -18,7 +18,7 @@ from .._tree import Vector, combine
 from .._typed import check_fields
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, Evaluation, GradientFlow, Phase
 from ..dynamics._base import at_time
-from ..geometry import AbstractGeometry, AbstractManifold
+from ..geometry import AbstractDualFlat, AbstractGeometry, AbstractManifold, AbstractMetric
 from ..geometry.base import named
 from . import _stabilised as coefficients
 from ._base import AbstractScheme, derivative, phase
@@ -104,8 +104,10 @@ class AbstractStabilised(AbstractEstimating):
         super().check(dynamics)
 
     def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
-        if isinstance(geometry, AbstractManifold):
+        if isinstance(geometry, AbstractManifold | AbstractDualFlat):
             return super().refused_geometry(geometry)
+        if not isinstance(geometry, AbstractMetric):
+            return f"is made for modes that shrink at rates of their own, of which {named(geometry)} has none"
         if self.stages is None:
             return f"chooses its stages by the curvature of f, which {named(geometry)} makes another, if none are given"
         return None

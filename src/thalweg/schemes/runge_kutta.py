@@ -15,10 +15,10 @@ from .._objectives.objective import Batch
 from .._tree import combine
 from .._typed import check_fields
 from ..dynamics import AbstractDynamics, Evaluation, Phase
-from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold
+from ..geometry import AbstractDualFlat, AbstractEmbedded, AbstractGeometry, AbstractManifold
 from ..geometry.base import named
 from ._base import derivative, evaluated, phase
-from ._curved import carried, grounded, manifold
+from ._curved import added, carried, manifold
 from ._estimating import AbstractEstimating, Attempt
 from ._state import Clock, Draws, State
 
@@ -90,7 +90,8 @@ class RungeKutta(AbstractEstimating):
 
     On a second-order law it advances the position and the velocity as one first-order system. On a manifold one of a
     single stage moves along the geodesic; several are taken in the surrounding space, where the law at a point is that
-    at its projection, and the end is projected, which keeps the order.
+    at its projection, and the end is projected, which keeps the order. In the geometry of a mirror map all stages are
+    added up in its dual coordinates.
 
     Arguments:
         tableau: a `ButcherTableau`.
@@ -174,6 +175,9 @@ class RungeKutta(AbstractEstimating):
             return jnp.asarray(sum(terms[1:], terms[0]))
 
         error = jax.tree.map(difference, y, *slopes)
+        if isinstance(dynamics.geometry, AbstractDualFlat):
+            # From the dual coordinates, in which the slopes are.
+            error = error._replace(position=dynamics.geometry.velocity(end.position, error.position))
         return Attempt(end, error, slopes[-1] if tableau.first_same_as_last else None)
 
     @property
@@ -196,10 +200,10 @@ def advanced(
     for row, c in list(zip(tableau.a, tableau.c, strict=True))[len(stages) :]:
         known = [(h * a, k) for a, k in zip(row, stages, strict=True) if a != 0.0]
         time = None if clock is None else clock.after(c * h)
-        here = grounded(dynamics.geometry, combine((1, y), *known)) if known else y
+        here = added(dynamics.geometry, y, known) if known else y
         stages.append(derivative(dynamics, time, here, batch, None if stages else evaluation))
     moves = [(h * b, k) for b, k in zip(tableau.b, stages, strict=True) if b != 0.0]
-    return grounded(dynamics.geometry, combine((1, y), *moves)), stages
+    return added(dynamics.geometry, y, moves), stages
 
 
 def _moved(space: AbstractManifold, dynamics: AbstractDynamics, state: State, h: Array, batch: Batch) -> Phase:

@@ -1,0 +1,122 @@
+"""Mirror maps: the Hessian metric of a convex function, flat in the dual coordinates."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._errors import InputError, check_choice, check_number
+from .._tree import Vector, scalar
+from ._own_potential import OwnPotential
+from ._potentials import AbstractMap, Entropy, Hypentropy, LogBarrier, PNorm, Simplex
+from .base import AbstractDualFlat, traced
+
+_NAMED: dict[str, Callable[[Any], AbstractMap]] = {
+    "entropy": lambda _: Entropy(),
+    "simplex": lambda _: Simplex(),
+    "hypentropy": Hypentropy,
+    "p-norm": PNorm,
+    "log-barrier": lambda _: LogBarrier(),
+}
+_WITH_PARAMETER = {"hypentropy": "its width, parameter=1.0", "p-norm": "its power p, parameter=1.5"}
+
+
+def _optional(value: Any) -> Any:
+    return None if value is None else scalar(value)
+
+
+class Mirror(AbstractDualFlat):
+    r"""The Hessian metric of a convex function $\phi$, $G = \nabla^2\phi(\theta)$, and its dual coordinates.
+
+    $$\frac{d}{dt}\nabla\phi(\theta) = -\nabla f(\theta),\qquad
+      \nabla\phi(\theta^+) = \nabla\phi(\theta) - h\nabla f(\theta)$$
+
+    Gradient flow in it is mirror flow, and Euler's method on that mirror descent. A scheme of several stages adds them
+    up in the dual coordinates, where it has its whole order and leaves no domain. `move` is a straight line there:
+    no geodesic of the metric, so that `tw.HeavyBall` refuses it.
+
+    - `"entropy"`: $\sum x\log x - x$ of positive numbers; dual coordinates $\log x$.
+    - `"simplex"`: the same of probabilities along the last axis; $\log x$ up to a constant.
+    - `"hypentropy"`: $\sum x\operatorname{arsinh}(x/\beta) - \sqrt{x^2+\beta^2}$ of all numbers;
+      $\operatorname{arsinh}(x/\beta)$.
+    - `"p-norm"`: $\tfrac12\|x\|_p^2$ of all numbers as one vector; $\|x\|_p^{2-p}\,\mathrm{sign}(x)\,|x|^{p-1}$.
+    - `"log-barrier"`: $-\sum\log x$ of positive numbers; $-1/x$.
+
+    Arguments:
+        potential: one of these names, or a strictly convex function of the parameters.
+        parameter: $\beta > 0$ of the hypentropy, $1 < p \le 2$ of the p-norm; of no other.
+        inverse: of a function of one's own, the inverse of its gradient; None is by Newton's method, for up to 300
+            parameters.
+
+    A step that leads to no point, past the edge of the dual coordinates of the log-barrier or where Newton's method
+    does not end, gives NaN, so that a run has diverged; outside of a compiled program Newton's method raises.
+
+    Raises:
+        InputError: the potential is unknown, its parameter is missing or out of its range; a start is outside of the
+            domain.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> simplex = tw.geometry.Mirror("simplex")
+    >>> descent = tw.Method(tw.GradientFlow(lambda x: jnp.array([0.0, 1.0]) @ x, geometry=simplex), tw.Euler(), 1.0)
+    >>> tw.run(descent, jnp.array([0.5, 0.5]), 2).final.position.round(6).tolist()  # softmax of (0, -2)
+    [0.880797, 0.119203]
+
+    Reference: Nemirovski and Yudin (1983); Amari (2016), section 1.3, for the dual coordinates.
+    """
+
+    potential: Any
+    parameter: Float[Array, ""] | None = eqx.field(default=None, converter=_optional)
+    inverse: Callable | None = None
+
+    def __check_init__(self) -> None:
+        if callable(self.potential):
+            if self.parameter is not None:
+                raise InputError("a parameter belongs to a potential by name; a function of one's own has it in itself")
+            return
+        check_choice("potential", self.potential, _NAMED)
+        if self.inverse is not None:
+            raise InputError(f"Mirror({self.potential!r}) knows its inverse; it belongs to a function of one's own")
+        if self.potential in _WITH_PARAMETER:
+            if self.parameter is None:
+                raise InputError(f"Mirror({self.potential!r}) needs {_WITH_PARAMETER[self.potential]}")
+            least = 1.0 if self.potential == "p-norm" else 0.0
+            check_number("parameter", self.parameter, above=least)
+            if self.potential == "p-norm" and not traced(self.parameter) and float(self.parameter) > 2.0:
+                raise InputError(f"parameter must be at most 2, but is {float(self.parameter):g}")
+        elif self.parameter is not None:
+            raise InputError(f"Mirror({self.potential!r}) has no parameter; leave it out")
+
+    @property
+    def _map(self) -> AbstractMap:
+        if callable(self.potential):
+            return OwnPotential(self.potential, self.inverse)
+        return _NAMED[self.potential](self.parameter)
+
+    @property
+    def elementwise(self) -> bool:
+        return self._map.elementwise
+
+    def velocity(self, position: Vector, covector: Vector) -> Vector:
+        return self._map.velocity(position, covector)
+
+    def slope_norm(self, position: Vector, covector: Vector) -> Float[Array, ""]:
+        # Rounding may leave a square of 0 below it.
+        return jnp.sqrt(jnp.maximum(self._map.square(position, covector), 0.0))
+
+    def lowered(self, position: Vector, tangent: Vector) -> Vector:
+        return self._map.lowered(position, tangent)
+
+    def to_dual(self, position: Vector) -> Vector:
+        return self._map.to_dual(position)
+
+    def from_dual(self, dual: Vector) -> Vector:
+        return self._map.from_dual(dual)
+
+    def shifted(self, position: Vector, step: Vector) -> Vector:
+        return self._map.shifted(position, step)
+
+    def check(self, position: Vector) -> None:
+        if not traced((position, self.parameter)):
+            self._map.check(position)
