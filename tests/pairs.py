@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 import thalweg as tw
@@ -27,6 +28,11 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GradientFlow": lambda f: tw.GradientFlow(f, 1.3),
     "GradientFlow of time": lambda f: tw.GradientFlow(f, falling),
     "GradientFlow in a metric": lambda f: tw.GradientFlow(f, geometry=own.Scaling()),
+    "GradientFlow by signs": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Norm("linf")),
+    "GradientFlow by rows": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Norm("l2", unit=True, per_leaf=True)),
+    "GradientFlow in a number": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Metric(lambda x: 1.5 + sum(jnp.sum(leaf.astype(float) ** 2) for leaf in jax.tree.leaves(x)))),
+    "GradientFlow in a mirror": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Mirror("hypentropy", 0.8)),
+    "GradientFlow on simplices": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Mirror("simplex")),
     "GradientFlow on spheres": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Sphere()),
     "HeavyBall": lambda f: tw.HeavyBall(f, 0.7, 1.3),
     "HeavyBall of time": lambda f: tw.HeavyBall(f, falling),

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from ._methods.aliases import leapfrog as leapfrog
     from ._methods.aliases import mala as mala
     from ._methods.aliases import midpoint_momentum as midpoint_momentum
+    from ._methods.aliases import mirror_descent as mirror_descent
     from ._methods.aliases import momentum as momentum
     from ._methods.aliases import nesterov as nesterov
     from ._methods.aliases import sgld as sgld
+    from ._methods.aliases import sign_descent as sign_descent
     from ._methods.aliases import stabilised_descent as stabilised_descent
     from ._methods.row import Row as Row
     from ._methods.table import register as register

@@ -10,6 +10,7 @@ from .._errors import InputError, check_count
 from .._objectives.objective import as_objective
 from .._typed import typed
 from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, OverdampedLangevin
+from ..geometry import Mirror, Norm
 from ..schemes import (
     AbstractScheme,
     Euler,
@@ -94,6 +95,66 @@ def _best_learning_rate(objective: Any, stages: int | None, damping: float | Non
             "stages are a number and the damping is None; tw.AdaptiveChebyshev() finds both as it goes"
         )
     return best_step(check_count("stages", stages), convexity, smoothness)
+
+
+@typed("learning_rate")
+def sign_descent(objective: Any, learning_rate: ArrayLike | Schedule) -> Method:
+    r"""Sign descent: Euler's method on gradient flow in the largest-entry norm, by its unit direction.
+
+    $$\theta^+ = \theta - \alpha\,\mathrm{sign}\,\nabla f(\theta)$$
+
+    The trajectory of `optax.sign_sgd`. Near a minimum it goes to and fro by $\alpha$ in every coordinate, so that it
+    converges only as its learning rate falls.
+
+    Arguments:
+        objective: $f$, a `tw.Objective` or a function.
+        learning_rate: $\alpha > 0$ in units of the parameters, or a schedule of the integer step.
+
+    Raises:
+        InputError: the learning rate is not a finite positive number.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> run = tw.run(tw.sign_descent(lambda x: 0.5 * jnp.sum(x**2), 0.5), jnp.array([8.0, -1.0]), 3)
+    >>> run.final.position.tolist()
+    [6.5, 0.0]
+
+    Reference: Bernstein et al. (2018), algorithm 1.
+    """
+    return first_order(partial(GradientFlow, geometry=Norm("linf", unit=True)), Euler)(objective, learning_rate)
+
+
+@typed("learning_rate", "parameter")
+def mirror_descent(
+    objective: Any,
+    learning_rate: ArrayLike | Schedule,
+    potential: str | Callable = "entropy",
+    parameter: ArrayLike | None = None,
+) -> Method:
+    r"""Mirror descent: Euler's method on the mirror flow of a convex function $\phi$.
+
+    $$\nabla\phi(\theta^+) = \nabla\phi(\theta) - \alpha\nabla f(\theta)$$
+
+    With the entropy $\theta^+ = \theta\,e^{-\alpha\nabla f}$, and on the simplex the same divided by its sum.
+
+    Arguments:
+        objective: $f$, a `tw.Objective` or a function.
+        learning_rate: $\alpha > 0$, or a schedule of the integer step.
+        potential: $\phi$, a name or a function, as in `tw.geometry.Mirror`.
+        parameter: of the potential, as there.
+
+    Raises:
+        InputError: the learning rate is not a finite positive number, or the potential is none; at a start, it is
+            outside of the domain.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> method = tw.mirror_descent(lambda x: jnp.array([0.0, 1.0]) @ x, 1.0, "simplex")
+    >>> tw.run(method, jnp.array([0.5, 0.5]), 2).final.position.round(6).tolist()  # softmax of (0, -2)
+    [0.880797, 0.119203]
+
+    Reference: Beck and Teboulle (2003).
+    """
+    mirror = Mirror(potential, parameter)
+    return first_order(partial(GradientFlow, geometry=mirror), Euler)(objective, learning_rate)
 
 
 @typed("learning_rate", "momentum")

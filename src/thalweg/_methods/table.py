@@ -54,9 +54,11 @@ from .aliases import (
     leapfrog,
     mala,
     midpoint_momentum,
+    mirror_descent,
     momentum,
     nesterov,
     sgld,
+    sign_descent,
     stabilised_descent,
 )
 from .knobs import OWN_NUMBERS, STEP_SIZE
@@ -107,6 +109,9 @@ _ROWS = (
     Row("tsit5", _descent(Tsit5), _RATE, "tsitouras2011"),
     Row("bogacki_shampine", _descent(BogackiShampine), _RATE, "bogacki1989"),
     Row("dormand_prince", _descent(DormandPrince), _RATE, "dormand1980"),
+    Row("sign_descent", sign_descent, _RATE, "bernstein2018", ("sign_sgd",)),
+    # In the potential that is of all numbers, at width 1.
+    Row("mirror_descent", partial(mirror_descent, potential="hypentropy", parameter=1.0), _RATE, "beck2003"),
     Row("rkc", stabilised_descent, _RATE, "verwer1996", ("stabilised_descent",)),
     Row("rkc2", _descent(lambda: RungeKuttaChebyshev(2, stages=10)), _RATE, "sommeijer1998"),
     Row("rkl1", _descent(lambda: RungeKuttaLegendre(1, stages=9)), _RATE, "meyer2014"),

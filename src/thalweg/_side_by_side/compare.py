@@ -24,6 +24,7 @@ from .._records.run import Record, Run
 from .._records.sweep import regime
 from .._text import make_table, plain
 from .._typed import typed
+from ..geometry import AbstractDualFlat, AbstractManifold
 from .judged import Curves, curves, notes, spacing
 from .limit import measured_limit
 from .text import COLUMNS, head
@@ -271,8 +272,8 @@ def _best_point(objective: Any, runs: list[Run]) -> tuple[PyTree, bool]:
         return objective.minimiser, True
     losses = [run.metrics["loss"][-1] for run in runs]
     best = runs[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
-    if best.method.dynamics.geometry is not None:
-        # A minimum of f on a manifold is none of f.
+    if isinstance(best.method.dynamics.geometry, AbstractManifold | AbstractDualFlat):
+        # A minimum of f on a manifold, or at the edge of a domain, is none of f.
         return best.final.lookahead, False
     _, point, norm = polish(objective.whole(), best.final.lookahead, _STATIONARY)
     dtypes = best.final.lookahead

@@ -74,7 +74,7 @@ class OwnPotential(AbstractMap):
                 )
         elif not np.all(np.isfinite(np.asarray(ravel(self.velocity(x, jax.tree.map(jnp.ones_like, x))), float))):
             raise InputError(
-                "the potential of Mirror must be strictly convex, but its Hessian at the start is not positive"
+                "the potential of Mirror must be strictly convex, but at the start its Hessian is not positive"
             )
 
     def _gradient(self, cut: Callable) -> Callable[[Array], Array]:

@@ -51,7 +51,7 @@ class Mirror(AbstractDualFlat):
             parameters.
 
     A step that leads to no point, past the edge of the dual coordinates of the log-barrier or where Newton's method
-    does not end, gives NaN, so that a run has diverged; outside of a compiled program Newton's method raises.
+    does not end, gives NaN, where a run stops; outside of a compiled program Newton's method raises.
 
     Raises:
         InputError: the potential is unknown, its parameter is missing or out of its range; a start is outside of the
@@ -63,7 +63,7 @@ class Mirror(AbstractDualFlat):
     >>> tw.run(descent, jnp.array([0.5, 0.5]), 2).final.position.round(6).tolist()  # softmax of (0, -2)
     [0.880797, 0.119203]
 
-    Reference: Nemirovski and Yudin (1983); Amari (2016), section 1.3, for the dual coordinates.
+    Reference: Nemirovsky and Yudin (1983); Beck and Teboulle (2003).
     """
 
     potential: Any
