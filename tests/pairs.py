@@ -23,6 +23,13 @@ def falling(time):
     return 0.5 / (1.0 + time)
 
 
+def spread(x):
+    """A metric that depends on all of the position, a number."""
+    return 1.5 + sum(
+        jnp.sum(leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) ** 2) for leaf in jax.tree.leaves(x)
+    )
+
+
 # Each by the class it is of, for one that is exported: its name is the first word of that of the law.
 LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GradientFlow": lambda f: tw.GradientFlow(f, 1.3),
@@ -30,7 +37,7 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GradientFlow in a metric": lambda f: tw.GradientFlow(f, geometry=own.Scaling()),
     "GradientFlow by signs": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Norm("linf")),
     "GradientFlow by rows": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Norm("l2", unit=True, per_leaf=True)),
-    "GradientFlow in a number": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Metric(lambda x: 1.5 + sum(jnp.sum(leaf.astype(float) ** 2) for leaf in jax.tree.leaves(x)))),
+    "GradientFlow in a number": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Metric(spread)),
     "GradientFlow in a mirror": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Mirror("hypentropy", 0.8)),
     "GradientFlow on simplices": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Mirror("simplex")),
     "GradientFlow on spheres": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Sphere()),

@@ -30,6 +30,16 @@ def stepping(rows):
     return [row for row in rows if not row.scheme.controlled]
 
 
+def flat(rows):
+    """The rows in flat space: of others a curvature tells no limit, and no adapter takes them."""
+    return [row for row in rows if row.method.dynamics.geometry is None]
+
+
+def smooth(rows):
+    """The rows that follow a smooth flow, without those that take the sign or another direction of a norm."""
+    return [row for row in rows if not getattr(row.method.dynamics.geometry, "without_probe", "")]
+
+
 def few(rows, *names):
     """All rows; those that are not named are among the slow tests, for what most rows have from a few classes."""
     assert set(names) <= {row.name for row in rows}

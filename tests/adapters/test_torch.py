@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from tests.rows import few, quick
+from tests.rows import few, flat, quick
 from thalweg.adapters.torch import ConstantFriction, Optimizer, retune
 from thalweg.dynamics import Phase
 
@@ -121,7 +121,11 @@ def is_linear(method):
     return method.linearised() is method
 
 
-ROWS = [row for row in tw.table() if not row.method.normals and not row.method.gradients_vary and is_linear(row.method)]
+ROWS = [
+    row
+    for row in flat(tw.table())
+    if not row.method.normals and not row.method.gradients_vary and is_linear(row.method)
+]
 
 
 def test_a_loop_over_stages_is_the_same_step():

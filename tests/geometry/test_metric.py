@@ -111,7 +111,7 @@ def test_low_precision_keeps_its_dtype():
         (float("inf"), "a metric must be positive and finite, but is inf"),
         ([1.0, 0.0], "a metric must be positive, but holds 0"),
         ({"a": jnp.array([1.0, float("nan")])}, "a metric must be positive, but holds nan"),
-        ([[1.0, 2.0], [2.0, 1.0]], "a metric must be positive definite, but has an eigenvalue -1; a diagonal of square"),
+        ([[1.0, 2.0], [2.0, 1.0]], "a metric must be positive definite, but has an eigenvalue -1; a diagonal of"),
         ([[1.0, 2.0], [-2.0, 5.0]], r"the matrix of a metric must be symmetric, but is not; take 0\.5"),
         ("G", "a metric must be a positive number, a tree of them, a symmetric positive definite matrix"),
         (None, "give a metric as a value .* or as an operator"),

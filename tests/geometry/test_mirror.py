@@ -191,7 +191,7 @@ def test_float32_and_bfloat16_keep_their_dtype(name):
 @pytest.mark.parametrize(
     ("mirror", "start", "message"),
     [
-        (Mirror("entropy"), [1.0, 0.0], r"Mirror\('entropy'\) is of positive numbers, but the start holds 0; start from"),
+        (Mirror("entropy"), [1.0, 0.0], r"Mirror\('entropy'\) is of positive numbers, but the start holds 0; start"),
         (Mirror("log-barrier"), [1.0, -2.0], "is of positive numbers, but the start holds -2"),
         (Mirror("simplex"), [0.4, 0.4], r"some of the start sum to 0\.8; start from x0 / x0\.sum"),
         (Mirror(barrier), [1.0, -2.0], "must be in the domain of the potential of Mirror, but there it is not finite"),

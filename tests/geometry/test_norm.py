@@ -59,7 +59,7 @@ def test_the_maps_are_those_of_the_textbook(slope):
     assert jax.tree.map(lambda leaf: leaf.tolist(), each) == {"a": [0.0, -1.0], "b": [1.0, 0.0]}
     factor = Norm("spectral").unit_direction(slope)
     for i in range(2):
-        u, s, vt = np.linalg.svd(slope["a"][i], full_matrices=False)
+        u, _, vt = np.linalg.svd(slope["a"][i], full_matrices=False)
         np.testing.assert_allclose(factor["a"][i], u @ vt, rtol=0, atol=1e-14)
     nuclear = sum(np.linalg.svd(m, compute_uv=False).sum() for m in (*slope["a"], slope["b"]))
     assert float(Norm("spectral").dual_norm(slope)) == pytest.approx(nuclear, rel=1e-14)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.rows import quick, stepping
+from tests.rows import quick, smooth, stepping
 from thalweg.analysis import convergence_order
 from thalweg.analysis.order import reference_end
 
-ROWS = quick([row for row in stepping(tw.table()) if not row.method.normals])
+ROWS = quick([row for row in smooth(stepping(tw.table())) if not row.method.normals])
 BALLS = [row for row in ROWS if isinstance(row.values[0].dynamics, tw.HeavyBall)]
 LOPSIDED = tw.problems.lopsided()
 VELOCITY = jnp.array([0.7, -0.4, 1.1])

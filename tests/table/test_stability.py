@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.rows import few, quick, stepping
+from tests.rows import few, flat, quick, stepping
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
-LIMITED = [row for row in tw.table() if not row.method.normals and not row.method.gradients_vary]
+LIMITED = [row for row in flat(tw.table()) if not row.method.normals and not row.method.gradients_vary]
 # Of the schemes that most rows have; the others are among the slow tests.
 PREDICTED = few(LIMITED, "gradient_descent", "momentum", "nesterov", "rkl1", "nesterov_flow_rk4")
 UNLIMITED = quick([row for row in stepping(tw.table()) if row.method.gradients_vary])

@@ -16,8 +16,8 @@ from .._objectives.parts import same
 from .._shown import call, nearest, shown
 from .._tree import Unravel, Vector, copied, scalar
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, Phase
-from ..dynamics._base import check_probed
 from ..dynamics._curved import check_on
+from ..dynamics._probed import check_probed
 from ..schemes import AbstractScheme, Clock, Draws, State
 from ..schemes._base import evaluated
 from .counted import AbstractCounted
@@ -275,7 +275,7 @@ class Method(AbstractDrawing, AbstractCounted):
         return temperature(self, noise_covariance, hessian)
 
     def linearised(self, at: bool = False) -> "Method":
-        """The method as the linear probe takes it, without what is not linear on any function; about a point, or not."""
+        """The method as the linear probe takes it, about a point or not, without what is not linear on any function."""
         check_probed(self.dynamics, at)
         dynamics, scheme = self.dynamics.linearised(), self.scheme.linearised()
         if dynamics is self.dynamics and scheme is self.scheme:

@@ -15,7 +15,7 @@ from .._objectives.objective import AbstractObjective, Batch
 from .._programs import compiled_quickly, written_out
 from .._tree import Vector, on_device
 from .._typed import typed
-from ..dynamics._base import check_probed
+from ..dynamics._probed import check_probed
 from ..schemes import Draws, State
 from .linearity import in_float64
 from .method import Method

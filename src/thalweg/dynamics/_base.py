@@ -18,11 +18,9 @@ from .._shown import shown
 from .._tree import Vector, combine, copied, scalar, zeros_like
 from .._typed import check_fields
 from ..geometry import (
-    AbstractDirection,
     AbstractDualFlat,
     AbstractEmbedded,
     AbstractGeometry,
-    AbstractManifold,
     Euclidean,
 )
 from ._curved import as_tangent
@@ -393,24 +391,6 @@ def check_descends(dynamics: AbstractDynamics, what: str) -> None:
         raise InputError(
             f"{what} hands a law its gradients, of which {type(dynamics).__name__} takes none; use tw.run or tw.solve"
         )
-
-
-def check_probed(dynamics: AbstractDynamics, at: bool = False) -> None:
-    """Refuse a law of whose steps none is made by a matrix because of its geometry; about a point, some are."""
-    geometry, what = dynamics.geometry, "the linear probe"
-    if isinstance(geometry, AbstractDirection) and geometry.without_probe:
-        raise InputError(
-            f"{what} is of steps that are linear in the slope, and those in {shown(geometry)} are not; what can be said "
-            f"instead: {geometry.without_probe}"
-        )
-    if isinstance(geometry, AbstractDirection) and not isinstance(geometry, AbstractManifold):
-        if at or geometry.linear:
-            return
-        raise InputError(
-            f"{what} is for laws in flat space, but {type(dynamics).__name__} has the geometry "
-            f"{type(geometry).__name__}; leave out its geometry, or give a point, at=(t, x)"
-        )
-    check_flat(dynamics, what)
 
 
 def check_flat(dynamics: AbstractDynamics, what: str) -> None:

@@ -77,8 +77,8 @@ class AbstractMetric(AbstractDirection):
 class AbstractDualFlat(AbstractMetric):
     r"""The Hessian metric of a convex function $\phi$, flat in its dual coordinates $y = \nabla\phi(\theta)$.
 
-    Gradient flow is $\dot y = -\nabla f$ there, where schemes add up their stages: Euler's method is mirror descent. These
-    straight lines are not the geodesics of the metric, so that nothing with a mass moves along them.
+    Gradient flow is $\dot y = -\nabla f$ there, where schemes add up their stages: Euler's method is mirror descent.
+    These straight lines are not the geodesics of the metric, so that nothing with a mass moves along them.
     """
 
     @abc.abstractmethod

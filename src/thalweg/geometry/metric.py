@@ -171,8 +171,8 @@ def _numbers(value: Any) -> Any:
     def array(leaf: Any) -> Array:
         if not is_real(leaf):
             raise InputError(
-                "a metric must be a positive number, a tree of them, a symmetric positive definite matrix or a function "
-                f"of the position, but holds {leaf!r}"
+                "a metric must be a positive number, a tree of them, a symmetric positive definite matrix or a "
+                f"function of the position, but holds {leaf!r}"
             )
         return on_device(leaf, None if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else float)
 
