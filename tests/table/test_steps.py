@@ -102,8 +102,10 @@ def test_a_change_of_hyperparameters_compiles_nothing(row):
     if row.scheme.controlled:
         # From wherever it starts it ends at the minimum.
         return
-    for one, two in zip(jax.tree.leaves(run.final.position), jax.tree.leaves(other.final.position), strict=True):
-        assert not np.allclose(one, two, rtol=1e-3)
+    ends = zip(jax.tree.leaves(run.final.position), jax.tree.leaves(other.final.position), strict=True)
+    apart = [not np.allclose(one, two, rtol=1e-3) for one, two in ends]
+    # Steps of one length, whatever the slope, meet where both lengths have led.
+    assert all(apart) or (any(apart) and row.name == "sign_descent")
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,6 @@ _NAMED: dict[str, Callable[[Any], AbstractMap]] = {
 _WITH_PARAMETER = {"hypentropy": "its width, parameter=1.0", "p-norm": "its power p, parameter=1.5"}
 
 
-def _optional(value: Any) -> Any:
-    return None if value is None else scalar(value)
-
-
 class Mirror(AbstractDualFlat):
     r"""The Hessian metric of a convex function $\phi$, $G = \nabla^2\phi(\theta)$, and its dual coordinates.
 
@@ -66,33 +62,52 @@ class Mirror(AbstractDualFlat):
     Reference: Nemirovsky and Yudin (1983); Beck and Teboulle (2003).
     """
 
-    potential: Any
-    parameter: Float[Array, ""] | None = eqx.field(default=None, converter=_optional)
+    # A name is no leaf, and a function may hold arrays.
+    kind: str | None = eqx.field(default=None, static=True)
+    function: Callable | None = None
+    parameter: Float[Array, ""] | None = None
     inverse: Callable | None = None
 
+    def __init__(self, potential: Any, parameter: Any = None, inverse: Callable | None = None) -> None:
+        if callable(potential):
+            self.kind, self.function = None, potential
+        else:
+            check_choice("potential", potential, _NAMED)
+            self.kind, self.function = potential, None
+        self.parameter = None if parameter is None else scalar(parameter)
+        self.inverse = inverse
+
     def __check_init__(self) -> None:
-        if callable(self.potential):
+        if self.kind is None:
             if self.parameter is not None:
                 raise InputError("a parameter belongs to a potential by name; a function of one's own has it in itself")
             return
-        check_choice("potential", self.potential, _NAMED)
         if self.inverse is not None:
-            raise InputError(f"Mirror({self.potential!r}) knows its inverse; it belongs to a function of one's own")
-        if self.potential in _WITH_PARAMETER:
-            if self.parameter is None:
-                raise InputError(f"Mirror({self.potential!r}) needs {_WITH_PARAMETER[self.potential]}")
-            least = 1.0 if self.potential == "p-norm" else 0.0
-            check_number("parameter", self.parameter, above=least)
-            if self.potential == "p-norm" and not traced(self.parameter) and float(self.parameter) > 2.0:
-                raise InputError(f"parameter must be at most 2, but is {float(self.parameter):g}")
-        elif self.parameter is not None:
-            raise InputError(f"Mirror({self.potential!r}) has no parameter; leave it out")
+            raise InputError(f"Mirror({self.kind!r}) knows its inverse; it belongs to a function of one's own")
+        if self.kind not in _WITH_PARAMETER:
+            if self.parameter is not None:
+                raise InputError(f"Mirror({self.kind!r}) has no parameter; leave it out")
+            return
+        if self.parameter is None:
+            raise InputError(f"Mirror({self.kind!r}) needs {_WITH_PARAMETER[self.kind]}")
+        power = self.kind == "p-norm"
+        check_number("parameter", self.parameter, above=1.0 if power else 0.0)
+        if power and not traced(self.parameter) and float(self.parameter) > 2.0:
+            raise InputError(f"parameter must be at most 2, but is {float(self.parameter):g}")
+
+    @property
+    def potential(self) -> str | Callable:
+        """The name or the function that it was made of."""
+        found = self.function if self.kind is None else self.kind
+        assert found is not None
+        return found
 
     @property
     def _map(self) -> AbstractMap:
-        if callable(self.potential):
-            return OwnPotential(self.potential, self.inverse)
-        return _NAMED[self.potential](self.parameter)
+        if self.function is not None:
+            return OwnPotential(self.function, self.inverse)
+        assert self.kind is not None
+        return _NAMED[self.kind](self.parameter)
 
     @property
     def elementwise(self) -> bool:
