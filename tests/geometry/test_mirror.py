@@ -43,7 +43,9 @@ POTENTIALS = {
 }
 
 
-@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in ("own barrier", "own with inverse") else n for n in MAPS]
+)
 def test_the_maps_are_those_of_one_potential(name):
     mirror, x = MAPS[name]
     p = jnp.array([0.7, -0.2, 0.4])
@@ -82,7 +84,14 @@ def test_stages_in_dual_coordinates_have_their_order(name, scheme):
     assert found.order == pytest.approx(order, abs=0.1)
 
 
-@pytest.mark.parametrize("name", ["entropy", "simplex", "hypentropy", "p-norm", "log-barrier", "own"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "entropy",
+        "simplex",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("hypentropy", "p-norm", "log-barrier", "own")),
+    ],
+)
 def test_a_step_of_euler_is_mirror_descent(name):
     mirror, x = MAPS[name]
     method = tw.Method(tw.GradientFlow(bowl, rate=2.0, geometry=mirror), tw.Euler(), 0.05)

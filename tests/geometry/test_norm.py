@@ -65,7 +65,7 @@ def test_the_maps_are_those_of_the_textbook(slope):
     assert float(Norm("spectral").dual_norm(slope)) == pytest.approx(nuclear, rel=1e-14)
 
 
-@pytest.mark.parametrize("norm", ALL, ids=repr)
+@pytest.mark.parametrize("norm", [pytest.param(n, marks=pytest.mark.slow) if n.per_leaf else n for n in ALL], ids=repr)
 def test_of_no_slope_the_direction_is_none_and_its_derivatives_are_numbers(norm, slope):
     zero = jax.tree.map(jnp.zeros_like, slope)
     for of in (norm.unit_direction, norm.sharp, norm.dual_norm):

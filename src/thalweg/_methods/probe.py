@@ -168,15 +168,15 @@ def largest_stable_step(
     if time is not None:
         check_number("time", time)
     check_linear_law(method.dynamics)
-    method, curvature = preconditioned(method, curvature)
-    scale = 1.0 / np.max(np.abs(_spectrum(curvature)), initial=1e-300)
+    method, own = preconditioned(method, curvature)
+    scale = 1.0 / np.max(np.abs(_spectrum(own)), initial=1e-300)
     if method.dynamics.order == 2:
         scale = np.sqrt(scale)
 
     kept = remembers(method)
 
     def radius(steps: np.ndarray) -> np.ndarray:
-        return _radius_at_steps(method, curvature, steps, time, kept)
+        return _radius_at_steps(method, own, steps, time, kept)
 
     return _boundary(radius, scale)
 

@@ -176,7 +176,7 @@ def _numbers(value: Any) -> Any:
             )
         return on_device(leaf, None if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else float)
 
-    if isinstance(value, list):
+    if isinstance(value, list | range) and is_real(value):
         value = np.asarray(value)
     return jax.tree.map(array, value, is_leaf=lambda leaf: leaf is None)
 
