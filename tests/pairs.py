@@ -35,7 +35,7 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GradientFlow": lambda f: tw.GradientFlow(f, 1.3),
     "GradientFlow of time": lambda f: tw.GradientFlow(f, falling),
     "GradientFlow in a metric": lambda f: tw.GradientFlow(f, geometry=own.Scaling()),
-    "GradientFlow by signs": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Norm("linf")),
+    "GradientFlow by length": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Norm("l2", unit=True)),
     "GradientFlow by rows": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Norm("l2", unit=True, per_leaf=True)),
     "GradientFlow in a number": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Metric(spread)),
     "GradientFlow in a mirror": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Mirror("hypentropy", 0.8)),

@@ -148,7 +148,8 @@ def mirror_descent(
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> method = tw.mirror_descent(lambda x: jnp.array([0.0, 1.0]) @ x, 1.0, "simplex")
-    >>> tw.run(method, jnp.array([0.5, 0.5]), 2).final.position.round(6).tolist()  # softmax of (0, -2)
+    >>> end = tw.run(method, jnp.array([0.5, 0.5]), 2).final.position
+    >>> [round(float(x), 6) for x in end]  # softmax of (0, -2)
     [0.880797, 0.119203]
 
     Reference: Beck and Teboulle (2003).

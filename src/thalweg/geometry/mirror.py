@@ -56,7 +56,8 @@ class Mirror(AbstractDualFlat):
     >>> import thalweg as tw, jax.numpy as jnp
     >>> simplex = tw.geometry.Mirror("simplex")
     >>> descent = tw.Method(tw.GradientFlow(lambda x: jnp.array([0.0, 1.0]) @ x, geometry=simplex), tw.Euler(), 1.0)
-    >>> tw.run(descent, jnp.array([0.5, 0.5]), 2).final.position.round(6).tolist()  # softmax of (0, -2)
+    >>> end = tw.run(descent, jnp.array([0.5, 0.5]), 2).final.position
+    >>> [round(float(x), 6) for x in end]  # softmax of (0, -2)
     [0.880797, 0.119203]
 
     Reference: Nemirovsky and Yudin (1983); Beck and Teboulle (2003).

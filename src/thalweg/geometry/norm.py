@@ -58,7 +58,7 @@ class Norm(AbstractDirection):
     >>> norm.unit_direction(slope).tolist(), norm.sharp(slope).tolist(), float(norm.dual_norm(slope))
     ([1.0, 0.0, -1.0], [3.5, 0.0, -3.5], 3.5)
     >>> flow = tw.GradientFlow(lambda x: 0.5 * jnp.sum(x**2), geometry=tw.geometry.Norm("l2", unit=True))
-    >>> flow.velocity(None, jnp.array([3.0, 4.0])).round(6).tolist()
+    >>> [round(float(v), 6) for v in flow.velocity(None, jnp.array([3.0, 4.0]))]
     [-0.6, -0.8]
 
     Reference: Boyd and Vandenberghe (2004), section 9.4.
