@@ -121,11 +121,7 @@ def is_linear(method):
     return method.dynamics.geometry is None and method.linearised() is method
 
 
-ROWS = [
-    row
-    for row in flat(tw.table())
-    if not row.method.normals and not row.method.gradients_vary and is_linear(row.method)
-]
+ROWS = [row for row in tw.table() if not row.method.normals and not row.method.gradients_vary and is_linear(row.method)]
 
 
 def test_a_loop_over_stages_is_the_same_step():

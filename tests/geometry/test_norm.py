@@ -199,3 +199,25 @@ def test_what_a_norm_does_not_fit_is_refused():
         tw.Method(signs, tw.ImplicitEuler(), 0.1)
     with pytest.raises(tw.InputError, match="RungeKuttaChebyshev is made for modes that shrink at rates of their own"):
         tw.Method(signs, tw.RungeKuttaChebyshev(1, 4), 0.1)
+
+
+class Cubed(tw.geometry.AbstractDirection):
+    """A direction of somebody's own: twice the cube of the slope, which is of no inner product."""
+
+    def velocity(self, position, covector):
+        return 2.0 * covector**3
+
+    def slope_norm(self, position, covector):
+        return jnp.sum(covector**4) ** 0.25
+
+
+def test_a_direction_of_ones_own_is_followed():
+    """f = x^2/2 by x' = -2 x^3: x = x(0)/sqrt(1 + 4 x(0)^2 t)."""
+    start = jnp.array([1.0, -0.5])
+    found = flow(lambda x: 0.5 * jnp.sum(x**2), Cubed(), start, 1.0)
+    np.testing.assert_allclose(found, start / np.sqrt(1 + 4 * start**2), rtol=0, atol=1e-10)
+    method = tw.Method(tw.GradientFlow(lambda x: 0.5 * jnp.sum(x**2), geometry=Cubed()), tw.Euler(), 0.1)
+    run = tw.run(method, start, 2, record="gradient_norm")
+    assert run.metrics["gradient_norm"][0] == pytest.approx(float(jnp.sum(start**4)) ** 0.25, rel=1e-14)
+    with pytest.raises(tw.InputError, match="for laws in flat space, but GradientFlow has the geometry Cubed"):
+        tw.analysis.largest_stable_step(method, 1.0)
