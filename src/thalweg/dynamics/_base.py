@@ -177,7 +177,8 @@ class AbstractDynamics(eqx.Module):
     @property
     def constants(self) -> dict[str, Any]:
         """The constants of the law by name: its numbers and functions of time, without what is several numbers."""
-        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        numbers = [field for field in dataclasses.fields(self) if not field.metadata.get("static", False)]
+        found = {field.name: getattr(self, field.name) for field in numbers}
         return {
             name: value
             for name, value in found.items()

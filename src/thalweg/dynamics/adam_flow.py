@@ -1,0 +1,233 @@
+"""Adam's flow, the law behind Adam, AdamW, NAdam, RMSprop and Lion."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, PyTree
+
+from .._errors import InputError, check_choice, check_number
+from .._objectives.objective import AbstractObjective, as_objective
+from .._tree import Vector, combine, copied, scalar
+from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient
+from ._remembering import AbstractRemembering
+from .gradient_flow import as_rate
+
+FORMS = ("outside", "inside", "sign", "frozen")
+# The power of the gradient that is averaged, by the name of the average.
+_POWERS = {"mean": 1, "square": 2}
+
+
+class Weights(NamedTuple):
+    """What the direction is made of: n of the mean and the newest gradient, v of the mean square and the newest."""
+
+    mean: ArrayLike
+    gradient: ArrayLike
+    square: ArrayLike
+    newest: ArrayLike
+
+
+class AdamFlow(AbstractFirstOrder, AbstractRemembering):
+    r"""Descent by an average of the gradient over the root of an average of its square.
+
+    $$\dot m = \frac{g - m}{\tau_1},\qquad \dot v = \frac{g^2 - v}{\tau_2},\qquad
+      \dot\theta = -b(t)\Bigl(\frac{n}{\sqrt{\hat v} + \varepsilon} + \lambda\theta\Bigr),\qquad
+      n = \hat m + c\,(g - \hat m)$$
+
+    entry by entry, $g = \nabla f$, with the averages corrected for their start at zero,
+    $\hat m = m/(1 - e^{-t/\tau_1})$ and $\hat v = v/(1 - e^{-t/\tau_2})$, which at $t = 0$ are g and $g^2$.
+
+    `tw.LieTrotter()` makes of it the Adam of every framework: at the step h its $\beta_i$ are $e^{-h/\tau_i}$, and its
+    corrections $1 - \beta_i^k$ are the flow's own.
+
+    Arguments:
+        objective: $f$, a `tw.Objective` or a function of the parameters.
+        rate: $b$, a positive number or a function of time.
+        first: $\tau_1 > 0$, the memory time of the gradient, in the law's units of time; None for no memory, m = g.
+        second: $\tau_2 > 0$, that of its square; None for none, $v = g^2$.
+        epsilon: $\varepsilon \ge 0$, in units of the gradient; inside of the root in units of its square.
+        share: c, what the newest gradient counts for beside the average; None is 0.
+        decay: $\lambda \ge 0$, of the parameters themselves; None is 0.
+        form: "outside" of the root stands $\varepsilon$; or "inside", $n/\sqrt{\hat v + \varepsilon}$; or "sign", the
+            direction is $\operatorname{sign} n$, without a memory of squares; or "frozen", it is n itself: the law in
+            which the linear probe sees this one, its curvature that of f over $\sqrt{\hat v} + \varepsilon$.
+        corrected: the averages are corrected for their start.
+        coupled: the decay is part of the gradient, $g = \nabla f + \lambda\theta$, and not of the motion.
+
+    Raises:
+        InputError: a number is out of its range, or the form takes no memory of squares and is given one.
+
+    >>> import thalweg as tw, jax.numpy as jnp
+    >>> flow = tw.AdamFlow(lambda x: 0.5 * jnp.sum(x**2), first=1.0, second=10.0, epsilon=0.0)
+    >>> method = tw.Method(flow, tw.LieTrotter(), 0.1)
+    >>> [round(x, 6) for x in tw.run(method, jnp.array([4.0, -0.5]), 1).final.position.tolist()]  # by h, whatever g is
+    [3.9, -0.4]
+
+    Reference: Kingma and Ba (2015), algorithm 1.
+    """
+
+    objective: AbstractObjective | None = eqx.field(converter=as_objective)
+    rate: Coefficient = eqx.field(default=1, converter=as_rate)
+    first: Float[Array, ""] | None = eqx.field(default=1.0, converter=scalar)
+    second: Float[Array, ""] | None = eqx.field(default=10.0, converter=scalar)
+    epsilon: Float[Array, ""] = eqx.field(default=1e-8, converter=scalar)
+    share: Float[Array, ""] | None = eqx.field(default=None, converter=scalar)
+    decay: Float[Array, ""] | None = eqx.field(default=None, converter=scalar)
+    form: str = eqx.field(default="outside", static=True)
+    corrected: bool = eqx.field(default=True, static=True)
+    coupled: bool = eqx.field(default=False, static=True)
+
+    elementwise: ClassVar[bool] = True
+
+    def __check_init__(self) -> None:
+        check_coefficient("rate", self.rate, above=0.0)
+        check_choice("form", self.form, FORMS)
+        for name in ("first", "second"):
+            if getattr(self, name) is not None:
+                check_number(f"{name}, a memory time,", getattr(self, name), above=0.0)
+        check_number("epsilon", self.epsilon, at_least=0.0)
+        if self.share is not None:
+            check_number("share", self.share)
+        if self.decay is not None:
+            check_number("decay", self.decay, at_least=0.0)
+        if not self._squares and self.second is not None:
+            raise InputError(f"the form {self.form!r} keeps no squares of the gradient; give second=None")
+
+    @property
+    def _squares(self) -> bool:
+        return self.form in ("outside", "inside")
+
+    @property
+    def autonomous(self) -> bool:
+        return not (callable(self.rate) or (self.corrected and self.has_auxiliary))
+
+    @property
+    def has_auxiliary(self) -> bool:
+        return self.first is not None or self.second is not None
+
+    def linearised(self) -> "AdamFlow":
+        if not self._squares:
+            return self
+        # The root of the squares scales the parameters, and with them the curvature.
+        return copied(self, form="frozen", second=None, corrected=False)
+
+    def initial_auxiliary(self, position: Vector) -> PyTree:
+        if not self.has_auxiliary:
+            return None
+
+        # What changes by a thousandth of itself is lost in half a precision.
+        def zeros() -> Vector:
+            return jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.promote_types(x.dtype, jnp.float32)), position)
+
+        return {name: zeros() for name in self._memory_times}
+
+    def weights(self, time: Time, ahead: ArrayLike | None = None) -> Weights:
+        first, square = self._correction(time, self.first), 1.0 / self._correction(time, self.second)
+        if ahead is None:
+            share = 0.0 if self.share is None else self.share
+            return Weights((1.0 - share) / first, share, square, 0.0)
+        assert self.first is not None
+        ahead = jnp.asarray(ahead)
+        later = self._correction(None if time is None else time + ahead, self.first)
+        return Weights(jnp.exp(-ahead / self.first) / later, -jnp.expm1(-ahead / self.first) / first, square, 0.0)
+
+    def _correction(self, time: Time, memory_time: Any) -> Any:
+        if not self.corrected or memory_time is None:
+            return 1.0
+        assert time is not None
+        return -jnp.expm1(-time / memory_time)
+
+    def averaged(self, duration: ArrayLike, phase: Phase, evaluation: Evaluation) -> PyTree:
+        def after(name: str, memory_time: Array) -> Vector:
+            part = -jnp.asarray(duration) / memory_time
+            kept, new = jnp.exp(part), -jnp.expm1(part)
+            return self._on_memory(lambda m, g: _sum(m.dtype, (kept, m), (new, g)), name, phase, evaluation)
+
+        return {name: after(name, time) for name, time in self._memory_times.items()} or None
+
+    def drift(self, time: Time, phase: Phase, evaluation: Evaluation, weights: Weights) -> Vector:
+        rate, slope, own = at_time(self.rate, time), self._slope(phase, evaluation), phase.auxiliary or {}
+        leaves, structure = jax.tree.flatten(phase.position)
+        slopes = jax.tree.leaves(slope)
+        means, squares = (
+            jax.tree.leaves(own[name]) if name in own else [None] * len(leaves) for name in ("mean", "square")
+        )
+        found = [
+            self._direction(x, g, m, v, weights, rate)
+            for x, g, m, v in zip(leaves, slopes, means, squares, strict=True)
+        ]
+        return jax.tree.unflatten(structure, found)
+
+    def _direction(self, x: Array, g: Array, m: Any, v: Any, weights: Weights, rate: Any) -> Array:
+        """The velocity of one leaf."""
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        n = _power(wide, g, 1) if m is None else _sum(wide, (weights.mean, m), (weights.gradient, g))
+        if self._squares:
+            newest = _power(wide, g, 2)
+            v = newest if v is None else _sum(wide, (weights.square, v), (weights.newest, newest))
+            epsilon = self.epsilon.astype(wide)
+            n = n / (jnp.sqrt(v + epsilon) if self.form == "inside" else jnp.sqrt(v) + epsilon)
+        elif self.form == "sign":
+            n = jnp.sign(n)
+        if self.decay is not None and not self.coupled:
+            n = n + self.decay.astype(wide) * x.astype(wide)
+        return _sum(wide, (-rate, n)).astype(x.dtype)
+
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        def rate(name: str, memory_time: Array) -> Vector:
+            return self._on_memory(lambda m, g: (g - m) / memory_time.astype(m.dtype), name, phase, evaluation)
+
+        memories = {name: rate(name, memory_time) for name, memory_time in self._memory_times.items()}
+        return Phase(self.drift(time, phase, evaluation, self._now(time)), auxiliary=memories or None)
+
+    def _on_memory(self, fn: Callable[[Array, Array], Array], name: str, phase: Phase, evaluation: Evaluation) -> Any:
+        """A function of an average and of what it averages, leaf by leaf in its dtype."""
+
+        def leaf(m: Array, g: Array) -> Array:
+            return fn(m, _power(m.dtype, g, _POWERS[name]))
+
+        return jax.tree.map(leaf, phase.auxiliary[name], self._slope(phase, evaluation))
+
+    def _now(self, time: Time) -> Weights:
+        """The weights, at the start the limits of what is 0/0 there: the newest gradient and its square alone."""
+        if not (self.corrected and self.has_auxiliary):
+            return self.weights(time)
+        assert time is not None
+        started = time > 0
+        found = self.weights(jnp.where(started, time, 1.0))
+        return Weights(
+            jnp.where(started, found.mean, 0.0), jnp.where(started, found.gradient, 1.0),
+            jnp.where(started, found.square, 0.0), jnp.where(started, 0.0, 1.0),
+        )  # fmt: skip
+
+    @property
+    def _memory_times(self) -> dict[str, Array]:
+        times = {"mean": self.first, "square": self.second}
+        return {name: time for name, time in times.items() if time is not None}
+
+    def _slope(self, phase: Phase, evaluation: Evaluation) -> Vector:
+        """The gradient, with the decay where that is a part of it."""
+        if self.decay is None or not self.coupled:
+            return evaluation.gradient
+        return combine((1, evaluation.gradient), (self.decay, phase.position))
+
+
+def _sum(dtype: Any, *terms: tuple[Any, Array]) -> Array:
+    """A weighted sum in a dtype, without what counts for nothing."""
+    found = [
+        leaf.astype(dtype) if _is(weight, 1.0) else jnp.asarray(weight).astype(dtype) * leaf.astype(dtype)
+        for weight, leaf in terms
+        if not _is(weight, 0.0)
+    ]
+    return sum(found[1:], found[0])
+
+
+def _is(weight: Any, number: float) -> bool:
+    return isinstance(weight, float | int) and weight == number
+
+
+def _power(dtype: Any, leaf: Array, power: int) -> Array:
+    wide = leaf.astype(dtype)
+    return wide if power == 1 else wide * wide
