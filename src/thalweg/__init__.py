@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from ._dictionary.physical import Physical as Physical
     from ._dictionary.translate import Translation as Translation
     from ._dictionary.translate import translate as translate
+    from ._methods.adaptive import adam as adam
+    from ._methods.adaptive import adamw as adamw
+    from ._methods.adaptive import lion as lion
+    from ._methods.adaptive import nadam as nadam
+    from ._methods.adaptive import rmsprop as rmsprop
     from ._methods.aliases import gradient_descent as gradient_descent
     from ._methods.aliases import leapfrog as leapfrog
     from ._methods.aliases import mala as mala

@@ -120,6 +120,11 @@ def scalar(value: Any) -> Float[Array, ""]:
     return on_device(value, float) if is_real(value) else value
 
 
+def optional_scalar(value: Any) -> Any:
+    """The same of a number that may be left out."""
+    return None if value is None else scalar(value)
+
+
 def size(x: Vector) -> int:
     """Number of real parameters."""
     return int(sum(np.prod(leaf.shape, dtype=int) for leaf in jax.tree.leaves(x)))

@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_choice, check_number
 from .._objectives.objective import AbstractObjective, as_objective
-from .._tree import Vector, combine, copied, scalar
+from .._tree import Vector, combine, copied, optional_scalar, scalar
 from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient
 from ._remembering import AbstractRemembering
 from .gradient_flow import as_rate
@@ -70,11 +70,11 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     rate: Coefficient = eqx.field(default=1, converter=as_rate)
-    first: Float[Array, ""] | None = eqx.field(default=1.0, converter=scalar)
-    second: Float[Array, ""] | None = eqx.field(default=10.0, converter=scalar)
+    first: Float[Array, ""] | None = eqx.field(default=1.0, converter=optional_scalar)
+    second: Float[Array, ""] | None = eqx.field(default=10.0, converter=optional_scalar)
     epsilon: Float[Array, ""] = eqx.field(default=1e-8, converter=scalar)
-    share: Float[Array, ""] | None = eqx.field(default=None, converter=scalar)
-    decay: Float[Array, ""] | None = eqx.field(default=None, converter=scalar)
+    share: Float[Array, ""] | None = eqx.field(default=None, converter=optional_scalar)
+    decay: Float[Array, ""] | None = eqx.field(default=None, converter=optional_scalar)
     form: str = eqx.field(default="outside", static=True)
     corrected: bool = eqx.field(default=True, static=True)
     coupled: bool = eqx.field(default=False, static=True)

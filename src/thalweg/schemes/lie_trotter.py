@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_number
-from .._tree import Vector, combine, scalar
+from .._tree import Vector, combine, optional_scalar
 from ..dynamics import AbstractDynamics, AbstractRemembering, AdamFlow
 from ..dynamics._base import Time
 from ..dynamics.adam_flow import Weights
@@ -47,7 +47,7 @@ class LieTrotter(AbstractScheme):
     """
 
     nesterov: bool = eqx.field(default=False, static=True)
-    momentum_decay: Float[Array, ""] | None = eqx.field(default=None, converter=scalar)
+    momentum_decay: Float[Array, ""] | None = eqx.field(default=None, converter=optional_scalar)
 
     def __check_init__(self) -> None:
         if self.momentum_decay is None:
