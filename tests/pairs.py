@@ -34,9 +34,9 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "AdamFlow": lambda f: tw.AdamFlow(f, 1.3, first=0.8, second=3.0, epsilon=1e-3),
     "AdamFlow of time": lambda f: tw.AdamFlow(f, falling, epsilon=1e-3, decay=0.1),
     "AdamFlow inside": lambda f: tw.AdamFlow(
-        f, second=2.0, epsilon=1e-3, share=0.2, decay=0.1, form="inside", corrected=False, coupled=True),
+        f, second=2.0, epsilon=1e-3, share=0.8, decay=0.1, form="inside", corrected=False, coupled=True),
     "AdamFlow without mean": lambda f: tw.AdamFlow(f, first=None, second=2.0, epsilon=1e-3),
-    "AdamFlow of signs": lambda f: tw.AdamFlow(f, second=None, share=0.3, form="sign", corrected=False),
+    "AdamFlow of signs": lambda f: tw.AdamFlow(f, second=None, share=0.7, form="sign", corrected=False),
     "NesterovFlow": tw.NesterovFlow,
     "BregmanFlow": tw.BregmanFlow,
     "HessianDampedFlow": lambda f: tw.HessianDampedFlow(f, 0.2, friction=0.5),

@@ -122,8 +122,7 @@ class LearningRateAndMomentum(AbstractKnobs):
 class LearningRateAndBetas(AbstractKnobs):
     r"""$\alpha = bh$ and $\beta_i = e^{-h/\tau_i}$ of Adam's flow by its splitting, then $\varepsilon$ and the decay.
 
-    Where the newest gradient has a share c in a sign,
-    $\beta_2$ is the average's own and $\beta_1 = \beta_2(1 - c)$: Lion.
+    Where the average has a share c in a sign, $\beta_2$ is its own and $\beta_1 = c\beta_2$: Lion.
     A schedule of the learning rate is the rate b(t) of the law at steps of 1, so that the betas stay.
     """
 
@@ -140,7 +139,7 @@ class LearningRateAndBetas(AbstractKnobs):
         found: Numbers = {"learning_rate": getattr(rate, "schedule", rate) if callable(rate) else h * rate}
         betas = [0.0 if time is None else jnp.exp(-h / time) for time in (law.first, law.second)]
         if law.form == "sign" and law.share is not None:
-            found |= {"beta1": betas[0] * (1.0 - law.share), "beta2": betas[0]}
+            found |= {"beta1": betas[0] * law.share, "beta2": betas[0]}
         else:
             kept = {"beta1": law.first is not None or law.corrected, "beta2": law.form in ("outside", "inside")}
             found |= {name: beta for (name, named), beta in zip(kept.items(), betas, strict=True) if named}
@@ -164,20 +163,19 @@ class LearningRateAndBetas(AbstractKnobs):
                 check_number(name, numbers[name], at_least=0.0)
                 check_number(name, numbers[name], below=1.0)
         if "beta2" in numbers and "epsilon" not in numbers:
-            # The sign of an average of memory beta2, with a share of the newest gradient.
             check_number("beta2", numbers["beta2"], above=0.0)
             constants |= {
                 "first": _memory_time(numbers["beta2"], h),
-                "share": 1.0 - numbers["beta1"] / numbers["beta2"],
+                "share": numbers["beta1"] / numbers["beta2"],
             }
         else:
             for name, beta in (("first", "beta1"), ("second", "beta2")):
                 if beta in numbers:
                     constants[name] = _memory_time(numbers[beta], h)
-        if "epsilon" in numbers:
-            constants["epsilon"] = numbers["epsilon"]
-        if "weight_decay" in numbers:
-            constants["decay"] = numbers["weight_decay"]
+        for name, constant in (("epsilon", "epsilon"), ("weight_decay", "decay")):
+            if name in numbers:
+                check_number(name, numbers[name], at_least=0.0)
+                constants[constant] = numbers[name]
         if "momentum_decay" in numbers:
             scheme = dataclasses.replace(scheme, momentum_decay=numbers["momentum_decay"])
         return Parts(make(**constants), scheme, h)

@@ -20,8 +20,8 @@ class AbstractRemembering(eqx.Module):
         """The auxiliary variables after a while in which the gradient stays as it is, exactly."""
 
     @abc.abstractmethod
-    def weights(self, time: Time, ahead: ArrayLike | None = None) -> Any:
-        """What the averages count for at a time, with one more look at the gradient `ahead` of them if it is given."""
+    def weights(self, auxiliary: PyTree, ahead: ArrayLike | None = None) -> Any:
+        """What the averages count for, with the same gradient for a while `ahead` of them if that is given."""
 
     @abc.abstractmethod
     def drift(self, time: Time, phase: Phase, evaluation: Evaluation, weights: Any) -> Vector:

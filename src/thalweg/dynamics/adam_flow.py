@@ -34,7 +34,7 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
 
     $$\dot m = \frac{g - m}{\tau_1},\qquad \dot v = \frac{g^2 - v}{\tau_2},\qquad
       \dot\theta = -b(t)\Bigl(\frac{n}{\sqrt{\hat v} + \varepsilon} + \lambda\theta\Bigr),\qquad
-      n = \hat m + c\,(g - \hat m)$$
+      n = c\hat m + (1 - c)\,g$$
 
     entry by entry, $g = \nabla f$, with the averages corrected for their start at zero,
     $\hat m = m/(1 - e^{-t/\tau_1})$ and $\hat v = v/(1 - e^{-t/\tau_2})$, which at $t = 0$ are g and $g^2$.
@@ -48,7 +48,7 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
         first: $\tau_1 > 0$, the memory time of the gradient, in the law's units of time; None for no memory, m = g.
         second: $\tau_2 > 0$, that of its square; None for none, $v = g^2$.
         epsilon: $\varepsilon \ge 0$, in units of the gradient; inside of the root in units of its square.
-        share: c, what the newest gradient counts for beside the average; None is 0.
+        share: c, what the average counts for beside the newest gradient; None is 1, the average alone.
         decay: $\lambda \ge 0$, of the parameters themselves; None is 0.
         form: "outside" of the root stands $\varepsilon$; or "inside", $n/\sqrt{\hat v + \varepsilon}$; or "sign", the
             direction is $\operatorname{sign} n$, without a memory of squares; or "frozen", it is n itself: the law in
@@ -101,11 +101,11 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
 
     @property
     def autonomous(self) -> bool:
-        return not (callable(self.rate) or (self.corrected and self.has_auxiliary))
+        return not callable(self.rate)
 
     @property
     def has_auxiliary(self) -> bool:
-        return self.first is not None or self.second is not None
+        return bool(self._memory_times)
 
     def linearised(self) -> "AdamFlow":
         if not self._squares:
@@ -114,43 +114,71 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
         return copied(self, form="frozen", second=None, corrected=False)
 
     def initial_auxiliary(self, position: Vector) -> PyTree:
-        if not self.has_auxiliary:
-            return None
-
         # What changes by a thousandth of itself is lost in half a precision.
         def zeros() -> Vector:
             return jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.promote_types(x.dtype, jnp.float32)), position)
 
-        return {name: zeros() for name in self._memory_times}
+        found: dict[str, Any] = {name: zeros() for name in self._memory_times}
+        # What has come into an average so far, an average of 1 itself: no clock is needed, and another step or another
+        # memory time in mid run leaves it right.
+        return found | self._filled(lambda name, time: jnp.zeros((), float)) or None
 
-    def weights(self, time: Time, ahead: ArrayLike | None = None) -> Weights:
-        first, square = self._correction(time, self.first), 1.0 / self._correction(time, self.second)
+    def _filled(self, fn: Callable[[str, Array], Array]) -> dict[str, Array]:
+        return {f"{name}_weight": fn(name, time) for name, time in self._memory_times.items()} if self.corrected else {}
+
+    def weights(self, auxiliary: PyTree, ahead: ArrayLike | None = None) -> Weights:
+        own = auxiliary or {}
+        first, square = own.get("mean_weight", 1.0), 1.0 / own.get("square_weight", 1.0)
         if ahead is None:
-            share = 0.0 if self.share is None else self.share
-            return Weights((1.0 - share) / first, share, square, 0.0)
+            share = 1.0 if self.share is None else self.share
+            return Weights(share / first, 1.0 - share, square, 0.0)
         assert self.first is not None
-        ahead = jnp.asarray(ahead)
-        later = self._correction(None if time is None else time + ahead, self.first)
-        return Weights(jnp.exp(-ahead / self.first) / later, -jnp.expm1(-ahead / self.first) / first, square, 0.0)
-
-    def _correction(self, time: Time, memory_time: Any) -> Any:
-        if not self.corrected or memory_time is None:
-            return 1.0
-        assert time is not None
-        return -jnp.expm1(-time / memory_time)
+        kept, new = _fading(ahead, self.first)
+        later = kept * first + new if self.corrected else 1.0
+        return Weights(kept / later, new / first, square, 0.0)
 
     def averaged(self, duration: ArrayLike, phase: Phase, evaluation: Evaluation) -> PyTree:
         def after(name: str, memory_time: Array) -> Vector:
-            part = -jnp.asarray(duration) / memory_time
-            kept, new = jnp.exp(part), -jnp.expm1(part)
+            kept, new = _fading(duration, memory_time)
             return self._on_memory(lambda m, g: _sum(m.dtype, (kept, m), (new, g)), name, phase, evaluation)
 
-        return {name: after(name, time) for name, time in self._memory_times.items()} or None
+        def filled(name: str, memory_time: Array) -> Array:
+            kept, new = _fading(duration, memory_time)
+            return kept * phase.auxiliary[f"{name}_weight"] + new
+
+        return {name: after(name, time) for name, time in self._memory_times.items()} | self._filled(filled) or None
+
+    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        def rate(name: str, memory_time: Array) -> Vector:
+            return self._on_memory(lambda m, g: (g - m) / memory_time.astype(m.dtype), name, phase, evaluation)
+
+        def filling(name: str, memory_time: Array) -> Array:
+            return (1.0 - phase.auxiliary[f"{name}_weight"]) / memory_time
+
+        memories = {name: rate(name, memory_time) for name, memory_time in self._memory_times.items()}
+        position = self.drift(time, phase, evaluation, self._now(phase.auxiliary))
+        return Phase(position, auxiliary=memories | self._filled(filling) or None)
+
+    def _now(self, auxiliary: PyTree) -> Weights:
+        """The weights, at the start the limits of what is 0/0 there: the newest gradient and its square alone."""
+        if not (self.corrected and self.has_auxiliary):
+            return self.weights(auxiliary)
+        # Both averages begin at the same time.
+        started = jnp.all(jnp.stack([leaf > 0 for name, leaf in auxiliary.items() if name.endswith("_weight")]))
+        filled = {
+            name: jnp.where(started, leaf, 1.0) if name.endswith("_weight") else leaf
+            for name, leaf in auxiliary.items()
+        }
+        found = self.weights(filled)
+        return Weights(
+            jnp.where(started, found.mean, 0.0), jnp.where(started, found.gradient, 1.0),
+            jnp.where(started, found.square, 0.0), jnp.where(started, 0.0, 1.0),
+        )  # fmt: skip
 
     def drift(self, time: Time, phase: Phase, evaluation: Evaluation, weights: Weights) -> Vector:
-        rate, slope, own = at_time(self.rate, time), self._slope(phase, evaluation), phase.auxiliary or {}
+        rate, own = at_time(self.rate, time), phase.auxiliary or {}
         leaves, structure = jax.tree.flatten(phase.position)
-        slopes = jax.tree.leaves(slope)
+        slopes = jax.tree.leaves(self._slope(phase, evaluation))
         means, squares = (
             jax.tree.leaves(own[name]) if name in own else [None] * len(leaves) for name in ("mean", "square")
         )
@@ -175,13 +203,6 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
             n = n + self.decay.astype(wide) * x.astype(wide)
         return _sum(wide, (-rate, n)).astype(x.dtype)
 
-    def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
-        def rate(name: str, memory_time: Array) -> Vector:
-            return self._on_memory(lambda m, g: (g - m) / memory_time.astype(m.dtype), name, phase, evaluation)
-
-        memories = {name: rate(name, memory_time) for name, memory_time in self._memory_times.items()}
-        return Phase(self.drift(time, phase, evaluation, self._now(time)), auxiliary=memories or None)
-
     def _on_memory(self, fn: Callable[[Array, Array], Array], name: str, phase: Phase, evaluation: Evaluation) -> Any:
         """A function of an average and of what it averages, leaf by leaf in its dtype."""
 
@@ -189,18 +210,6 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
             return fn(m, _power(m.dtype, g, _POWERS[name]))
 
         return jax.tree.map(leaf, phase.auxiliary[name], self._slope(phase, evaluation))
-
-    def _now(self, time: Time) -> Weights:
-        """The weights, at the start the limits of what is 0/0 there: the newest gradient and its square alone."""
-        if not (self.corrected and self.has_auxiliary):
-            return self.weights(time)
-        assert time is not None
-        started = time > 0
-        found = self.weights(jnp.where(started, time, 1.0))
-        return Weights(
-            jnp.where(started, found.mean, 0.0), jnp.where(started, found.gradient, 1.0),
-            jnp.where(started, found.square, 0.0), jnp.where(started, 0.0, 1.0),
-        )  # fmt: skip
 
     @property
     def _memory_times(self) -> dict[str, Array]:
@@ -212,6 +221,12 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
         if self.decay is None or not self.coupled:
             return evaluation.gradient
         return combine((1, evaluation.gradient), (self.decay, phase.position))
+
+
+def _fading(duration: ArrayLike, memory_time: Array) -> tuple[Array, Array]:
+    """What is left of an average after a while, and what has come."""
+    part = -jnp.asarray(duration) / memory_time
+    return jnp.exp(part), -jnp.expm1(part)
 
 
 def _sum(dtype: Any, *terms: tuple[Any, Array]) -> Array:

@@ -1,21 +1,28 @@
 """Lie-Trotter splitting of a law with a memory: the scheme that Adam is."""
 
 import dataclasses
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_number
 from .._tree import Vector, combine, optional_scalar
 from ..dynamics import AbstractDynamics, AbstractRemembering, AdamFlow
-from ..dynamics._base import Time
 from ..dynamics.adam_flow import Weights
 from ._base import AbstractScheme, evaluated, phase
 from ._state import Clock, Draws, State
 
 # The decay of torch.optim.NAdam's schedule of beta_1.
 _FADING = 0.96
+
+
+class _Schedule(NamedTuple):
+    """Steps made, and the product of the factors of the first average so far."""
+
+    steps: Int[Array, ""]
+    product: Float[Array, ""]
 
 
 class LieTrotter(AbstractScheme):
@@ -97,31 +104,34 @@ class LieTrotter(AbstractScheme):
         clock: Clock | None = None,
     ) -> State:
         state = super().init(dynamics, position, step_size, velocity, clock)
-        return state if self.momentum_decay is None else dataclasses.replace(state, memory=jnp.ones((), float))
+        if self.momentum_decay is None:
+            return state
+        return dataclasses.replace(state, memory=_Schedule(jnp.zeros((), int), jnp.ones((), float)))
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractRemembering)
         h, y, clock = jnp.asarray(step_size), phase(state), state.clock
         evaluation = evaluated(dynamics, state, draws.batch)
         after = y._replace(auxiliary=dynamics.averaged(h, y, evaluation))
-        end = None if clock is None else clock.after(h)
         memory = state.memory
         if self.momentum_decay is None:
-            weights = dynamics.weights(end, h if self.nesterov else None)
+            weights = dynamics.weights(after.auxiliary, h if self.nesterov else None)
         else:
-            assert isinstance(dynamics, AdamFlow) and clock is not None
-            weights, memory = self._scheduled(dynamics, clock, end, h, memory)
+            assert isinstance(dynamics, AdamFlow)
+            weights, memory = self._scheduled(dynamics, after.auxiliary, h, memory)
         move = dynamics.drift(state.time, after, evaluation, weights)
         position = combine((1, state.position), (h, move))
         ticked = None if clock is None else clock.tick(h)
         return State(position, clock=ticked, memory=memory, auxiliary=after.auxiliary)
 
-    def _scheduled(self, flow: AdamFlow, clock: Clock, end: Time, h: Array, product: Array) -> tuple[Weights, Array]:
-        """The weights of a first average whose memory gets longer, and the product of its factors."""
-        step, psi = (clock.steps + 1).astype(product.dtype), self.momentum_decay
+    def _scheduled(self, flow: AdamFlow, auxiliary: Any, h: Array, memory: _Schedule) -> tuple[Weights, _Schedule]:
+        """The weights of a first average whose memory gets longer."""
+        psi, step = self.momentum_decay, memory.steps + 1
         assert psi is not None and flow.first is not None
-        kept = jnp.exp(-h / flow.first)
-        now, then = (kept * (1.0 - 0.5 * _FADING ** (k * psi)) for k in (step, step + 1.0))
-        product = product * now
-        plain = flow.weights(end)
-        return plain._replace(mean=then / (1.0 - product * then), gradient=(1.0 - now) / (1.0 - product)), product
+        beta = jnp.exp(-h / flow.first)
+        now, then = (beta * (1.0 - 0.5 * _FADING ** (k.astype(beta.dtype) * psi)) for k in (step, step + 1))
+        product = memory.product * now
+        weights = flow.weights(auxiliary)._replace(
+            mean=then / (1.0 - product * then), gradient=(1.0 - now) / (1.0 - product)
+        )
+        return weights, _Schedule(step, product)
