@@ -119,57 +119,52 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
             return jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.promote_types(x.dtype, jnp.float32)), position)
 
         found: dict[str, Any] = {name: zeros() for name in self._memory_times}
-        # What has come into an average so far, an average of 1 itself: no clock is needed, and another step or another
-        # memory time in mid run leaves it right.
-        return found | self._filled(lambda name, time: jnp.zeros((), float)) or None
-
-    def _filled(self, fn: Callable[[str, Array], Array]) -> dict[str, Array]:
-        return {f"{name}_weight": fn(name, time) for name, time in self._memory_times.items()} if self.corrected else {}
+        # What has come into the averages so far, averages of 1 themselves: no clock is needed, and another step or
+        # other memory times in mid run leave them right. In one array: a step of few parameters is some operations.
+        return found | ({"filled": jnp.zeros(len(found), float)} if self.corrected and found else {}) or None
 
     def weights(self, auxiliary: PyTree, ahead: ArrayLike | None = None) -> Weights:
-        own = auxiliary or {}
-        first, square = own.get("mean_weight", 1.0), 1.0 / own.get("square_weight", 1.0)
+        inverse = self._inverse((auxiliary or {}).get("filled"))
         if ahead is None:
             share = 1.0 if self.share is None else self.share
-            return Weights(share / first, 1.0 - share, square, 0.0)
+            mean = inverse["mean"] if self.share is None else share * inverse["mean"]
+            return Weights(mean, 1.0 - share, inverse["square"], 0.0)
         assert self.first is not None
         kept, new = _fading(ahead, self.first)
-        later = kept * first + new if self.corrected else 1.0
-        return Weights(kept / later, new / first, square, 0.0)
+        later = kept / inverse["mean"] + new if self.corrected else 1.0
+        return Weights(kept / later, new * inverse["mean"], inverse["square"], 0.0)
+
+    def _inverse(self, filled: Array | None) -> dict[str, Any]:
+        plain = {"mean": 1.0, "square": 1.0}
+        return plain if filled is None else plain | dict(zip(self._memory_times, 1.0 / filled, strict=True))
 
     def averaged(self, duration: ArrayLike, phase: Phase, evaluation: Evaluation) -> PyTree:
         def after(name: str, memory_time: Array) -> Vector:
             kept, new = _fading(duration, memory_time)
             return self._on_memory(lambda m, g: _sum(m.dtype, (kept, m), (new, g)), name, phase, evaluation)
 
-        def filled(name: str, memory_time: Array) -> Array:
-            kept, new = _fading(duration, memory_time)
-            return kept * phase.auxiliary[f"{name}_weight"] + new
-
-        return {name: after(name, time) for name, time in self._memory_times.items()} | self._filled(filled) or None
+        found: dict[str, Any] = {name: after(name, time) for name, time in self._memory_times.items()}
+        if found and self.corrected:
+            kept, new = _fading(duration, jnp.stack(list(self._memory_times.values())))
+            found["filled"] = kept * phase.auxiliary["filled"] + new
+        return found or None
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         def rate(name: str, memory_time: Array) -> Vector:
             return self._on_memory(lambda m, g: (g - m) / memory_time.astype(m.dtype), name, phase, evaluation)
 
-        def filling(name: str, memory_time: Array) -> Array:
-            return (1.0 - phase.auxiliary[f"{name}_weight"]) / memory_time
-
-        memories = {name: rate(name, memory_time) for name, memory_time in self._memory_times.items()}
-        position = self.drift(time, phase, evaluation, self._now(phase.auxiliary))
-        return Phase(position, auxiliary=memories | self._filled(filling) or None)
+        found: dict[str, Any] = {name: rate(name, memory_time) for name, memory_time in self._memory_times.items()}
+        if found and self.corrected:
+            found["filled"] = (1.0 - phase.auxiliary["filled"]) / jnp.stack(list(self._memory_times.values()))
+        return Phase(self.drift(time, phase, evaluation, self._now(phase.auxiliary)), auxiliary=found or None)
 
     def _now(self, auxiliary: PyTree) -> Weights:
         """The weights, at the start the limits of what is 0/0 there: the newest gradient and its square alone."""
         if not (self.corrected and self.has_auxiliary):
             return self.weights(auxiliary)
-        # Both averages begin at the same time.
-        started = jnp.all(jnp.stack([leaf > 0 for name, leaf in auxiliary.items() if name.endswith("_weight")]))
-        filled = {
-            name: jnp.where(started, leaf, 1.0) if name.endswith("_weight") else leaf
-            for name, leaf in auxiliary.items()
-        }
-        found = self.weights(filled)
+        # All averages begin at the same time.
+        started = jnp.all(auxiliary["filled"] > 0)
+        found = self.weights(auxiliary | {"filled": jnp.where(started, auxiliary["filled"], 1.0)})
         return Weights(
             jnp.where(started, found.mean, 0.0), jnp.where(started, found.gradient, 1.0),
             jnp.where(started, found.square, 0.0), jnp.where(started, 0.0, 1.0),
