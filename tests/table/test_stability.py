@@ -10,11 +10,13 @@ import pytest
 
 import thalweg as tw
 from tests.rows import few, quick, stepping
-from thalweg._methods.linearity import has_limit
+from thalweg._methods.linearity import has_linear_limit
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
 LIMITED = [
-    row for row in tw.table() if not row.method.normals and not row.method.gradients_vary and has_limit(row.method)
+    row
+    for row in tw.table()
+    if not row.method.normals and not row.method.gradients_vary and has_linear_limit(row.method)
 ]
 # Of the schemes that most rows have; the others are among the slow tests.
 PREDICTED = few(LIMITED, "gradient_descent", "momentum", "nesterov", "rkl1", "nesterov_flow_rk4", "adam")

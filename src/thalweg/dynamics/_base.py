@@ -106,6 +106,8 @@ class AbstractDynamics(eqx.Module):
     # Whether the right-hand side is the same on all parameters as one vector: entry by entry, or by sums over all of
     # them. A law that says so is run on one vector, which is faster; of any other the shapes are kept.
     elementwise: ClassVar[bool] = False
+    # Whether the right-hand side takes the position itself, and not only what was learned of the objective there.
+    takes_position: ClassVar[bool] = True
     # None is flat space. Not annotated where it runs, or the field of that name would be the first of a law's.
     if TYPE_CHECKING:
         geometry: ClassVar[AbstractGeometry | None]
@@ -200,6 +202,11 @@ class AbstractDynamics(eqx.Module):
     def linearised(self) -> "AbstractDynamics":
         """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""
         return self
+
+    @property
+    def preconditioned(self) -> bool:
+        """Tell whether the curvature by which the linear probe sees the law is that of f over what the law keeps."""
+        return False
 
     def energy_and_force(self, position: Vector) -> tuple[Float[Array, ""], Vector]:
         r"""$(f, -\nabla f)$ in one evaluation."""

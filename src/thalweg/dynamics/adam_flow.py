@@ -107,6 +107,14 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
     def has_auxiliary(self) -> bool:
         return bool(self._memory_times)
 
+    @property
+    def takes_position(self) -> bool:
+        return self.decay is not None
+
+    @property
+    def preconditioned(self) -> bool:
+        return self._squares
+
     def linearised(self) -> "AdamFlow":
         if not self._squares:
             return self

@@ -54,6 +54,10 @@ class GradientFlow(AbstractFirstOrder):
         check_geometry(self.geometry)
 
     @property
+    def takes_position(self) -> bool:
+        return self.geometry is not None
+
+    @property
     def elementwise(self) -> bool:
         return self.geometry is None or self.geometry.elementwise
 
