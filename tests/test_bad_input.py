@@ -470,8 +470,8 @@ CLI = {
     "objective far off": ("compare mnist-1b", "is unknown; choose one of: banana, beale, breast-cancer"),
     "method": ("run rosenbrock -m momentun", "method 'momentun' is unknown; did you mean 'momentum'?"),
     "method to compare": (
-        "compare rosenbrock -m adamw",
-        "method 'adamw' is unknown; choose one of: aboba, adaptive_chebyshev, adaptive_langevin, auto",
+        "compare rosenbrock -m adagrad",
+        "method 'adagrad' is unknown; choose one of: aboba, adam, adamw, adaptive_chebyshev",
     ),
     "method without a value": ("run rosenbrock -m momentum:0.1", "write momentum:name=value,name=value"),
     "hyperparameter": (

@@ -21,7 +21,7 @@ _POWERS = {"mean": 1, "square": 2}
 
 
 class Weights(NamedTuple):
-    """What the direction is made of: n of the mean and the newest gradient, v of the mean square and the newest."""
+    """Weights of a direction: n is made of the mean and the newest gradient, v of the mean square and the newest."""
 
     mean: ArrayLike
     gradient: ArrayLike
@@ -227,7 +227,7 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
 
 
 def _fading(duration: ArrayLike, memory_time: Array) -> tuple[Array, Array]:
-    """What is left of an average after a while, and what has come."""
+    """Part of an average that is left after a while, and the part that has come."""
     part = -jnp.asarray(duration) / memory_time
     return jnp.exp(part), -jnp.expm1(part)
 
