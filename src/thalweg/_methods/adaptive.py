@@ -192,7 +192,7 @@ def lion(
 
     Reference: Chen, Liang, Huang et al. (2023), algorithm 2.
     """
-    law = partial(AdamFlow, objective, second=None, form="sign", corrected=False)
+    law = partial(AdamFlow, objective, second=None, epsilon=0.0, form="sign", corrected=False)
     return _by_splitting(
         law, LieTrotter(), learning_rate=learning_rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay
     )
