@@ -21,7 +21,7 @@ class AbstractRemembering(eqx.Module):
 
     @abc.abstractmethod
     def weights(self, auxiliary: PyTree, ahead: ArrayLike | None = None) -> Any:
-        """Weights of the averages in the motion, with the same gradient for a while `ahead` of them if that is given."""
+        """Weights of the averages in the motion, the same gradient for a while `ahead` of them if that is given."""
 
     @abc.abstractmethod
     def drift(self, time: Time, phase: Phase, evaluation: Evaluation, weights: Any) -> Vector:
