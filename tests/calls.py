@@ -36,7 +36,7 @@ def calls():
     HP = tw.Hyperparameters(0.1, 0.9, batch_size=32)
     FLOW = tw.GradientFlow(F)
     SGLD = tw.sgld(bowl, 0.1)
-    ADAM = tw.analysis.AdamHyperparameters(batch_size=32)
+    ADAM = tw.AdamHyperparameters(batch_size=32)
     done = {}
 
     def descent(learning_rate):
@@ -92,6 +92,13 @@ def calls():
         "Method": dict(dynamics=FLOW, scheme=tw.Euler(), step_size=0.1),
         "Hyperparameters": dict(learning_rate=0.1, momentum=0.9, nesterov=False, dampening=0.0, batch_size=8,
                                 convention="torch", weight_decay=0.0, bias_correction=False),
+        "AdamHyperparameters": dict(learning_rate=1e-3, beta1=0.9, beta2=0.99, epsilon=1e-8, batch_size=32,
+                                    weight_decay=0.01, coupled=False),
+        "AdamPhysical": dict(step=0.1, first=1.0, second=10.0, epsilon=1e-8, decay=0.1),
+        "AdamHyperparameters.from_physical": dict(physical=tw.AdamPhysical(0.1, 1.0, 10.0, 1e-8), batch_size=8),
+        "AdamHyperparameters.retune": dict(self=ADAM, learning_rate=0.01),
+        "AdamHyperparameters.carry": dict(self=ADAM, then=ADAM.retune(0.01), steps=3),
+        "AdamHyperparameters.from_method": dict(method=tw.adam(bowl, 0.1)),
         "Physical": dict(step=0.1, friction=1.0, temperature=1.0, lookahead=0.0),
         "translate": dict(hyperparameters=HP, curvature=1.0),
         "gradient_descent": dict(objective=bowl, learning_rate=0.1),
@@ -166,7 +173,6 @@ def calls():
         "analysis.kramers_time": dict(potential=well, well=-1.0, barrier=0.0, temperature=0.1),
         "analysis.convergence_order": dict(method=GD, x0=X0, horizon=1.0, steps=(4, 8, 16), velocity=None,
                                            reference=None),
-        "analysis.AdamHyperparameters": dict(learning_rate=1e-3, beta1=0.9, beta2=0.99, epsilon=1e-8, batch_size=32),
         "analysis.batch_rules": dict(hyperparameters=HP, batch_size=64),
         "analysis.noise_order": dict(method=SGLD, curvature=1.0, horizon=1.0, start=1.0),
         "analysis.noise_scale": dict(small=[1.0, 1.2, 0.9, 1.1], large=[0.6, 0.5, 0.55, 0.6], small_batch=8,

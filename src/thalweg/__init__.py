@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .dynamics import *
     from .schemes import *
     from ._methods.method import Method as Method
+    from ._dictionary.adam import AdamHyperparameters as AdamHyperparameters
+    from ._dictionary.adam import AdamPhysical as AdamPhysical
     from ._dictionary.conventions import Hyperparameters as Hyperparameters
     from ._dictionary.physical import Physical as Physical
     from ._dictionary.translate import Translation as Translation

@@ -596,6 +596,7 @@ def test_a_scheduler_at_constant_friction_goes_on_after_a_stop():
 
 
 ADAM = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])
+RMSPROP = torch.optim.RMSprop([torch.nn.Parameter(torch.ones(1))])
 WRONG = {
     "no method": (lambda: Optimizer(start(), "momentum"), "Optimizer takes a tw.Method"),
     "nesterov's name": (lambda: Optimizer(start(), tw.momentum(None, 0.1), foreach="yes"), "foreach must be True"),
@@ -659,7 +660,7 @@ WRONG = {
         "with another nesterov than this method's",
     ),
     "buffers of other shapes": (lambda: misfit(), "a buffer has shape (5,) where the parameter has (3, 2)"),
-    "read from Adam": (lambda: tw.Hyperparameters.from_torch(ADAM), "not from a Adam"),
+    "read from RMSprop": (lambda: tw.Hyperparameters.from_torch(RMSPROP), "not from a RMSprop"),
     "read from RK4": (
         lambda: tw.Hyperparameters.from_torch(Optimizer(start(), tw.Method(tw.GradientFlow(None), tw.RK4(), 0.1))),
         "not from GradientFlow by RungeKutta",

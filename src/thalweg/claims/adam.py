@@ -31,7 +31,7 @@ def sign_descent(objective: FiniteSum) -> Method:
 
 
 def drift(method: Method) -> float:
-    """How far it goes down in a step, in learning rates."""
+    """Distance that it goes down in a step, in learning rates."""
 
     @eqx.filter_jit
     def end(method: Method, steps: int) -> jax.Array:
