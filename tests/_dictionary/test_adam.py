@@ -1,5 +1,8 @@
 """Adam's numbers in steps and in time, read from what runs, and another learning rate in mid run."""
 
+import types
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -123,3 +126,60 @@ def test_a_larger_batch_takes_its_decay_along():
     then = tw.analysis.scale_adam(now, 32)
     # In one step of the new batch pass four of the old.
     assert then.learning_rate * then.weight_decay == pytest.approx(4 * now.learning_rate * now.weight_decay)
+
+
+SAID = {
+    "Adam": tw.AdamHyperparameters(0.02, 0.8, 0.95, 1e-6),
+    "AdamW": tw.AdamHyperparameters(0.02, weight_decay=0.3),
+    "coupled": tw.AdamHyperparameters(0.02, weight_decay=0.3, coupled=True),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_the_code_of_every_framework_makes_the_same_path(name):
+    import optax
+
+    h, x0 = SAID[name], jnp.array([3.0, -4.0])
+    said = tw.translate(h)
+    exact = np.asarray(tw.run(h.method(bent), x0, 30, record=None).final.position)
+    ours = eval(said["thalweg"].code, {"tw": tw, "f": bent})
+    np.testing.assert_allclose(tw.run(ours, x0, 30, record=None).final.position, exact, rtol=1e-12)
+    optimizer, x = eval(said["optax"].code, {"optax": optax}), x0
+    state = optimizer.init(x)
+    for _ in range(30):
+        updates, state = optimizer.update(jax.grad(bent)(x), state, x)
+        x = optax.apply_updates(x, updates)
+    np.testing.assert_allclose(x, exact, rtol=1e-10)
+    torch = pytest.importorskip("torch")
+    path, _ = torch_run(lambda params: eval(said["torch"].code, {"torch": torch, "params": params}), {}, 30)
+    np.testing.assert_allclose(path[-1], exact, rtol=1e-10)
+    if name == "coupled":
+        assert said["keras"].code is None and "add 0.5 * weight_decay" in said["keras"].why
+    else:
+        # Keras' epsilon is held to its formula: it is larger at first, and the same in the end.
+        assert "epsilon stands before the correction" in said["keras"].as_line
+        assert keras_path(eval(said["keras"].code, {"keras": KERAS}), 1) != pytest.approx(first_step(h), rel=1e-4)
+
+
+# Numbers of a line of code, by keras' names.
+KERAS = types.SimpleNamespace(optimizers=types.SimpleNamespace(Adam=dict, AdamW=dict))
+
+
+def keras_path(numbers, steps):
+    """One entry of a constant gradient as small as epsilon, by keras' formula."""
+    g, m, v, x = 1e-8, 0.0, 0.0, 0.0
+    for k in range(1, steps + 1):
+        b1, b2 = numbers["beta_1"], numbers["beta_2"]
+        rate = numbers["learning_rate"] * np.sqrt(1 - b2**k) / (1 - b1**k)
+        m, v = m + (g - m) * (1 - b1), v + (g * g - v) * (1 - b2)
+        x -= rate * m / (np.sqrt(v) + numbers["epsilon"])
+    return x
+
+
+def first_step(h):
+    return -h.learning_rate * 1e-8 / (1e-8 + h.epsilon)
+
+
+def test_a_curvature_of_f_is_refused_with_what_tells_a_limit():
+    with pytest.raises(tw.InputError, match="tells no limit of Adam, but that of f over the root of its squares does"):
+        tw.translate(NOW, curvature=1.0)
