@@ -112,12 +112,13 @@ class Fisher(AbstractPullback):
         return found.astype(jnp.promote_types(found.dtype, jnp.float32))
 
     def _check_noise(self, z: Array) -> None:
+        shape = jnp.shape(self.noise)
         try:
-            fits = jnp.broadcast_shapes(jnp.shape(self.noise), z.shape) == z.shape
+            fits = jnp.broadcast_shapes(shape, z.shape) == z.shape
         except ValueError:
             fits = False
         if not fits:
-            raise InputError(f"noise must be a number or of the shape of the outputs {z.shape}, but {self.noise!r}")
+            raise InputError(f"noise must be a number or of the shape of the outputs {z.shape}, but has shape {shape}")
 
     def joined(self, join: Callable) -> "Fisher":
         """The same metric on the parameters from which `join` makes what the model takes."""

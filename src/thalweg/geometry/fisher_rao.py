@@ -130,7 +130,13 @@ class FisherRao(AbstractMetric):
             return [tuple(x[name] for name in names)]
         leaves = jax.tree.leaves(x)
         if isinstance(x, dict) or len(leaves) != len(names):
-            what = f"a dict of {', '.join(map(str, x))}" if isinstance(x, dict) else f"{len(leaves)} arrays"
+            what = (
+                f"a dict of {', '.join(map(str, x))}"
+                if isinstance(x, dict)
+                else f"{len(leaves)} arrays"
+                if len(leaves) != 1
+                else "one array"
+            )
             raise InputError(
                 f"the {self.family} in the chart {self.chart} has the parameters {' and '.join(names)}, as a dict or a "
                 f"pair of arrays, but the point is {what}"

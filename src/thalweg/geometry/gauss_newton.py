@@ -22,8 +22,8 @@ class GaussNewton(AbstractPullback):
     $$\dot\theta = -(J^\top J + \lambda)^{-1}\,\nabla f(\theta)$$
 
     Of $f = \tfrac12|r|^2$ and $\lambda = 0$ it is $\dot r = -P_Jr$ with $P_J$ the projection on the columns of J.
-    Euler's step of 1 is Gauss and Newton's, and with damping $\lambda = 1/h$ it is Levenberg's, which is the linearly implicit
-    Euler step of length h of gradient flow in flat space, `tw.RosenbrockEuler` on a `tw.LeastSquares`.
+    Euler's step of 1 is Gauss and Newton's, and with damping $\lambda = 1/h$ it is Levenberg's, which is the linearly
+    implicit Euler step of length h of gradient flow in flat space, `tw.RosenbrockEuler` on a `tw.LeastSquares`.
     `tw.LevenbergMarquardt` is that with Marquardt's diagonal in the place of the identity, and an h that follows from
     how good the last step was.
 
