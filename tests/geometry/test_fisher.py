@@ -206,12 +206,14 @@ def identity(w, x):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Fisher(jnp.sin, INPUTS, "gaussian"), r"model must be a function of \(parameters, inputs\), but takes"),
+        (lambda: EmpiricalFisher(lambda w: w, INPUTS), r"losses must be a function of \(parameters, data\), but takes"),
         (lambda: Fisher(network, INPUTS, "gauss"), "likelihood 'gauss' is unknown; did you mean 'gaussian'"),
         (lambda: Fisher(network, INPUTS, "poisson", noise=2.0), "noise is a number of the gaussian likelihood"),
         (lambda: Fisher(network, INPUTS, "gaussian", noise=0.0), "noise must be a finite standard deviation greater"),
         (lambda: Fisher(network, INPUTS, "gaussian", damping=-1.0), "damping must be at least 0, but is -1"),
         (lambda: Fisher(network, INPUTS, "gaussian", tolerance=0.0), "tolerance must be greater than 0, but is 0"),
-        (lambda: EmpiricalFisher(losses, damping=float("nan")), "damping must be finite"),
+        (lambda: EmpiricalFisher(losses, (INPUTS, LABELS), float("nan")), "damping must be finite"),
         (lambda: Fisher(identity, INPUTS, "categorical").velocity(*(jnp.array(1.0),) * 2), "of 1 axes at least"),
         (lambda: Fisher(lambda w, x: 1.0, INPUTS, "poisson").velocity(*(jnp.ones(2),) * 2), "must give a float array"),
         (lambda: Fisher(identity, INPUTS, "gaussian", noise=[1.0, 1.0]).velocity(*(jnp.ones(3),) * 2),

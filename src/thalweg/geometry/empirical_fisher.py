@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._errors import InputError
+from .._errors import InputError, check_arguments
 from .._objectives.finite_sum import _as_data
 from .._objectives.parts import Joined
 from .._tree import Vector, copied, scalar
+from .._typed import check_fields
 from .pullback import DENSE, PRODUCTS, TOLERANCE, AbstractPullback, Pulled, check_solves
 
 
@@ -55,8 +56,8 @@ class EmpiricalFisher(AbstractPullback):
     dense: int = eqx.field(default=DENSE, static=True)
 
     def __check_init__(self) -> None:
-        if not callable(self.losses):
-            raise InputError(f"losses must be a function of the parameters, but is {self.losses!r}")
+        check_fields(self)
+        check_arguments("losses", self.losses, "parameters", *(() if self.data is None else ("data",)))
         check_solves(self.damping, self.tolerance, self.products, self.dense)
 
     def pulled(self, position: Vector) -> Pulled:

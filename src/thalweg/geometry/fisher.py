@@ -10,10 +10,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
-from .._errors import InputError, as_reals, check_choice
+from .._errors import InputError, as_reals, check_arguments, check_choice
 from .._objectives.finite_sum import _as_data
 from .._objectives.parts import Joined
 from .._tree import Vector, copied, scalar
+from .._typed import check_fields
 from ._likelihoods import LIKELIHOODS
 from .pullback import DENSE, PRODUCTS, TOLERANCE, AbstractPullback, Pulled, check_solves
 
@@ -76,8 +77,8 @@ class Fisher(AbstractPullback):
     dense: int = eqx.field(default=DENSE, static=True)
 
     def __check_init__(self) -> None:
-        if not callable(self.model):
-            raise InputError(f"model must be a function of (parameters, inputs), but is {self.model!r}")
+        check_fields(self)
+        check_arguments("model", self.model, "parameters", "inputs")
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
         check_solves(self.damping, self.tolerance, self.products, self.dense)
         if self.noise is None or isinstance(self.noise, Tracer):

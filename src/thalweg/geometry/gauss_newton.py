@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from .._objectives.least_squares import LeastSquares
 from .._tree import Vector, copied, scalar
+from .._typed import check_fields
 from .pullback import DENSE, PRODUCTS, TOLERANCE, AbstractPullback, Pulled, check_solves
 
 
@@ -55,6 +56,7 @@ class GaussNewton(AbstractPullback):
     dense: int = eqx.field(default=DENSE, static=True)
 
     def __check_init__(self) -> None:
+        check_fields(self)
         check_solves(self.damping, self.tolerance, self.products, self.dense)
 
     def pulled(self, position: Vector) -> Pulled:
