@@ -19,6 +19,7 @@ from thalweg.claims import (
     hyperparameters,
     kramers,
     momentum,
+    natural_gradient,
     nesterov,
     nesterov_flow,
     rates,
@@ -92,6 +93,7 @@ THEORY = {
     "nesterov-quieter-as-stored": CORRECTED,
     "noise-crosses-barriers": HOLDS,
     "coloured-noise-crosses-as-well": FAILS,
+    "natural-gradient-parameters": CORRECTED,
 }
 SLOW = {"random-settings-converge"}
 
@@ -269,6 +271,8 @@ OTHERWISE = [
     ("nesterov-quieter-as-stored", robustness, "nesterov", tw.midpoint_momentum, FAILS),
     ("noise-crosses-barriers", escape, "OverdampedLangevin", twice_as_strong, FAILS),
     ("coloured-noise-crosses-as-well", escape, "ColouredLangevin", white, HOLDS),
+    ("natural-gradient-parameters", natural_gradient, "_metric", lambda chart: tw.geometry.Euclidean(), FAILS),
+    ("natural-gradient-parameters", natural_gradient, "CHARTS", ("natural", "natural"), HOLDS),
 ]
 
 
