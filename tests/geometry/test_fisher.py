@@ -217,7 +217,7 @@ def identity(w, x):
         (lambda: Fisher(identity, INPUTS, "categorical").velocity(*(jnp.array(1.0),) * 2), "of 1 axes at least"),
         (lambda: Fisher(lambda w, x: 1.0, INPUTS, "poisson").velocity(*(jnp.ones(2),) * 2), "must give a float array"),
         (lambda: Fisher(identity, INPUTS, "gaussian", noise=[1.0, 1.0]).velocity(*(jnp.ones(3),) * 2),
-         r"noise must be a number or of the shape of the outputs \(3,\), but has shape \(2,\)"),
+         r"noise must be a number, or of the shape of the outputs \(3,\), but is \(2,\)"),
         (lambda: EmpiricalFisher(lambda w: jnp.sum(w)).velocity(*(jnp.ones(3),) * 2),
          r"an array \(N,\), but give float64 of shape \(\)"),
         (lambda: tw.natural_gradient(jnp.sum, 0.1, None), "natural gradient needs a metric, such as tw.geometry"),

@@ -94,7 +94,7 @@ class Fisher(AbstractPullback):
         backward = jax.linear_transpose(forward, position)
         factor: Any = 1.0
         if self.noise is not None:
-            self._check_noise(z)
+            _check_noise(self.noise, z)
             factor = 1.0 / self.noise.astype(z.dtype) ** 2
         if self.average:
             factor = factor / z.shape[0]
@@ -112,15 +112,17 @@ class Fisher(AbstractPullback):
             raise InputError(f"the model must give an array of {needed} axes at least{last}, but gives {found.shape}")
         return found.astype(jnp.promote_types(found.dtype, jnp.float32))
 
-    def _check_noise(self, z: Array) -> None:
-        shape = jnp.shape(self.noise)
-        try:
-            fits = jnp.broadcast_shapes(shape, z.shape) == z.shape
-        except ValueError:
-            fits = False
-        if not fits:
-            raise InputError(f"noise must be a number or of the shape of the outputs {z.shape}, but has shape {shape}")
-
     def joined(self, join: Callable) -> "Fisher":
         """The same metric on the parameters from which `join` makes what the model takes."""
         return copied(self, model=Joined(self.model, join))
+
+
+def _check_noise(noise: Array, z: Array) -> None:
+    try:
+        fits = jnp.broadcast_shapes(noise.shape, z.shape) == z.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(
+            f"noise must be a number or of the shape of the outputs {z.shape}, but has shape {noise.shape}"
+        )

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -43,10 +43,17 @@ class AbstractPullback(AbstractMetric):
     traced.
     """
 
-    damping: eqx.AbstractVar[Float[Array, ""]]
-    tolerance: eqx.AbstractVar[Float[Array, ""]]
-    products: eqx.AbstractVar[int]
-    dense: eqx.AbstractVar[int]
+    if TYPE_CHECKING:
+        # A type checker would take them for fields, which come before those of the metric itself.
+        damping: ClassVar[Float[Array, ""]]
+        tolerance: ClassVar[Float[Array, ""]]
+        products: ClassVar[int]
+        dense: ClassVar[int]
+    else:
+        damping: eqx.AbstractVar[Float[Array, ""]]
+        tolerance: eqx.AbstractVar[Float[Array, ""]]
+        products: eqx.AbstractVar[int]
+        dense: eqx.AbstractVar[int]
 
     @abc.abstractmethod
     def pulled(self, position: Vector) -> Pulled:
