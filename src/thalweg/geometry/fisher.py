@@ -123,6 +123,4 @@ def _check_noise(noise: Array, z: Array) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise InputError(
-            f"noise must be a number or of the shape of the outputs {z.shape}, but has shape {noise.shape}"
-        )
+        raise InputError(f"noise must be a number, or of the shape of the outputs {z.shape}, but is {noise.shape}")
