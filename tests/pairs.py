@@ -27,6 +27,7 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GradientFlow": lambda f: tw.GradientFlow(f, 1.3),
     "GradientFlow of time": lambda f: tw.GradientFlow(f, falling),
     "GradientFlow in a metric": lambda f: tw.GradientFlow(f, geometry=own.Scaling()),
+    "GradientFlow in a curvature": lambda f: tw.GradientFlow(f, geometry=tw.geometry.GaussNewton(own.residuals, 0.5)),
     "GradientFlow on spheres": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Sphere()),
     "HeavyBall": lambda f: tw.HeavyBall(f, 0.7, 1.3),
     "HeavyBall of time": lambda f: tw.HeavyBall(f, falling),

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from ._methods.adaptive import lion as lion
     from ._methods.adaptive import nadam as nadam
     from ._methods.adaptive import rmsprop as rmsprop
+    from ._methods.natural_gradient import gauss_newton as gauss_newton
     from ._methods.aliases import gradient_descent as gradient_descent
     from ._methods.aliases import leapfrog as leapfrog
     from ._methods.aliases import mala as mala
     from ._methods.aliases import midpoint_momentum as midpoint_momentum
     from ._methods.aliases import momentum as momentum
+    from ._methods.natural_gradient import natural_gradient as natural_gradient
     from ._methods.aliases import nesterov as nesterov
     from ._methods.aliases import sgld as sgld
     from ._methods.aliases import stabilised_descent as stabilised_descent

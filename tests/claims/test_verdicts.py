@@ -20,6 +20,7 @@ from thalweg.claims import (
     hyperparameters,
     kramers,
     momentum,
+    natural_gradient,
     nesterov,
     nesterov_flow,
     rates,
@@ -96,6 +97,7 @@ THEORY = {
     "adam-is-sign-descent": CORRECTED,
     "adamw-is-l2": FAILS,
     "adam-edge-of-stability": FAILS,
+    "natural-gradient-parameters": CORRECTED,
 }
 SLOW = {"random-settings-converge"}
 ROUGH = {
@@ -281,6 +283,8 @@ OTHERWISE = [
     ("adam-is-sign-descent", adam, "SIGNAL", 3.0, HOLDS),
     ("adamw-is-l2", adam, "DECAY", 1e-3, HOLDS),
     ("adam-edge-of-stability", adam, "BETAS", (0.0, 0.0), HOLDS),
+    ("natural-gradient-parameters", natural_gradient, "_metric", lambda chart: tw.geometry.Euclidean(), FAILS),
+    ("natural-gradient-parameters", natural_gradient, "CHARTS", ("natural", "natural"), HOLDS),
 ]
 
 

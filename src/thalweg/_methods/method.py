@@ -18,6 +18,7 @@ from .._tree import Unravel, Vector, copied, scalar
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, Phase
 from ..dynamics._base import check_flat
 from ..dynamics._curved import check_on
+from ..geometry import AbstractManifold
 from ..schemes import AbstractScheme, Clock, Draws, State
 from ..schemes._base import evaluated
 from .counted import AbstractCounted
@@ -274,9 +275,13 @@ class Method(AbstractDrawing, AbstractCounted):
 
         return temperature(self, noise_covariance, hessian)
 
-    def linearised(self) -> "Method":
-        """The method as the linear probe takes it, without what is not linear on any function."""
-        check_flat(self.dynamics, "the linear probe")
+    def linearised(self, at_point: bool = False) -> "Method":
+        """The method as the linear probe takes it, without what is not linear on any function.
+
+        About a point a metric that is no manifold does, whose steps are sums of the coordinates' own vectors.
+        """
+        if not at_point or isinstance(self.dynamics.geometry, AbstractManifold):
+            check_flat(self.dynamics, "the linear probe")
         dynamics, scheme = self.dynamics.linearised(), self.scheme.linearised()
         if dynamics is self.dynamics and scheme is self.scheme:
             return self

@@ -76,7 +76,7 @@ def amplification(
         check_linear(method)
         with jax.enable_x64(True):
             when, x, velocity = _place(method, at)
-            wide = in_float64(method).linearised()
+            wide = in_float64(method).linearised(at_point=True)
             return np.asarray(_matrix_at(wide, _first_step(wide), when, x, velocity))
     curvature = _known(method, curvature)
     if time is not None:
@@ -159,7 +159,7 @@ def largest_stable_step(
     >>> round(tw.analysis.largest_stable_step(tw.gradient_descent(None, 1.0), 4.0), 12)
     0.5
     """
-    method = method.linearised()
+    method = method.linearised(at_point=at is not None)
     if method.scheme.exact_law or method.scheme.controlled:
         return float("inf")
     if at is not None:
@@ -256,7 +256,7 @@ def _stable_at(method: Method, at: Place) -> float:
         time, x, _ = _place(method, at)
         wide, flat = in_float64(method), ravel(x)
         law = wide.flattened(unraveler(x)).dynamics
-        if law.objective is not None:
+        if law.objective is not None and law.geometry is None:
             return largest_stable_step(method, np.asarray(jax.hessian(law.objective.value)(flat)), time)
         if law.order == 2 or law.has_auxiliary:
             raise InputError(f"a limit at a point is of a field, or of a law with an objective, not of {law!r}")

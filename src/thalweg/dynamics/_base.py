@@ -197,7 +197,10 @@ class AbstractDynamics(eqx.Module):
 
     def joined(self, join: Callable) -> Any:
         """The same law on the parameters from which `join` makes what its functions take."""
-        return self if self.objective is None else self.with_objective(self.objective.joined(join))
+        law = self if self.objective is None else self.with_objective(self.objective.joined(join))
+        # A metric that belongs to a model has functions of the parameters, too.
+        metric = getattr(law.geometry, "joined", None)
+        return law if metric is None else copied(law, geometry=metric(join))
 
     def linearised(self) -> "AbstractDynamics":
         """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""
