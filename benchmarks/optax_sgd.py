@@ -23,14 +23,20 @@ def results() -> Iterator[Result]:
             ("momentum", tw.momentum(fn, 0.1, 0.9), optax.sgd(0.1, momentum=0.9)),
             ("Nesterov", tw.nesterov(fn, 0.1, 0.9), optax.sgd(0.1, momentum=0.9, nesterov=True)),
         ):
-            ours, theirs = _ours(method, steps), _theirs(fn, peer, steps)
+            ours, theirs = scan_of_method(method, steps), scan_of_optax(fn, peer, steps)
             # Long after convergence both are zero; the answer is compared early.
-            early = compare(name, lambda m=method: _ours(m, 20)(x0), lambda p=peer, f=fn: _theirs(f, p, 20)(x0), 9e9, 1)
+            early = compare(
+                name,
+                lambda m=method: scan_of_method(m, 20)(x0),
+                lambda p=peer, f=fn: scan_of_optax(f, p, 20)(x0),
+                9e9,
+                1,
+            )
             timed = compare(f"{name}, d = {d}", lambda o=ours: o(x0), lambda t=theirs: t(x0), 1.05, 11, None)
             yield Result(timed.case, timed.ours / steps, timed.peer / steps, 1.05, timed.repeats, early.difference)
 
 
-def _ours(method: tw.Method, steps: int):
+def scan_of_method(method: tw.Method, steps: int):
     @jax.jit
     def loop(x: jax.Array) -> jax.Array:
         state, _ = jax.lax.scan(lambda s, _: (method.step(s), None), method.init(x), None, length=steps)
@@ -39,12 +45,12 @@ def _ours(method: tw.Method, steps: int):
     return loop
 
 
-def _theirs(fn, optimizer: optax.GradientTransformation, steps: int):
+def scan_of_optax(fn, optimizer: optax.GradientTransformation, steps: int):
     @jax.jit
     def loop(x: jax.Array) -> jax.Array:
         def step(carry, _):
             x, state = carry
-            updates, state = optimizer.update(jax.grad(fn)(x), state)
+            updates, state = optimizer.update(jax.grad(fn)(x), state, x)
             return (optax.apply_updates(x, updates), state), None
 
         return jax.lax.scan(step, (x, optimizer.init(x)), None, length=steps)[0][0]

@@ -36,7 +36,7 @@ def calls():
     HP = tw.Hyperparameters(0.1, 0.9, batch_size=32)
     FLOW = tw.GradientFlow(F)
     SGLD = tw.sgld(bowl, 0.1)
-    ADAM = tw.analysis.AdamHyperparameters(batch_size=32)
+    ADAM = tw.AdamHyperparameters(batch_size=32)
     done = {}
 
     def descent(learning_rate):
@@ -92,6 +92,13 @@ def calls():
         "Method": dict(dynamics=FLOW, scheme=tw.Euler(), step_size=0.1),
         "Hyperparameters": dict(learning_rate=0.1, momentum=0.9, nesterov=False, dampening=0.0, batch_size=8,
                                 convention="torch", weight_decay=0.0, bias_correction=False),
+        "AdamHyperparameters": dict(learning_rate=1e-3, beta1=0.9, beta2=0.99, epsilon=1e-8, batch_size=32,
+                                    weight_decay=0.01, coupled=False),
+        "AdamPhysical": dict(step=0.1, first=1.0, second=10.0, epsilon=1e-8, decay=0.1),
+        "AdamHyperparameters.from_physical": dict(physical=tw.AdamPhysical(0.1, 1.0, 10.0, 1e-8), batch_size=8),
+        "AdamHyperparameters.retune": dict(self=ADAM, learning_rate=0.01),
+        "AdamHyperparameters.carry": dict(self=ADAM, then=ADAM.retune(0.01), steps=3),
+        "AdamHyperparameters.from_method": dict(method=tw.adam(bowl, 0.1)),
         "Physical": dict(step=0.1, friction=1.0, temperature=1.0, lookahead=0.0),
         "translate": dict(hyperparameters=HP, curvature=1.0),
         "gradient_descent": dict(objective=bowl, learning_rate=0.1),
@@ -104,8 +111,21 @@ def calls():
         "geometry.Norm": dict(kind="linf", unit=True, per_leaf=False),
         "geometry.Metric": dict(value=jnp.eye(2)),
         "geometry.Mirror": dict(potential="hypentropy", parameter=1.0, inverse=None),
+        "adam": dict(objective=bowl, learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8),
+        "adamw": dict(objective=bowl, learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8, weight_decay=0.01),
+        "nadam": dict(objective=bowl, learning_rate=0.1, beta1=0.9, beta2=0.99, epsilon=1e-8, momentum_decay=0.004),
+        "rmsprop": dict(objective=bowl, learning_rate=0.1, beta2=0.9, epsilon=1e-8),
+        "lion": dict(objective=bowl, learning_rate=0.1, beta1=0.9, beta2=0.99, weight_decay=0.01),
         "mala": dict(objective=bowl, learning_rate=0.1, temperature=1.0),
         "sgld": dict(objective=bowl, learning_rate=0.1, temperature=1.0),
+        "natural_gradient": dict(objective=bowl, learning_rate=0.1, geometry=tw.geometry.GaussNewton(jnp.sin)),
+        "gauss_newton": dict(least_squares=jnp.sin, learning_rate=0.1, damping=0.1),
+        "geometry.GaussNewton": dict(residuals=jnp.sin, damping=0.1, tolerance=1e-6, products=10, dense=2),
+        "geometry.Fisher": dict(model=bowl_of, inputs=DATA, likelihood="gaussian", noise=0.5, damping=0.1,
+                                average=False, tolerance=1e-6, products=10, dense=2),
+        "geometry.EmpiricalFisher": dict(losses=bowl_of, data=DATA, damping=0.1, average=True, tolerance=1e-6,
+                                         products=10, dense=2),
+        "geometry.FisherInformation": dict(family="gaussian", chart="natural"),
         "stabilised_descent": dict(objective=bowl, learning_rate=0.1, stages=3, damping=0.05),
         "Row": dict(name="mine", make=descent, defaults={}, reference="", aliases=(), needed=()),
         "register": lambda: dict(row=tw.Row("mine", lambda f, learning_rate: GD, {"learning_rate": 0.1})),
@@ -166,7 +186,6 @@ def calls():
         "analysis.kramers_time": dict(potential=well, well=-1.0, barrier=0.0, temperature=0.1),
         "analysis.convergence_order": dict(method=GD, x0=X0, horizon=1.0, steps=(4, 8, 16), velocity=None,
                                            reference=None),
-        "analysis.AdamHyperparameters": dict(learning_rate=1e-3, beta1=0.9, beta2=0.99, epsilon=1e-8, batch_size=32),
         "analysis.batch_rules": dict(hyperparameters=HP, batch_size=64),
         "analysis.noise_order": dict(method=SGLD, curvature=1.0, horizon=1.0, start=1.0),
         "analysis.noise_scale": dict(small=[1.0, 1.2, 0.9, 1.1], large=[0.6, 0.5, 0.55, 0.6], small_batch=8,

@@ -134,6 +134,27 @@ API = {
         lambda: tw.LeastSquares(7),
         "residuals must be a function of the parameters, but is 7",
     ),
+    "residuals of nothing": (
+        lambda: tw.gauss_newton(None),
+        "residuals must be a function of the parameters, but is None",
+    ),
+    "a metric of no residuals": (
+        lambda: tw.geometry.GaussNewton(3.0),
+        "residuals must be a function of the parameters",
+    ),
+    "a model of no function": (
+        lambda: tw.geometry.Fisher(3.0, DATA, "poisson"),
+        "model must be a function, but is 3.0",
+    ),
+    "losses of no function": (
+        lambda: tw.geometry.EmpiricalFisher("losses"),
+        "losses must be a function, but is 'losses'",
+    ),
+    "an average of a number": (
+        lambda: tw.geometry.Fisher(bowl, DATA, "poisson", average=2),
+        "average must be True or False, but is 2",
+    ),
+    "a family of no name": (lambda: tw.geometry.FisherInformation(3), "family 3 is unknown; choose one of: bernoulli"),
     "residuals of text": (lambda: tw.LeastSquares(bowl, "abc"), "data must be arrays of numbers, but holds text"),
     "sum of no function": (lambda: tw.FiniteSum(7, DATA), "fn must be a function of (x, sample), but is 7"),
     # the start
@@ -470,8 +491,8 @@ CLI = {
     "objective far off": ("compare mnist-1b", "is unknown; choose one of: banana, beale, breast-cancer"),
     "method": ("run rosenbrock -m momentun", "method 'momentun' is unknown; did you mean 'momentum'?"),
     "method to compare": (
-        "compare rosenbrock -m adamw",
-        "method 'adamw' is unknown; choose one of: aboba, adaptive_chebyshev, adaptive_langevin, auto",
+        "compare rosenbrock -m adagrad",
+        "method 'adagrad' is unknown; choose one of: aboba, adam, adamw, adaptive_chebyshev",
     ),
     "method without a value": ("run rosenbrock -m momentum:0.1", "write momentum:name=value,name=value"),
     "hyperparameter": (

@@ -15,9 +15,9 @@ from thalweg._lazy import homes
 ENV = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
 PACKAGE = Path(tw.__file__).parent
 CONTRACT = """
-    Objective FiniteSum GradientFlow HeavyBall NesterovFlow HighResolutionFlow
+    Objective FiniteSum GradientFlow HeavyBall AdamFlow NesterovFlow HighResolutionFlow
     Euler Midpoint Heun Ralston RK4 Tsit5 RungeKutta Leapfrog Lookahead
-    Method gradient_descent momentum nesterov run sweep compare table analysis problems claims
+    Method gradient_descent momentum nesterov adam adamw rmsprop lion run sweep compare table analysis problems claims
 """
 
 
@@ -101,8 +101,8 @@ def test_the_contract_is_kept():
 
 
 def test_a_name_that_is_not_there():
-    with pytest.raises(AttributeError, match="module 'thalweg' has no attribute 'adam'"):
-        _ = tw.adam
+    with pytest.raises(AttributeError, match="module 'thalweg' has no attribute 'adagrad'"):
+        _ = tw.adagrad
     assert not hasattr(tw, "_run_")
 
 

@@ -18,16 +18,25 @@ if TYPE_CHECKING:
     from .dynamics import *
     from .schemes import *
     from ._methods.method import Method as Method
+    from ._dictionary.adam import AdamHyperparameters as AdamHyperparameters
+    from ._dictionary.adam import AdamPhysical as AdamPhysical
     from ._dictionary.conventions import Hyperparameters as Hyperparameters
     from ._dictionary.physical import Physical as Physical
     from ._dictionary.translate import Translation as Translation
     from ._dictionary.translate import translate as translate
+    from ._methods.adaptive import adam as adam
+    from ._methods.adaptive import adamw as adamw
+    from ._methods.adaptive import lion as lion
+    from ._methods.adaptive import nadam as nadam
+    from ._methods.adaptive import rmsprop as rmsprop
+    from ._methods.natural_gradient import gauss_newton as gauss_newton
     from ._methods.aliases import gradient_descent as gradient_descent
     from ._methods.aliases import leapfrog as leapfrog
     from ._methods.aliases import mala as mala
     from ._methods.aliases import midpoint_momentum as midpoint_momentum
     from ._methods.aliases import mirror_descent as mirror_descent
     from ._methods.aliases import momentum as momentum
+    from ._methods.natural_gradient import natural_gradient as natural_gradient
     from ._methods.aliases import nesterov as nesterov
     from ._methods.aliases import sgld as sgld
     from ._methods.aliases import sign_descent as sign_descent

@@ -114,7 +114,7 @@ def compiled_by_size(fn: Callable[..., R]) -> Callable[..., R]:
 
 
 class _Returned(eqx.Module):
-    """What a compiled function returns: its arrays, and what is no array."""
+    """Result of a compiled function: its arrays, and what is no array."""
 
     arrays: Any
     rest: Any = eqx.field(static=True)

@@ -79,6 +79,11 @@ def wide_dtype(x: Vector) -> jnp.dtype:
     return jnp.result_type(jnp.float32, *jax.tree.leaves(x))
 
 
+def wide(x: Vector) -> Vector:
+    """A tree in float32 at least."""
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)), x)
+
+
 def length(x: Vector) -> Float[Array, ""]:
     """The Euclidean norm, also where squares would be too small or too large to be held."""
     dtype = wide_dtype(x)
@@ -118,6 +123,11 @@ def scalar(value: Any) -> Float[Array, ""]:
     ()
     """
     return on_device(value, float) if is_real(value) else value
+
+
+def optional_scalar(value: Any) -> Any:
+    """The same of a number that may be left out."""
+    return None if value is None else scalar(value)
 
 
 def size(x: Vector) -> int:

@@ -22,7 +22,7 @@ def test_each_rule_keeps_what_it_says():
 def test_a_rule_that_cannot_be_followed_says_why():
     rules = tw.analysis.batch_rules(tw.Hyperparameters(0.1, 0.9, batch_size=64), 6400)
     assert rules["law"].hyperparameters is None and "negative momentum" in rules["law"].why
-    adam = tw.analysis.batch_rules(tw.analysis.AdamHyperparameters(1e-3, batch_size=256), 1024)
+    adam = tw.analysis.batch_rules(tw.AdamHyperparameters(1e-3, batch_size=256), 1024)
     assert adam["square root"].hyperparameters.learning_rate == pytest.approx(2e-3)
     assert adam["linear"].hyperparameters.learning_rate == pytest.approx(4e-3)
     with pytest.raises(tw.InputError, match="a new batch_size needs the one that it replaces"):

@@ -137,7 +137,7 @@ REFUSED = {
         lambda: scale_sgd(tw.Hyperparameters(0.1, 0.5, batch_size=8), 80, "law"), "asks for a negative momentum",
     ),
     "a number": (lambda: AdamHyperparameters(beta2=1.0), "beta2 must be less than 1"),
-    "no adam": (lambda: scale_adam(tw.Hyperparameters(0.1), 8), "must be tw.analysis.AdamHyperparameters"),
+    "no adam": (lambda: scale_adam(tw.Hyperparameters(0.1), 8), "must be tw.AdamHyperparameters"),
     "no sgd": (lambda: scale_sgd(NOW, 8), "must be tw.Hyperparameters"),
 }  # fmt: skip
 

@@ -21,6 +21,18 @@ def test_retuned(thalweg):
     assert rows[5]["temperature"] == pytest.approx(rows[0]["temperature"], rel=1e-12)
 
 
+def test_adam(thalweg):
+    rows = thalweg(
+        "translate", 1e-3, "--beta2", 0.99, "--weight-decay", 0.1, "--retune", "learning_rate=1e-4", "--json"
+    )
+    first, *_, last = rows.rows
+    assert first["code"].startswith("torch.optim.AdamW(params, lr=0.001, betas=(0.9, 0.99), eps=1e-08")
+    assert (last["settings"], last["learning_rate"], last["beta2"]) == ("retuned", 1e-4, pytest.approx(0.99**0.1))
+    assert last["first"] == pytest.approx(first["first"]) and last["step"] == 1e-4
+    text = thalweg("translate", 1e-3, "--beta1", 0.5, "--batch-size", 8, "--retune", "batch_size=16").out
+    assert "epsilon stands before the correction" in text and "the stochastic differential equation" in text
+
+
 def test_text_is_ready_to_paste(thalweg):
     out = thalweg("translate", 0.1, 0.9, "--nesterov", "--curvature", 1).out
     assert "torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)" in out
@@ -32,6 +44,9 @@ def test_text_is_ready_to_paste(thalweg):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("0.1", "--beta1", "0.9", "--nesterov"), "--nesterov is not of Adam, which --beta1 says it is; leave it out"),
+        (("0.1", "--coupled"), "--coupled is of Adam; give --beta1, --beta2 or --epsilon with it"),
+        (("0.1", "--beta1", "0.9", "--retune", "momentum=0.5"), "--retune momentum= is not of Adam"),
         (("0.1", "1.0"), "momentum must be less than 1, but is 1"),
         (("-0.1",), "learning_rate must be greater than 0, but is -0.1"),
         (("0.1", "0.9", "--nesterov", "--dampening", "0.1"), "nesterov needs dampening 0, as in torch"),

@@ -11,7 +11,14 @@ from tests.rows import quick, smooth, stepping
 from thalweg.analysis import convergence_order
 from thalweg.analysis.order import reference_end
 
-ROWS = quick([row for row in smooth(stepping(tw.table())) if not row.method.normals])
+# What goes by signs turns at once, and has no order there: tests/schemes/test_lie_trotter.py.
+ROWS = quick(
+    [
+        row
+        for row in smooth(stepping(tw.table()))
+        if not row.method.normals and getattr(row.dynamics, "form", "") != "sign"
+    ]
+)
 BALLS = [row for row in ROWS if isinstance(row.values[0].dynamics, tw.HeavyBall)]
 LOPSIDED = tw.problems.lopsided()
 VELOCITY = jnp.array([0.7, -0.4, 1.1])
@@ -22,6 +29,9 @@ def on_lopsided(row, friction=1.0):
     law = row.dynamics
     if isinstance(law, tw.HeavyBall):
         law = tw.HeavyBall(None, friction)
+    if isinstance(law, tw.AdamFlow):
+        # At the row's own step the memory is short; without the correction the flow begins where it is singular.
+        law = tw.AdamFlow(None, first=0.5, second=2.0, epsilon=0.1, decay=law.decay)
     return tw.Method(law, row.scheme, 0.1).with_objective(LOPSIDED.objective)
 
 

@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 import thalweg as tw
 from tests.rows import quick, stepping
+from thalweg._methods.linearity import has_linear_limit
 from thalweg.analysis import spectral_radius
 
 DETERMINISTIC = [row for row in tw.table() if not row.method.normals]
@@ -205,8 +206,10 @@ def test_the_stability_a_row_prints_is_where_it_turns(row):
     assert list(shown) == [
         "name", "aliases", "dynamics", "scheme", "order", "gradients_per_step", "stability", "reference",
     ]  # fmt: skip
-    if shown["stability"].startswith("not told"):
-        assert row.dynamics.geometry is not None
+    if not has_linear_limit(row.method):
+        assert shown["stability"] == "not told by a curvature: the law is not linear"
+        with pytest.raises(tw.InputError, match=r"is not linear on a quadratic|the linear probe is"):
+            spectral_radius(row.method, 1.0)
         return
     if shown["stability"].startswith("any "):
         knob = shown["stability"].removeprefix("any ")

@@ -151,10 +151,10 @@ class Hyperparameters:
 
     @classmethod
     @typed()
-    def from_torch(
-        cls, optimizer: Any, group: int | None = None, batch_size: float | int | None = None
-    ) -> "Hyperparameters":
+    def from_torch(cls, optimizer: Any, group: int | None = None, batch_size: float | int | None = None) -> Any:
         """Read what a `torch.optim.SGD`, or a `tw.adapters.torch.Optimizer` of momentum, is set to now.
+
+        Of a `torch.optim.Adam` or `AdamW` it is `tw.AdamHyperparameters`.
 
         Arguments:
             optimizer: the optimizer.

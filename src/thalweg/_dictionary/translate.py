@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from .._errors import InputError, check_number
 from .._shown import nearest
 from .._typed import typed
+from .adam import AdamHyperparameters, AdamPhysical
 from .conventions import Hyperparameters
 from .physical import Physical
-from .spelling import FRAMEWORKS, in_framework, spell
+from .spelling import FRAMEWORKS, FRAMEWORKS_OF_ADAM, in_framework, spell, spell_adam
 
 if TYPE_CHECKING:
     from .._methods.method import Method
@@ -24,7 +25,7 @@ class Wording:
     Attributes:
         framework: "torch", "optax", "keras", "ema" (optax's exponential average) or "thalweg".
         code: the line that makes it; None where there is no equivalent.
-        why: the reason, if so.
+        why: the reason, if so; else what to know of it, if anything.
         hyperparameters: as the framework counts them; None where there is no equivalent.
         stable_up_to: the largest stable learning rate in the framework's units; None where no curvature was given.
     """
@@ -32,8 +33,15 @@ class Wording:
     framework: str
     code: str | None
     why: str
-    hyperparameters: Hyperparameters | None
+    hyperparameters: Hyperparameters | AdamHyperparameters | None
     stable_up_to: float | None
+
+    @property
+    def as_line(self) -> str:
+        """The code with what to know of it, or why there is none."""
+        if self.code is None:
+            return f"none: {self.why}"
+        return f"{self.code}  # {self.why}" if self.why else self.code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,17 +50,18 @@ class Translation:
 
     Attributes:
         hyperparameters: what was translated.
-        physical: step, friction, temperature, look-ahead.
-        memory_steps: $1/(1-\beta)$, the mean age of the gradients in the velocity, in steps.
-        effective_learning_rate: $a/(1-\beta) = h/\lambda$, what one gradient moves the parameters by in the end.
+        physical: step, friction, temperature, look-ahead; of Adam step, memory times, epsilon and decay.
+        memory_steps: $1/(1-\beta)$, the mean age of the gradients in the velocity, or in Adam's average, in steps.
+        effective_learning_rate: $a/(1-\beta) = h/\lambda$, what one gradient moves the parameters by in the end; None
+            of Adam.
         relaxation_steps: steps in which the error along the curvature shrinks by e; None where none was given.
         wordings: one `Wording` a framework.
     """
 
-    hyperparameters: Hyperparameters
-    physical: Physical
+    hyperparameters: Hyperparameters | AdamHyperparameters
+    physical: Physical | AdamPhysical
     memory_steps: float
-    effective_learning_rate: float
+    effective_learning_rate: float | None
     relaxation_steps: float | None
     wordings: tuple[Wording, ...]
 
@@ -64,7 +73,7 @@ class Translation:
 
     def as_list(self) -> list[dict[str, Any]]:
         """One dictionary a framework."""
-        names = ("learning_rate", "momentum", "nesterov", "dampening", "weight_decay", "bias_correction", "batch_size")
+        names = [field.name for field in dataclasses.fields(self.hyperparameters) if field.name != "convention"]
         return [
             {"framework": w.framework, "code": w.code, "why": w.why}
             | _short({name: getattr(w.hyperparameters, name, None) for name in names})
@@ -81,24 +90,27 @@ class Translation:
     def __repr__(self) -> str:
         from .._text import number
 
-        lines = [f"{w.framework:9} {w.code or 'none: ' + w.why}" for w in self.wordings]
+        lines = [f"{w.framework:9} {w.as_line}" for w in self.wordings]
         known = [f"{name.replace('_', ' ')} {number(v)}" for name, v in self.constants.items() if v is not None]
         return "\n".join([*lines, "; ".join(known)])
 
 
 @typed("hyperparameters")
-def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[float] | None = None) -> Translation:
+def translate(
+    hyperparameters: Hyperparameters | AdamHyperparameters, curvature: float | Sequence[float] | None = None
+) -> Translation:
     r"""The same optimizer in every framework's words, ready to paste, and as a law of motion.
 
     Arguments:
-        hyperparameters: in any convention.
-        curvature: $\ell$, or several; the stability limit and the relaxation time are for all of them.
+        hyperparameters: in any convention, or `tw.AdamHyperparameters`.
+        curvature: $\ell$, or several; the stability limit and the relaxation time are for all of them. None of
+            Adam, whose limit is one of the preconditioned curvature.
 
     Returns:
         a `Translation`: prints itself; `["keras"].code`, `.physical`, `.as_list()`.
 
     Raises:
-        InputError: the curvature is not finite and positive.
+        InputError: the curvature is not finite and positive, or it is given with Adam.
 
     >>> import thalweg as tw
     >>> same = tw.translate(tw.Hyperparameters(0.1, 0.9, nesterov=True), curvature=4.0)
@@ -107,6 +119,8 @@ def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[floa
     >>> round(same["torch"].stable_up_to, 6)  # (2 + 2 * 0.9) / (1 + 2 * 0.9) / 4
     0.339286
     """
+    if isinstance(hyperparameters, AdamHyperparameters):
+        return _of_adam(hyperparameters, curvature)
     if not isinstance(hyperparameters, Hyperparameters):
         raise InputError(
             f"translate takes hyperparameters, such as tw.Hyperparameters(0.1, 0.9), but is given {hyperparameters!r}"
@@ -128,6 +142,23 @@ def translate(hyperparameters: Hyperparameters, curvature: float | Sequence[floa
         relaxation_steps=None if radius is None else -1.0 / math.log(radius) if 0.0 < radius < 1.0 else math.inf,
         wordings=tuple(_worded(h, framework, limit) for framework in FRAMEWORKS),
     )
+
+
+def _of_adam(h: AdamHyperparameters, curvature: Any) -> Translation:
+    if curvature is not None:
+        raise InputError(
+            "a curvature of f tells no limit of Adam, but that of f over the root of its squares does: "
+            "tw.analysis.largest_stable_learning_rate(hyperparameters.method(), preconditioned)"
+        )
+
+    def worded(framework: str) -> Wording:
+        try:
+            return Wording(framework, *spell_adam(h, framework), h, None)
+        except InputError as error:
+            return Wording(framework, None, str(error), None, None)
+
+    wordings = tuple(map(worded, FRAMEWORKS_OF_ADAM))
+    return Translation(h, h.physical(), 1.0 / (1.0 - h.beta1), None, None, wordings)
 
 
 def _short(numbers: dict[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def limit_at_start(method: Method, objective: Any, x0: Vector, where: str = "") 
         x0: the start.
         where: of which data the function is.
     """
-    if objective is None or method.dynamics.geometry is not None:
+    if objective is None or method.dynamics.geometry is not None or method.dynamics.preconditioned:
         return ""
     try:
         curvature = getattr(objective, "smoothness", None) or largest_curvature(objective, x0, 100, 1e-4)

@@ -99,7 +99,7 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool, eval
     if velocity is not None:
         velocity = as_position(parted(velocity)[0])
         joined._check_velocity(x0, velocity)
-    check_on(method.dynamics.geometry, x0, velocity)
+    check_on(joined.dynamics.geometry, x0, velocity)
     check_drawn(method.dynamics, x0)
     objective, reader, loss = joined.objective, None, None
     if isinstance(objective, Stream):

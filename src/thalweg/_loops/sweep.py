@@ -108,7 +108,7 @@ def sweep(
     metrics = _metrics(method, losses, keep)
     first, loss = as_position(first), None
     joined = method.joined(join)
-    check_on(method.dynamics.geometry, first)
+    check_on(joined.dynamics.geometry, first)
     if joined.objective is not None:
         loss = check_at_start(joined.at_start(joined.objective), first)
     columns = _columns(joined, first, join, metrics)

@@ -5,16 +5,19 @@ A method's numbers are read by the first parametrisation of `KNOBS` that it belo
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import ArrayLike
 
 from .._dictionary.momentum import momentum_from_friction, physical_constants
 from .._errors import InputError, check_number, suggest
-from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall, OverdampedLangevin
-from ..schemes import AbstractScheme, Leapfrog, Lookahead, Restarted
+from ..dynamics import AbstractDynamics, AdamFlow, GradientFlow, HeavyBall, OverdampedLangevin
+from ..schemes import AbstractScheme, Leapfrog, LieTrotter, Lookahead, Restarted
 
 # A law with these constants, its others as they are.
 Make = Callable[..., AbstractDynamics]
@@ -116,6 +119,84 @@ class LearningRateAndMomentum(AbstractKnobs):
         return Parts(make(friction=friction), scheme, step)
 
 
+class LearningRateAndBetas(AbstractKnobs):
+    r"""$\alpha = bh$ and $\beta_i = e^{-h/\tau_i}$ of Adam's flow by its splitting, then $\varepsilon$ and the decay.
+
+    Where the average has a share c in a sign, $\beta_2$ is its own and $\beta_1 = c\beta_2$: Lion.
+    A schedule of the learning rate is the rate b(t) of the law at steps of 1, so that the betas stay.
+    """
+
+    step: ClassVar[str | None] = "learning_rate"
+
+    def belongs(self, method: Described) -> bool:
+        law, scheme = method.dynamics, method.scheme
+        return isinstance(law, AdamFlow) and isinstance(scheme, LieTrotter) and not callable(method.step_size)
+
+    def read(self, method: Described) -> Numbers:
+        law, h, scheme = method.dynamics, method.step_size, method.scheme
+        assert isinstance(law, AdamFlow) and isinstance(scheme, LieTrotter)
+        rate = law.rate
+        found: Numbers = {"learning_rate": getattr(rate, "schedule", rate) if callable(rate) else h * rate}
+        betas = [0.0 if time is None else jnp.exp(-h / time) for time in (law.first, law.second)]
+        if law.form == "sign" and law.share is not None:
+            found |= {"beta1": betas[0] * law.share, "beta2": betas[0]}
+        else:
+            kept = {"beta1": law.first is not None or law.corrected, "beta2": law.form in ("outside", "inside")}
+            found |= {name: beta for (name, named), beta in zip(kept.items(), betas, strict=True) if named}
+        if law.form in ("outside", "inside"):
+            found["epsilon"] = law.epsilon
+        if law.decay is not None:
+            found["weight_decay"] = law.decay
+        return found if scheme.momentum_decay is None else found | {"momentum_decay": scheme.momentum_decay}
+
+    def write(self, numbers: Numbers, make: Make, scheme: AbstractScheme, kept: Mapping[str, Any] = {}) -> Parts:
+        rate, before, constants = numbers["learning_rate"], kept.get("rate", 1), dict[str, Any]()
+        if callable(rate):
+            h, constants["rate"] = 1.0, Scheduled(rate)  # pyright: ignore[reportArgumentType]
+        else:
+            check_pair(learning_rate=rate)
+            h = rate if callable(before) else rate / before
+            if callable(before):
+                constants["rate"] = 1
+        for name in ("beta1", "beta2"):
+            if name in numbers:
+                check_number(name, numbers[name], at_least=0.0)
+                check_number(name, numbers[name], below=1.0)
+        if "beta2" in numbers and "epsilon" not in numbers:
+            check_number("beta2", numbers["beta2"], above=0.0)
+            constants |= {
+                "first": _memory_time(numbers["beta2"], h),
+                "share": numbers["beta1"] / numbers["beta2"],
+            }
+        else:
+            for name, beta in (("first", "beta1"), ("second", "beta2")):
+                if beta in numbers:
+                    constants[name] = _memory_time(numbers[beta], h)
+        for name, constant in (("epsilon", "epsilon"), ("weight_decay", "decay")):
+            if name in numbers:
+                check_number(name, numbers[name], at_least=0.0)
+                constants[constant] = numbers[name]
+        if "momentum_decay" in numbers:
+            scheme = dataclasses.replace(scheme, momentum_decay=numbers["momentum_decay"])
+        return Parts(make(**constants), scheme, h)
+
+
+class Scheduled(eqx.Module):
+    """A schedule of the learning rate as a rate in time, at steps of 1."""
+
+    schedule: Callable[[ArrayLike], ArrayLike] = eqx.field(static=True)
+
+    def __call__(self, time: ArrayLike) -> ArrayLike:
+        return self.schedule(jnp.round(jnp.asarray(time)).astype(int))
+
+
+def _memory_time(beta: Any, step_size: Any) -> Any:
+    r"""$-h/\ln\beta$; None for no memory."""
+    if any(isinstance(value, Tracer) for value in (beta, step_size)):
+        return -step_size / jnp.log(beta)
+    return None if float(beta) == 0.0 else -float(step_size) / math.log(float(beta))
+
+
 class OwnNumbers(AbstractKnobs):
     """The scheme's own arrays, where the step is not for a user to set: of a scheme that f itself controls."""
 
@@ -152,8 +233,11 @@ class StepSize(AbstractKnobs):
 
 
 LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM = LearningRate(), LearningRateAndMomentum()
+LEARNING_RATE_AND_BETAS = LearningRateAndBetas()
 OWN_NUMBERS, STEP_SIZE = OwnNumbers(), StepSize()
-KNOBS: tuple[AbstractKnobs, ...] = (OWN_NUMBERS, LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM, STEP_SIZE)
+KNOBS: tuple[AbstractKnobs, ...] = (
+    OWN_NUMBERS, LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM, LEARNING_RATE_AND_BETAS, STEP_SIZE,
+)  # fmt: skip
 
 
 def knobs_of(method: Described) -> AbstractKnobs:

@@ -101,7 +101,12 @@ def _same_from_its_end(method: Method) -> Array:
 
 
 def has_limit(method: Method) -> bool:
-    """Tell whether a curvature says at which steps a method is stable."""
+    """Tell whether a curvature of f says at which steps a method is stable."""
+    return not method.dynamics.preconditioned and has_linear_limit(method)
+
+
+def has_linear_limit(method: Method) -> bool:
+    """The same of the curvature that the probe takes, of f or of f over what a law keeps."""
     try:
         check_linear_law(method.linearised().dynamics)
         if method.dynamics.geometry is not None:

@@ -274,9 +274,9 @@ class Method(AbstractDrawing, AbstractCounted):
 
         return temperature(self, noise_covariance, hessian)
 
-    def linearised(self, at: bool = False) -> "Method":
+    def linearised(self, at_point: bool = False) -> "Method":
         """The method as the linear probe takes it, about a point or not, without what is not linear on any function."""
-        check_probed(self.dynamics, at)
+        check_probed(self.dynamics, at_point)
         dynamics, scheme = self.dynamics.linearised(), self.scheme.linearised()
         if dynamics is self.dynamics and scheme is self.scheme:
             return self

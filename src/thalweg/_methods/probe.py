@@ -76,7 +76,7 @@ def amplification(
         check_linear(method)
         with jax.enable_x64(True):
             when, x, velocity = _place(method, at)
-            wide = in_float64(method).linearised(at=True)
+            wide = in_float64(method).linearised(at_point=True)
             return np.asarray(_matrix_at(wide, _first_step(wide), when, x, velocity))
     curvature = _known(method, curvature)
     if time is not None:
@@ -159,7 +159,7 @@ def largest_stable_step(
     >>> round(tw.analysis.largest_stable_step(tw.gradient_descent(None, 1.0), 4.0), 12)
     0.5
     """
-    method = method.linearised(at=at is not None)
+    method = method.linearised(at_point=at is not None)
     if method.scheme.exact_law or method.scheme.controlled:
         return float("inf")
     if at is not None:

@@ -13,7 +13,7 @@ from .._typed import check_fields
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme
 from .knobs import knobs_of
-from .linearity import has_limit
+from .linearity import has_linear_limit
 from .method import Method
 from .probe import stable_limit
 
@@ -119,13 +119,14 @@ class Row:
             return "any step: the function itself sets how long it is"
         if self.scheme.exact_law:
             return "any step: what goes too far is rejected"
-        if not has_limit(self.method):
+        if not has_linear_limit(self.method):
             return "not told by a curvature: the law is not linear"
         knob, limit = stable_limit(self.method, 1.0)
         if limit == float("inf"):
             return f"any {knob}"
-        others = ", ".join(f"{name}={value:g}" for name, value in self.defaults.items() if name != knob)
-        return f"{knob} < {limit:.6g}" + (f" at {others}" if others else "")
+        at = ["preconditioned curvature 1"] if self.dynamics.preconditioned else []
+        at += [f"{name}={value:g}" for name, value in self.defaults.items() if name != knob]
+        return f"{knob} < {limit:.6g}" + (f" at {', '.join(at)}" if at else "")
 
     def as_dict(self) -> dict[str, Any]:
         """The row as it is printed."""

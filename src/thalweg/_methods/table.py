@@ -48,6 +48,7 @@ from ..schemes import (
     StochasticHeun,
     Tsit5,
 )
+from .adaptive import adam, adamw, lion, nadam, rmsprop
 from .aliases import (
     first_order,
     gradient_descent,
@@ -87,6 +88,7 @@ _remembering = partial(GeneralizedLangevin, memory_times=(1.0,), memory_friction
 
 _RATE = {"learning_rate": 0.1}
 _PAIR = {"learning_rate": 0.1, "momentum": 0.9}
+_ADAM = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 _ENDING = {"tolerance": 1e-6, "max_gradients": 10_000, "relative": 0.0}
 _BALL = {"step_size": 0.1, "friction": 1.0}
 _NESTEROV = {"step_size": 0.1, "damping": 3.0}
@@ -127,6 +129,11 @@ _ROWS = (
     Row("nesterov", nesterov, _PAIR, "sutskever2013", ("nag",)),
     Row("midpoint_momentum", midpoint_momentum, _PAIR, "sutskever2013"),
     Row("leapfrog", leapfrog, _PAIR, "hairer2003"),
+    Row("adam", adam, _ADAM, "kingma2015"),
+    Row("adamw", adamw, _ADAM | {"weight_decay": 1e-4}, "loshchilov2019"),
+    Row("nadam", nadam, _ADAM, "dozat2016"),
+    Row("rmsprop", rmsprop, {"learning_rate": 0.01, "beta2": 0.9, "epsilon": 1e-8}, "hinton2012"),
+    Row("lion", lion, {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0}, "chen2023"),
     Row("heavy_ball_euler", _motion(HeavyBall, Euler), _BALL, "polyak1964"),
     Row("heavy_ball_midpoint", _motion(HeavyBall, Midpoint), _BALL, "runge1895"),
     Row("heavy_ball_heun", _motion(HeavyBall, Heun), _BALL, "heun1900"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .._dictionary.adam import AdamHyperparameters
 from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_choice
 from .._typed import typed
@@ -17,8 +18,13 @@ from ._torch_pending import BUFFER, KICK, dampening_of, forget, remember
 
 
 @typed()
-def from_torch(optimizer: Any, group: int | None = None, batch_size: float | int | None = None) -> Hyperparameters:
-    """The hyperparameters of a `torch.optim.SGD` or an `Optimizer` of momentum: `tw.Hyperparameters.from_torch`."""
+def from_torch(
+    optimizer: Any, group: int | None = None, batch_size: float | int | None = None
+) -> Hyperparameters | AdamHyperparameters:
+    """The hyperparameters of a `torch.optim.SGD`, `Adam` or `AdamW`, or an `Optimizer` of momentum:
+    `tw.Hyperparameters.from_torch`."""
+    if isinstance(optimizer, torch.optim.Adam):
+        return adam_from_torch(optimizer, group, batch_size)
     found = [dataclasses.replace(read(optimizer, g), batch_size=batch_size) for g in _chosen(optimizer, group)]
     if any(h != found[0] for h in found):
         raise InputError(f"the {len(found)} groups have different settings; choose one with group=0, 1, ...")
@@ -34,7 +40,7 @@ def retune(
     momentum: float | int | None = None,
     rule: str = "exact",
     group: int | None = None,
-) -> Hyperparameters:
+) -> Hyperparameters | AdamHyperparameters:
     r"""Change the learning rate or the momentum of a running optimizer, and let it go on in the same motion.
 
     The friction stays as it is, so the other of the two follows (`tw.Hyperparameters.retune`). The buffers change to
@@ -47,9 +53,15 @@ def retune(
     parameters are $\theta + \beta v$ and move with $\beta v$. Until that step the group holds k, as `last_kick`, and
     saves it: where a `torch.optim.SGD` goes on from there, it does so with this module imported.
 
+    Of a `torch.optim.Adam` or `AdamW` the memory times stay, so that both betas follow the learning rate
+    (`tw.AdamHyperparameters.retune`); its averages stay too, and its count of steps becomes the time that has passed in
+    the new steps, so that what they are corrected by does.
+
     Arguments:
-        optimizer: a `torch.optim.SGD` or an `Optimizer` of momentum or Nesterov's method. Call it between two steps.
-        hyperparameters: what to change to, for instance for another batch size; else one of the two that follow.
+        optimizer: a `torch.optim.SGD`, `Adam` or `AdamW`, or an `Optimizer` of momentum or Nesterov's method. Call it
+            between two steps.
+        hyperparameters: what to change to, for instance for another batch size; else one of the two that follow. Adam
+            takes a learning rate alone.
         learning_rate, momentum: the new value of one of them.
         rule: "exact" or "square root", as in `tw.Hyperparameters.retune`.
         group: the index of the group to change; all of them, if not given.
@@ -58,7 +70,7 @@ def retune(
         the new hyperparameters (of the first group that was changed).
 
     Raises:
-        InputError: the optimizer is none of the two, or there is nothing that keeps the friction.
+        InputError: the optimizer is none of these, or there is nothing that keeps the friction.
 
     >>> import torch, thalweg as tw
     >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9)
@@ -67,6 +79,10 @@ def retune(
     >>> round(optimizer.param_groups[0]["momentum"], 4)
     0.9678
     """
+    if isinstance(optimizer, torch.optim.Adam):
+        if learning_rate is None or momentum is not None or hyperparameters is not None or rule != "exact":
+            raise InputError("of Adam the learning rate is changed: retune(optimizer, learning_rate=...)")
+        return _retune_adam(optimizer, learning_rate, group)
     chosen = _chosen(optimizer, group)
     changes = {name: v for name, v in (("learning_rate", learning_rate), ("momentum", momentum)) if v is not None}
     if (hyperparameters is None) == (not changes):
@@ -79,6 +95,48 @@ def retune(
         then = [_fitting(hyperparameters, h, optimizer) for h in now]
     for g, old, new in zip(chosen, now, then, strict=True):
         change(optimizer, g, old, new)
+    return then[0]
+
+
+@typed()
+def adam_from_torch(
+    optimizer: Any, group: int | None = None, batch_size: float | int | None = None
+) -> AdamHyperparameters:
+    """The numbers of a `torch.optim.Adam` or `AdamW`: `tw.AdamHyperparameters.from_torch`."""
+    if not isinstance(optimizer, torch.optim.Adam):
+        raise InputError(f"optimizer must be a torch.optim.Adam or AdamW, but is {optimizer!r}")
+    found = [_read_adam(optimizer, g, batch_size) for g in _chosen(optimizer, group)]
+    if any(h != found[0] for h in found):
+        raise InputError(f"the {len(found)} groups have different settings; choose one with group=0, 1, ...")
+    return found[0]
+
+
+def _read_adam(optimizer: Any, group: dict[str, Any], batch_size: float | int | None) -> AdamHyperparameters:
+    for name in ("amsgrad", "maximize"):
+        if group.get(name):
+            raise InputError(f"{name}=True makes another method of Adam, which has no such numbers; leave it out")
+    decoupled = isinstance(optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay"))
+    beta1, beta2 = map(plain, group["betas"])
+    return AdamHyperparameters(
+        plain(group["lr"]), beta1, beta2, plain(group["eps"]), batch_size=batch_size,
+        weight_decay=plain(group["weight_decay"]), coupled=not decoupled,
+    )  # fmt: skip
+
+
+def _retune_adam(optimizer: Any, learning_rate: float | int, group: int | None) -> AdamHyperparameters:
+    """The averages stay, and the count of steps becomes the time that has passed in the new ones."""
+    chosen = _chosen(optimizer, group)
+    now = [_read_adam(optimizer, g, None) for g in chosen]
+    then = [h.retune(learning_rate) for h in now]
+    for g, old, new in zip(chosen, now, then, strict=True):
+        for state in (optimizer.state[x] for x in g["params"] if x in optimizer.state):
+            # A tensor of its own dtype and device, or a number as earlier versions of torch have it.
+            state["step"] = state["step"] * 0.0 + old.carry(new, float(state["step"]))
+        if isinstance(g["lr"], torch.Tensor):
+            g["lr"].fill_(new.learning_rate)
+        else:
+            g["lr"] = new.learning_rate
+        g["betas"] = (new.beta1, new.beta2)
     return then[0]
 
 

@@ -22,7 +22,8 @@ from ..schemes import Clock, Draws, Restarted, State
 
 
 class MotionState(NamedTuple):
-    """State of the transformation: the buffer, what moves with time where the method does, what a scheme remembers.
+    """State of the transformation: the buffer, what moves with time where the method does, what a scheme remembers,
+    and the variables that a law has of its own, such as Adam's averages.
 
     The parameters are the loop's, the unit of the buffer is the method's.
     """
@@ -32,6 +33,7 @@ class MotionState(NamedTuple):
     clock: Clock | None
     memory: PyTree = None
     before: PyTree = None
+    auxiliary: PyTree = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,11 +111,6 @@ def transformation(
     check_flat(method.dynamics, "an optax transformation")
     if method.normals:
         raise InputError(f"{type(method.dynamics).__name__} draws noise, for which an optax transformation has no key")
-    if method.dynamics.has_auxiliary:
-        raise InputError(
-            f"{type(method.dynamics).__name__} has variables besides position and velocity, which this transformation "
-            "does not keep; run it with tw.run"
-        )
     if method.gradients_at_start:
         raise InputError(
             f"{type(method.dynamics).__name__} by {type(method.scheme).__name__} needs a gradient before its first "
@@ -124,6 +121,7 @@ def transformation(
     if before is not None and not (hasattr(before, "init") and hasattr(before, "update")):
         raise InputError(f"before must be an optax transformation, such as optax.clip(1.0), but is {before!r}")
     several = method.gradients_per_step > 1 or method.gradients_vary
+    placed = several or method.dynamics.takes_position
     first = None if before is None else optax.with_extra_args_support(before)
 
     def init(params: PyTree) -> MotionState:
@@ -144,6 +142,10 @@ def transformation(
                 f"{'several' if method.gradients_vary else method.gradients_per_step} gradients a step; "
                 "call update(gradients, state, params, value_fn=loss)"
             )
+        if placed and params is None:
+            raise InputError(
+                f"{type(method.dynamics).__name__} takes the parameters too; call update(gradients, state, params)"
+            )
         if several:
             assert value_fn is not None
             updates = _unchanged(method, updates, state, params, value_fn, grad)
@@ -153,11 +155,11 @@ def transformation(
             gradient, remembered = first.update(updates, state.before, params, **extra)
             change = partial(_changed, first, state.before, extra)
         # With one gradient, given, a step does not depend on where it begins; from zero it is the update itself.
-        begin = params if several else zeros_like(updates)
+        begin = params if placed else zeros_like(updates)
         # The unit of the buffer and the look-ahead are those of the method as it is now.
         now = method.init(jnp.zeros(()))
         weight = now.lookahead_weight if state.clock is None else state.lookahead_weight
-        before = State(begin, state.buffer, now.unit, weight, state.clock, state.memory)
+        before = State(begin, state.buffer, now.unit, weight, state.clock, state.memory, state.auxiliary)
         asked = _Asked(value_fn if several else None, _Known(begin, gradient), change)
         after = method.with_objective(asked).step(before, Draws())
         moved = combine((1, after.lookahead), (-1, before.lookahead))
@@ -207,4 +209,4 @@ def _largest(leaves: list[Any]) -> Array:
 
 def _kept(state: State, before: PyTree = None) -> MotionState:
     weight = None if state.clock is None else state.lookahead_weight
-    return MotionState(state.buffer, weight, state.clock, state.memory, before)
+    return MotionState(state.buffer, weight, state.clock, state.memory, before, state.auxiliary)

@@ -1,6 +1,7 @@
 """Methods as torch optimizers; torch optimizers read, retuned and scheduled; the curvature of a torch loss."""
 
 from ._torch_curvature import largest_curvature as largest_curvature
+from ._torch_dictionary import adam_from_torch as adam_from_torch
 from ._torch_dictionary import from_torch as from_torch
 from ._torch_dictionary import retune as retune
 from ._torch_optimizer import Optimizer as Optimizer

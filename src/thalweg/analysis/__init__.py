@@ -35,12 +35,14 @@ from .noisy_order import NoiseOrder as NoiseOrder
 from .noisy_order import noise_order as noise_order
 from .order import OrderResult as OrderResult
 from .order import convergence_order as convergence_order
-from .scaling import AdamHyperparameters as AdamHyperparameters
+from .scaling import AdamHyperparameters as _AdamHyperparameters
 from .scaling import scale_adam as scale_adam
 from .scaling import scale_sgd as scale_sgd
 from .transient import transient_covariance as transient_covariance
 from .transient import transient_mean as transient_mean
 
+# Its place before the dictionary had it.
+AdamHyperparameters = _AdamHyperparameters
 # Its name before the word was kept for the stability limit.
 Limit = DiffusionLimit
 

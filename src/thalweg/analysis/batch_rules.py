@@ -126,7 +126,7 @@ def batch_rules(hyperparameters: Hyperparameters | AdamHyperparameters, batch_si
     adam = isinstance(hyperparameters, AdamHyperparameters)
     if not adam and not isinstance(hyperparameters, Hyperparameters):
         raise InputError(
-            f"hyperparameters must be tw.Hyperparameters or tw.analysis.AdamHyperparameters, but is {hyperparameters!r}"
+            f"hyperparameters must be tw.Hyperparameters or tw.AdamHyperparameters, but is {hyperparameters!r}"
         )
     scale: Any = scale_adam if adam else scale_sgd
     keeps = _KEEPS_OF_ADAM if adam else _KEEPS

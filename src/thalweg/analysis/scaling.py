@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from .._dictionary.adam import AdamHyperparameters as AdamHyperparameters
 from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError, check_choice, check_number
 from .._typed import typed
@@ -55,41 +56,13 @@ def scale_sgd(hyperparameters: Hyperparameters, batch_size: float | int, rule: s
     return dataclasses.replace(hyperparameters, learning_rate=by * hyperparameters.learning_rate, batch_size=batch_size)
 
 
-@dataclasses.dataclass(frozen=True)
-class AdamHyperparameters:
-    r"""The numbers of Adam, $\theta^+ = \theta - \alpha\,\hat m/(\sqrt{\hat v} + \epsilon)$.
-
-    Arguments:
-        learning_rate: $\alpha > 0$.
-        beta1: of the average m of gradients, $0 \le \beta_1 < 1$.
-        beta2: of the average v of their squares, likewise.
-        epsilon: $\epsilon \ge 0$, in units of the gradient.
-        batch_size: samples a step.
-
-    Raises:
-        InputError: a number is out of its range.
-    """
-
-    learning_rate: float | int = 1e-3
-    beta1: float | int = 0.9
-    beta2: float | int = 0.999
-    epsilon: float | int = 1e-8
-    batch_size: float | int | None = dataclasses.field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        check_number("learning_rate", self.learning_rate, above=0.0)
-        check_number("beta1", self.beta1, at_least=0.0, below=1.0)
-        check_number("beta2", self.beta2, at_least=0.0, below=1.0)
-        check_number("epsilon", self.epsilon, at_least=0.0)
-        if self.batch_size is not None:
-            check_number("batch_size", self.batch_size, above=0.0)
-
-
 @typed("adam")
 def scale_adam(adam: AdamHyperparameters, batch_size: float | int, rule: str = "square root") -> AdamHyperparameters:
     r"""Adam at another batch size, $\kappa$ times as large, following the same stochastic differential equation.
 
     $$\alpha' = \sqrt\kappa\,\alpha,\qquad 1-\beta_i' = \kappa(1-\beta_i),\qquad \epsilon' = \epsilon/\sqrt\kappa$$
+
+    and $\omega' = \sqrt\kappa\,\omega$ of a decoupled decay, of which a step takes $\alpha\omega$.
 
     Where noise outweighs the gradient, $\sqrt v$ is the noise of a batch, $\sqrt{C/B}$: a step of Adam is one of SGD
     with the learning rate $\alpha\sqrt{B/C}$, whose temperature is $\tfrac12\alpha\sqrt{C/B}$. In one step of the new
@@ -109,7 +82,7 @@ def scale_adam(adam: AdamHyperparameters, batch_size: float | int, rule: str = "
         InputError: there is no batch size to begin with, or an average would have to forget more than all.
 
     >>> import thalweg as tw
-    >>> now = tw.analysis.AdamHyperparameters(1e-3, 0.9, 0.999, batch_size=256)
+    >>> now = tw.AdamHyperparameters(1e-3, 0.9, 0.999, batch_size=256)
     >>> after = tw.analysis.scale_adam(now, 1024)
     >>> after.learning_rate, round(after.beta1, 9), round(after.beta2, 9), after.epsilon
     (0.002, 0.6, 0.996, 5e-09)
@@ -118,7 +91,7 @@ def scale_adam(adam: AdamHyperparameters, batch_size: float | int, rule: str = "
     """
     check_choice("rule", rule, ADAM_RULES)
     if not isinstance(adam, AdamHyperparameters):
-        raise InputError(f"adam must be tw.analysis.AdamHyperparameters, but is {adam!r}")
+        raise InputError(f"adam must be tw.AdamHyperparameters, but is {adam!r}")
     kappa = _ratio(adam.batch_size, batch_size, "AdamHyperparameters")
     if rule == "linear":
         return dataclasses.replace(adam, learning_rate=kappa * adam.learning_rate, batch_size=batch_size)
@@ -132,7 +105,11 @@ def scale_adam(adam: AdamHyperparameters, batch_size: float | int, rule: str = "
                 f"the batch can grow {1.0 / (1.0 - beta):.4g} times at most"
             )
     root = kappa**0.5
-    return AdamHyperparameters(root * adam.learning_rate, **betas, epsilon=adam.epsilon / root, batch_size=batch_size)
+    decay = adam.weight_decay * (1.0 if adam.coupled else root)
+    return dataclasses.replace(
+        adam, learning_rate=root * adam.learning_rate, **betas, epsilon=adam.epsilon / root, batch_size=batch_size,
+        weight_decay=decay,
+    )  # fmt: skip
 
 
 def _ratio(now: float | int | None, batch_size: float | int, of: str) -> float:

@@ -11,7 +11,7 @@ from .._typed import typed
 _TOPICS = (
     "flow", "runge_kutta", "stabilised", "momentum", "hyperparameters", "stability", "rates", "nesterov",
     "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings",
-    "stationary", "kramers", "temperature", "batches", "robustness", "escape",
+    "stationary", "kramers", "temperature", "batches", "robustness", "escape", "adam", "natural_gradient",
 )  # fmt: skip
 
 ARTICLE_FLOW = "article: gradient flow"

@@ -187,7 +187,6 @@ def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> d
 
     Where that diverges, since the curvature grows on the way, it is halved until a hundred steps do not.
     """
-    from .._loops.run import run
     from .._methods.linearity import has_limit
     from .._methods.probe import stable_limit
     from .._objectives.curvature import curvature_scale
@@ -197,6 +196,10 @@ def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> d
     if knob is None or knob in given:
         return settings
     trial = row.build(None, **settings)
+    if trial.dynamics.preconditioned:
+        # A step is of the length of its learning rate, whatever the curvature.
+        check_at_start(objective, x0)
+        return _that_runs(row, objective, x0, settings, knob, settings[knob])
     if not has_limit(trial):
         law = type(trial.dynamics).__name__
         raise InputError(
@@ -216,7 +219,15 @@ def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> d
         raise InputError(f"{name} needs a {knob}: any is stable, so none can be suggested; give one")
     if not limit > 0:
         raise InputError(f"{name} needs a {knob}: its stability limit is {limit}, so none can be suggested")
-    step = 0.5 * limit
+    return _that_runs(row, objective, x0, settings, knob, 0.5 * limit)
+
+
+def _that_runs(
+    row: Any, objective: Any, x0: Any, settings: dict[str, float], knob: str, step: float
+) -> dict[str, float]:
+    """The numbers at the first of a step and its halves at which a hundred steps do not diverge."""
+    from .._loops.run import run
+
     for _ in range(_HALVINGS):
         trial = row.build(objective, **(settings | {knob: step}))
         tried = run(trial, x0, _TRIAL_STEPS, key=0 if trial.stochastic else None, record="loss", progress=False)
@@ -225,7 +236,7 @@ def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> d
         if tried.status == "finished":
             return settings | {knob: step}
         step *= 0.5
-    raise InputError(f"{name} needs a {knob}: it diverges even at {step:.4g}, so none can be suggested")
+    raise InputError(f"{row.name} needs a {knob}: it diverges even at {step:.4g}, so none can be suggested")
 
 
 def check_format(value: str, options: Iterable[str]) -> None:

@@ -17,6 +17,10 @@ def translate(
     batch_size: float | None = None,
     bias_correction: bool = False,
     convention: str = "torch",
+    beta1: float | None = None,
+    beta2: float | None = None,
+    epsilon: float | None = None,
+    coupled: bool = False,
     curvature: list[float] | None = None,
     retune: str | None = None,
     json: Json = False,
@@ -34,29 +38,55 @@ def translate(
     dampening
         Torch's.
     weight_decay
-        Coupled: a part of the gradient.
+        Coupled: a part of the gradient. Of Adam decoupled, unless --coupled.
     batch_size
         Samples a step; the temperature follows from it.
     bias_correction
         Of the exponential average.
     convention
         torch (optax's is the same), keras or ema.
+    beta1
+        Of Adam, which it is where this, --beta2 or --epsilon is given: the others are 0.9, 0.999 and 1e-8 then.
+    beta2
+        Of Adam, of the squares.
+    epsilon
+        Of Adam, outside of the root and after the correction.
+    coupled
+        Of Adam: the weight decay is a part of the gradient.
     curvature
         Also tell the largest stable learning rate and the relaxation time at this curvature; repeat it.
     retune
         learning_rate=, momentum= or batch_size=VALUE: also at this value, friction and temperature kept. For another
-        batch size the linear and the square-root rule stand beside it, with what each keeps.
+        batch size the linear and the square-root rule stand beside it, with what each keeps. Of Adam its memory times
+        are kept.
     """
     set_precision(64)
 
+    from .._dictionary.adam import AdamHyperparameters
     from .._dictionary.conventions import Hyperparameters
     from .._dictionary.translate import translate as translated
     from .._errors import InputError
+    from ..analysis.scaling import scale_adam
 
-    given = Hyperparameters(
-        learning_rate, momentum, nesterov, dampening, batch_size, convention, weight_decay=weight_decay,
-        bias_correction=bias_correction,
-    )  # fmt: skip
+    adaptive = {
+        name: value for name, value in (("beta1", beta1), ("beta2", beta2), ("epsilon", epsilon)) if value is not None
+    }
+    if coupled and not adaptive:
+        raise InputError("--coupled is of Adam; give --beta1, --beta2 or --epsilon with it")
+    given: Any
+    if adaptive:
+        for option, value in (("momentum", momentum), ("nesterov", nesterov), ("dampening", dampening),
+                              ("bias-correction", bias_correction), ("convention", convention != "torch")):  # fmt: skip
+            if value:
+                raise InputError(f"--{option} is not of Adam, which --{next(iter(adaptive))} says it is; leave it out")
+        given = AdamHyperparameters(
+            learning_rate, **adaptive, batch_size=batch_size, weight_decay=weight_decay, coupled=coupled
+        )
+    else:
+        given = Hyperparameters(
+            learning_rate, momentum, nesterov, dampening, batch_size, convention, weight_decay=weight_decay,
+            bias_correction=bias_correction,
+        )  # fmt: skip
     settings = {"as given": given}
     name = ""
     change: dict[str, Any] = {}
@@ -66,7 +96,12 @@ def translate(
         if not equals or name not in ("learning_rate", "momentum", "batch_size"):
             raise InputError(f"--retune {retune!r} must be written learning_rate=VALUE, momentum= or batch_size=")
         change[name] = parse_number(f"--retune {name}", value)
-        settings["retuned"] = given.retune(**change)
+        if adaptive and name == "momentum":
+            raise InputError("--retune momentum= is not of Adam; retune its learning_rate or its batch_size")
+        if adaptive and name == "batch_size":
+            settings["retuned"] = scale_adam(given, change[name])
+        else:
+            settings["retuned"] = given.retune(**change)
     rules = None
     if name == "batch_size" and batch_size is not None:
         from ..analysis.batch_rules import batch_rules
@@ -86,7 +121,7 @@ def _show(label: str, translation: Any) -> None:
     wordings = translation.wordings
     stable = any(w.stable_up_to is not None for w in wordings)
     columns = ("framework", "code", *(("stable up to",) if stable else ()))
-    rows = [[w.framework, w.code or f"none: {w.why}", *((w.stable_up_to,) if stable else ())] for w in wordings]
+    rows = [[w.framework, w.as_line, *((w.stable_up_to,) if stable else ())] for w in wordings]
     print_table(columns, rows, label.capitalize())
     constants = {name.replace("_", " "): value for name, value in translation.constants.items() if value is not None}
     batch = translation.hyperparameters.batch_size

@@ -25,6 +25,8 @@ from ._base import Time as Time
 from ._base import at_time as at_time
 from ._base import check_coefficient as check_coefficient
 from ._base import coefficient as coefficient
+from ._remembering import AbstractRemembering as AbstractRemembering
+from .adam_flow import AdamFlow as AdamFlow
 from .adaptive_langevin import AdaptiveLangevin as AdaptiveLangevin
 from .bregman import BregmanFlow as BregmanFlow
 from .coloured_langevin import ColouredLangevin as ColouredLangevin

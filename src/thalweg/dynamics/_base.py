@@ -111,6 +111,8 @@ class AbstractDynamics(eqx.Module):
     # Whether the right-hand side is the same on all parameters as one vector: entry by entry, or by sums over all of
     # them. A law that says so is run on one vector, which is faster; of any other the shapes are kept.
     elementwise: ClassVar[bool] = False
+    # Whether the right-hand side takes the position itself, and not only what was learned of the objective there.
+    takes_position: ClassVar[bool] = True
     # None is flat space. Not annotated where it runs, or the field of that name would be the first of a law's.
     if TYPE_CHECKING:
         geometry: ClassVar[AbstractGeometry | None]
@@ -188,7 +190,8 @@ class AbstractDynamics(eqx.Module):
     @property
     def constants(self) -> dict[str, Any]:
         """The constants of the law by name: its numbers and functions of time, without what is several numbers."""
-        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        numbers = [field for field in dataclasses.fields(self) if not field.metadata.get("static", False)]
+        found = {field.name: getattr(self, field.name) for field in numbers}
         return {
             name: value
             for name, value in found.items()
@@ -205,11 +208,19 @@ class AbstractDynamics(eqx.Module):
 
     def joined(self, join: Callable) -> Any:
         """The same law on the parameters from which `join` makes what its functions take."""
-        return self if self.objective is None else self.with_objective(self.objective.joined(join))
+        law = self if self.objective is None else self.with_objective(self.objective.joined(join))
+        # A metric that belongs to a model has functions of the parameters, too.
+        metric = getattr(law.geometry, "joined", None)
+        return law if metric is None else copied(law, geometry=metric(join))
 
     def linearised(self) -> "AbstractDynamics":
         """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""
         return self
+
+    @property
+    def preconditioned(self) -> bool:
+        """Tell whether the curvature by which the linear probe sees the law is that of f over what the law keeps."""
+        return False
 
     def energy_and_force(self, position: Vector) -> tuple[Float[Array, ""], Vector]:
         r"""$(f, -\nabla f)$ in one evaluation."""

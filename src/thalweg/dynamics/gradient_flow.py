@@ -11,7 +11,8 @@ from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_
 from ._curved import as_geometry, as_tangent, check_geometry
 
 
-def _rate(value: Any) -> Any:
+def as_rate(value: Any) -> Any:
+    """A rate as a coefficient, 1 as the number."""
     # 1 is the number: a factor that the compiler does not know makes it evaluate a cheap gradient again at every stage.
     return 1 if type(value) in (int, float) and value == 1 else coefficient(value)
 
@@ -47,12 +48,16 @@ class GradientFlow(AbstractFirstOrder):
     """
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
-    rate: Coefficient = eqx.field(default=1, converter=_rate)
+    rate: Coefficient = eqx.field(default=1, converter=as_rate)
     geometry: AbstractDirection | None = eqx.field(default=None, converter=as_geometry)
 
     def __check_init__(self) -> None:
         check_coefficient("rate", self.rate, above=0.0)
         check_geometry(self.geometry)
+
+    @property
+    def takes_position(self) -> bool:
+        return self.geometry is not None
 
     @property
     def elementwise(self) -> bool:

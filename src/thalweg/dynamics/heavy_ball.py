@@ -50,6 +50,10 @@ class HeavyBall(AbstractDamped):
         check_geometry(self.geometry, AbstractManifold)
 
     @property
+    def takes_position(self) -> bool:
+        return self.geometry is not None
+
+    @property
     def elementwise(self) -> bool:
         return self.geometry is None or self.geometry.elementwise
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from .._errors import check_number
 from .._objectives.objective import AbstractObjective, as_objective
-from .._tree import Vector, scalar
+from .._tree import Vector, optional_scalar, scalar
 from ._base import Evaluation, Phase, Time, check_rest
 from ._hessian_damping import AbstractCurvatureDamped, damped_by_curvature
 
@@ -51,7 +51,7 @@ class HessianDampedFlow(AbstractCurvatureDamped):
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     curvature_damping: Float[Array, ""] = eqx.field(converter=scalar)
     damping: Float[Array, ""] = eqx.field(default=3.0, converter=scalar)
-    friction: Float[Array, ""] | None = eqx.field(default=None, converter=lambda v: None if v is None else scalar(v))
+    friction: Float[Array, ""] | None = eqx.field(default=None, converter=optional_scalar)
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

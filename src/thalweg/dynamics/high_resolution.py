@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from .._errors import check_number
 from .._objectives.objective import AbstractObjective, Batch, as_objective
-from .._tree import Vector, combine, scalar
+from .._tree import Vector, combine, optional_scalar, scalar
 from ._base import Evaluation, Phase, Time
 from ._hessian_damping import AbstractCurvatureDamped, damped_by_curvature
 
@@ -48,9 +48,7 @@ class HighResolutionFlow(AbstractCurvatureDamped):
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     step: Float[Array, ""] = eqx.field(converter=scalar)
-    strong_convexity: Float[Array, ""] | None = eqx.field(
-        default=None, converter=lambda mu: None if mu is None else scalar(mu)
-    )
+    strong_convexity: Float[Array, ""] | None = eqx.field(default=None, converter=optional_scalar)
     elementwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:

@@ -39,6 +39,7 @@ class NesterovFlow(AbstractDamped):
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     damping: Float[Array, ""] = eqx.field(default=3.0, converter=scalar)
     elementwise: ClassVar[bool] = True
+    takes_position: ClassVar[bool] = False
 
     def __check_init__(self) -> None:
         check_number("damping", self.damping, above=0.0)

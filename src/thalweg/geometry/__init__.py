@@ -9,10 +9,15 @@ from .base import AbstractGeometry as AbstractGeometry
 from .base import AbstractManifold as AbstractManifold
 from .base import AbstractMetric as AbstractMetric
 from .base import AbstractNoise as AbstractNoise
+from .empirical_fisher import EmpiricalFisher as EmpiricalFisher
 from .euclidean import Euclidean as Euclidean
+from .fisher import Fisher as Fisher
+from .fisher_information import FisherInformation as FisherInformation
+from .gauss_newton import GaussNewton as GaussNewton
 from .metric import Metric as Metric
 from .mirror import Mirror as Mirror
 from .norm import Norm as Norm
+from .pullback import AbstractPullback as AbstractPullback
 from .sphere import Sphere as Sphere
 
 __getattr__ = _near_misses(__name__)

@@ -62,7 +62,7 @@ class Form(NamedTuple):
 
 
 def form_of(value: Any, position: Vector, factor: Array | None = None) -> Form:
-    """What numbers are as a metric of parameters, told by their shape.
+    """Numbers as a metric of parameters, told apart by their shape.
 
     Raises:
         InputError: they are neither a number, nor of the shapes of the parameters, nor a matrix of all of them.

@@ -24,6 +24,7 @@ from .leapfrog import Leapfrog as Leapfrog
 from .legendre import RungeKuttaLegendre as RungeKuttaLegendre
 from .leimkuhler_matthews import LeimkuhlerMatthews as LeimkuhlerMatthews
 from .levenberg_marquardt import LevenbergMarquardt as LevenbergMarquardt
+from .lie_trotter import LieTrotter as LieTrotter
 from .lookahead import Lookahead as Lookahead
 from .metropolis import MetropolisAdjustedLangevin as MetropolisAdjustedLangevin
 from .pseudo_transient import PseudoTransient as PseudoTransient

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from .._krylov import Operator
 from .._tree import length
-from ._krylov import Operator
 
 # In full precision, also where a processor would round what it multiplies.
 matmul = partial(jnp.matmul, precision="highest")

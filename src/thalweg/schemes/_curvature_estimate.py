@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from .._krylov import Operator
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, inner, ravel, unraveler
 from ..dynamics import AbstractDynamics, GradientFlow, Phase
 from ._base import derivative
-from ._krylov import Operator
 
 # Products at the start, and at every refreshment from the direction found before.
 FIRST, AGAIN = 20, 4

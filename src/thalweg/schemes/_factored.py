@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._krylov import length
+from .._tree import length
 
 # Vectors of signs whose products estimate the lengths of columns.
 PROBES = 8

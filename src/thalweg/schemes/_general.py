@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._krylov import Operator, rounding
 from .._objectives.objective import Batch
 from .._tree import Unravel, combine, length, ravel, unraveler, wide_dtype
 from ..dynamics import AbstractDynamics, Phase
 from ..dynamics._base import Time
 from ._arnoldi import Hessenberg, arnoldi, matmul
 from ._base import derivative, phase
-from ._krylov import Operator, rounding
 from ._linear_systems import DENSE, systems, tangents
 from ._state import State
 

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
+from .._krylov import Operator
 from .._tree import length
 from ._arnoldi import gmres
-from ._krylov import Operator
 
 # Systems of up to so many numbers are solved by elimination: their Jacobian is taken column by column.
 DENSE = 256

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._krylov import Operator, conjugate_gradients, rounding
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, length, wide_dtype, wide_inner, zeros_like
 from ..dynamics import AbstractDynamics, Evaluation
-from ._krylov import Operator, conjugate_gradients, rounding
 from ._solving import Elimination, preconditioning, slope
 
 # Of the predicted decrease a step must make so much; the slope at its end may have turned to so much of its own.

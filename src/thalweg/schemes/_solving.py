@@ -11,12 +11,12 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_count, check_number, is_real
+from .._krylov import Operator, rounding
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, wide_dtype, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import Time, at_time
 from ._base import AbstractScheme
-from ._krylov import Operator, rounding
 from ._state import Clock, Report, State
 
 

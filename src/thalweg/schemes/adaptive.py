@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from .._errors import InputError, check_number
-from .._tree import Unravel, Vector, ravel, scalar, size
+from .._tree import Unravel, Vector, optional_scalar, ravel, scalar, size
 from ..dynamics import AbstractDynamics, Phase
 from ..geometry import AbstractGeometry
 from ._base import AbstractScheme, check_exact, derivative, phase
@@ -46,10 +46,6 @@ class Control(eqx.Module):
 
 def _tsit5() -> AbstractEstimating:
     return Tsit5()
-
-
-def _optional(value: Any) -> Any:
-    return None if value is None else scalar(value)
 
 
 class Adaptive(AbstractScheme):
@@ -96,7 +92,7 @@ class Adaptive(AbstractScheme):
     scheme: AbstractEstimating = eqx.field(default_factory=_tsit5)
     rtol: PyTree[Float[Array, "..."]] = eqx.field(default=1e-6, converter=as_tolerance)
     atol: PyTree[Float[Array, "..."]] = eqx.field(default=1e-9, converter=as_tolerance)
-    until: Float[Array, ""] | None = eqx.field(default=None, converter=_optional)
+    until: Float[Array, ""] | None = eqx.field(default=None, converter=optional_scalar)
     pcoeff: Float[Array, ""] = eqx.field(default=0.0, converter=scalar)
     icoeff: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     dcoeff: Float[Array, ""] = eqx.field(default=0.0, converter=scalar)

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from .._errors import InputError
+from .._krylov import Basis, Operator, lanczos
 from .._tree import Vector, combine, length, scalar, wide_dtype
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import at_time
 from ._base import AbstractScheme, phase
 from ._general import changed, exponential_change, flat_field
-from ._krylov import Basis, Operator, lanczos
 from ._modes import oscillator, phi
 from ._solving import AbstractSolving, check_solver, is_eliminated, precise, slope, time_after
 from ._state import Draws, State

@@ -11,12 +11,11 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_count, check_number
 from .._objectives.least_squares import LeastSquares
-from .._tree import Vector, scalar
+from .._tree import Vector, length, scalar
 from ..dynamics import AbstractDynamics, Evaluation
 from ._arithmetic import Traced
 from ._descending import AbstractDescending
 from ._factored import Factors, divisor, unit
-from ._krylov import length
 from ._residual_model import DENSE, Model
 from ._search import Search
 from ._state import Clock, Draws, Report, State, Termination

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_count, check_number
+from .._krylov import rounding
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, length, scalar
 from ..dynamics import AbstractDynamics, Evaluation, Phase
@@ -17,7 +18,6 @@ from ._arnoldi import matmul
 from ._base import phase
 from ._estimating import AbstractEstimating, Attempt
 from ._general import flat_field, wide_vector
-from ._krylov import rounding
 from ._linear_systems import DENSE, Solved, systems
 from ._solving import Effort, precise
 from ._state import Clock, Draws, Report, State

@@ -62,6 +62,7 @@ def limit(subject: Subject) -> None:
     subject.need(not bare.scheme.exact_law, "what goes too far is rejected, so that no step is too large")
     subject.need(bare.dynamics.geometry is None, "a limit is that of flat space")
     subject.need(not callable(bare.step_size), "its step is a schedule")
+    subject.need(not bare.dynamics.preconditioned, "its limit is one of the preconditioned curvature")
     wrong = _limit_parts(subject, _BOWL, jnp.array([0.0, 0.0, 1.0]), 10.0)
     if wrong is not None:
         raise _limit_parts(subject, _PARABOLA, jnp.ones(1), 1.0) or wrong

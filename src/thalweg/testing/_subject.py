@@ -175,7 +175,12 @@ def _as_objective(objective: Any) -> Any:
 
 def _lowered(method: Method) -> dict[str, float]:
     """Half the largest stable step on the problems, where a method's own is above it."""
-    if method.scheme.controlled or method.scheme.exact_law or callable(method.step_size):
+    if (
+        method.scheme.controlled
+        or method.scheme.exact_law
+        or callable(method.step_size)
+        or method.dynamics.preconditioned
+    ):
         return {}
     try:
         knob, limit = stable_limit(method, _STEEPEST)

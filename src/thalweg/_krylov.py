@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from .._tree import Vector, combine, length, wide_dtype, wide_inner, zeros_like
+from ._tree import Vector, combine, length, wide_dtype, wide_inner, zeros_like
 
 Operator = Callable[[Vector], Vector]
 
