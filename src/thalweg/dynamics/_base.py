@@ -157,7 +157,8 @@ class AbstractDynamics(eqx.Module):
         rates = self.rates(time, phase, evaluation)
         if rates.velocity is None or not isinstance(self.geometry, AbstractEmbedded):
             return rates
-        return rates._replace(velocity=self.geometry.tangent(phase.position, rates.velocity))
+        bend = self.geometry.bend(phase.position, phase.velocity)
+        return rates._replace(velocity=self.geometry.tangent(phase.position, combine((1, rates.velocity), (-1, bend))))
 
     def initial_auxiliary(self, position: Vector) -> PyTree:
         """The law's variables besides position and velocity at the start; None where it has none."""

@@ -1,0 +1,23 @@
+"""Maps of arrays as maps of trees, in float32 at least."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from .._tree import Vector
+
+
+def wide(leaf: Array) -> Array:
+    """An array in float32, or as wide as it is."""
+    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+
+def leafwise(fn: Callable, *trees: Vector) -> Vector:
+    """A map of arrays over trees, in float32 at least, in the dtypes of the first."""
+
+    def whole(*leaves: Array) -> Array:
+        return fn(*map(wide, leaves)).astype(leaves[0].dtype)
+
+    return jax.tree.map(whole, *trees)
