@@ -193,10 +193,9 @@ def _transported(x: Array, v: Array, u: Array, canonical: bool) -> Array:
     half = quarter @ quarter
     turn, after = (quarter, quarter) if canonical else (half @ quarter, half)
     a, b = turned(turn) @ a @ turn, b @ after
-    middle = solve_sylvester(
-        0.5 * jnp.eye(x.shape[-1], dtype=x.dtype) + 0.125 * gamma * turned(across) @ across,
-        a + 0.5 * skew(turned(across) @ b),
-    )
+    square = turned(across) @ across
+    one = jnp.broadcast_to(jnp.eye(x.shape[-1], dtype=x.dtype), square.shape)
+    middle = solve_sylvester(0.5 * one + 0.125 * gamma * square, a + 0.5 * skew(turned(across) @ b))
     a, b = 2.0 * middle - a, b - gamma * across @ middle
     a, b = turned(turn) @ a @ turn, b @ after
     carried = _turned_by(_generator(x, v, canonical), x @ a + b)
