@@ -22,15 +22,22 @@ def falling(time):
     return 0.5 / (1.0 + time)
 
 
+def parts():
+    """Two manifolds side by side, in the form of the trees of these tests."""
+    return tw.geometry.Product({"b": tw.geometry.PoincareBall(), "w": tw.geometry.Hyperboloid()})
+
+
 # Each by the class it is of, for one that is exported: its name is the first word of that of the law.
 LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GradientFlow": lambda f: tw.GradientFlow(f, 1.3),
     "GradientFlow of time": lambda f: tw.GradientFlow(f, falling),
     "GradientFlow in a metric": lambda f: tw.GradientFlow(f, geometry=own.Scaling()),
     "GradientFlow on spheres": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Sphere()),
+    "GradientFlow on parts": lambda f: tw.GradientFlow(f, geometry=parts()),
     "HeavyBall": lambda f: tw.HeavyBall(f, 0.7, 1.3),
     "HeavyBall of time": lambda f: tw.HeavyBall(f, falling),
     "HeavyBall on spheres": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=tw.geometry.Sphere()),
+    "HeavyBall on parts": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=parts()),
     "NesterovFlow": tw.NesterovFlow,
     "BregmanFlow": tw.BregmanFlow,
     "HessianDampedFlow": lambda f: tw.HessianDampedFlow(f, 0.2, friction=0.5),

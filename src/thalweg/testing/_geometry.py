@@ -98,7 +98,7 @@ class Space:
             tolerance: how close.
             given: points and tangents by the names that the lines have for them.
         """
-        one, other = to_host(expected), to_host(found)
+        one, other = (to_host(jax.tree.map(jnp.asarray, tree)) for tree in (expected, found))
         scale = max(1.0, float(np.max(np.abs(one), initial=0.0)))
         if one.shape == other.shape and np.all(np.abs(one - other) <= tolerance * scale):
             return
