@@ -207,4 +207,5 @@ def _class_of(able: tuple[type, ...]) -> Any:
     """The class of products whose parts all are of these."""
     bases = [_KINDS[kind] for kind in able]
     needed = tuple(base for base in bases if not any(other is not base and issubclass(other, base) for other in bases))
-    return type(AbstractGeometry)("Product", needed, {"__module__": __name__, "__doc__": Product.__doc__})
+    metaclass: Any = type(AbstractGeometry)
+    return metaclass("Product", needed, {"__module__": __name__, "__doc__": Product.__doc__})

@@ -62,9 +62,9 @@ class Space:
         found = []
         for vector in self.raw():
             # Of a manifold in a surrounding space what is tangent; elsewhere all vectors are.
-            embedded = isinstance(self.geometry, AbstractEmbedded)
-            v = self.geometry.tangent(self.x, vector) if embedded else vector
-            square = float(self.geometry.inner(self.x, v, v) if isinstance(self.geometry, AbstractMetric) else 1.0)
+            own: Any = self.geometry
+            v = own.tangent(self.x, vector) if isinstance(own, AbstractEmbedded) else vector
+            square = float(own.inner(self.x, v, v)) if isinstance(own, AbstractMetric) else 1.0
             if not square > 1e-12:
                 # Normal to the manifold, or of a metric that its own check tells of.
                 if to_host(v) @ to_host(v) < 1e-12:

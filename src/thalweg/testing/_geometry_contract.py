@@ -95,7 +95,7 @@ GEOMETRY_CHECKS: tuple[Clause[Space], ...] = (
         _CLOSE,
         "bend is not the second derivative of move at 0",
         bend,
-        (*_LINES, "geodesic"),
+        (*_LINES, "exponential", "geodesic"),
     ),
     Clause(
         "stays",
@@ -167,7 +167,7 @@ GEOMETRY_CHECKS: tuple[Clause[Space], ...] = (
         _CLOSE,
         "divergence is not the drift that the noise has, so that a law at a temperature settles to another density",
         divergence,
-        (*_LINES, "geodesic", "noise"),
+        (*_LINES, "exponential", "geodesic", "noise"),
     ),
     Clause(
         "vmap",

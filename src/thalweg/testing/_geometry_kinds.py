@@ -114,7 +114,8 @@ def noise(space: Space) -> None:
             "N = jax.jacfwd(lambda n: geometry.noise(x, n))(0 * x)  # with x as one vector\n"
             "N @ (N.T @ p)  # should be geometry.velocity(x, p)"
         )
-        space.compare(*both(space.x, p), lines, p=p)
+        expected, found = both(space.x, p)
+        space.compare(expected, found, lines, p=p)
     # Linear in the normals, so that it is of mean zero.
     n = next(vector for k, vector in enumerate(space.raw()) if k == 2)
     double = combine((2.0, space.geometry.noise(space.x, n)))
@@ -153,7 +154,8 @@ def divergence(space: Space) -> None:
         if curved
         else "dC[i, j]/dx[j] over j, of the covariance C of geometry.noise"
     )
-    space.compare(*both(space.x), lines)
+    expected, found = both(space.x)
+    space.compare(expected, found, lines)
 
 
 def elementwise(space: Space) -> None:

@@ -147,7 +147,8 @@ def bend(space: Space) -> None:
 
     for v in space.tangents(4):
         lines = "geometry.bend(x, v)  # should be the second derivative of geometry.move(x, t * v) at t = 0"
-        space.compare(*both(space.x, v), lines, v=v)
+        expected, found = both(space.x, v)
+        space.compare(expected, found, lines, v=v)
 
 
 def stays(space: Space) -> None:
@@ -196,7 +197,8 @@ def carried(space: Space) -> None:
     for v, u in space.pairs():
         for tangent in (v, u):
             lines = "geometry.transport(x, v, u)  # should be its tangent part at geometry.move(x, v)"
-            space.compare(*both(space.x, v, tangent), lines, _ROUNDING, v=v, u=tangent)
+            expected, found = both(space.x, v, tangent)
+            space.compare(expected, found, lines, _ROUNDING, v=v, u=tangent)
 
 
 def linear(space: Space) -> None:
@@ -232,4 +234,5 @@ def parallel(space: Space) -> None:
                 "jax.jacfwd(lambda t: geometry.transport(x, t * v, u))(0.0)  # should be:\n"
                 "jax.jacfwd(jax.jacfwd(lambda t, s: geometry.move(x, t * v + s * u)), 1)(0.0, 0.0)"
             )
-            space.compare(*both(space.x, v, tangent), lines, CLOSE, v=v, u=tangent)
+            expected, found = both(space.x, v, tangent)
+            space.compare(expected, found, lines, CLOSE, v=v, u=tangent)
