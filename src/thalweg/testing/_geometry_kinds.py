@@ -51,15 +51,16 @@ def batched(space: Space) -> None:
     """jax.vmap is a loop."""
     u, v, _, w = space.tangents(4)
     curved = isinstance(space.geometry, AbstractManifold)
-    points = [space.x, jax.jit(space.near)(v) if curved else space.x]
+    points = [space.x, jax.jit(lambda v: space.near(v))(v) if curved else space.x]
     ways = [combine((0.5, w)), combine((0.3, u))]
     if isinstance(space.geometry, AbstractEmbedded):
         ways[1] = space.geometry.tangent(points[1], ways[1])
     both = [jax.tree.map(lambda a, b: jnp.stack([a, b]), *pair) for pair in (points, ways)]
     for name, (fn, count) in _maps(space).items():
         given = [both[0], *(both[0] if name == "log" else both[1],) * (count - 1)]
-        found = jax.jit(jax.vmap(fn))(*given)
-        alone = jax.jit(fn)
+        # A method of a module that holds a dictionary has no hash.
+        found = jax.jit(jax.vmap(lambda *trees, fn=fn: fn(*trees)))(*given)
+        alone = jax.jit(lambda *trees, fn=fn: fn(*trees))
         for i in range(2):
             one = [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for tree in given]
             lines = f"jax.vmap(geometry.{name})  # of two points: should be as geometry.{name} of each"
