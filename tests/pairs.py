@@ -24,7 +24,7 @@ def falling(time):
 
 def parts():
     """Two manifolds side by side, in the form of the trees of these tests."""
-    return tw.geometry.Product({"b": tw.geometry.PoincareBall(), "w": tw.geometry.Hyperboloid()})
+    return tw.geometry.Product({"b": tw.geometry.Hyperboloid(), "w": tw.geometry.Sphere()})
 
 
 # Each by the class it is of, for one that is exported: its name is the first word of that of the law.

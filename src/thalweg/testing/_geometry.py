@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import InputError
+from .._errors import InputError, is_real
 from .._tree import Vector, combine, ravel, to_host, unraveler
 from ..geometry import AbstractEmbedded, AbstractGeometry, AbstractManifold, AbstractMetric
 from ..geometry.base import named
@@ -124,8 +124,7 @@ def space_of(geometry: Any, at: Any, seed: int) -> Space:
     if not isinstance(geometry, AbstractGeometry):
         raise InputError(f"geometry must be one of tw.geometry or of your own, but is {geometry!r}")
     leaves = jax.tree.leaves(at)
-    if not leaves or not all(eqx.is_array_like(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
-                             for leaf in leaves):  # fmt: skip
+    if not leaves or not all(is_real(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves):
         raise InputError(f"at must hold floating-point arrays, but is {at!r}")
     if not all(np.all(np.isfinite(np.asarray(leaf, float))) for leaf in leaves):
         raise InputError("at must be finite")
