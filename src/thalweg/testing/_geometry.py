@@ -124,7 +124,8 @@ def space_of(geometry: Any, at: Any, seed: int) -> Space:
     if not isinstance(geometry, AbstractGeometry):
         raise InputError(f"geometry must be one of tw.geometry or of your own, but is {geometry!r}")
     leaves = jax.tree.leaves(at)
-    if not leaves or not all(is_real(leaf) and jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves):
+    arrays = all(eqx.is_array_like(leaf) and is_real(leaf) for leaf in leaves)
+    if not leaves or not arrays or not all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in leaves):
         raise InputError(f"at must hold floating-point arrays, but is {at!r}")
     if not all(np.all(np.isfinite(np.asarray(leaf, float))) for leaf in leaves):
         raise InputError("at must be finite")
