@@ -30,6 +30,11 @@ def spread(x):
     )
 
 
+def parts():
+    """Two manifolds side by side, in the form of the trees of these tests."""
+    return tw.geometry.Product({"b": tw.geometry.Hyperboloid(), "w": tw.geometry.Sphere()})
+
+
 # Each by the class it is of, for one that is exported: its name is the first word of that of the law.
 LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GradientFlow": lambda f: tw.GradientFlow(f, 1.3),
@@ -42,6 +47,7 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GradientFlow on simplices": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Mirror("simplex")),
     "GradientFlow in a curvature": lambda f: tw.GradientFlow(f, geometry=tw.geometry.GaussNewton(own.residuals, 0.5)),
     "GradientFlow on spheres": lambda f: tw.GradientFlow(f, geometry=tw.geometry.Sphere()),
+    "GradientFlow on parts": lambda f: tw.GradientFlow(f, geometry=parts()),
     "HeavyBall": lambda f: tw.HeavyBall(f, 0.7, 1.3),
     "HeavyBall of time": lambda f: tw.HeavyBall(f, falling),
     "HeavyBall on spheres": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=tw.geometry.Sphere()),
@@ -51,6 +57,7 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
         f, second=2.0, epsilon=1e-3, share=0.8, decay=0.1, form="inside", corrected=False, coupled=True),
     "AdamFlow without mean": lambda f: tw.AdamFlow(f, first=None, second=2.0, epsilon=1e-3),
     "AdamFlow of signs": lambda f: tw.AdamFlow(f, second=None, share=0.7, form="sign", corrected=False),
+    "HeavyBall on parts": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=parts()),
     "NesterovFlow": tw.NesterovFlow,
     "BregmanFlow": tw.BregmanFlow,
     "HessianDampedFlow": lambda f: tw.HessianDampedFlow(f, 0.2, friction=0.5),

@@ -16,9 +16,9 @@ REFUSED = {"read_samples", "Run.load", "Sweep.load", "testing.check_optimizer", 
 SLOW = {
     "sample", "minimize", "work_precision", "compare", "Comparison.report", "plot.paths", "plot.curves",
     "plot.write_report", "plot.work_precision", "WorkPrecision.cost", "WorkPrecision.cheapest", "WorkPrecision.of",
-    "WorkPrecision.save", "testing.check_method", "analysis.lyapunov", "analysis.energy_account", "plot.loss",
-    "plot.losses", "compare_runs", "translate", "plot.sweep", "sweep", "analysis.convergence_order",
-    "problems.network_digits",
+    "WorkPrecision.save", "testing.check_method", "testing.check_geometry", "analysis.lyapunov",
+    "analysis.energy_account", "plot.loss", "plot.losses", "compare_runs", "translate", "plot.sweep", "sweep",
+    "analysis.convergence_order", "problems.network_digits",
 }  # fmt: skip
 CASES = [
     pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in calls() if name not in REFUSED

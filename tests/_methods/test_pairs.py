@@ -37,7 +37,7 @@ class Called:
 def start_of(law, dtypes):
     """Where a law starts and, where it may have one, its velocity."""
     x, push = laws.tree_of(*dtypes), laws.push_of(*dtypes)
-    if isinstance(law.geometry, tw.geometry.Sphere):
+    if isinstance(law.geometry, tw.geometry.AbstractEmbedded):
         x = law.geometry.project(x)
         push = law.geometry.tangent(x, push)
     if isinstance(law.geometry, tw.geometry.Mirror) and law.geometry.potential == "simplex":

@@ -164,7 +164,8 @@ class AbstractDynamics(eqx.Module):
         rates = self.rates(time, phase, evaluation)
         if rates.velocity is None or not isinstance(self.geometry, AbstractEmbedded):
             return rates
-        return rates._replace(velocity=self.geometry.tangent(phase.position, rates.velocity))
+        bend = self.geometry.bend(phase.position, phase.velocity)
+        return rates._replace(velocity=self.geometry.tangent(phase.position, combine((1, rates.velocity), (-1, bend))))
 
     def dual_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         """The same, with the rate of the dual coordinates that an `AbstractDualFlat` geometry has."""

@@ -14,10 +14,15 @@ from .euclidean import Euclidean as Euclidean
 from .fisher import Fisher as Fisher
 from .fisher_information import FisherInformation as FisherInformation
 from .gauss_newton import GaussNewton as GaussNewton
+from .hyperboloid import Hyperboloid as Hyperboloid
 from .metric import Metric as Metric
 from .mirror import Mirror as Mirror
 from .norm import Norm as Norm
+from .poincare_ball import PoincareBall as PoincareBall
+from .product import Product as Product
 from .pullback import AbstractPullback as AbstractPullback
+from .spd import SPD as SPD
 from .sphere import Sphere as Sphere
+from .stiefel import Stiefel as Stiefel
 
 __getattr__ = _near_misses(__name__)

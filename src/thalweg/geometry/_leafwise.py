@@ -3,15 +3,10 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from .._tree import Vector
-
-
-def wide(leaf: Array) -> Array:
-    """An array in float32, or as wide as it is."""
-    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32))
+from .._tree import wide as wide
 
 
 def leafwise(fn: Callable, *trees: Vector) -> Vector:

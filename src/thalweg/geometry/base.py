@@ -152,8 +152,8 @@ class AbstractEmbedded(AbstractManifold):
 
     @abc.abstractmethod
     def bend(self, position: Vector, velocity: Vector) -> Vector:
-        r"""The acceleration of a geodesic in the surrounding space: the second fundamental form
-        $\mathrm{II}(\eta, \eta)$."""
+        r"""The acceleration of a geodesic in the coordinates of the surrounding space, minus its Christoffel term
+        $\Gamma(\eta, \eta)$: in the metric of that space the second fundamental form $\mathrm{II}(\eta, \eta)$."""
 
     def velocity(self, position: Vector, covector: Vector) -> Vector:
         return self.tangent(position, covector)
@@ -165,7 +165,7 @@ class AbstractEmbedded(AbstractManifold):
     def check(self, position: Vector) -> None:
         if traced(position):
             return
-        far = _apart(position, self.project(position))
+        far = far_apart(position, self.project(position))
         if far is not None:
             raise InputError(
                 f"the start must lie on {named(self)}, but its projection is {far:.3g} of its length away; "
@@ -175,7 +175,7 @@ class AbstractEmbedded(AbstractManifold):
     def check_tangent(self, position: Vector, vector: Vector) -> None:
         if traced((position, vector)):
             return
-        far = _apart(vector, self.tangent(position, vector))
+        far = far_apart(vector, self.tangent(position, vector))
         if far is not None:
             raise InputError(
                 f"the starting velocity must be tangent to {named(self)} at the start, but {far:.3g} of it is not; "
@@ -197,7 +197,11 @@ class AbstractNoise(AbstractGeometry):
 
     @abc.abstractmethod
     def divergence(self, position: Vector) -> Vector:
-        r"""The drift of the noise alone at temperature 1: $\sum_j\partial_jG^{-1}_{ij}$, taken at the projection."""
+        r"""The drift of the noise alone at temperature 1.
+
+        On a manifold the Laplacian of the coordinates: $\sum_k\mathtt{bend}(\theta, e_k)$ over an orthonormal basis of
+        tangents; in the metric of the surrounding space $\sum_j\partial_jG^{-1}_{ij}$, taken at the projection.
+        """
 
 
 class AbstractDistance(AbstractGeometry):
@@ -227,7 +231,7 @@ def rounding(leaf: Any, count: int) -> float:
     return float(jnp.finfo(leaf.dtype).eps) * (8.0 + count**0.5)
 
 
-def _apart(x: Vector, y: Vector) -> float | None:
+def far_apart(x: Vector, y: Vector) -> float | None:
     """The largest distance of a leaf of y from that of x, of its length, where it is beyond rounding."""
     for leaf, other in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True):
         here = np.asarray(leaf, dtype=float)

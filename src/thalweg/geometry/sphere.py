@@ -9,13 +9,9 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._tree import Vector
-from ._leafwise import leafwise, wide
+from ._arrays import CLOSE, NEAR, arcsines, dot, factorials, largest, series, summed
+from ._leafwise import leafwise
 from .base import AbstractDistance, AbstractEmbedded, AbstractNoise, rounding, traced
-
-# Squared angles below it by series, of so many terms: exact to rounding in float64, and smooth at zero.
-_NEAR, _TERMS = 0.1, 8
-# The same of the squared sine of half an angle, whose series converges more slowly.
-_CLOSE = 0.01
 
 
 class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
@@ -53,7 +49,7 @@ class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
         return leafwise(_tangent, position, vector)
 
     def bend(self, position: Vector, velocity: Vector) -> Vector:
-        return leafwise(lambda x, v: -_dot(v, v) * x, position, velocity)
+        return leafwise(lambda x, v: -dot(v, v) * x, position, velocity)
 
     def noise(self, position: Vector, normal: Vector) -> Vector:
         return self.tangent(position, normal)
@@ -62,11 +58,7 @@ class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
         return leafwise(lambda x: (1.0 - x.shape[-1]) * x, position)
 
     def squared_distance(self, position: Vector, other: Vector) -> Float[Array, ""]:
-        def square(x: Array, y: Array) -> Array:
-            angle = _angle(wide(x), wide(y))
-            return jnp.sum(angle.squared)
-
-        return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(square, position, other))))
+        return summed(lambda x, y: _angle(x, y).squared, position, other)
 
     def log(self, position: Vector, other: Vector) -> Vector:
         # The difference first: its tangent part has all its digits where the points are close.
@@ -86,35 +78,14 @@ class Sphere(AbstractEmbedded, AbstractNoise, AbstractDistance):
                 )
 
 
-def _dot(x: Array, y: Array) -> Array:
-    return jnp.sum(x * y, axis=-1, keepdims=True)
-
-
-def _largest(x: Array) -> Array:
-    return jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=-1, keepdims=True)
-
-
 def _unit(x: Array) -> Array:
     # Scaled first, so that squares neither overflow nor vanish.
-    scaled = x / _largest(x)
-    return scaled / jnp.sqrt(_dot(scaled, scaled))
+    scaled = x / largest(x)
+    return scaled / jnp.sqrt(dot(scaled, scaled))
 
 
 def _tangent(x: Array, u: Array) -> Array:
-    return u - _dot(x, u) * x
-
-
-def _series(x: Array, coefficients: list[float]) -> Array:
-    total = jnp.full_like(x, coefficients[-1])
-    for c in coefficients[-2::-1]:
-        total = total * x + c
-    return total
-
-
-def _alternating(first: int) -> list[float]:
-    """$(-1)^k/(2k + \text{first})!$."""
-    factorials = np.cumprod(np.concatenate([[1.0], np.arange(1.0, 2 * _TERMS + 3)]))
-    return [float((-1.0) ** k / factorials[2 * k + first]) for k in range(_TERMS)]
+    return u - dot(x, u) * x
 
 
 class _Turn(NamedTuple):
@@ -128,31 +99,31 @@ class _Turn(NamedTuple):
 
 def _turn(v: Array) -> _Turn:
     # |v| of a long tangent is computed of w, whose largest entry is 1; a short one is its own w.
-    s = jnp.maximum(_largest(v), 1.0)
+    s = jnp.maximum(largest(v), 1.0)
     w = v / s
-    q = _dot(w, w)
-    near = (s <= 1.0) & (q < _NEAR)
+    q = dot(w, w)
+    near = (s <= 1.0) & (q < NEAR)
     # Each branch is differentiated too where the other is taken, so it gets numbers at which it is smooth.
     low, high = jnp.where(near, q, 0.0), jnp.where(near, 1.0, q)
     length = jnp.sqrt(high)
     angle = s * length
     return _Turn(
         w,
-        jnp.where(near, _series(low, _alternating(0)), jnp.cos(angle)),
-        jnp.where(near, _series(low, _alternating(1)), jnp.sin(angle) / length),
-        jnp.where(near, _series(low, _alternating(2)), 2.0 * jnp.sin(0.5 * angle) ** 2 / high),
+        jnp.where(near, series(low, factorials(0, -1.0)), jnp.cos(angle)),
+        jnp.where(near, series(low, factorials(1, -1.0)), jnp.sin(angle) / length),
+        jnp.where(near, series(low, factorials(2, -1.0)), 2.0 * jnp.sin(0.5 * angle) ** 2 / high),
     )
 
 
 def _moved(x: Array, v: Array) -> Array:
     turn = _turn(v)
     end = turn.cosine * x + turn.sine * turn.w
-    return end / jnp.sqrt(_dot(end, end))
+    return end / jnp.sqrt(dot(end, end))
 
 
 def _transported(x: Array, v: Array, u: Array) -> Array:
     turn = _turn(v)
-    return u - _dot(turn.w, u) * (turn.versine * turn.w + turn.sine * x)
+    return u - dot(turn.w, u) * (turn.versine * turn.w + turn.sine * x)
 
 
 class _Angle(NamedTuple):
@@ -162,21 +133,13 @@ class _Angle(NamedTuple):
     over_sine: Array
 
 
-def _arcsine() -> list[float]:
-    r"""Coefficients of $\arcsin(z)/z$ in powers of $z^2$."""
-    found = [1.0]
-    for k in range(1, _TERMS):
-        found.append(found[-1] * (2 * k - 1) ** 2 / (2 * k * (2 * k + 1)))
-    return found
-
-
 def _angle(x: Array, y: Array) -> _Angle:
     apart, together = y - x, y + x
     # The squared sine and cosine of half the angle, each with all its digits.
-    sine, cosine = 0.25 * _dot(apart, apart), 0.25 * _dot(together, together)
-    close = sine < _CLOSE
+    sine, cosine = 0.25 * dot(apart, apart), 0.25 * dot(together, together)
+    close = sine < CLOSE
     low, high = jnp.where(close, sine, 0.0), jnp.where(close, 0.5, sine)
-    ratio = _series(low, _arcsine())
+    ratio = series(low, arcsines(1.0))
     angle = 2.0 * jnp.arctan2(jnp.sqrt(high), jnp.sqrt(cosine))
     return _Angle(
         jnp.where(close, 4.0 * low * ratio**2, angle**2),

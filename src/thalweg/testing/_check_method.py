@@ -4,9 +4,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from .._errors import check_choice
 from .._typed import typed
-from ._report import FAILED, NOT_CHECKED, PASSED, Finding, Report
+from ._report import Report
 
 
 @typed()
@@ -37,43 +36,16 @@ def check_method(method: Any, *, leave_out: Sequence[str] = ()) -> Report:
     """
     import jax
 
-    from ._method_contract import METHOD_CHECKS, METHODS_BY_NAME
-    from ._subject import subject_of
+    from ._clause import findings_of, names_to_leave_out
+    from ._method_contract import METHOD_CHECKS
+    from ._subject import broken, subject_of
 
-    if isinstance(leave_out, str):
-        leave_out = (leave_out,)
-    for name in leave_out:
-        check_choice("check", name, METHODS_BY_NAME)
-    findings: list[Finding] = []
+    leave_out = names_to_leave_out(leave_out, METHOD_CHECKS)
     # A warning is no fault, also where warnings are errors.
     with warnings.catch_warnings(), jax.enable_x64(True):
         warnings.simplefilter("ignore")
         subject = subject_of(method)
-        for check in METHOD_CHECKS:
-            failed = next((f.name for f in findings if f.name in check.needs and f.status == FAILED), None)
-            if check.name in leave_out:
-                findings.append(Finding(check.name, check.statement, NOT_CHECKED, "left out"))
-            elif failed is not None:
-                findings.append(Finding(check.name, check.statement, NOT_CHECKED, f"see {failed}, which failed"))
-            else:
-                findings.append(_finding(check, subject))
-    return Report(subject.name, "thalweg", tuple(findings))
-
-
-def _finding(check: Any, subject: Any) -> Finding:
-    from ._subject import BrokenError, InapplicableError, broken
-    from ._walk import first_line
-
-    try:
-        check.look(subject)
-    except InapplicableError as reason:
-        return Finding(check.name, check.statement, NOT_CHECKED, str(reason))
-    except BrokenError as fault:
-        return Finding(check.name, check.statement, FAILED, check.blame, fault.example)
-    except Exception as error:
-        found = f"raised {first_line(error)}"
-        example = broken(subject, subject.ladder.one, 1, "a step", found).example
-        return Finding(
-            check.name, check.statement, FAILED, f"{found}, where it should hold: {check.statement}", example
+        findings = findings_of(
+            subject, METHOD_CHECKS, leave_out, lambda found: broken(subject, subject.ladder.one, 1, "a step", found)
         )
-    return Finding(check.name, check.statement, PASSED, check.how)
+    return Report(subject.name, "thalweg", findings)

@@ -1,47 +1,25 @@
 """The contract of a method: what holds for every law and scheme, one check a clause."""
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from ._clause import Clause
 from ._figures import gradients, hyperparameters, limit, order
 from ._form import dtype, finite, form, moved, pure
 from ._subject import Subject
 from ._ways import recompile, resume, tree, vmap
 
-
-@dataclasses.dataclass(frozen=True)
-class MethodCheck:
-    """A clause of the contract.
-
-    Arguments:
-        name: in one word.
-        statement: what should hold.
-        how: closely it is checked.
-        blame: what is wrong where it does not hold.
-        look: raises `BrokenError` with the smallest example, `InapplicableError` with the reason.
-        needs: checks that must not have failed, since it would fail with them.
-    """
-
-    name: str
-    statement: str
-    how: str
-    blame: str
-    look: Callable[[Subject], None]
-    needs: tuple[str, ...] = ()
-
-
 _FORM = ("form",)
 # What follows a path says nothing new of one that is no function of the state, or stands still.
 _PATH = ("form", "finite", "pure", "phase")
-METHOD_CHECKS: tuple[MethodCheck, ...] = (
-    MethodCheck(
+METHOD_CHECKS: tuple[Clause[Subject], ...] = (
+    Clause(
         "form",
         "the state of a step has the parts and shapes that it had",
         "exactly",
         "a step loses or reshapes a part of the state; does it hand on velocity, clock, memory and auxiliary?",
         form,
     ),
-    MethodCheck(
+    Clause(
         "finite",
         "from an ordinary start all numbers are finite",
         "for 5 steps",
@@ -49,14 +27,14 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         finite,
         _FORM,
     ),
-    MethodCheck(
+    Clause(
         "pure",
         "a step is a function of its arguments alone",
         "bit for bit; compiled to 1e-12",
         "the same step is another when it is made again, or compiled; does it keep anything outside of its state?",
         pure,
     ),
-    MethodCheck(
+    Clause(
         "phase",
         "all that the law moves is moved",
         "within 10 steps",
@@ -64,7 +42,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         moved,
         _FORM,
     ),
-    MethodCheck(
+    Clause(
         "dtype",
         "float32 and bfloat16 stay what they are, leaf by leaf",
         "exactly",
@@ -72,7 +50,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         dtype,
         _FORM,
     ),
-    MethodCheck(
+    Clause(
         "order",
         "it converges to its law at the order that its scheme claims",
         "to 0.15",
@@ -80,7 +58,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         order,
         _PATH,
     ),
-    MethodCheck(
+    Clause(
         "limit",
         "it is stable up to the step that is predicted",
         "to 1%; 2.5% where the law changes in time",
@@ -88,7 +66,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         limit,
         _PATH,
     ),
-    MethodCheck(
+    Clause(
         "gradients",
         "the gradients that it counts are those that it takes",
         "exactly",
@@ -96,7 +74,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         gradients,
         (*_FORM, "finite", "phase"),
     ),
-    MethodCheck(
+    Clause(
         "tree",
         "tw.run, on one vector, goes where steps on the tree go",
         "to 1e-10; 1e-8 where f sets the steps",
@@ -104,7 +82,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         tree,
         _PATH,
     ),
-    MethodCheck(
+    Clause(
         "vmap",
         "under jax.vmap its settings go where they go alone",
         "to 1e-8",
@@ -112,7 +90,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         vmap,
         _PATH,
     ),
-    MethodCheck(
+    Clause(
         "recompile",
         "another value of a number compiles nothing anew",
         "exactly",
@@ -120,7 +98,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         recompile,
         _FORM,
     ),
-    MethodCheck(
+    Clause(
         "resume",
         "saved and resumed it is as uninterrupted",
         "bit for bit",
@@ -128,7 +106,7 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         resume,
         (*_FORM, "finite"),
     ),
-    MethodCheck(
+    Clause(
         "hyperparameters",
         "the numbers that go in come out, by the same names",
         "to 1e-9",
@@ -136,4 +114,4 @@ METHOD_CHECKS: tuple[MethodCheck, ...] = (
         hyperparameters,
     ),
 )
-METHODS_BY_NAME: Mapping[str, MethodCheck] = {check.name: check for check in METHOD_CHECKS}
+METHODS_BY_NAME: Mapping[str, Clause[Subject]] = {check.name: check for check in METHOD_CHECKS}

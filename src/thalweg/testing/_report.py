@@ -1,4 +1,4 @@
-"""Results of a check of an optimizer, or of a method."""
+"""Results of a check of an optimizer, of a method, or of a geometry."""
 
 import dataclasses
 import textwrap
@@ -19,7 +19,7 @@ class Example:
         gradients: one list a step; none of a method, which takes its own.
         expected: what should have been found, in words or numbers.
         found: what was found.
-        code: lines to paste that show it; `factory` is what was checked.
+        code: lines to paste that show it; `factory`, or `geometry`, is what was checked.
     """
 
     settings: dict[str, Any]
@@ -74,11 +74,11 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """Result of `check_optimizer` or `check_method`: prints itself, `assert report.passed, report`.
+    """Result of `check_optimizer`, `check_method` or `check_geometry`: prints itself, `assert report.passed, report`.
 
     Attributes:
         factory: its name.
-        framework: "torch", "optax" or "keras"; "thalweg" of a method.
+        framework: "torch", "optax" or "keras"; "thalweg" of a method or a geometry.
         findings: one a check.
     """
 

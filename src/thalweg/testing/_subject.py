@@ -19,6 +19,7 @@ from .._objectives.objective import Objective, Quadratic
 from .._tree import Vector
 from ..dynamics import Phase
 from ..schemes import Draws, State, phase
+from ._clause import BrokenError, InapplicableError
 from ._factory import name_of
 from ._problems import MATRICES, VECTORS, Ladder, Problem
 from ._report import Example
@@ -94,18 +95,6 @@ def stepping(steps: int) -> tuple[str, ...]:
     if steps == 1:
         return ("state = method.step(method.init(x))",)
     return ("state = method.init(x)", f"for _ in range({steps}):", "    state = method.step(state)")
-
-
-class InapplicableError(Exception):
-    """Reason why a check does not apply."""
-
-
-class BrokenError(Exception):
-    """The smallest example at which a check fails, its `args`."""
-
-    def __init__(self, example: Example) -> None:
-        super().__init__(example)
-        self.example = example
 
 
 def broken(
