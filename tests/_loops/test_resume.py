@@ -212,7 +212,7 @@ def kill_and_resume(workshop, kind, kills, seed):
     ("kind", "seed"),
     [
         pytest.param("momentum", 5, marks=pytest.mark.slow),
-        ("mini-batches", 2),
+        pytest.param("mini-batches", 2, marks=pytest.mark.slow),
         pytest.param("flow", 3, marks=pytest.mark.slow),
         pytest.param("stream", 4, marks=pytest.mark.slow),
     ],

@@ -96,6 +96,7 @@ def test_a_rate_scales_the_limit():
     np.testing.assert_allclose(tw.analysis.largest_stable_learning_rate(method, 1.0), 2.0, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_contraction_per_gradient():
     """Plain Runge-Kutta never pays: on [mu, L] with its best step, each gradient buys less than Euler's."""
     spectrum = np.geomspace(0.01, 1.0, 50)

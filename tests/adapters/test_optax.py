@@ -67,11 +67,16 @@ def test_the_way_of_optax(kind, rng):
     agree(jax.vmap(ours)(rates, momenta), jax.vmap(theirs)(rates, momenta))
 
 
-ROWS = [row for row in flat(tw.table()) if row.method.gradients_at_start == 0 and not row.method.normals]
+ROWS = [row for row in flat(tw.table()) if not row.method.normals]
 
 
 @pytest.mark.parametrize("row", few(ROWS, "gradient_descent", "rk4", "momentum", "nesterov", "heavy_ball_euler"))
 def test_every_row_goes_its_own_way(row):
+    if row.method.gradients_at_start:
+        # Asked here, since what is counted for every row at once keeps the collection of the tests waiting.
+        with pytest.raises(tw.InputError, match="needs a gradient before its first step"):
+            transformation(row.method)
+        return
     method = row.build(loss, **{next(iter(row.defaults)): 0.05})
     if hasattr(method.scheme, "failures"):
         # Solved as far as the digits go, since two programs may solve to a tolerance in another number of iterations.

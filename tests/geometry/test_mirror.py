@@ -186,7 +186,7 @@ def test_numbers_that_have_become_zero_stay_there():
     assert float(grown[1]) == pytest.approx(float(np.exp(300 * np.log(10) - 1000.0)), rel=1e-12)
 
 
-@pytest.mark.parametrize("name", ["simplex", "hypentropy", "p-norm", "own"])
+@pytest.mark.parametrize("name", ["simplex", "hypentropy", "p-norm", pytest.param("own", marks=pytest.mark.slow)])
 def test_float32_and_bfloat16_keep_their_dtype(name):
     mirror, x = MAPS[name]
     for dtype in (jnp.float32, jnp.bfloat16):

@@ -177,6 +177,7 @@ def test_stages_chosen_as_the_step_needs_and_counted(scheme):
     assert np.log2(errors[-2] / errors[-1]) == pytest.approx(scheme.order, abs=0.1)
 
 
+@pytest.mark.slow
 def test_compare_keeps_the_budget_of_a_method_whose_steps_differ():
     curvature = jnp.array([1.0, 30.0, 1000.0])
     f = tw.Objective(lambda x: 0.5 * jnp.sum(curvature * x**2), minimum=0.0)

@@ -47,6 +47,7 @@ COUNTS = 5.0 * jnp.exp(-0.7 * TIMES) + 0.1 * jnp.cos(9.0 * TIMES)
 DECAY = tw.LeastSquares(decay, (TIMES, COUNTS))
 
 
+@pytest.mark.slow
 def test_units_change_no_step():
     """Of the parameters and of the residuals, in powers of two: the same path to the last bit."""
     units = jnp.array([2.0**40, 2.0**-30])

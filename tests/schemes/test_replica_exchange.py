@@ -121,6 +121,7 @@ def test_the_step_exchanges_with_that_probability(base, rng):
     assert rejected > 0
 
 
+@pytest.mark.slow
 def test_positions_and_velocities_of_baoab_keep_their_law(key, chance):
     """On a Gaussian BAOAB's law is exact in closed form at every temperature, so that exchanges must not move it."""
     hessian, chains = np.array([[1.6, 0.5], [0.5, 0.7]]), 10_000

@@ -98,6 +98,7 @@ def test_the_published_values_are_those_of_radau_too(name):
     np.testing.assert_allclose(solved.y[:, -1], published, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_an_error_falls_with_the_tolerance_on_a_stiff_field():
     field, args, start, until, _, published = PROBLEMS["HIRES"]
     errors = []

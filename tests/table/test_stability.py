@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.rows import few, quick, stepping
-from thalweg._methods.linearity import has_linear_limit
+from tests.rows import few, flat, quick, stepping
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
+# Those that go by signs have none: tests/table/test_steps.py.
 LIMITED = [
     row
-    for row in tw.table()
-    if not row.method.normals and not row.method.gradients_vary and has_linear_limit(row.method)
+    for row in flat(tw.table())
+    if not (row.method.normals or row.method.gradients_vary) and getattr(row.dynamics, "form", "") != "sign"
 ]
 # Of the schemes that most rows have; the others are among the slow tests.
-PREDICTED = few(LIMITED, "gradient_descent", "momentum", "nesterov", "rkl1", "nesterov_flow_rk4", "adam")
+PREDICTED = few(LIMITED, "gradient_descent", "momentum", "nesterov", "nesterov_flow_rk4", "adam")
 UNLIMITED = quick([row for row in stepping(tw.table()) if row.method.gradients_vary])
 ROWS = [pytest.param(row, id=row.name) for row in tw.table() if not row.method.normals]
 SPECTRUM = np.array([0.35, 1.2, 2.9])

@@ -46,7 +46,7 @@ def adam(
     >>> import thalweg as tw, jax.numpy as jnp
     >>> run = tw.run(tw.adam(lambda x: 0.5 * jnp.sum(x**2), 0.5), jnp.array([4.0, -2.0]), 2)
     >>> [round(x, 3) for x in run.final.position.tolist()]  # each by the learning rate, at first
-    [3.001, -1.003]
+    [3.003, -1.009]
 
     Reference: Kingma and Ba (2015), algorithm 1.
     """
@@ -119,7 +119,7 @@ def nadam(
     >>> f = lambda x: 0.5 * jnp.sum(x**2)
     >>> one, other = (tw.run(tw.nadam(f, 0.5, momentum_decay=d), jnp.array([4.0]), 1) for d in (None, 0.004))
     >>> round(float(one.final.position[0]), 4), round(float(other.final.position[0]), 4)
-    (3.2632, 3.3103)
+    (3.2632, 3.4718)
 
     Reference: Dozat (2016), algorithm 2.
     """
