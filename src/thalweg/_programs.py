@@ -18,8 +18,8 @@ R = TypeVar("R")
 # XLA's newer emitter makes loops of the processor some times faster, and takes twice as long over each.
 _OPTION = "xla_cpu_use_fusion_emitters"
 _KNOWN = [True]
-# Arrays of fewer entries fill no more than a register or two, where both emitters are as fast: a loop over 10 to 15
-# parameters takes the same time, one over 64 with a logarithm in it is five times slower.
+# Arrays of fewer entries fill no more than a register or two, where both emitters are as fast: a loop over 10 takes the
+# same time; one over 16 with a logarithm in it may take a quarter more, one over 64 takes five times as long.
 _SHORT = 16
 _MOVING = {
     "broadcast_in_dim", "copy", "dynamic_slice", "dynamic_update_slice", "iota", "reshape", "slice", "squeeze",

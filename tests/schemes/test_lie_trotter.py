@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax import monitoring
 
 import thalweg as tw
 from thalweg.analysis import convergence_order, largest_stable_learning_rate
@@ -327,3 +328,15 @@ def test_a_sweep_of_rates_and_betas_compiles_once_and_is_the_loop():
         for a in grid["learning_rate"]
     ]
     np.testing.assert_allclose(found.losses[:, 0, -1].reshape(2, 3), expected, rtol=1e-12)
+    compiled = []
+
+    def heard(name, seconds, **about):
+        if name.endswith("backend_compile_duration"):
+            compiled.append(about.get("fun_name"))
+
+    monitoring.register_event_duration_secs_listener(heard)
+    try:
+        tw.sweep(make, {"learning_rate": [0.02, 0.05], "beta1": [0.1, 0.6, 0.8]}, jnp.asarray(START), 25)
+    finally:
+        monitoring.unregister_event_duration_listener(heard)
+    assert compiled == []
