@@ -59,6 +59,7 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "AdamFlow of signs": lambda f: tw.AdamFlow(f, second=None, share=0.7, form="sign", corrected=False),
     "HeavyBall on parts": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=parts()),
     "NesterovFlow": tw.NesterovFlow,
+    "NesterovFlow on spheres": lambda f: tw.NesterovFlow(f, geometry=tw.geometry.Sphere()),
     "BregmanFlow": tw.BregmanFlow,
     "HessianDampedFlow": lambda f: tw.HessianDampedFlow(f, 0.2, friction=0.5),
     "HessianDampedFlow of time": lambda f: tw.HessianDampedFlow(f, 0.2),
@@ -66,6 +67,18 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "HighResolutionFlow of time": lambda f: tw.HighResolutionFlow(f, 0.01),
     "OverdampedLangevin": lambda f: tw.OverdampedLangevin(f, 0.2),
     "OverdampedLangevin of time": lambda f: tw.OverdampedLangevin(f, falling),
+    "OverdampedLangevin in a number": lambda f: tw.OverdampedLangevin(f, 0.2, geometry=tw.geometry.Metric(spread)),
+    "OverdampedLangevin in a diagonal": lambda f: tw.OverdampedLangevin(
+        f, falling, geometry=tw.geometry.Metric(own.curvatures())),
+    "OverdampedLangevin in a mirror": lambda f: tw.OverdampedLangevin(
+        f, 0.2, geometry=tw.geometry.Mirror("hypentropy", 0.8)),
+    "OverdampedLangevin on simplices": lambda f: tw.OverdampedLangevin(
+        f, 0.002, geometry=tw.geometry.Mirror("simplex")),
+    "OverdampedLangevin on spheres": lambda f: tw.OverdampedLangevin(f, 0.2, geometry=tw.geometry.Sphere()),
+    "OverdampedLangevin on parts": lambda f: tw.OverdampedLangevin(f, falling, geometry=parts()),
+    "UnderdampedLangevin on spheres": lambda f: tw.UnderdampedLangevin(
+        f, 0.7, 0.2, 1.3, geometry=tw.geometry.Sphere()),
+    "UnderdampedLangevin on parts": lambda f: tw.UnderdampedLangevin(f, falling, falling, geometry=parts()),
     "UnderdampedLangevin": lambda f: tw.UnderdampedLangevin(f, 0.7, 0.2, 1.3),
     "UnderdampedLangevin of time": lambda f: tw.UnderdampedLangevin(f, falling, falling),
     "ColouredLangevin": lambda f: tw.ColouredLangevin(f, 0.2, 0.8),

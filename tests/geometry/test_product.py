@@ -84,7 +84,7 @@ def start_of(geometry, position):
 
 
 WRONG = {
-    "no geometry": (lambda: tw.geometry.Product({"a": 2.0}), "must hold metrics of tw.geometry, .* but holds 2.0"),
+    "no geometry": (lambda: tw.geometry.Product({"a": 2.0}), "must hold geometries of tw.geometry, .* but holds 2.0"),
     "a class": (lambda: tw.geometry.Product({"a": tw.geometry.Sphere}), r"must hold instances: Sphere\(\), not the"),
     "nothing": (lambda: tw.geometry.Product({}), "by_leaf must hold geometries, but holds none"),
     "labels of no dictionary": (lambda: tw.geometry.Product(SPHERE, labels=kind), "must be a dictionary of geometries"),

@@ -41,7 +41,7 @@ ON_A_FLOW = [
     tw.PseudoTransient(),
     tw.LevenbergMarquardt(),
 ]
-ON_A_BALL = [tw.Restarted(), tw.ImplicitMidpoint(), tw.ExponentialEuler(), tw.Splitting("BAOAB")]
+ON_A_BALL = [tw.ImplicitMidpoint(), tw.ExponentialEuler()]
 
 
 def name_of(scheme):

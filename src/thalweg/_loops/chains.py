@@ -13,6 +13,7 @@ from .._methods.method import Method
 from .._objectives.objective import Batch
 from .._programs import compiled_quickly
 from ..dynamics import AbstractDamped
+from ..geometry import AbstractMetric
 from ..schemes import Draws, State
 from ..schemes._base import energy
 
@@ -103,7 +104,13 @@ def values(method: Method, states: State, energies: bool) -> dict[str, Array]:
     if isinstance(law, AbstractDamped):
         own, common = _parted(states)
         speed: Any = jax.vmap(lambda state: _joined(state, common).velocity)(own)
-        found["kinetic"] = 0.5 * law.mass * jnp.sum(speed * speed, axis=-1)
+        space = law.geometry
+        square = (
+            jax.vmap(space.inner)(states.position, speed, speed)
+            if isinstance(space, AbstractMetric)
+            else jnp.sum(speed * speed, axis=-1)
+        )
+        found["kinetic"] = 0.5 * law.mass * square
     return found  # pyright: ignore[reportReturnType]
 
 

@@ -31,10 +31,10 @@ def predicted_temperatures(
         spread: $\Sigma$, (d, d), where it is known.
 
     Returns:
-        the smallest and the largest; None where no prediction is made.
+        the smallest and the largest; None where no prediction is made, as on a manifold.
     """
-    temperature = constant_temperature(method)
-    if temperature is None or not temperature > 0.0 or not isinstance(method.dynamics, AbstractDamped):
+    temperature, law = constant_temperature(method), method.dynamics
+    if temperature is None or not temperature > 0.0 or not isinstance(law, AbstractDamped) or law.geometry is not None:
         return None
     exact = isinstance(method.scheme, Splitting) and type(method.dynamics) is UnderdampedLangevin
     curvatures = largest * np.linspace(0.0 if exact else 1e-4, 1.0, _GRID if exact else _FEW)

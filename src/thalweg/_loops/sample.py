@@ -177,7 +177,10 @@ def _check(
         )
     elif not isinstance(method, AbstractNoisy):
         raise InputError(f"{type(method).__name__} has no noise to sample with; use a law with a temperature")
-    check_flat(method.dynamics if isinstance(method, Method) else method, "sampling")
+    law = method.dynamics if isinstance(method, Method) else method
+    if not isinstance(law, AbstractNoisy):
+        # What mini-batches alone settle to is known of no geometry.
+        check_flat(law, "sampling")
     if method.objective is None:
         raise InputError("this method was built without an objective; give one to sample, such as tw.sgld(f, 0.1)")
     if isinstance(method.objective, Stream):

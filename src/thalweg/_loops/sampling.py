@@ -16,6 +16,7 @@ from .._records.kinds import stamped
 from .._records.sums import Sums
 from .._tree import on_device, ravel, unraveler
 from ..dynamics import AbstractDamped, AbstractDynamics
+from ..geometry import AbstractDualFlat, AbstractManifold
 from ..schemes import AbstractScheme, State
 from .chains import (
     EVERY,
@@ -33,7 +34,7 @@ from .drive import AbstractJob, Chunk
 from .kinetic import constant_temperature, predicted_temperatures
 from .sampling_step import Chunks, choose_step, draft, step_warnings
 from .stopwatch import Stopwatch
-from .support import cause_of_loss, check_starts, look_back
+from .support import cause_of_loss, check_starts, check_starts_on, degrees_of_freedom, look_back
 from .tally import Tally, jump_bar
 
 _ROW_BYTES = 32 * 2**20
@@ -70,16 +71,20 @@ class Sampling(AbstractJob):
         self.starts, self.first = starts, jax.tree.map(lambda leaf: on_device(np.asarray(leaf)[0]), starts)
         check_drawn(method.dynamics if isinstance(method, Method) else method, self.first)
         assert method.objective is not None
+        law = method.dynamics if isinstance(method, Method) else method
+        check_starts_on(law.geometry, starts)
+        # Directions in which a velocity may point, of which each has half a temperature of energy.
+        self.degrees = degrees_of_freedom(law.geometry, self.first)
         self.loss = check_starts(method.objective, starts)
         self.cut = unraveler(self.first)
         positions = jax.vmap(ravel)(starts)
         self.user_method = method if isinstance(method, Method) else draft(method, scheme)
         self.method = self.user_method.flattened(self.cut)
-        self.label = type(self.method.dynamics).__name__
+        self.label = type(self.user_method.dynamics).__name__
         self.blocks = Plan.of(self.method, chains, positions.shape[1], thin, moments)
         self.states = start_chains(self.method, positions)
         self.reference = self._zeros()
-        self.tally = Tally(chains, jump_bar(constant_temperature(self.method), positions.shape[1]))
+        self.tally = Tally(chains, jump_bar(constant_temperature(self.method), self.degrees))
         if self.user_method is not method:
             chunks = Chunks(lambda *chunk: self._moved(*chunk)[0], thin)
             self.user_method = choose_step(self.user_method, self.cut, positions, key, chunks)
@@ -244,7 +249,9 @@ class Sampling(AbstractJob):
         objective = self.user_method.objective
         if not objective.stochastic:
             begun = np.asarray(ravel(self.first), float)
-            self.found["density"] = look_back(objective, self.cut, positions, begun, self.temperature)
+            # A manifold or the domain of a mirror map may hold chains by itself.
+            held = isinstance(self.user_method.dynamics.geometry, AbstractManifold | AbstractDualFlat)
+            self.found["density"] = [] if held else look_back(objective, self.cut, positions, begun, self.temperature)
             if len(lost):
                 ends = np.asarray(self.states.position)[lost]
                 self.found["cause"] = cause_of_loss(objective, self.cut, ends, self.loss, self.temperature)
@@ -295,7 +302,7 @@ class Sampling(AbstractJob):
             apart = plan.thin * (EVERY if self.moments else 1)
             friction: Any = law.friction_at(law.start_time)
             forgets = float(friction) / float(law.mass) * self._step_size() * apart
-            found |= {"degrees": self.cut.size, "correlated": 1.0 + 2.0 / max(forgets, 1e-9)}
+            found |= {"degrees": self.degrees, "correlated": 1.0 + 2.0 / max(forgets, 1e-9)}
         accepted, broken = acceptance(self.method, self.states), broken_proposals(self.method, self.states)
         found |= {} if accepted is None else {"acceptances": np.asarray(accepted, float).tolist()}
         return found | ({} if broken is None else {"broken_gradients": np.asarray(broken).tolist()})

@@ -21,8 +21,9 @@ from .._objectives.finite_sum import FiniteSum
 from .._objectives.noise import gradient_noise
 from .._tree import Unravel, on_device, size
 from ..dynamics import AbstractDynamics
+from ..geometry.base import named
 from ..schemes import AbstractScheme, State
-from ..schemes._base import right_scheme
+from ..schemes._base import advice, right_scheme
 from .chains import Plan, acceptance, advance, start_chains
 
 # Of the stability limit on a Gaussian; a law with tails needs the other half.
@@ -59,6 +60,11 @@ class Chunks(NamedTuple):
 def draft(law: AbstractDynamics, scheme: AbstractScheme | None) -> Method:
     """A law with a scheme, the step still to be found."""
     found = Method(law, scheme or _default_scheme(law), 1.0)
+    if law.geometry is not None:
+        raise InputError(
+            f"a step is chosen by the curvature of flat space, but {type(law).__name__} has the geometry "
+            f"{named(law.geometry)}; give one: tw.Method(law, {advice(law)}, step_size)"
+        )
     if not found.autonomous:
         raise InputError("a law that changes in time needs a step: tw.Method(law, scheme, step_size)")
     return found

@@ -13,7 +13,9 @@ from .._objectives.objective import AbstractObjective, check_at_start, start_val
 from .._records.mixing import listed
 from .._records.parameters import parts
 from .._records.verdicts import OUTSIDE, TRAP
-from .._tree import on_device, ravel
+from .._tree import on_device, ravel, size
+from ..dynamics._curved import check_on
+from ..geometry import AbstractGeometry, AbstractManifold
 
 # Points that tell a slope from chance.
 _POINTS = 16
@@ -49,6 +51,20 @@ def check_starts(objective: AbstractObjective, starts: PyTree) -> float:
         others = f", as at that of {listed(list(bad)[1:])}" if len(bad) > 1 else ""
         raise InputError(f"{what} at the start of chain {where} of {len(rows)}{others}; begin each where it is finite")
     return first
+
+
+def check_starts_on(geometry: AbstractGeometry | None, starts: PyTree) -> None:
+    """Refuse chains that begin where their geometry has no point."""
+    leaves, structure = jax.tree.flatten(starts)
+    host = [np.asarray(leaf) for leaf in leaves]
+    rows = 1 if all((leaf[1:] == leaf[:1]).all() for leaf in host) else len(host[0])
+    for i in range(rows if geometry is not None else 0):
+        check_on(geometry, jax.tree.unflatten(structure, [on_device(leaf[i]) for leaf in host]))
+
+
+def degrees_of_freedom(geometry: AbstractGeometry | None, position: PyTree) -> int:
+    """The number of directions in which a position can move."""
+    return geometry.dimension(position) if isinstance(geometry, AbstractManifold) else size(position)
 
 
 def look_back(

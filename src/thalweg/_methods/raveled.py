@@ -15,6 +15,7 @@ from ..dynamics import (
     AbstractFirstOrder,
     AbstractNoisy,
     AbstractSecondOrder,
+    AbstractWhite,
     Evaluation,
     Phase,
 )
@@ -35,7 +36,10 @@ def raveled(law: AbstractDynamics, objective: AbstractObjective | None, cut: Unr
         InputError: the law draws noise, which is drawn for all parameters as one vector.
     """
     _refuse_noise(law)
-    kind: Any = _Damped if isinstance(law, AbstractDamped) else _FirstOrder if law.order == 1 else _SecondOrder
+    if isinstance(law, AbstractWhite):
+        kind: Any = _WhiteFirstOrder if law.order == 1 else _WhiteDamped
+        return kind(law.with_objective(None), objective, cut)
+    kind = _Damped if isinstance(law, AbstractDamped) else _FirstOrder if law.order == 1 else _SecondOrder
     return kind(law.with_objective(None), objective, cut)
 
 
@@ -46,11 +50,19 @@ def check_drawn(law: AbstractDynamics, x0: Vector) -> None:
 
 
 def _refuse_noise(law: AbstractDynamics) -> None:
-    if isinstance(law, AbstractNoisy):
+    if isinstance(law, AbstractNoisy) and not _at_the_metric(law):
         raise InputError(
             f"{type(law).__name__} draws noise and may look at the shapes of its parameters; start it from one vector, "
             "or say elementwise = True in its class where it treats all of them alike"
         )
+
+
+def _at_the_metric(law: AbstractDynamics) -> bool:
+    """Tell whether the shapes that a law with noise looks at are those of its geometry, which has the noise."""
+    if not isinstance(law, AbstractWhite) or law.geometry is None:
+        return False
+    own: Any = type(law)
+    return own.increment is AbstractWhite.increment and (law.order == 1 or isinstance(law, AbstractDamped))
 
 
 class _OnTrees(AbstractObjective):
@@ -164,6 +176,28 @@ class _FirstOrder(Raveled, AbstractFirstOrder):
     pass
 
 
+class _White(Raveled):
+    """White noise at the metric of a raveled geometry, of vectors as of trees."""
+
+    @property
+    def canonical(self) -> bool:
+        return self._on_trees().canonical
+
+    @property
+    def temperature(self) -> Any:
+        return self._on_trees().temperature
+
+    def diffusion(self, time: Time) -> Float[Array, ""]:
+        return self._on_trees().diffusion(time)
+
+    def heated(self, factor: ArrayLike) -> "_White":
+        return copied(self, law=self._on_trees().heated(factor).with_objective(None))
+
+
+class _WhiteFirstOrder(_White, AbstractFirstOrder, AbstractWhite):
+    pass
+
+
 class _Moving(Raveled):
     def initial_velocity(self, position: Vector, batch: Batch = None) -> Vector:
         return ravel(self._on_trees().initial_velocity(self.cut(position), batch))
@@ -189,6 +223,15 @@ class _Damped(_Moving, AbstractDamped):
 
     def rest_time(self, step_size: ArrayLike) -> Float[Array, ""]:
         return self._on_trees().rest_time(step_size)
+
+
+class _WhiteDamped(_White, _Damped, AbstractWhite):
+    def thermal(
+        self, time: Time, duration: ArrayLike, velocity: Vector, auxiliary: PyTree, normals: tuple[Vector, ...]
+    ) -> tuple[Vector, PyTree]:
+        cut = tuple(map(self.cut, normals))
+        after, auxiliary = self._on_trees().thermal(time, duration, self.cut(velocity), auxiliary, cut)
+        return ravel(after), auxiliary
 
 
 def _raveled(x: Vector | None) -> Vector | None:

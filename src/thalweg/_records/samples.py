@@ -88,7 +88,8 @@ def build(
         posterior = _dataset(cut(np.moveaxis(kept["position"], 0, 1)), ("chain", "draw"), "draw of a chain")
         # What diverged has energies beyond the largest number.
         with np.errstate(all="ignore"):
-            stats = _statistics({name: np.moveaxis(rows, 0, 1) for name, rows in kept.items()})
+            chains = {name: np.moveaxis(rows, 0, 1) for name, rows in kept.items()}
+            stats = _statistics(chains, about.get("seen", {}).get("degrees"))
         groups |= {"posterior": posterior} | ({"sample_stats": stats} if stats else {})
         many = kept["position"].shape[-1] > _PARAMETERS
         if diagnostics is not False and draws >= _FEWEST:
@@ -183,15 +184,15 @@ def _dataset(tree: Any, dims: tuple[str, ...], what: str, coordinates: dict[str,
     return xarray.Dataset(variables, coordinates)
 
 
-def _statistics(kept: dict[str, np.ndarray]) -> Any:
-    """Energies, (chain, draw)."""
+def _statistics(kept: dict[str, np.ndarray], degrees: int | None) -> Any:
+    """Energies, (chain, draw); of so many degrees of freedom, or of all numbers."""
     found: dict[str, np.ndarray] = {}
     if "potential" in kept:
         found["potential"] = kept["potential"]
         found["energy"] = kept["potential"] + kept.get("kinetic", np.zeros((), kept["potential"].dtype))
     if "kinetic" in kept:
         # Twice the kinetic energy of a degree of freedom, which is T in the law.
-        found["kinetic_temperature"] = 2.0 * kept["kinetic"] / kept["position"].shape[-1]
+        found["kinetic_temperature"] = 2.0 * kept["kinetic"] / (degrees or kept["position"].shape[-1])
     return _dataset(found, ("chain", "draw"), "of every draw") if found else None
 
 

@@ -15,6 +15,7 @@ from ..geometry import (
     AbstractGeometry,
     AbstractManifold,
     AbstractMetric,
+    AbstractNoise,
     Euclidean,
 )
 from ..geometry.base import named, traced
@@ -26,23 +27,42 @@ def as_geometry(value: Any) -> Any:
     return None if isinstance(value, Euclidean) else value
 
 
-def check_geometry(value: Any, needed: type[AbstractGeometry] = AbstractDirection) -> None:
-    """Refuse what gives a slope no velocity, and what does where a manifold is needed."""
+def check_geometry(value: Any, needed: type[AbstractGeometry] = AbstractDirection, law: str = "HeavyBall") -> None:
+    """Refuse what gives a slope no velocity, and what does where a manifold is needed, by the name of the law."""
     if isinstance(value, type) and issubclass(value, AbstractGeometry):
         raise InputError(f"geometry must be an instance: {value.__name__}(), not the class")
     if value is None or isinstance(value, needed):
         return
     if isinstance(value, AbstractDirection):
+        first = "tw.OverdampedLangevin" if law == "UnderdampedLangevin" else "tw.GradientFlow"
         instead = (
-            "take it in tw.GradientFlow"
+            f"take it in {first}"
             if not isinstance(value, AbstractMetric) or isinstance(value, AbstractDualFlat)
-            else "take it in tw.GradientFlow, or write it as a tw.geometry.AbstractManifold"
+            else f"take it in {first}, or write it as a tw.geometry.AbstractManifold"
         )
         raise InputError(
-            f"tw.HeavyBall needs a manifold, with its straight lines and its parallel transport, but "
+            f"tw.{law} needs a manifold, with its straight lines and its parallel transport, but "
             f"{no_manifold(value)}; {instead}"
         )
     raise InputError(f"geometry must be one of tw.geometry, such as tw.geometry.Sphere(), but is {value!r}")
+
+
+def check_noise(geometry: AbstractGeometry | None, law: str) -> None:
+    """Refuse a geometry for a law with noise, where the noise of its metric is not known."""
+    if geometry is None:
+        return
+    if not isinstance(geometry, AbstractNoise) or not isinstance(geometry, AbstractMetric):
+        reason = (
+            "is of no inner product, so that no noise belongs to it"
+            if not isinstance(geometry, AbstractMetric)
+            else "does not know the root and the divergence of its metric"
+        )
+        raise InputError(
+            f"tw.{law} needs the noise of a metric, but {named(geometry)} {reason}; take a tw.geometry.Metric, a "
+            "mirror map or a manifold, or write it as a tw.geometry.AbstractNoise"
+        )
+    if geometry.without_noise:
+        raise InputError(f"tw.{law}: {geometry.without_noise}")
 
 
 def no_manifold(geometry: AbstractGeometry) -> str:
@@ -65,6 +85,20 @@ def as_tangent(geometry: AbstractGeometry | None, position: Vector, slope: Vecto
         return slope
     found = _mapped(geometry, "velocity", position, slope)
     return jax.tree.map(lambda leaf, own: jnp.asarray(leaf).astype(own.dtype), found, slope)
+
+
+def noise_at(geometry: AbstractGeometry | None, position: Vector, normals: tuple[Vector, ...]) -> tuple[Vector, ...]:
+    """Normals at the metric, tangent at a position; themselves in flat space."""
+    if not isinstance(geometry, AbstractNoise):
+        return normals
+    return tuple(_mapped(geometry, "noise", position, normal) for normal in normals)
+
+
+def spread_at(geometry: AbstractGeometry | None, position: Vector) -> Vector | None:
+    """The drift that noise at the metric has of itself at temperature 1; None where there is none."""
+    if not isinstance(geometry, AbstractNoise) or (isinstance(geometry, AbstractDirection) and geometry.linear):
+        return None
+    return _mapped(geometry, "divergence", position)
 
 
 def norm(geometry: AbstractGeometry | None, position: Vector, tangent: Vector) -> Float[Array, ""]:

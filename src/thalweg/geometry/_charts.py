@@ -1,8 +1,8 @@
 r"""Charts of families of distributions: their parameters by name, and the Fisher information in them, in closed form.
 
-Of a chart `raised` is $p \mapsto F^{-1}p$ and `lowered` $v \mapsto Fv$, each at a point, on tuples of as many arrays as
-the chart has parameters. `proper` tells where a point stands for a distribution, and `home` and `away` lead to the
-parameters in which charts of a family are told from each other, and back.
+Of a chart `raised` is $p \mapsto F^{-1}p$, `lowered` $v \mapsto Fv$ and `noise` a root of $F^{-1}$, each at a point,
+on tuples of as many arrays as the chart has parameters. `proper` tells where a point stands for a distribution, and
+`home` and `away` lead to the parameters in which charts of a family are told from each other, and back.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
+
+from ._potentials import replicated_noise
 
 Parts = tuple[Array, ...]
 
@@ -21,6 +23,7 @@ class Chart(NamedTuple):
     names: tuple[str, ...]
     raised: Callable[[Parts, Parts], Parts]
     lowered: Callable[[Parts, Parts], Parts]
+    noise: Callable[[Parts, Parts], Parts]
     proper: Callable[[Parts], Array]
     home: Callable[[Parts], Parts]
     away: Callable[[Parts], Parts]
@@ -33,6 +36,7 @@ def _diagonal(second: str, variance: Any, weight: Any, proper: Any, back: Any, s
         ("mean", second),
         lambda x, p: (variance(x[1]) * p[0], p[1] / weight(x[1])),
         lambda x, v: (v[0] / variance(x[1]), weight(x[1]) * v[1]),
+        lambda x, n: (jnp.sqrt(variance(x[1])) * n[0], n[1] / jnp.sqrt(weight(x[1]))),
         lambda x: proper(x[1]),
         lambda x: (x[0], variance(x[1])),
         lambda x: (x[0], back(x[1])),
@@ -52,6 +56,16 @@ def _precisions(x: Parts, a: Parts) -> Parts:
     m, v = x
     cross = -m / v**2
     return (2.0 * m**2 / v + 1.0) / v * a[0] + cross * a[1], cross * a[0] + 0.5 / v**2 * a[1]
+
+
+def _moments_root(x: Parts, n: Parts) -> Parts:
+    m, v = x
+    return jnp.sqrt(v) * n[0], 2.0 * m * jnp.sqrt(v) * n[0] + 2.0**0.5 * v * n[1]
+
+
+def _precisions_root(x: Parts, n: Parts) -> Parts:
+    m, v = x
+    return n[0] / jnp.sqrt(v) - 2.0**0.5 * m / v * n[1], n[1] / (2.0**0.5 * v)
 
 
 def _of_natural(x: Parts) -> Parts:
@@ -109,6 +123,16 @@ def _covariance_lowered(x: Parts, v: Parts) -> Parts:
     return _over(x[1], v[0]), 0.5 * _symmetric(half)
 
 
+def _cholesky_noise(x: Parts, n: Parts) -> Parts:
+    lower = jnp.tril(x[1])
+    return _apply(lower, n[0]), lower @ (jnp.tril(n[1]) / jnp.sqrt(_weights(lower)))
+
+
+def _covariance_noise(x: Parts, n: Parts) -> Parts:
+    lower = jnp.linalg.cholesky(x[1])
+    return _apply(lower, n[0]), 2.0**0.5 * lower @ _symmetric(n[1]) @ _turned(lower)
+
+
 def _centered(x: Array) -> Array:
     return x - jnp.mean(x, axis=-1, keepdims=True)
 
@@ -130,6 +154,7 @@ def _single(name: str, weight: Any, proper: Any, home: Any, away: Any, says: str
         (name,),
         lambda x, p: (p[0] / weight(x[0]),),
         lambda x, v: (weight(x[0]) * v[0],),
+        lambda x, n: (n[0] / jnp.sqrt(weight(x[0])),),
         lambda x: proper(x[0]),
         lambda x: (home(x[0]),),
         lambda x: (away(x[0]),),
@@ -163,6 +188,7 @@ _GAUSSIAN = {
         ("linear", "quadratic"),
         lambda x, p: _precisions(_of_natural(x), p),
         lambda x, v: _moments(_of_natural(x), v),
+        lambda x, n: _precisions_root(_of_natural(x), n),
         lambda x: x[1] < 0,
         _of_natural,
         lambda x: (x[0] / x[1], -0.5 / x[1]),
@@ -172,6 +198,7 @@ _GAUSSIAN = {
         ("first", "second"),
         lambda x, p: _moments(_of_moments(x), p),
         lambda x, v: _precisions(_of_moments(x), v),
+        lambda x, n: _moments_root(_of_moments(x), n),
         lambda x: x[1] > x[0] ** 2,
         _of_moments,
         lambda x: (x[0], x[1] + x[0] ** 2),
@@ -184,6 +211,7 @@ _GAUSSIAN_VECTORS = {
         ("mean", "cholesky"),
         _cholesky_raised,
         _cholesky_lowered,
+        _cholesky_noise,
         lambda x: jnp.diagonal(x[1], axis1=-2, axis2=-1) != 0,
         _lower,
         lambda x: (x[0], jnp.linalg.cholesky(x[1])),
@@ -193,6 +221,7 @@ _GAUSSIAN_VECTORS = {
         ("mean", "covariance"),
         _covariance_raised,
         _covariance_lowered,
+        _covariance_noise,
         lambda x: jnp.isfinite(jnp.linalg.cholesky(x[1])),
         _same,
         _same,
@@ -203,8 +232,9 @@ _GAUSSIAN_VECTORS = {
 _CATEGORICAL = {
     "logits": Chart(
         ("logits",),
-        lambda x, p: (_centered(p[0] / jax.nn.softmax(x[0], axis=-1)),),
+        lambda x, p: (_centered(_centered(p[0]) / jax.nn.softmax(x[0], axis=-1)),),
         _information,
+        lambda x, n: (_centered(n[0] / jnp.sqrt(jax.nn.softmax(x[0], axis=-1))),),
         lambda x: jnp.isfinite(x[0]),
         _same,
         lambda x: (_centered(x[0]),),
@@ -214,6 +244,7 @@ _CATEGORICAL = {
         ("probabilities",),
         _replicated,
         lambda x, v: (v[0] / x[0],),
+        lambda x, n: (replicated_noise(x[0], n[0]),),
         lambda x: x[0] >= 0,
         lambda x: (jnp.log(x[0]),),
         lambda x: (jax.nn.softmax(x[0], axis=-1),),

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import cho_solve
+from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
 from .._errors import InputError
@@ -42,10 +42,15 @@ class OwnPotential(AbstractMap):
     def velocity(self, x: Vector, p: Vector) -> Vector:
         if self.inverse is not None:
             return jax.jvp(self.inverse, (self.to_dual(x),), (p,))[1]
+        return unraveler(x)(cho_solve((self._factor(x), True), wide(ravel(p))))
+
+    def noise(self, x: Vector, n: Vector) -> Vector:
+        return unraveler(x)(solve_triangular(self._factor(x), wide(ravel(n)), lower=True, trans=1))
+
+    def _factor(self, x: Vector) -> Array:
+        """The Cholesky factor of the Hessian."""
         _check_size(x)
-        cut, flat = unraveler(x), wide(ravel(x))
-        factor = jnp.linalg.cholesky(jax.jacfwd(self._gradient(cut))(flat))
-        return cut(cho_solve((factor, True), wide(ravel(p))))
+        return jnp.linalg.cholesky(jax.jacfwd(self._gradient(unraveler(x)))(wide(ravel(x))))
 
     def lowered(self, x: Vector, u: Vector) -> Vector:
         return jax.jvp(self.to_dual, (x,), (u,))[1]
@@ -61,6 +66,9 @@ class OwnPotential(AbstractMap):
         if jnp.shape(value):
             raise InputError(f"the potential of Mirror must give a number, but gives shape {jnp.shape(value)}")
         dual = self.to_dual(x)
+        # Also of a start that is known, where a program is traced.
+        if traced((value, dual)):
+            return
         if not all(np.all(np.isfinite(np.asarray(leaf, float))) for leaf in jax.tree.leaves((value, dual))):
             raise InputError("the start must be in the domain of the potential of Mirror, but there it is not finite")
         if self.inverse is not None:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._tree import Vector, ravel, unraveler, wide_dtype, wide_inner
+from ._divergence import divergence
 from ._leafwise import leafwise, wide
 from .base import rounding
 
@@ -42,6 +43,14 @@ class AbstractMap(abc.ABC):
     def square(self, x: Vector, p: Vector) -> Float[Array, ""]:
         r"""$\langle p, \nabla^2\phi(x)^{-1}p\rangle$."""
         return wide_inner(p, self.velocity(x, p))
+
+    @abc.abstractmethod
+    def noise(self, x: Vector, n: Vector) -> Vector:
+        r"""Of covariance $(\nabla^2\phi)^{-1}$, made of standard normals."""
+
+    def divergence(self, x: Vector) -> Vector:
+        r"""$\sum_j\partial_j(\nabla^2\phi)^{-1}_{ij}$."""
+        return divergence(self.velocity, x)
 
     def check(self, x: Vector) -> None:
         """Refuse a start outside of the domain."""
@@ -87,6 +96,12 @@ class Entropy(AbstractMap):
 
         return leafwise(moved, x, s)
 
+    def noise(self, x: Vector, n: Vector) -> Vector:
+        return leafwise(lambda x, n: jnp.sqrt(x) * n, x, n)
+
+    def divergence(self, x: Vector) -> Vector:
+        return jax.tree.map(jnp.ones_like, x)
+
     def check(self, x: Vector) -> None:
         _check_positive("entropy", x)
 
@@ -116,6 +131,12 @@ class Simplex(AbstractMap):
         parts = jax.tree.map(lambda x, p: jnp.sum(wide(x) * _centred(wide(x), wide(p)) ** 2), x, p)
         return jnp.asarray(sum(jax.tree.leaves(parts)))
 
+    def noise(self, x: Vector, n: Vector) -> Vector:
+        return leafwise(replicated_noise, x, n)
+
+    def divergence(self, x: Vector) -> Vector:
+        return leafwise(lambda x: 1.0 - x.shape[-1] * x / jnp.sum(x, axis=-1, keepdims=True), x)
+
     def check(self, x: Vector) -> None:
         if any(jnp.ndim(leaf) == 0 for leaf in jax.tree.leaves(x)):
             raise InputError("Mirror('simplex') needs vectors, along the last axis, but the start holds a number")
@@ -137,6 +158,12 @@ def _softmax(y: Array) -> Array:
 
 def _centred(x: Array, p: Array) -> Array:
     return p - jnp.sum(x * p, axis=-1, keepdims=True) / jnp.sum(x, axis=-1, keepdims=True)
+
+
+def replicated_noise(x: Array, n: Array) -> Array:
+    r"""Of covariance $\operatorname{diag}(x) - xx^\top$ of probabilities, which keeps their sum."""
+    root = jnp.sqrt(x)
+    return root * n - x * jnp.sum(root * n, axis=-1, keepdims=True) / jnp.sum(x, axis=-1, keepdims=True)
 
 
 class Hypentropy(AbstractMap):
@@ -163,6 +190,12 @@ class Hypentropy(AbstractMap):
     def shifted(self, x: Vector, s: Vector) -> Vector:
         return leafwise(lambda x, s: self._of(x) * jnp.sinh(jnp.arcsinh(x / self._of(x)) + s), x, s)
 
+    def noise(self, x: Vector, n: Vector) -> Vector:
+        return leafwise(lambda x, n: jnp.sqrt(jnp.hypot(x, self._of(x))) * n, x, n)
+
+    def divergence(self, x: Vector) -> Vector:
+        return leafwise(lambda x: x / jnp.hypot(x, self._of(x)), x)
+
 
 class LogBarrier(AbstractMap):
     r"""$-\sum\log x$ of positive numbers, whose dual coordinates $-1/x$ are negative."""
@@ -185,6 +218,12 @@ class LogBarrier(AbstractMap):
             return jnp.where(left > 0.0, x / jnp.where(left > 0.0, left, 1.0), jnp.nan)
 
         return leafwise(moved, x, s)
+
+    def noise(self, x: Vector, n: Vector) -> Vector:
+        return leafwise(lambda x, n: x * n, x, n)
+
+    def divergence(self, x: Vector) -> Vector:
+        return leafwise(lambda x: 2.0 * x, x)
 
     def check(self, x: Vector) -> None:
         _check_positive("log-barrier", x)
@@ -235,6 +274,15 @@ class PNorm(AbstractMap):
         own = jax.tree.map(wide, x)
         moved = self.from_dual(jax.tree.map(lambda a, b: a + wide(b), self.to_dual(own), s))
         return jax.tree.map(lambda leaf, before: leaf.astype(before.dtype), moved, x)
+
+    def noise(self, x: Vector, n: Vector) -> Vector:
+        # The root of a diagonal and a ray: along the ray it is shorter by the root of q - 1. At 0 there is none.
+        own, vector = self._p(x), wide(ravel(n))
+        sizes, root = _sizes(x, own), (1.0 / (own - 1.0)) ** 0.5
+        share = sizes.sign * sizes.part ** (0.5 * own)
+        moved = root * sizes.part ** (1.0 - 0.5 * own) * vector
+        moved = moved + (1.0 - root) * sizes.sign * sizes.part * jnp.vdot(share, vector)
+        return unraveler(x)(jnp.where(sizes.length == 0.0, jnp.nan, moved))
 
     def _p(self, x: Vector) -> Array:
         return self.p.astype(wide_dtype(x))

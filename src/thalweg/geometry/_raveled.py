@@ -1,5 +1,6 @@
 """A geometry on raveled parameters: cut into their tree for every map."""
 
+import functools
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -13,6 +14,7 @@ from .base import (
     AbstractGeometry,
     AbstractManifold,
     AbstractMetric,
+    AbstractNoise,
 )
 
 
@@ -31,7 +33,14 @@ def raveled(geometry: AbstractGeometry, cut: Unravel) -> "Raveled":
         (AbstractDirection, _Direction),
     )
     kind = next((ours for abstract, ours in kinds if isinstance(geometry, abstract)), Raveled)
-    return kind(geometry, cut)
+    return (_noisy(kind) if isinstance(geometry, AbstractNoise) else kind)(geometry, cut)
+
+
+@functools.cache
+def _noisy(kind: Any) -> Any:
+    """A kind with its noise."""
+    metaclass: Any = type(AbstractGeometry)
+    return metaclass(f"{kind.__name__}Noise", (kind, _Noise), {"__module__": __name__, "__doc__": kind.__doc__})
 
 
 class Raveled(AbstractGeometry):
@@ -40,6 +49,18 @@ class Raveled(AbstractGeometry):
     own: Any
     cut: Unravel = eqx.field(static=True)
     elementwise: ClassVar[bool] = True
+
+
+class _Noise(Raveled, AbstractNoise):
+    def noise(self, position: Vector, normal: Vector) -> Vector:
+        return ravel(self.own.noise(self.cut(position), self.cut(normal)))
+
+    def divergence(self, position: Vector) -> Vector:
+        return ravel(self.own.divergence(self.cut(position)))
+
+    @property
+    def without_noise(self) -> str:
+        return self.own.without_noise
 
 
 class _Direction(Raveled, AbstractDirection):
@@ -89,6 +110,9 @@ class _Manifold(_Metric, AbstractManifold):
 
     def check_tangent(self, position: Vector, vector: Vector) -> None:
         self.own.check_tangent(self.cut(position), self.cut(vector))
+
+    def dimension(self, position: Vector) -> int:
+        return self.own.dimension(self.cut(position))
 
 
 class _Embedded(_Manifold, AbstractEmbedded):

@@ -12,8 +12,11 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._shown import shown
-from .._tree import Vector, combine, wide_inner
+from .._tree import Vector, combine, ravel, size, unraveler, wide, wide_inner
 from .._typed import check_fields
+
+# Columns of a projection that are worked out together.
+_AT_ONCE = 256
 
 
 class AbstractGeometry(eqx.Module):
@@ -135,6 +138,10 @@ class AbstractManifold(AbstractMetric):
         """Refuse a starting velocity that is not tangent; every vector is, unless overridden."""
         del position, vector
 
+    def dimension(self, position: Vector) -> int:
+        """The number of directions in which a point can move: of all numbers, unless overridden."""
+        return size(position)
+
 
 class AbstractEmbedded(AbstractManifold):
     """A manifold in a surrounding space, whose points and tangents are written in the coordinates of that space.
@@ -162,6 +169,16 @@ class AbstractEmbedded(AbstractManifold):
         del position
         return wide_inner(u, v)
 
+    def dimension(self, position: Vector) -> int:
+        # The trace of the projection on the tangents.
+        cut, flat = unraveler(position), ravel(wide(position))
+
+        def entry(i: Array) -> Array:
+            return ravel(self.tangent(position, cut(jnp.zeros_like(flat).at[i].set(1.0))))[i]
+
+        found = jax.lax.map(entry, jnp.arange(flat.size), batch_size=min(flat.size, _AT_ONCE))
+        return round(float(jnp.sum(found)))
+
     def check(self, position: Vector) -> None:
         if traced(position):
             return
@@ -188,8 +205,15 @@ class AbstractNoise(AbstractGeometry):
 
     $$d\theta = \bigl(-G^{-1}\nabla f + T\,\mathtt{divergence}\bigr)\,dt + \sqrt{2T}\;\mathtt{noise}\,dW$$
 
-    in the sense of Itô, in the coordinates that the position has; the law is that of the volume of the metric.
+    in the sense of Itô, in the coordinates that the position has. On a manifold $e^{-f/T}$ is a density of the volume
+    of its metric; of a metric alone or a mirror map one of the coordinates, $e^{-f/T}\,d\theta$, since there the
+    divergence is that of the coordinates.
     """
+
+    @property
+    def without_noise(self) -> str:
+        """The reason why it has no noise after all, with what would do; or nothing."""
+        return ""
 
     @abc.abstractmethod
     def noise(self, position: Vector, normal: Vector) -> Vector:

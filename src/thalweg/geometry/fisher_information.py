@@ -10,11 +10,12 @@ from jaxtyping import Array, Float
 from .._errors import InputError, check_choice
 from .._tree import Vector, wide
 from ._charts import FAMILIES, Chart, Parts
-from .base import AbstractMetric
+from ._divergence import divergence
+from .base import AbstractMetric, AbstractNoise
 from .pullback import only_where
 
 
-class FisherInformation(AbstractMetric):
+class FisherInformation(AbstractMetric, AbstractNoise):
     r"""The Fisher information of a family of distributions, as the metric of the parameters that it is written in.
 
     $$F(\theta) = \operatorname{E}_{y\sim p_\theta}\bigl[\nabla\log p_\theta(y)\;\nabla\log p_\theta(y)^\top\bigr]
@@ -73,6 +74,12 @@ class FisherInformation(AbstractMetric):
         lowered = self._mapped("lowered", position, v)
         products = jax.tree.map(lambda a, b: jnp.sum(a * b), wide(u), wide(lowered))
         return jnp.asarray(sum(jax.tree.leaves(products)))
+
+    def noise(self, position: Vector, normal: Vector) -> Vector:
+        return self._mapped("noise", position, normal)
+
+    def divergence(self, position: Vector) -> Vector:
+        return divergence(self.velocity, position)
 
     def check(self, position: Vector) -> None:
         """Refuse parameters that stand for no distribution; what is traced passes."""

@@ -16,7 +16,6 @@ from .._tree import (
     combine,
     length,
     on_device,
-    ravel,
     scalar,
     size,
     unraveler,
@@ -24,12 +23,10 @@ from .._tree import (
     wide_inner,
     zeros_like,
 )
+from ._divergence import divergence
 from ._form import Form, check_positive, factored, form_of
 from ._leafwise import wide
 from .base import AbstractMetric, AbstractNoise, traced
-
-# Derivatives of a metric are taken one parameter at a time: more are refused.
-_MOST = 300
 
 
 class Metric(AbstractMetric, AbstractNoise):
@@ -106,6 +103,15 @@ class Metric(AbstractMetric, AbstractNoise):
     def linear(self) -> bool:
         return self.constant
 
+    @property
+    def without_noise(self) -> str:
+        if self.operator is None:
+            return ""
+        return (
+            "noise at the metric needs its root, which of an operator is not known; give Metric a matrix, a diagonal "
+            "or a number"
+        )
+
     def velocity(self, position: Vector, covector: Vector) -> Vector:
         if self.operator is not None:
             return self._solved(covector)
@@ -118,17 +124,16 @@ class Metric(AbstractMetric, AbstractNoise):
         return jnp.sqrt(wide_inner(covector, self.velocity(position, covector)))
 
     def noise(self, position: Vector, normal: Vector) -> Vector:
-        if self.operator is not None:
-            raise InputError(
-                "noise at the metric needs its root, which of an operator is not known; give Metric a matrix, a "
-                "diagonal or a number"
-            )
+        if self.without_noise:
+            raise InputError(self.without_noise)
         return self._at(position).root(normal)
 
     def divergence(self, position: Vector) -> Vector:
         if self.constant:
             return zeros_like(position)
-        return _divergence(self._at, position)
+        if self._at(position).is_number:
+            return jax.grad(lambda x: jnp.sum(1.0 / self._at(x).value))(position)
+        return divergence(lambda x, p: self._at(x).solve(p), position)
 
     def check(self, position: Vector) -> None:
         if self.operator is not None:
@@ -179,23 +184,6 @@ def _numbers(value: Any) -> Any:
     if isinstance(value, list | range) and is_real(value):
         value = np.asarray(value)
     return jax.tree.map(array, value, is_leaf=lambda leaf: leaf is None)
-
-
-def _divergence(at: Callable[[Vector], Form], position: Vector) -> Vector:
-    cut, flat = unraveler(position), ravel(position)
-    count, first = size(position), at(position)
-    if first.is_number:
-        return jax.grad(lambda x: jnp.sum(1.0 / at(x).value))(position)
-    if count > _MOST:
-        raise InputError(
-            f"the divergence of a metric takes a derivative in each of {count} parameters, of {_MOST} at most; "
-            "give a number as a function of the position, or a metric that is constant"
-        )
-
-    def of(direction: Array) -> Array:
-        return jax.jvp(lambda x: ravel(at(cut(x)).solve(cut(direction))), (flat,), (direction,))[1]
-
-    return cut(jnp.sum(jax.lax.map(of, jnp.eye(count, dtype=flat.dtype)), axis=0))
 
 
 def _check_operator(operator: Callable, position: Vector) -> None:

@@ -11,7 +11,7 @@ from .._errors import InputError, check_choice, check_number
 from .._tree import Vector, scalar
 from ._own_potential import OwnPotential
 from ._potentials import AbstractMap, Entropy, Hypentropy, LogBarrier, PNorm, Simplex
-from .base import AbstractDualFlat, traced
+from .base import AbstractDualFlat, AbstractNoise, traced
 
 _NAMED: dict[str, Callable[[Any], AbstractMap]] = {
     "entropy": lambda _: Entropy(),
@@ -23,7 +23,7 @@ _NAMED: dict[str, Callable[[Any], AbstractMap]] = {
 _WITH_PARAMETER = {"hypentropy": "its width, parameter=1.0", "p-norm": "its power p, parameter=1.5"}
 
 
-class Mirror(AbstractDualFlat):
+class Mirror(AbstractDualFlat, AbstractNoise):
     r"""The Hessian metric of a convex function $\phi$, $G = \nabla^2\phi(\theta)$, and its dual coordinates.
 
     $$\frac{d}{dt}\nabla\phi(\theta) = -\nabla f(\theta),\qquad
@@ -132,6 +132,12 @@ class Mirror(AbstractDualFlat):
 
     def shifted(self, position: Vector, step: Vector) -> Vector:
         return self._map.shifted(position, step)
+
+    def noise(self, position: Vector, normal: Vector) -> Vector:
+        return self._map.noise(position, normal)
+
+    def divergence(self, position: Vector) -> Vector:
+        return self._map.divergence(position)
 
     def check(self, position: Vector) -> None:
         if not traced((position, self.parameter)):

@@ -25,8 +25,8 @@ from ..dynamics import (
     Evaluation,
     Phase,
 )
-from ..dynamics._curved import no_manifold
-from ..geometry import AbstractDualFlat, AbstractGeometry, AbstractManifold
+from ..dynamics._curved import check_noise, no_manifold
+from ..geometry import AbstractDualFlat, AbstractGeometry, AbstractManifold, AbstractMetric
 from ..geometry.base import named
 from ._state import Clock, Draws, Report, State, Termination
 
@@ -89,12 +89,15 @@ class AbstractScheme(eqx.Module):
         reason = self.refused_geometry(geometry)
         if reason is not None:
             motion = "tw.Leapfrog()" if isinstance(dynamics, AbstractDamped) else "tw.Euler()"
-            use = motion if isinstance(geometry, AbstractManifold) else advice(dynamics)
+            plain = isinstance(geometry, AbstractManifold) and not isinstance(dynamics, AbstractNoisy)
+            use = motion if plain else advice(dynamics)
             raise InputError(f"{type(self).__name__} {reason}; use {use}, or leave out the geometry")
         if isinstance(dynamics, AbstractDamped) and not isinstance(geometry, AbstractManifold):
             raise InputError(
                 f"{type(dynamics).__name__} needs a manifold, but {no_manifold(geometry)}; leave out its geometry"
             )
+        if isinstance(dynamics, AbstractNoisy):
+            check_noise(geometry, type(dynamics).__name__)
         if dynamics.has_auxiliary and isinstance(geometry, AbstractManifold):
             raise InputError(
                 f"{type(dynamics).__name__} has variables besides position and velocity, which cannot be carried along "
@@ -213,10 +216,17 @@ def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str
         )
 
 
+def even_noise(geometry: AbstractGeometry | None) -> bool:
+    """Tell whether noise is the same everywhere: in flat space, and in a metric that is constant."""
+    return geometry is None or (isinstance(geometry, AbstractMetric) and geometry.linear)
+
+
 def right_scheme(dynamics: AbstractDynamics) -> tuple[str, tuple[str, ...]]:
     """Name in `tw` and arguments of the scheme that is right for a law: advised, and taken where none is given."""
     if not isinstance(dynamics, AbstractNoisy):
         return "RK4", ()
+    if dynamics.order == 1 and not even_noise(dynamics.geometry):
+        return "EulerMaruyama", ()
     if dynamics.order == 1:
         return "LeimkuhlerMatthews" if isinstance(dynamics, AbstractWhite) else "StochasticHeun", ()
     return "Splitting", ("BADODAB" if isinstance(dynamics, AbstractThermostat) else "BAOAB",)
@@ -337,6 +347,7 @@ __all__ = [
     "derivative",
     "energy",
     "evaluated",
+    "even_noise",
     "half_step_velocity",
     "noise_count",
     "phase",

@@ -6,7 +6,10 @@ from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, Phase
+from ..dynamics._base import Terms
 from ..geometry import AbstractDualFlat, AbstractEmbedded, AbstractGeometry, AbstractManifold
+from ..geometry.base import named
+from ._base import even_noise
 from ._state import State
 
 
@@ -32,6 +35,25 @@ def added(geometry: AbstractGeometry | None, y: Phase, moves: Sequence[tuple[Arr
     total = combine(*moves)
     moved = combine((1, y._replace(position=None)), (1, total._replace(position=None)))
     return moved._replace(position=geometry.shifted(y.position, total.position))
+
+
+def wandered(
+    geometry: AbstractGeometry | None, position: Vector, drift: Sequence[tuple[ArrayLike, Vector]], noise: Terms
+) -> Vector:
+    """The position after drifts with noise at the metric: along one geodesic, in dual coordinates, or added up."""
+    if isinstance(geometry, AbstractManifold):
+        return geometry.move(position, combine(*drift, *noise))
+    if isinstance(geometry, AbstractDualFlat):
+        lowered = [(weight, geometry.lowered(position, part)) for weight, part in noise]
+        return geometry.shifted(position, combine(*drift, *lowered))
+    return combine((1, position), *drift, *noise)
+
+
+def uneven(geometry: AbstractGeometry) -> str | None:
+    """The reason why a scheme that takes noise to be the same everywhere refuses a geometry; None where it is."""
+    if even_noise(geometry):
+        return None
+    return f"is made for noise that is the same everywhere, which it is not in {named(geometry)}"
 
 
 def carried(geometry: AbstractManifold, position: Vector, move: Vector, tangent: Vector) -> tuple[Vector, Vector]:

@@ -5,10 +5,15 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
+from .._errors import InputError
 from .._tree import Vector, combine
 from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, Phase
 from ..dynamics._base import Terms
-from ._base import AbstractScheme, derivative, noise_count, phase
+from ..dynamics._curved import noise_at
+from ..geometry import AbstractGeometry, AbstractManifold, AbstractMetric
+from ..geometry.base import named
+from ._base import AbstractScheme, advice, derivative, evaluated, noise_count, phase
+from ._curved import wandered
 from ._state import Draws, State
 
 
@@ -20,12 +25,17 @@ class EulerMaruyama(AbstractScheme):
     and on an underdamped law $\theta^+ = \theta + h\eta$,
     $m\eta^+ = m\eta - h(\nabla f(\theta) + \lambda\eta) + \sqrt{2\lambda Th}\,R$. Weak order 1.
 
+    On a manifold a step is the geodesic random walk, $\theta^+ = \mathtt{move}(\theta, -h\operatorname{grad}f +
+    \sqrt{2Th}\,\mathtt{noise}\,R)$, whose curve has the drift of the noise; in the geometry of a mirror map it is made
+    in dual coordinates, where the noise has none; in a metric that changes with the position its divergence is added.
+
     >>> import thalweg as tw
     >>> method = tw.Method(tw.OverdampedLangevin(None, temperature=1.0), tw.EulerMaruyama(), 0.5)
     >>> round(float(tw.analysis.stationary_covariance(method, 1.0)), 6)  # T/(1 - h/2)
     1.333333
 
-    Reference: Kloeden and Platen (1992), section 10.2; Welling and Teh (2011), equation 4.
+    Reference: Kloeden and Platen (1992), section 10.2; Welling and Teh (2011), equation 4; on manifolds Cheng, Zhang
+    and Sra (2022); in dual coordinates Jiang (2021).
     """
 
     @property
@@ -38,16 +48,32 @@ class EulerMaruyama(AbstractScheme):
     def requires(self) -> tuple[type, ...]:
         return (AbstractAdditive,)
 
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return None if isinstance(geometry, AbstractMetric) else super().refused_geometry(geometry)
+
+    def check(self, dynamics: AbstractDynamics) -> None:
+        super().check(dynamics)
+        if dynamics.geometry is not None and dynamics.order == 2:
+            space = named(dynamics.geometry)
+            raise InputError(
+                f"EulerMaruyama adds noise to the velocities of flat space, and would leave {space}; "
+                f"use {advice(dynamics)}"
+            )
+
     def normals(self, dynamics: AbstractDynamics) -> int:
         return noise_count(dynamics)
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractAdditive)
-        h, y = jnp.asarray(step_size), seen(state)
-        noise, auxiliary = dynamics.increment(state.time, h, state.auxiliary, draws.noise)
-        rates = derivative(dynamics, state.time, y, draws.batch, state.evaluation)
+        h, y, geometry = jnp.asarray(step_size), seen(state), dynamics.geometry
+        normals = noise_at(geometry, state.position, draws.noise)
+        noise, auxiliary = dynamics.increment(state.time, h, state.auxiliary, normals)
+        if isinstance(geometry, AbstractManifold):
+            rates = dynamics.covariant_rates(state.time, y, evaluated(dynamics, state, draws.batch))
+        else:
+            rates = derivative(dynamics, state.time, y, draws.batch, state.evaluation)
         clock = None if state.clock is None else state.clock.tick(h)
-        return State(*with_noise(y, ((h, rates),), noise), clock=clock, auxiliary=auxiliary)
+        return State(*with_noise(y, ((h, rates),), noise, geometry), clock=clock, auxiliary=auxiliary)
 
     @property
     def takes_learning_rate(self) -> bool:
@@ -64,10 +90,12 @@ def seen(state: State) -> Phase:
     return phase(state)._replace(auxiliary=None)
 
 
-def with_noise(y: Phase, drifts: Sequence[tuple[ArrayLike, Phase]], noise: Terms) -> tuple[Vector, Vector | None]:
+def with_noise(
+    y: Phase, drifts: Sequence[tuple[ArrayLike, Phase]], noise: Terms, geometry: AbstractGeometry | None = None
+) -> tuple[Vector, Vector | None]:
     """Position and velocity after some drifts, with the noise on the velocity, or on a position that has none."""
     moves = [(h, rate.position) for h, rate in drifts]
     if y.velocity is None:
-        return combine((1, y.position), *moves, *noise), None
+        return wandered(geometry, y.position, moves, noise), None
     kicks = [(h, rate.velocity) for h, rate in drifts]
     return combine((1, y.position), *moves), combine((1, y.velocity), *kicks, *noise)

@@ -5,7 +5,10 @@ from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine, zeros_like
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite
+from ..dynamics._curved import noise_at
+from ..geometry import AbstractGeometry
 from ._base import AbstractScheme, derivative, phase
+from ._curved import uneven
 from ._state import Clock, Draws, State
 
 
@@ -33,6 +36,9 @@ class LeimkuhlerMatthews(AbstractScheme):
     def requires(self) -> tuple[type, ...]:
         return (AbstractFirstOrder, AbstractWhite)
 
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return uneven(geometry)
+
     def normals(self, dynamics: AbstractDynamics) -> int:
         del dynamics
         return 1
@@ -51,7 +57,7 @@ class LeimkuhlerMatthews(AbstractScheme):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractWhite)
         h = jnp.asarray(step_size)
-        (normal,) = draws.noise
+        (normal,) = noise_at(dynamics.geometry, state.position, draws.noise)
         half = 0.5 * jnp.sqrt(h) * dynamics.diffusion(state.time)
         drift = derivative(dynamics, state.time, phase(state), draws.batch, state.evaluation).position
         clock = None if state.clock is None else state.clock.tick(h)

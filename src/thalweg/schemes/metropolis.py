@@ -1,6 +1,7 @@
 """The Metropolis-adjusted Langevin algorithm: steps that are accepted or rejected, so that the law is exact."""
 
 import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +11,10 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from .._errors import InputError, check_number
 from .._tree import Vector, all_finite, combine, wide_inner
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite, Evaluation, OverdampedLangevin
+from ..dynamics._curved import as_tangent, noise_at
+from ..geometry import AbstractGeometry
 from ._base import AbstractScheme, check_exact
+from ._curved import uneven
 from ._state import Clock, Draws, Report, State
 
 
@@ -44,13 +48,14 @@ class MetropolisAdjustedLangevin(AbstractScheme):
     $$-Ta = f(\theta') - f(\theta) + \tfrac12(F + F')\cdot\bigl(\theta' - \theta + \tfrac h2(F' - F)\bigr),\qquad
       F = -\nabla f(\theta),\ F' = -\nabla f(\theta')$$
 
-    A proposal whose energy is not finite is rejected; so is one whose gradient alone is not, and that is counted.
-    Energy and force are kept, so that a step takes one gradient. `acceptance` reads from a state how many steps
-    were accepted.
+    In a constant metric the proposal is preconditioned, $\theta' = \theta + hG^{-1}F + \sqrt{2Th}\,G^{-1/2}R$, and so
+    is the last F' - F. A proposal whose energy is not finite is rejected; so is one whose gradient alone is not, and
+    that is counted. Energy and force are kept, so that a step takes one gradient. `acceptance` reads from a state how
+    many steps were accepted.
 
     Raises:
         InputError: with the law, where it is not overdamped, its temperature is zero or changes, or its objective draws
-            mini-batches.
+            mini-batches, or its metric is not constant.
 
     >>> import thalweg as tw, jax.numpy as jnp
     >>> method = tw.mala(lambda x: 0.5 * jnp.sum(x**2), learning_rate=0.5)
@@ -71,6 +76,9 @@ class MetropolisAdjustedLangevin(AbstractScheme):
 
     def requires(self) -> tuple[type, ...]:
         return (AbstractFirstOrder, AbstractWhite)
+
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return uneven(geometry)
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         del dynamics
@@ -106,12 +114,13 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         return State(position, clock=clock, memory=Visit(here.energy, here.force, none, none, none))
 
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
-        assert isinstance(dynamics, OverdampedLangevin)
-        h, visit = jnp.asarray(step_size), state.memory
+        assert isinstance(dynamics, AbstractWhite)
+        h, visit, geometry = jnp.asarray(step_size), state.memory, dynamics.geometry
         (uniform,) = draws.uniforms
         here = EvaluatedPoint(state.position, visit.energy, visit.force)
-        noise, _ = dynamics.increment(state.time, h, None, draws.noise)
-        there = _evaluated(dynamics, combine((1, here.position), (h, here.force), *noise))
+        noise, _ = dynamics.increment(state.time, h, None, noise_at(geometry, here.position, draws.noise))
+        drift = as_tangent(geometry, here.position, here.force)
+        there = _evaluated(dynamics, combine((1, here.position), (h, drift), *noise))
         log_ratio = self.log_acceptance(dynamics, h, here, there)
         # Compared with NaN everything is false, so that what is not finite is rejected.
         finite = jnp.isfinite(there.energy)
@@ -123,13 +132,14 @@ class MetropolisAdjustedLangevin(AbstractScheme):
         return State(after.position, clock=clock, memory=memory)
 
     def log_acceptance(
-        self, dynamics: OverdampedLangevin, step_size: ArrayLike, here: EvaluatedPoint, there: EvaluatedPoint
+        self, dynamics: Any, step_size: ArrayLike, here: EvaluatedPoint, there: EvaluatedPoint
     ) -> Float[Array, ""]:
         r"""$a$, the logarithm of $e^{-f'/T}q(\theta'\to\theta)$ over $e^{-f/T}q(\theta\to\theta')$."""
         # The squares of the two Gaussians, each of the order of the dimension, are subtracted by hand: left is the
         # error of the trapezoidal rule for the work of the force, which vanishes with the step, and that of the energy.
         moved = combine((1, there.position), (-1, here.position))
         change = combine((1, there.force), (-1, here.force))
+        change = as_tangent(dynamics.geometry, here.position, change)
         work = wide_inner(combine((1, here.force), (1, there.force)), combine((1, moved), (0.5 * step_size, change)))
         return -(there.energy - here.energy + 0.5 * work) / jnp.asarray(dynamics.temperature)
 

@@ -14,6 +14,7 @@ from .._errors import InputError, check_count, check_number
 from .._tree import Vector
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import at_time
+from ..geometry import AbstractGeometry
 from ._base import AbstractScheme, energy
 from ._state import Clock, Draws, Report, State
 from .euler_maruyama import EulerMaruyama
@@ -105,6 +106,9 @@ class ReplicaExchange(AbstractScheme):
 
     def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
         return self.scheme.moves_auxiliary(dynamics)
+
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return self.scheme.refused_geometry(geometry)
 
     def requires(self) -> tuple[type, ...]:
         return (*self.scheme.requires(), AbstractNoisy)

@@ -9,9 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from .._errors import InputError, check_choice, check_count
-from .._tree import Vector, wide_inner, zeros_like
+from .._tree import Vector, combine, wide_inner, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics
+from ..dynamics._curved import as_tangent
+from ..geometry import AbstractGeometry
 from ._base import AbstractScheme, check_exact, evaluated
+from ._curved import brought_back, manifold
 from ._state import Clock, Draws, State
 from .leapfrog import Leapfrog
 from .lookahead import Lookahead
@@ -92,6 +95,9 @@ class Restarted(AbstractScheme):
     def requires(self) -> tuple[type, ...]:
         return self.scheme.requires()
 
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return self.scheme.refused_geometry(geometry)
+
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
         check_exact(self, dynamics, "tw.nesterov")
@@ -127,20 +133,37 @@ class Restarted(AbstractScheme):
             assert found.value is not None
             energy = found.value.astype(course.energy.dtype)
         since = course.since + 1
-        restart = self._fails(course, before, after, energy, found.gradient) & (since >= self.wait)
+        fails = self._fails(dynamics, course, before, after, energy, found.gradient, step_size)
+        restart = fails & (since >= self.wait)
         rest = self._begun(dynamics, after.position, step_size, zeros_like(after.position), course.clock)
         after = jax.tree.map(lambda new, old: jnp.where(restart, new, old), rest, after)
         memory = Course(after.clock, jnp.where(restart, 0, since), course.restarts + restart, energy)
         clock = None if state.clock is None else state.clock.tick(step_size)
         return dataclasses.replace(after, clock=clock, memory=memory)
 
-    def _fails(self, course: Course, before: State, after: State, energy: Any, gradient: Vector) -> Bool[Array, ""]:
+    def _fails(
+        self, dynamics: AbstractDynamics, course: Course, before: State, after: State, energy: Any, gradient: Vector,
+        step_size: ArrayLike,
+    ) -> Bool[Array, ""]:  # fmt: skip
         """Tell whether the step that was made goes the wrong way."""
         if self.by == "function":
             return energy > course.energy
         if self.by == "gradient":
-            return wide_inner(gradient, after.buffer) > 0
-        return wide_inner(after.velocity, after.velocity) < wide_inner(before.velocity, before.velocity)
+            return self._rise(dynamics, before, after, gradient, step_size) > 0
+        fast, slow = (_square(dynamics, state) for state in (before, after))
+        return slow < fast
+
+    def _rise(
+        self, dynamics: AbstractDynamics, before: State, after: State, gradient: Vector, step_size: ArrayLike
+    ) -> Float[Array, ""]:
+        """The gradient along the move that a step made."""
+        space = manifold(dynamics)
+        if space is None:
+            return wide_inner(gradient, after.buffer)
+        # Both at the point where the step began, to which the buffer is carried back along its geodesic.
+        back = combine((-jnp.asarray(step_size), after.velocity))
+        slope = brought_back(before, as_tangent(space, before.lookahead, gradient))
+        return space.inner(before.position, slope, space.transport(after.position, back, after.buffer))
 
     def _begun(
         self, dynamics: AbstractDynamics, position: Vector, step_size: ArrayLike, velocity: Any, clock: Clock | None
@@ -152,6 +175,12 @@ class Restarted(AbstractScheme):
             time = jnp.asarray(dynamics.rest_time(step_size), clock.time.dtype)
             clock = Clock(time, zero, jnp.zeros_like(clock.steps), jnp.asarray(step_size, clock.time.dtype))
         return self.scheme.init(dynamics, position, step_size, velocity, clock)
+
+
+def _square(dynamics: AbstractDynamics, state: State) -> Float[Array, ""]:
+    """The square of the speed."""
+    space, velocity = manifold(dynamics), state.velocity
+    return wide_inner(velocity, velocity) if space is None else space.inner(state.position, velocity, velocity)
 
 
 def _wide(position: Vector) -> Any:

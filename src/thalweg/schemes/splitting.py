@@ -7,7 +7,10 @@ from jaxtyping import ArrayLike
 from .._errors import InputError
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics, AbstractNoisy, AbstractThermostat, Phase
+from ..dynamics._curved import noise_at
+from ..geometry import AbstractGeometry, AbstractManifold
 from ._base import AbstractScheme, advice, noise_count, start_of, start_velocity
+from ._curved import carried, manifold
 from ._state import Clock, Draws, State
 
 
@@ -21,7 +24,8 @@ class Splitting(AbstractScheme):
     where $\tau$ is the step size over the number of times that the letter stands in the word; what O does is the law's
     own (`thermal`), here that of `tw.UnderdampedLangevin`. A gradient that the
     position still has is not taken again: BAOAB, ABOBA, OBABO and BAOA cost one a step. A word that reads the same
-    from behind is of order 2. BAOAB samples the positions of a Gaussian exactly, at every step size.
+    from behind is of order 2. On a manifold A is the geodesic, along which the velocity is carried, and B and O are in
+    the tangent space. BAOAB samples the positions of a Gaussian exactly, at every step size.
 
     Arguments:
         word: letters A, B and O, such as "BAOAB"; each at least once. The letter D is what a thermostat does, see
@@ -63,6 +67,9 @@ class Splitting(AbstractScheme):
         if thermostat != ("D" in self.word):
             what = "needs the letter D for its thermostat" if thermostat else "has no thermostat for the letter D"
             raise InputError(f"{type(dynamics).__name__} {what}, but the word is {self.word!r}; use {advice(dynamics)}")
+
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return None if isinstance(geometry, AbstractManifold) else super().refused_geometry(geometry)
 
     @property
     def name(self) -> str:
@@ -112,10 +119,15 @@ class Splitting(AbstractScheme):
         time = None if state.clock is None else state.clock.after(0.5 * h)
         position, velocity, force = state.position, state.velocity, state.memory
         normals, count, auxiliary = draws.noise, noise_count(dynamics), state.auxiliary
+        space = manifold(dynamics)
         for letter in self.word:
             part = h / self.word.count(letter)
             if letter == "A":
-                position, force = combine((1, position), (part, velocity)), None
+                force = None
+                if space is None:
+                    position = combine((1, position), (part, velocity))
+                else:
+                    position, velocity = carried(space, position, combine((part, velocity)), velocity)
             elif letter == "B":
                 if force is None:
                     known = state.evaluation if position is state.position else None
@@ -127,6 +139,7 @@ class Splitting(AbstractScheme):
                 auxiliary = dynamics.thermostat(time, part, velocity, auxiliary)
             else:
                 own, normals = normals[len(normals) - count :], normals[: len(normals) - count]
+                own = noise_at(space, position, own)
                 velocity, auxiliary = dynamics.thermal(time, part, velocity, auxiliary, own)
         clock = None if state.clock is None else state.clock.tick(h)
         return State(position, velocity, clock=clock, memory=force if self._carries else None, auxiliary=auxiliary)

@@ -5,7 +5,10 @@ from jaxtyping import ArrayLike
 
 from .._tree import Vector
 from ..dynamics import AbstractAdditive, AbstractDynamics, Phase
+from ..dynamics._curved import noise_at
+from ..geometry import AbstractGeometry
 from ._base import AbstractScheme, derivative, noise_count
+from ._curved import uneven
 from ._state import Draws, State
 from .euler_maruyama import moved_by_noise, seen, with_noise
 
@@ -37,6 +40,9 @@ class StochasticHeun(AbstractScheme):
     def requires(self) -> tuple[type, ...]:
         return (AbstractAdditive,)
 
+    def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
+        return uneven(geometry)
+
     def normals(self, dynamics: AbstractDynamics) -> int:
         return noise_count(dynamics)
 
@@ -44,7 +50,8 @@ class StochasticHeun(AbstractScheme):
         assert isinstance(dynamics, AbstractAdditive)
         h, y = jnp.asarray(step_size), seen(state)
         middle, end = (None, None) if state.clock is None else map(state.clock.after, (0.5 * h, h))
-        noise, auxiliary = dynamics.increment(middle, h, state.auxiliary, draws.noise)
+        normals = noise_at(dynamics.geometry, state.position, draws.noise)
+        noise, auxiliary = dynamics.increment(middle, h, state.auxiliary, normals)
 
         def moved(*rates: tuple[ArrayLike, Phase]) -> tuple[Vector, Vector | None]:
             return with_noise(y, [(h * weight, rate) for weight, rate in rates], noise)
