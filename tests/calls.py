@@ -118,6 +118,7 @@ def calls():
         "lion": dict(objective=bowl, learning_rate=0.1, beta1=0.9, beta2=0.99, weight_decay=0.01),
         "mala": dict(objective=bowl, learning_rate=0.1, temperature=1.0),
         "sgld": dict(objective=bowl, learning_rate=0.1, temperature=1.0),
+        "riemannian_momentum": dict(objective=bowl, learning_rate=0.1, momentum=0.9, geometry=tw.geometry.Sphere()),
         "natural_gradient": dict(objective=bowl, learning_rate=0.1, geometry=tw.geometry.GaussNewton(jnp.sin)),
         "gauss_newton": dict(least_squares=jnp.sin, learning_rate=0.1, damping=0.1),
         "geometry.GaussNewton": dict(residuals=jnp.sin, damping=0.1, tolerance=1e-6, products=10, dense=2),

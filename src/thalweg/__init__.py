@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ._methods.aliases import mirror_descent as mirror_descent
     from ._methods.aliases import momentum as momentum
     from ._methods.natural_gradient import natural_gradient as natural_gradient
+    from ._methods.riemannian_momentum import riemannian_momentum as riemannian_momentum
     from ._methods.aliases import nesterov as nesterov
     from ._methods.aliases import sgld as sgld
     from ._methods.aliases import sign_descent as sign_descent

@@ -107,12 +107,13 @@ def _turn(v: Array) -> _Turn:
     low, high = jnp.where(near, q, 0.0), jnp.where(near, 1.0, q)
     length = jnp.sqrt(high)
     angle = s * length
-    return _Turn(
-        w,
+    numbers = (
         jnp.where(near, series(low, factorials(0, -1.0)), jnp.cos(angle)),
         jnp.where(near, series(low, factorials(1, -1.0)), jnp.sin(angle) / length),
         jnp.where(near, series(low, factorials(2, -1.0)), 2.0 * jnp.sin(0.5 * angle) ** 2 / high),
     )
+    # Or XLA works the polynomials out anew for every entry of the vectors that they multiply.
+    return _Turn(w, *jax.lax.optimization_barrier(numbers))
 
 
 def _moved(x: Array, v: Array) -> Array:
