@@ -1,5 +1,6 @@
 """The kinetic temperature that a step makes: the words' closed form, and the linear probe."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,3 +48,15 @@ def test_another_scheme_by_the_probe():
     at = tw.analysis.stationary_covariance(heun, 2.0, of="velocity")
     # Its own error makes the velocities colder than the law's where nothing curves, and less so where it does.
     assert low < 0.91 < at <= high == pytest.approx(at)
+
+
+def test_velocities_on_a_manifold_have_as_many_degrees_as_it_has_dimensions():
+    """Chains of frames of 4 x 2 numbers, of which 5 move; twice the energy of each is the temperature."""
+    law = tw.UnderdampedLangevin(lambda x: x[0, 0], 1.0, 0.6, 1.3, geometry=tw.geometry.Stiefel())
+    method = tw.Method(law, tw.Splitting("BAOAB"), 0.3)
+    tree = tw.sample(method, jnp.eye(4, 2), draws=1000, chains=8, warmup=50, key=0, progress=False, diagnostics=False)
+    assert tree.attrs["warnings"] == "[]"
+    assert tree.attrs["kinetic_temperature"] == pytest.approx(0.6, rel=0.05)
+    found = tree["sample_stats"]["kinetic_temperature"].mean().item()
+    assert found == pytest.approx(tree.attrs["kinetic_temperature"], rel=1e-12)
+    assert predicted_temperatures(method, 1.0) is None

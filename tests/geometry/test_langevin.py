@@ -145,7 +145,9 @@ def test_a_manifold_of_one_dimension_is_a_line_by_its_length(line, law, scheme, 
         return jax.jacfwd(lambda m: geometry.noise(x, m))(x).T @ (n * jnp.array([-way[0], way[1]]))
 
     def coordinate(x):
-        return jnp.log(x[0, 0]) if line == "positive" else jnp.arctan2(*x[::-1]) if line == "circle" else jnp.arcsinh(x[1])
+        return (
+            jnp.log(x[0, 0]) if line == "positive" else jnp.arctan2(*x[::-1]) if line == "circle" else jnp.arcsinh(x[1])
+        )
 
     end, line_end = walk(curved, at(s0), embedded), walk(flat, s0, lambda _, n: n)
     np.testing.assert_allclose(end.position, at(line_end.position), rtol=1e-9, atol=1e-9)

@@ -305,3 +305,57 @@ def test_lengths_are_those_of_the_metric():
     values, vectors = np.linalg.eigh(MATRIX)
     assert abs(run.final.position @ vectors[:, 0]) == pytest.approx(1.0, abs=1e-15)
     assert np.linalg.norm(MATRIX @ run.final.position) == pytest.approx(values[0], rel=1e-9)
+
+
+def accelerated(end, damping):
+    """Nesterov's flow in the surrounding space, by a reference of high order, from its series at the start."""
+    a, t0 = np.asarray(MATRIX), 1e-4
+
+    def field(t, y):
+        x, v = y[:3], y[3:]
+        return np.concatenate([v, -(a @ x) + x * (x @ a @ x) - damping / t * v - x * (v @ v)])
+
+    x = np.asarray(START)
+    slope = (-(a @ x) + x * (x @ a @ x)) / (1.0 + damping)
+    y0 = np.concatenate([x + 0.5 * t0**2 * slope, t0 * slope])
+    return solve_ivp(field, (t0, end), y0, method="DOP853", rtol=1e-12, atol=1e-13).y[:3, -1]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "expected", "counts"),
+    [
+        (tw.Leapfrog(), 2, (64, 128)),
+        pytest.param(tw.Lookahead(), 1, (512, 1024), marks=pytest.mark.slow),
+    ],
+    ids=lambda s: type(s).__name__,
+)
+def test_nesterovs_flow_has_the_order_of_its_scheme(scheme, expected, counts):
+    law = tw.NesterovFlow(rayleigh, geometry=SPHERE)
+    assert order(law, scheme, accelerated(2.0, 3.0), 2.0, None, counts) == pytest.approx(expected, abs=0.1)
+
+
+def test_nesterovs_flow_lowers_the_rayleigh_quotient_as_the_square_of_time():
+    method = tw.Method(tw.NesterovFlow(rayleigh, geometry=SPHERE), tw.Leapfrog(), 0.1)
+    run = tw.run(method, START, 1000, record=tw.Record(("loss",), 10))
+    gap = run.metrics["loss"] - 0.5 * np.linalg.eigvalsh(MATRIX)[0]
+    time = np.arange(len(gap))  # ten steps of 0.1
+    # Of a great circle's half length at most, for the distance to the minimum.
+    assert np.all(gap[1:] * time[1:] ** 2 <= 2.0 * (0.5 * np.pi) ** 2) and gap[-1] > -1e-14
+    restarted = tw.Method(tw.NesterovFlow(rayleigh, geometry=SPHERE), tw.Restarted(by="gradient"), 0.1)
+    end = tw.run(restarted, START, 1000, record=None)
+    assert int(restarted.scheme.restarts(end.state)) > 0
+    assert rayleigh(end.final.position) - 0.5 * np.linalg.eigvalsh(MATRIX)[0] < 1e-12
+
+
+def test_momentum_on_the_sphere_by_its_own_numbers():
+    method = tw.riemannian_momentum(rayleigh, 0.05, 0.9, SPHERE)
+    found = method.hyperparameters
+    assert found["learning_rate"] == pytest.approx(0.05) and found["momentum"] == pytest.approx(0.9)
+    # From an empty buffer, by hand.
+    x, v = START, jnp.zeros(3)
+    state = method.init(START)
+    for _ in range(5):
+        v = 0.9 * v - 0.05 * SPHERE.tangent(x, MATRIX @ x)
+        x, v = SPHERE.move(x, v), SPHERE.transport(x, v, v)
+        state = method.step(state)
+    np.testing.assert_allclose(state.position, x, rtol=0, atol=1e-14)

@@ -220,3 +220,62 @@ def test_a_recorder_tells_no_margin_on_a_sphere(tmp_path):
             recorder.log(loss=1.0, curvature=2.0)
     assert recorder.run.metrics["loss"].tolist() == [1.0]
     assert 'geometry = "Sphere()"' in (tmp_path / "run" / "run.toml").read_text()
+
+
+LANGEVIN = tw.OverdampedLangevin(f, 1.0, geometry=SPHERE)
+BATH = tw.UnderdampedLangevin(f, 1.0, 1.0, geometry=SPHERE)
+NOISE_REFUSED = {
+    "half a noise of another point": (
+        lambda: tw.Method(LANGEVIN, tw.LeimkuhlerMatthews(), 0.1),
+        r"made for noise that is the same everywhere, which it is not in Sphere; use tw.EulerMaruyama\(\)",
+    ),
+    "a proposal": (
+        lambda: tw.Method(LANGEVIN, tw.MetropolisAdjustedLangevin(), 0.1), "which it is not in Sphere",
+    ),
+    "velocities of flat space": (
+        lambda: tw.Method(BATH, tw.EulerMaruyama(), 0.1), r'would leave Sphere; use tw.Splitting\("BAOAB"\)',
+    ),
+    "a norm": (
+        lambda: tw.OverdampedLangevin(f, 1.0, geometry=tw.geometry.Norm("l2")), "Norm is of no inner product",
+    ),
+    "a metric without a root": (
+        lambda: tw.OverdampedLangevin(f, 1.0, geometry=Halved()), "Halved does not know the root and the divergence",
+    ),
+    "an operator": (
+        lambda: tw.OverdampedLangevin(f, 1.0, geometry=tw.geometry.Metric(operator=lambda v: v)),
+        "which of an operator is not known; give Metric a matrix, a diagonal or a number",
+    ),
+    "an operator among parts": (
+        lambda: tw.OverdampedLangevin(
+            f, 1.0, geometry=tw.geometry.Product([tw.geometry.Metric(operator=lambda v: v), None])),
+        "which of an operator is not known",
+    ),
+    "a mass in a metric": (
+        lambda: tw.UnderdampedLangevin(f, 1.0, 1.0, geometry=tw.geometry.Metric(2.0)),
+        "tw.UnderdampedLangevin needs a manifold, .* take it in tw.OverdampedLangevin",
+    ),
+    "fading friction in a mirror map": (
+        lambda: tw.NesterovFlow(f, geometry=tw.geometry.Mirror("entropy")), "tw.NesterovFlow needs a manifold",
+    ),
+    "momentum without a manifold": (
+        lambda: tw.riemannian_momentum(f, 0.1), "such as tw.geometry.Sphere.*; without one it is tw.momentum",
+    ),
+    "a step by curvature": (
+        lambda: tw.sample(BATH, START, 10), "a step is chosen by the curvature of flat space, .* Sphere; give one: tw",
+    ),
+    "chains off the sphere": (
+        lambda: tw.sample(tw.Method(LANGEVIN, tw.EulerMaruyama(), 0.1), 2.0 * START, 10), "has one of length 2",
+    ),
+    "a covariance on the sphere": (
+        lambda: tw.analysis.stationary_covariance(tw.Method(LANGEVIN, tw.EulerMaruyama(), 0.1), 1.0),
+        "the linear probe is for laws in flat space, but OverdampedLangevin has the geometry Sphere",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOISE_REFUSED)
+def test_noise_and_momentum_that_would_be_wrong_are_refused_in_one_line(case):
+    attempt, message = NOISE_REFUSED[case]
+    with pytest.raises(tw.InputError, match=message) as caught:
+        attempt()
+    assert "\n" not in str(caught.value)
