@@ -43,6 +43,7 @@ def lower(x):
 
 MEAN, VARIANCE = jnp.array([0.3, -1.0]), jnp.array([0.7, 2.0])
 P = jnp.array([0.2, 0.5, 0.3])
+QUICK = ("natural", "cholesky", "logits", "probabilities")
 # The point, what it stands for, and the divergence of two of those, all by formulas of this file.
 CASES = {
     ("gaussian", "log_std"): (
@@ -93,6 +94,31 @@ def test_the_metric_is_the_hessian_of_the_divergence(case):
     # Of the slope that a velocity v makes, Fv, the velocity is v.
     again = jax.jit(jax.vmap(lambda p: ravel_pytree(geometry.velocity(x, cut(p)))[0]))(jnp.asarray(basis @ hessian))
     np.testing.assert_allclose(again, basis, rtol=0, atol=1e-14 * scale)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[] if case[1] in QUICK else pytest.mark.slow) for case in CASES], ids="-".join
+)
+def test_the_noise_has_the_inverse_for_its_covariance_and_the_drift_of_it(case):
+    (family, chart), (x, *_) = case, CASES[case]
+    geometry, (flat, cut) = FisherInformation(family, chart), ravel_pytree(x)
+
+    @jax.jit
+    def both(flat, slope):
+        def covariance(y):
+            root = jax.jacfwd(lambda n: ravel_pytree(geometry.noise(cut(y), cut(n)))[0])(jnp.zeros_like(y))
+            return root @ root.T
+
+        drift = jnp.einsum("ijj->i", jax.jacfwd(covariance)(flat))
+        return covariance(flat) @ slope, drift, geometry.velocity(x, cut(slope)), geometry.divergence(x)
+
+    slope = jnp.linspace(-1.0, 2.0, flat.size) ** 2
+    # Of functions of classes, which do not change along logits alike.
+    slope = slope - jnp.mean(slope) if chart == "logits" else slope
+    spread, drift, velocity, divergence = both(flat, slope)
+    for mine, expected in ((velocity, spread), (divergence, drift)):
+        mine = ravel_pytree(mine)[0]
+        np.testing.assert_allclose(mine, expected, rtol=0, atol=1e-12 * (1.0 + float(jnp.max(jnp.abs(mine)))))
 
 
 def test_a_slope_along_logits_alike_makes_no_velocity_and_the_rest_is_the_pseudo_inverse():

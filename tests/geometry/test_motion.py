@@ -338,7 +338,7 @@ def test_nesterovs_flow_lowers_the_rayleigh_quotient_as_the_square_of_time():
     method = tw.Method(tw.NesterovFlow(rayleigh, geometry=SPHERE), tw.Leapfrog(), 0.1)
     run = tw.run(method, START, 1000, record=tw.Record(("loss",), 10))
     gap = run.metrics["loss"] - 0.5 * np.linalg.eigvalsh(MATRIX)[0]
-    time = np.arange(len(gap))  # ten steps of 0.1
+    time = 0.1 * np.arange(len(gap))
     # Of a great circle's half length at most, for the distance to the minimum.
     assert np.all(gap[1:] * time[1:] ** 2 <= 2.0 * (0.5 * np.pi) ** 2) and gap[-1] > -1e-14
     restarted = tw.Method(tw.NesterovFlow(rayleigh, geometry=SPHERE), tw.Restarted(by="gradient"), 0.1)

@@ -28,6 +28,8 @@ class Chart(NamedTuple):
     home: Callable[[Parts], Parts]
     away: Callable[[Parts], Parts]
     says: str = ""
+    # That of the inverse in the coordinates, where slopes are not all there are, as along logits alike.
+    divergence: Callable[[Parts, Parts], Parts] | None = None
 
 
 def _diagonal(second: str, variance: Any, weight: Any, proper: Any, back: Any, says: str) -> Chart:
@@ -232,13 +234,14 @@ _GAUSSIAN_VECTORS = {
 _CATEGORICAL = {
     "logits": Chart(
         ("logits",),
-        lambda x, p: (_centered(_centered(p[0]) / jax.nn.softmax(x[0], axis=-1)),),
+        lambda x, p: (_centered(p[0] / jax.nn.softmax(x[0], axis=-1)),),
         _information,
         lambda x, n: (_centered(n[0] / jnp.sqrt(jax.nn.softmax(x[0], axis=-1))),),
         lambda x: jnp.isfinite(x[0]),
         _same,
         lambda x: (_centered(x[0]),),
         "finite logits",
+        lambda x, _: (-_centered(1.0 / jax.nn.softmax(x[0], axis=-1)),),
     ),
     "probabilities": Chart(
         ("probabilities",),

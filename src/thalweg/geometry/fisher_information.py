@@ -79,6 +79,8 @@ class FisherInformation(AbstractMetric, AbstractNoise):
         return self._mapped("noise", position, normal)
 
     def divergence(self, position: Vector) -> Vector:
+        if self._own.divergence is not None:
+            return self._mapped("divergence", position, position)
         return divergence(self.velocity, position)
 
     def check(self, position: Vector) -> None:
