@@ -249,6 +249,10 @@ def test_preconditioned_steps_settle_to_their_own_closed_form():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     right = tw.analysis.stationary_covariance(tw.Method(law, tw.LeimkuhlerMatthews(), h), HESSIAN)
     np.testing.assert_allclose(right, T * np.linalg.inv(H), rtol=1e-12)
+    # Orders are those of flat space at another curvature and temperature.
+    twice = tw.OverdampedLangevin(bowl, 0.7, geometry=tw.geometry.Metric(2.0))
+    orders = tw.analysis.noise_order(tw.Method(twice, tw.EulerMaruyama(), h))
+    assert orders.weak == pytest.approx(1.0, abs=0.1) and orders.strong == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.parametrize(

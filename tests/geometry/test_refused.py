@@ -250,6 +250,10 @@ NOISE_REFUSED = {
             f, 1.0, geometry=tw.geometry.Product([tw.geometry.Metric(operator=lambda v: v), None])),
         "which of an operator is not known",
     ),
+    "a metric beside a sphere": (
+        lambda: tw.OverdampedLangevin(f, 1.0, geometry=tw.geometry.Product([tw.geometry.Metric(2.0), SPHERE])),
+        "tw.OverdampedLangevin needs the noise of a metric, but Product does not know",
+    ),
     "a mass in a metric": (
         lambda: tw.UnderdampedLangevin(f, 1.0, 1.0, geometry=tw.geometry.Metric(2.0)),
         "tw.UnderdampedLangevin needs a manifold, .* take it in tw.OverdampedLangevin",

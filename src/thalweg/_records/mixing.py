@@ -113,7 +113,8 @@ def _friction_advice(config: Mapping[str, Any], sd: float) -> str:
     """Advice where the friction is far from the one at which the slowest direction forgets fastest."""
     numbers = config["method"]["hyperparameters"]
     friction, mass, temperature = (numbers.get(name, 1.0) for name in ("friction", "mass", "temperature"))
-    if config["method"]["dynamics"] != "UnderdampedLangevin" or not all(
+    flat = config["method"]["dynamics"] == "UnderdampedLangevin" and "geometry" not in config["method"]
+    if not flat or not all(
         isinstance(number, float | int) and number > 0.0 for number in (friction, mass, temperature)
     ) or not (math.isfinite(sd) and sd > 0.0):  # fmt: skip
         return ""

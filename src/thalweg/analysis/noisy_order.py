@@ -14,6 +14,8 @@ from .._methods.stationary import linear_step
 from .._objectives.objective import Objective
 from .._typed import typed
 from ..dynamics import AbstractDynamics, AbstractWhite
+from ..dynamics._curved import noise_at
+from ..dynamics._probed import check_probed
 from .order import field_of, fitted_order
 
 _STEPS = tuple(round(8 * 2 ** (k / 2)) for k in range(12))
@@ -87,6 +89,7 @@ def noise_order(
             f"weak and strong order are known exactly for white noise, which is not that of {type(law).__name__}; "
             "compare means of many runs at several steps"
         )
+    check_probed(law)
     drift, push = _law(law, float(curvature))
     weak, strong = [], []
     mean, spread, _ = _exact(drift, push, float(horizon), 1)
@@ -128,7 +131,8 @@ def _law(law: AbstractDynamics, curvature: float) -> tuple[np.ndarray, np.ndarra
         zero = jnp.zeros(law.order)
         drift = np.asarray(jax.jacfwd(lambda z: field_of(law, law.start_time, z))(zero))
         assert isinstance(law, AbstractWhite)
-        strength = float(law.diffusion(None))
+        at_metric = noise_at(law.geometry, jnp.zeros(1), (jnp.ones(1),))[0]
+        strength = float(law.diffusion(None) * at_metric[0])
     return drift, strength * np.eye(law.order)[-1]
 
 

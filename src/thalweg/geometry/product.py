@@ -8,7 +8,15 @@ from jaxtyping import PyTree
 from .._errors import InputError, check_arguments, check_choice
 from .._typed import typed
 from ._products import KINDS, FlatMirror, class_of, is_part
-from .base import AbstractDirection, AbstractDualFlat, AbstractGeometry, AbstractManifold, AbstractMetric, named
+from .base import (
+    AbstractDirection,
+    AbstractDualFlat,
+    AbstractGeometry,
+    AbstractManifold,
+    AbstractMetric,
+    AbstractNoise,
+    named,
+)
 from .euclidean import Euclidean
 
 
@@ -19,8 +27,8 @@ def Product(by_leaf: PyTree, labels: Any = None) -> AbstractGeometry:
     $$\langle u, v\rangle_\theta = \sum_i\langle u_i, v_i\rangle_{\theta_i}$$
 
     and every map is that of each part. It can do what all of its parts can: it is a manifold if each is one, has noise
-    if each has, and distances if each has them. Parts that are flat cost nothing. Mirror maps side by side, or beside
-    what is flat, are one mirror map, of the sum of their potentials.
+    if each has and its steps are of one form, and distances if each has them. Parts that are flat cost nothing. Mirror
+    maps side by side, or beside what is flat, are one mirror map, of the sum of their potentials.
 
     With a `Norm` among its parts there is no inner product: a velocity for every slope is left, and
 
@@ -76,15 +84,22 @@ def Product(by_leaf: PyTree, labels: Any = None) -> AbstractGeometry:
     if not parts:
         raise InputError("by_leaf must hold geometries, but holds none")
     by_leaf, parts = _of_one_form(by_leaf, parts)
-    able = tuple(kind for kind in KINDS if all(isinstance(part, kind) for part in parts))
-    return class_of(able)(by_leaf, labels)
+    able = [kind for kind in KINDS if all(isinstance(part, kind) for part in parts)]
+    if AbstractManifold not in able and any(_curved(part) for part in parts):
+        # A step with noise would be along geodesics in some parts and by sums in others.
+        able = [kind for kind in able if kind is not AbstractNoise]
+    return class_of(tuple(able))(by_leaf, labels)
+
+
+def _curved(part: Any) -> bool:
+    return isinstance(part, AbstractManifold) and not isinstance(part, Euclidean)
 
 
 def _of_one_form(by_leaf: Any, parts: list[Any]) -> tuple[Any, list[Any]]:
     """The parts, the flat ones as mirror maps beside others; refused where a step would be right in some alone."""
     mirrors = [part for part in parts if isinstance(part, AbstractDualFlat)]
     norms = [part for part in parts if not isinstance(part, AbstractMetric)]
-    curved = [part for part in parts if isinstance(part, AbstractManifold) and not isinstance(part, Euclidean)]
+    curved = [part for part in parts if _curved(part)]
     others = [part for part in parts if not isinstance(part, AbstractDualFlat | Euclidean)]
     if mirrors and others:
         raise InputError(

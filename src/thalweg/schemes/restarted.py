@@ -150,8 +150,7 @@ class Restarted(AbstractScheme):
             return energy > course.energy
         if self.by == "gradient":
             return self._rise(dynamics, before, after, gradient, step_size) > 0
-        fast, slow = (_square(dynamics, state) for state in (before, after))
-        return slow < fast
+        return _square(dynamics, after) < _square(dynamics, before)
 
     def _rise(
         self, dynamics: AbstractDynamics, before: State, after: State, gradient: Vector, step_size: ArrayLike
