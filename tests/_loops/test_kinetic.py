@@ -50,11 +50,16 @@ def test_another_scheme_by_the_probe():
     assert low < 0.91 < at <= high == pytest.approx(at)
 
 
-def test_velocities_on_a_manifold_have_as_many_degrees_as_it_has_dimensions():
-    """Chains of frames of 4 x 2 numbers, of which 5 move; twice the energy of each is the temperature."""
-    law = tw.UnderdampedLangevin(lambda x: x[0, 0], 1.0, 0.6, 1.3, geometry=tw.geometry.Stiefel())
+@pytest.mark.parametrize(
+    ("geometry", "start"),
+    [(tw.geometry.Sphere(), jnp.eye(4)[0]), pytest.param(tw.geometry.Stiefel(), jnp.eye(4, 2), marks=pytest.mark.slow)],
+    ids=["3 of 4", "5 of 8"],
+)
+def test_velocities_on_a_manifold_have_as_many_degrees_as_it_has_dimensions(geometry, start):
+    """Twice the kinetic energy of each is the temperature."""
+    law = tw.UnderdampedLangevin(lambda x: x.ravel()[0], 1.0, 0.6, 1.3, geometry=geometry)
     method = tw.Method(law, tw.Splitting("BAOAB"), 0.3)
-    tree = tw.sample(method, jnp.eye(4, 2), draws=1000, chains=8, warmup=50, key=0, progress=False, diagnostics=False)
+    tree = tw.sample(method, start, draws=1000, chains=8, warmup=50, key=0, progress=False, diagnostics=False)
     assert tree.attrs["warnings"] == "[]"
     assert tree.attrs["kinetic_temperature"] == pytest.approx(0.6, rel=0.05)
     found = tree["sample_stats"]["kinetic_temperature"].mean().item()

@@ -71,7 +71,7 @@ def bowl(x):
     return 0.5 * jnp.sum((x - 0.3) ** 2) + x[0] * x[1]
 
 
-SCHEMES = {"euler": (tw.Euler(), 1, 64), "heun": (tw.Heun(), 2, 64), "rk4": (tw.RK4(), 4, 32)}
+SCHEMES = {"euler": (tw.Euler(), 1, 64), "heun": (tw.Heun(), 2, 128), "rk4": (tw.RK4(), 4, 32)}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
