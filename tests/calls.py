@@ -175,6 +175,7 @@ def calls():
         "analysis.transient_mean": dict(method=GD, hessian=1.0, steps=3, start=1.0, of="position"),
         "analysis.modified_equation": dict(method=GD, hessian=1.0, noise_covariance=1.0, order=1),
         "analysis.modified_error": dict(method=GD, hessian=1.0, noise_covariance=1.0),
+        "analysis.smoothness_constant": dict(hessian=1.0, norm="linf", like=0.0),
         "analysis.largest_curvature": dict(objective=bowl, x=X0, iterations=20, tolerance=1e-6),
         "analysis.gradient_noise": dict(objective=SUM, x=X0, samples=3, key=0),
         "analysis.energy_account": lambda: dict(run=made().run),
