@@ -233,6 +233,7 @@ def calls():
         "adapters.scipy.minimizer": dict(method=GD),
         "adapters.blackjax.potential": dict(logdensity_fn=bowl),
         "adapters.blackjax.sampling_algorithm": dict(method=SGLD),
+        "plot.unit_balls": lambda: dict(geometries=tw.geometry.Norm("l2"), slope=(1.0, 2.0), position=None, ax=None),
         "plot.sweep": lambda: dict(result=made().sweep, over=None, ax=None),
     }  # fmt: skip
 

@@ -68,8 +68,6 @@ def smoothness_constant(hessian: Any, norm: Any, like: Any = None) -> Smoothness
     SmoothnessConstant(lower=6.0, upper=6.0)
     >>> tw.analysis.smoothness_constant([[2.0, -1.0], [-1.0, 2.0]], "l1").upper
     2.0
-
-    Reference: Balles, Pedregosa and Le Roux (2020), section 3, for the sup norm.
     """
     norm = Norm(norm) if isinstance(norm, str) else norm
     if not isinstance(norm, Norm):
