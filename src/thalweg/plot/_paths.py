@@ -127,7 +127,9 @@ def _cut(comparison: Comparison, x0: Any) -> Callable[[Any], Any]:
 def _on_surface(ax: Axes, comparison: Comparison, chart: Chart, x0: Any, positions: Any, points: int) -> Axes:
     """The same on a globe or a disc, whole; what is behind it is dotted."""
     objective: Any = next(iter(comparison.methods.values())).objective.whole()  # pyright: ignore[reportOptionalMemberAccess]
-    looks, handles, labels = styles(positions), [], []
+    looks = styles(positions)
+    handles: list[Any] = []
+    labels: list[str] = []
 
     def draw(cloud: Any, **look: Any) -> Any:
         line = chart.project(cloud)
@@ -141,7 +143,8 @@ def _on_surface(ax: Axes, comparison: Comparison, chart: Chart, x0: Any, positio
     everywhere = Plane(np.zeros(size(x0)), np.eye(size(x0)), None)
     for law in laws(comparison):
         _, line = follow(law, x0, everywhere, 1.0)
-        color = ink() if len(law.methods) > 1 else looks[law.methods[0]].color
+        shared = len(law.methods) > 1
+        color = ink() if shared else looks[law.methods[0]].color
         handles += draw(line, color=color, alpha=0.28, linewidth=5.0, solid_capstyle="round", gid="law", zorder=2)
         labels.append(_law_label(law))
     for i, (name, cloud) in enumerate(positions.items()):

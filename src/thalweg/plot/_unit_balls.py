@@ -114,6 +114,6 @@ def _ball_and_direction(geometry: Any, slope: np.ndarray, position: np.ndarray) 
 
 def _arrow(ax: Axes, end: np.ndarray, color: Any, linestyle: str) -> None:
     ax.annotate(
-        "", end, (0.0, 0.0), zorder=3, gid="direction",
+        "", (float(end[0]), float(end[1])), (0.0, 0.0), zorder=3, gid="direction",
         arrowprops={"arrowstyle": "-|>", "color": color, "linestyle": linestyle, "shrinkA": 0, "shrinkB": 0},
     )  # fmt: skip
