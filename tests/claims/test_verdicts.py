@@ -34,6 +34,7 @@ from thalweg.claims import (
     stability,
     stationary,
     steepest,
+    switching,
     temperature,
     viscous,
 )
@@ -109,10 +110,12 @@ THEORY = {
     "nesterov-in-hyperbolic-space": HOLDS,
     "preconditioning-beats-runge-kutta": HOLDS,
     "sgd-is-slow-beside-adam": CORRECTED,
+    "switch-by-curvature": FAILS,
+    "switch-by-layer": FAILS,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
-    "negative-gradient-is-steepest",
+    "negative-gradient-is-steepest", "switch-by-curvature", "switch-by-layer",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
@@ -242,6 +245,10 @@ def half_the_metric(here, there):
     return 0.5 * (np.exp(-2.0 * here[1]) * gap[0] ** 2 + 2.0 * gap[1] ** 2)
 
 
+def faster(objective, rate, beta):
+    return tw.nesterov(objective, 3.0 * rate, beta)
+
+
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
 
 OTHERWISE = [
@@ -318,6 +325,8 @@ OTHERWISE = [
     ("nesterov-in-hyperbolic-space", curved, "CURVATURES", (0.5, 1.0), FAILS),
     ("preconditioning-beats-runge-kutta", preconditioning, "CONDITION", 1.0, FAILS),
     ("sgd-is-slow-beside-adam", preconditioning, "adaptive", tw.gradient_descent, FAILS),
+    ("switch-by-curvature", switching, "CUT", 0.0, FAILS),
+    ("switch-by-layer", switching, "upper", lambda: faster, HOLDS),
 ]
 
 
