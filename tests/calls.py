@@ -176,6 +176,7 @@ def calls():
         "analysis.transient_mean": dict(method=GD, hessian=1.0, steps=3, start=1.0, of="position"),
         "analysis.modified_equation": dict(method=GD, hessian=1.0, noise_covariance=1.0, order=1),
         "analysis.modified_error": dict(method=GD, hessian=1.0, noise_covariance=1.0),
+        "analysis.smoothness_constant": dict(hessian=1.0, norm="linf", like=0.0),
         "analysis.largest_curvature": dict(objective=bowl, x=X0, iterations=20, tolerance=1e-6),
         "analysis.gradient_noise": dict(objective=SUM, x=X0, samples=3, key=0),
         "analysis.energy_account": lambda: dict(run=made().run),
@@ -233,6 +234,7 @@ def calls():
         "adapters.scipy.minimizer": dict(method=GD),
         "adapters.blackjax.potential": dict(logdensity_fn=bowl),
         "adapters.blackjax.sampling_algorithm": dict(method=SGLD),
+        "plot.unit_balls": lambda: dict(geometries=tw.geometry.Norm("l2"), slope=(1.0, 2.0), position=None, ax=None),
         "plot.sweep": lambda: dict(result=made().sweep, over=None, ax=None),
     }  # fmt: skip
 

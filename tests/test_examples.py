@@ -62,3 +62,14 @@ def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
         "your_objective", "rate_drop", "larger_than_memory", "sample_posterior",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_adam_edge():
+    """Full-batch Adam hovers about the limit of its preconditioned curvature, at another beta1 about another."""
+    found = run("adam_edge", 2000, 20)
+    assert [round(one["limit"], 6) for one in found.values()] == [3800.0, 2000.0]
+    for one in found.values():
+        late = one["ratio"][-30:]
+        assert 0.9 < np.median(late) < 1.1 and 0.8 < min(late) < max(late) < 1.3
+        assert one["loss"][-1] < 0.02

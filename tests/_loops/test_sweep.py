@@ -130,6 +130,9 @@ def test_a_maker_that_raises_is_one_line():
         ([-3.0, -4.0, -5.0], "monotone"),
         ([0.0, 0.0], "monotone"),
         ([-3.0, -4.0, -2.0], "diverging"),
+        # Rounding in float32, whose numbers these are, and a rise that is none in float64.
+        (np.float32([2.6, 0.65018594, 0.65018588, 0.65018594]).astype(float), "monotone"),
+        ([2.6, 0.65018588, 0.65018594], "oscillating"),
     ],
 )
 def test_regimes(losses, expected):

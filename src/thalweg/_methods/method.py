@@ -214,7 +214,9 @@ class Method(AbstractDrawing, AbstractCounted):
         $$T = T_\text{thermal} + \frac{bhC}2\quad\text{(first order)},\qquad
           T = T_\text{thermal} + \frac{hC}{2\lambda}\quad\text{(second order)}$$
 
-        which is $\alpha C/2$ of gradient descent with learning rate $\alpha = bh$.
+        which is $\alpha C/2$ of gradient descent with learning rate $\alpha = bh$. Of Adam and RMSprop at constant
+        memory times, where noise outweighs the gradient, so that the squares come to $\operatorname{diag} C$: with
+        $C = \sigma^2$ and no $\varepsilon$ the temperature is $\alpha\sigma/2$, which goes as the root of 1/batch size.
 
         Arguments:
             noise_covariance: C, of the gradient noise of one step (of a batch of B: that of a sample over B), a

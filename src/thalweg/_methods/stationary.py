@@ -10,11 +10,12 @@ import scipy.linalg
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from .._errors import InputError, check_choice, is_real
+from .._errors import InputError, as_reals, check_choice, is_real
 from .._objectives.objective import AbstractObjective, Batch
 from .._programs import compiled_quickly, written_out
-from .._tree import Vector, on_device
+from .._tree import Vector, copied, on_device
 from .._typed import typed
+from ..dynamics import AdamFlow
 from ..dynamics._probed import check_probed
 from ..schemes import Draws, State
 from .linearity import in_float64
@@ -39,7 +40,7 @@ class _Noisy(AbstractObjective):
 
 @typed()
 def stationary_covariance(
-    method: Method, hessian: Any, noise_covariance: Any = None, of: str = "position"
+    method: Method, hessian: Any, noise_covariance: Any = None, of: str = "position", second_moment: Any = None
 ) -> np.ndarray | float:
     r"""The covariance to which a method settles on a quadratic: exact, at its own step size.
 
@@ -60,6 +61,8 @@ def stationary_covariance(
             (times the identity) or an array (d, d); None for exact gradients.
         of: "position", "velocity" (of a second-order law), "phase" for both, (2d, 2d), or "lookahead", where the
             gradient is taken.
+        second_moment: v, at which a method of Adam's kind is held, which is linear then: a number or an array (d,);
+            $\operatorname{diag} C$ where noise outweighs the gradient and the memory of squares is long.
 
     Returns:
         $\Sigma$, (d, d), or a number where the Hessian is one.
@@ -76,8 +79,10 @@ def stationary_covariance(
     Reference: Mandt, Hoffman and Blei (2017), section 3, for the limit of small steps.
     """
     if isinstance(method, Method) and method.scheme.exact_law:
+        if second_moment is not None:
+            raise InputError("second_moment is for methods that keep squares of the gradient, such as tw.adam")
         return _exact(method, hessian, noise_covariance, of)
-    linear = linear_step(method, hessian, noise_covariance, of)
+    linear = linear_step(method, hessian, noise_covariance, of, second_moment)
     if not linear.noisy:
         raise InputError("without noise a method settles to a point; give a noise_covariance")
     radius = np.abs(np.linalg.eigvals(linear.matrix)).max()
@@ -117,7 +122,7 @@ class LinearStep(NamedTuple):
         return float(covariance[0, 0]) if self.scalar and covariance.size == 1 else covariance
 
 
-def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str) -> LinearStep:
+def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str, second_moment: Any = None) -> LinearStep:
     """The matrices of a step, all that is asked checked; arguments as in `stationary_covariance`."""
     check_choice("of", of, _OF)
     if not isinstance(method, Method):
@@ -127,12 +132,14 @@ def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str) ->
     check_probed(method.dynamics)
     if of == "velocity" and method.dynamics.order == 1:
         raise InputError("a first-order law has no velocity")
-    _check_linear(method)
     hessian = symmetric("hessian", hessian, None)
     d = max(hessian.shape[0], 1) if hessian.ndim else 1
     noise = np.zeros((d, d)) if noise_covariance is None else symmetric("noise_covariance", noise_covariance, d)
     square = hessian if hessian.ndim else hessian[None, None]
-    matrix, normal, gradient, seen, start = (np.asarray(part) for part in _linear(method, square, of))
+    held, square, roots = _held(method, square, second_moment)
+    _check_linear(held)
+    matrix, normal, gradient, seen, start = (np.asarray(part) for part in _linear(held, square, of))
+    seen, gradient, start = roots[:, None] * seen, gradient * roots, start / roots
     driven = normal @ normal.T + gradient @ noise @ gradient.T
     noisy = method.normals > 0 or bool(noise.any())
     return LinearStep(matrix, driven, seen, start, normal, noisy, not hessian.ndim)
@@ -150,6 +157,35 @@ def _exact(method: Method, hessian: Any, noise_covariance: Any, of: str) -> np.n
         raise InputError("there is no stationary law: the Hessian is not positive definite")
     covariance = float(method.dynamics.temperature) * np.linalg.inv(square)  # pyright: ignore
     return covariance if hessian.ndim else float(covariance[0, 0])
+
+
+def _held(method: Method, hessian: np.ndarray, second_moment: Any) -> tuple[Method, np.ndarray, np.ndarray]:
+    r"""An adaptive method with its squares held: linear in $\theta/\sqrt P$, with the Hessian there and $\sqrt P$."""
+    law, d = method.dynamics, len(hessian)
+    if not isinstance(law, AdamFlow) or not law.preconditioned:
+        if second_moment is not None:
+            raise InputError(
+                f"second_moment is for methods that keep squares of the gradient, such as tw.adam; "
+                f"{type(law).__name__} keeps none"
+            )
+        return method, hessian, np.ones(d)
+    if second_moment is None:
+        raise InputError(
+            f"{type(law).__name__} is linear on no function, so that no Lyapunov equation holds; run many chains, or "
+            "hold its squares, second_moment=v, such as the diagonal of the noise covariance"
+        )
+    squares = as_reals("second_moment", second_moment)
+    if squares.shape not in ((), (d,)) or not (np.isfinite(squares).all() and squares.min() >= 0.0):
+        raise InputError(f"second_moment must be at least 0, a number or of shape ({d},), but is {second_moment!r}")
+    with np.errstate(divide="ignore"):
+        roots = np.sqrt(np.broadcast_to(law.preconditioner(squares), (d,)))
+    if not np.isfinite(roots).all():
+        raise InputError("second_moment must be above 0 where epsilon is 0")
+    if law.coupled and law.decay is not None:
+        hessian = hessian + float(np.asarray(law.decay)) * np.eye(d)
+        law = copied(law, decay=None, coupled=False)
+    held = copied(method, dynamics=law.linearised(), scheme=method.scheme.linearised())
+    return held, roots[:, None] * hessian * roots, roots
 
 
 def _check_linear(method: Method) -> None:

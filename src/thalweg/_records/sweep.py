@@ -212,7 +212,11 @@ def regime(losses: np.ndarray) -> str:
     losses = np.asarray(losses, dtype=float)
     if not np.isfinite(losses).all():
         return "diverging"
-    scale = np.abs(losses[0]) + np.abs(losses[0] - losses.min())
-    if losses[-1] > losses[0] + _RISE * scale:
+    # A loss is a sum in the precision of the run, whose rounding is no motion; it is kept in double precision.
+    with np.errstate(over="ignore"):
+        single = np.array_equal(losses, losses.astype(np.float32))
+    rise = 16.0 * float(np.finfo(np.float32).eps) if single else _RISE
+    rise *= np.abs(losses[0]) + np.abs(losses[0] - losses.min())
+    if losses[-1] > losses[0] + rise:
         return "diverging"
-    return "oscillating" if np.any(np.diff(losses) > _RISE * scale) else "monotone"
+    return "oscillating" if np.any(np.diff(losses) > rise) else "monotone"

@@ -38,6 +38,8 @@ from .order import convergence_order as convergence_order
 from .scaling import AdamHyperparameters as _AdamHyperparameters
 from .scaling import scale_adam as scale_adam
 from .scaling import scale_sgd as scale_sgd
+from .smoothness import SmoothnessConstant as SmoothnessConstant
+from .smoothness import smoothness_constant as smoothness_constant
 from .transient import transient_covariance as transient_covariance
 from .transient import transient_mean as transient_mean
 

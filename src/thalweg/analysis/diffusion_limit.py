@@ -16,6 +16,7 @@ from ..dynamics import (
     AbstractDamped,
     AbstractDynamics,
     AbstractNoisy,
+    AdamFlow,
     GradientFlow,
     OverdampedLangevin,
     UnderdampedLangevin,
@@ -33,6 +34,10 @@ class DiffusionLimit:
     $$d\theta = -b\,\nabla f\,dt + \sqrt D\,dW,\qquad\text{or}\qquad
       d\theta = \eta\,dt,\quad m\,d\eta = -(\nabla f + \lambda\eta)\,dt + m\sqrt D\,dW$$
 
+    Of Adam the limit where noise outweighs the gradient, its memory times held: the squares come to those of the noise,
+    so that it is the law in $\theta/\sqrt P$, $P = 1/(\sqrt{\operatorname{diag} C} + \varepsilon)$, of second order
+    where it averages the gradient, with the mass $\tau_1/b$ and the friction $1/b$.
+
     Attributes:
         objective: f, without mini-batches; None if the method has none.
         order: 1 or 2, of the law.
@@ -41,6 +46,8 @@ class DiffusionLimit:
         mass: m of a second-order law.
         thermal: T of the law itself, 0 where it has none.
         noise: $K = hC$ of the gradient noise, a number (times the identity) or an array (d, d).
+        preconditioner: P where it is an array (d,), in whose $\theta/\sqrt P$ the numbers above are; a single number is
+            in them; None for none.
     """
 
     objective: AbstractObjective | None
@@ -50,6 +57,7 @@ class DiffusionLimit:
     mass: float
     thermal: float
     noise: float | np.ndarray
+    preconditioner: np.ndarray | None = None
 
     @property
     def diffusion(self) -> Any:
@@ -57,6 +65,8 @@ class DiffusionLimit:
 
         $2bT + b^2hC$, or $(2\lambda T + hC)/m^2$: a number (times the identity) or an array (d, d).
         """
+        if self.preconditioner is not None:
+            return self._outward(self._inside.diffusion)
         if self.order == 1:
             return self._isotropic(2.0 * self.rate * self.thermal) + self.rate**2 * self.noise
         return (self._isotropic(2.0 * self.friction * self.thermal) + self.noise) / self.mass**2
@@ -65,9 +75,13 @@ class DiffusionLimit:
     def temperature(self) -> Any:
         r"""T, thermal and of gradient noise: $T + bhC/2$, or $T + hC/2\lambda$; a number, or an array where C is one.
 
+        With a preconditioner that of $\theta/\sqrt P$: $bh\sqrt P\,C\sqrt P/2$.
+
         Raises:
             InputError: there is no friction.
         """
+        if self.preconditioner is not None:
+            return self._inside.temperature
         if self.order == 1:
             return self._isotropic(self.thermal) + 0.5 * self.rate * self.noise
         self._check_friction()
@@ -80,6 +94,11 @@ class DiffusionLimit:
         Raises:
             InputError: its noise is not the same in all directions, there is no friction, or the rate is not 1.
         """
+        if self.preconditioner is not None:
+            raise InputError(
+                "a law of motion has one mass, but the entries of P differ; use .covariance, or a number for "
+                "noise_covariance"
+            )
         temperature = np.asarray(self.temperature)
         if temperature.ndim:
             first = temperature[0, 0]
@@ -100,6 +119,9 @@ class DiffusionLimit:
 
     def drift(self, hessian: Any) -> np.ndarray:
         r"""M of $dz = Mz\,dt + \text{noise}$ on a quadratic, (d, d), or (2d, 2d) of position, then velocity."""
+        if self.preconditioner is not None:
+            roots = np.tile(np.sqrt(self.preconditioner), self.order)
+            return roots[:, None] * self._inside.drift(self._inward(hessian)) / roots
         hessian = np.atleast_2d(symmetric("hessian", hessian, None))
         if self.order == 1:
             return -self.rate * hessian
@@ -118,6 +140,8 @@ class DiffusionLimit:
         Raises:
             InputError: there is no stationary law: no friction, or a direction without curvature.
         """
+        if self.preconditioner is not None:
+            return self._outward(self._inside.stationary_covariance(self._inward(hessian), of))
         values, vectors, scalar = self._modes(hessian, of)
         if self.order == 2:
             self._check_friction()
@@ -153,12 +177,33 @@ class DiffusionLimit:
         Raises:
             InputError: a time is negative, or the start has another shape.
         """
+        if self.preconditioner is not None:
+            begin = self._start(start, len(self.preconditioner))
+            roots = np.tile(np.sqrt(self.preconditioner), len(begin) // len(self.preconditioner))
+            inside = begin / roots[:, None] / roots
+            return self._outward(self._inside.covariance(self._inward(hessian), time, inside, of))
         values, vectors, scalar = self._modes(hessian, of)
         times = _times(time)
         begin = self._start(start, len(values))
         diffusion = self._diffusion_in(vectors)
         found = [self._at(t, values, vectors, diffusion, begin, of, scalar) for t in times.ravel().tolist()]
         return found[0] if times.ndim == 0 else np.array(found).reshape(times.shape + np.shape(found[0]))
+
+    @property
+    def _inside(self) -> "DiffusionLimit":
+        r"""The same in $\theta/\sqrt P$, where there is no preconditioner."""
+        roots = np.sqrt(self.preconditioner)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return dataclasses.replace(self, objective=None, noise=roots[:, None] * self.noise * roots, preconditioner=None)
+
+    def _inward(self, hessian: Any) -> np.ndarray:
+        roots = np.sqrt(self.preconditioner)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return roots[:, None] * symmetric("hessian", hessian, None if np.ndim(hessian) else len(roots)) * roots
+
+    def _outward(self, covariance: Any) -> np.ndarray:
+        """A covariance of position, velocity or both, with leading axes, in the parameters themselves."""
+        assert self.preconditioner is not None
+        roots = np.tile(np.sqrt(self.preconditioner), np.shape(covariance)[-1] // len(self.preconditioner))
+        return roots[:, None] * covariance * roots
 
     def _at(self, time: float, values: Any, vectors: Any, diffusion: Any, begin: Any, of: str, scalar: bool) -> Any:
         if self.order == 1:
@@ -210,6 +255,9 @@ class DiffusionLimit:
             )
 
     def __str__(self) -> str:
+        if self.preconditioner is not None:
+            found = np.array2string(np.asarray(self.preconditioner), precision=4, prefix="P = ")
+            return f"in θ/√P:\n{self._inside}\nP = {found}"
         matrix = isinstance(self.noise, np.ndarray)
         noise = "√D dW" if matrix else "√(2T) dW"
         if self.order == 1:
@@ -246,10 +294,11 @@ def diffusion_limit(method: Method, noise_covariance: Any = None, x: Any = None)
     # A memory or a thermostat makes another diffusion limit.
     own = law.initial_auxiliary(jnp.zeros(())) is not None
     second = isinstance(law, AbstractDamped)
-    if own or (not second and not isinstance(law, GradientFlow | OverdampedLangevin)):
+    adaptive = isinstance(law, AdamFlow)
+    if not adaptive and (own or (not second and not isinstance(law, GradientFlow | OverdampedLangevin))):
         raise InputError(
-            "a diffusion limit is known of GradientFlow, OverdampedLangevin, HeavyBall and UnderdampedLangevin, "
-            f"but the law is {type(law).__name__}"
+            "a diffusion limit is known of GradientFlow, OverdampedLangevin, HeavyBall, UnderdampedLangevin and "
+            f"AdamFlow, but the law is {type(law).__name__}"
         )
     noise: Any = 0.0
     if x is not None:
@@ -266,13 +315,39 @@ def diffusion_limit(method: Method, noise_covariance: Any = None, x: Any = None)
         raise InputError(
             "without noise the diffusion limit is the law itself, method.dynamics; give a noise_covariance"
         )
+    # The diffusion limit has the noise of mini-batches already.
+    whole = None if method.objective is None else method.objective.whole()
+    if isinstance(law, AdamFlow):
+        return _of_adam(law, whole, noise, float(np.asarray(method.step_size)))
     thermal = float(np.asarray(getattr(law, "temperature", 0.0)))
     rate = float(np.asarray(getattr(law, "rate", 1.0)))
     friction = float(np.asarray(law.friction_at(None))) if second else 0.0
     mass = float(np.asarray(law.mass)) if second else 1.0
-    # The diffusion limit has the noise of mini-batches already.
-    whole = None if method.objective is None else method.objective.whole()
     return DiffusionLimit(whole, 2 if second else 1, rate, friction, mass, thermal, noise)
+
+
+def _of_adam(law: AdamFlow, whole: AbstractObjective | None, noise: Any, step: float) -> DiffusionLimit:
+    """The limit at constant memory times, in which the squares of the gradient come to those of its noise."""
+    if not law.preconditioned:
+        raise InputError(
+            f"the form {law.form!r} of AdamFlow has no diffusion limit that a covariance tells: the mean of a sign is "
+            "of the whole law of the noise; run many chains"
+        )
+    for name in ("share", "decay"):
+        if getattr(law, name) is not None:
+            raise InputError(f"the diffusion limit is known of AdamFlow without a {name}; leave it out")
+    squares = np.diagonal(noise) / step if np.ndim(noise) else np.asarray(noise / step)
+    if not squares.min() > 0.0:
+        raise InputError("Adam's diffusion limit is where noise outweighs the gradient, but an entry has no noise")
+    scale = law.preconditioner(squares)
+    rate, folded = float(np.asarray(law.rate)), None
+    if scale.ndim and not np.allclose(scale, scale[0], rtol=1e-12, atol=0.0):
+        folded = scale
+    else:
+        rate *= float(scale.reshape(-1)[0])
+    if law.first is None:
+        return DiffusionLimit(whole, 1, rate, 0.0, 1.0, 0.0, noise, folded)
+    return DiffusionLimit(whole, 2, 1.0, 1.0 / rate, float(np.asarray(law.first)) / rate, 0.0, noise, folded)
 
 
 def _number(value: np.ndarray) -> float:

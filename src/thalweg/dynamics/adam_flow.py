@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_choice, check_number
@@ -114,6 +115,12 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
     @property
     def preconditioned(self) -> bool:
         return self._squares
+
+    def preconditioner(self, second_moment: Any) -> np.ndarray:
+        """The factor of the mean gradient where the average of squares is this, (d,) or a number, in float64."""
+        squares, epsilon = np.asarray(second_moment, float), float(np.asarray(self.epsilon))
+        root = np.sqrt(squares + epsilon) if self.form == "inside" else np.sqrt(squares) + epsilon
+        return np.asarray(1.0 / root)
 
     def linearised(self) -> "AdamFlow":
         if not self._squares:

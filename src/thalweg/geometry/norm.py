@@ -113,7 +113,7 @@ class Norm(AbstractDirection):
     def without_probe(self) -> str:
         if self.linear:
             return ""
-        of = f"L the largest curvature <d, Hd> of a d of norm 1 in {self}"
+        of = f"L the largest curvature <d, Hd> of a d of norm 1 in {self}, tw.analysis.smoothness_constant"
         if not self.unit:
             return f"a step lowers f as long as it is below 2/L, {of}"
         return (

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._paths import paths as paths
     from ._stability import stability_map as stability_map
     from ._sweep import sweep as sweep
+    from ._unit_balls import unit_balls as unit_balls
     from ._work import work_precision as work_precision
     from .report import write_report as write_report
 

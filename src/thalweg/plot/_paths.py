@@ -1,5 +1,6 @@
 """Discrete paths over the continuous trajectory."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -11,7 +12,9 @@ from .._records.run import Run
 from .._side_by_side.compare import Comparison
 from .._tree import ravel, size, unraveler
 from .._typed import typed
+from ..geometry import AbstractEmbedded
 from ._axes import Axes, finish, ink, legend_above, new_axes, plain, styles
+from ._chart import Chart, chart_of, loss_over
 from ._plane import Plane, as_matrix, fit_plane, loss_on
 from ._trajectory import Law, follow, laws
 
@@ -31,7 +34,9 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
 
     In two dimensions on the plane itself; in more on the plane through the best point found,
     $\theta^\star + u_1 e_1 + u_2 e_2$, along the two leading principal directions of the recorded positions
-    around it, onto which the paths are projected. The contours are those of the loss on that plane.
+    around it, onto which the paths are projected. The contours are those of the loss on that plane. A sphere of three
+    numbers is drawn as a globe over the paths, with what is behind it dotted, and the hyperbolic plane as the Poincaré
+    disc; a step is a geodesic there.
     The broad lines are the laws of motion (gradient flow, the heavy ball at the method's own
     friction, ...), integrated finely up to the same physical time; they end early where nothing
     would be seen to move any more.
@@ -65,11 +70,14 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
     scale = float(np.linalg.norm(start - best)) or max(_farthest(p, best) for p in positions.values()) or 1.0
     reach = _REACH * scale
     clouds = [cloud[_near(cloud, best, reach)] for cloud in positions.values()]
+    chart = chart_of(comparison.methods.values(), x0, list(positions.values()))
+    if chart is not None:
+        return _on_surface(ax, comparison, chart, x0, positions, points)
     plane = fit_plane(best, start, clouds)
     first = next(iter(comparison.methods.values())).objective
     assert first is not None
     objective = first.whole()
-    cut = unraveler(x0)
+    cut = _cut(comparison, x0)
     looks = styles(positions)
     handles, labels, seen = [], [], [plane.project(np.stack([start, best]))]
 
@@ -102,7 +110,67 @@ def paths(comparison: Comparison, ax: Axes | None = None, points: int | None = N
     legend_above(ax, handles, labels)
     finish(ax, *plane.labels, grid=False)
     _frame(ax, np.concatenate(seen))
-    _contours(ax, objective, cut, plane, points, np.asarray(ravel(x0)).dtype)
+    x, y = _grid(ax, points)
+    _contours(ax, objective, x, y, loss_on(objective, cut, plane, x, y, np.asarray(ravel(x0)).dtype))
+    return ax
+
+
+def _cut(comparison: Comparison, x0: Any) -> Callable[[Any], Any]:
+    """A point of the plane as parameters: of a manifold the nearest one, or the contours would be of what is off it."""
+    cut, geometries = unraveler(x0), [method.dynamics.geometry for method in comparison.methods.values()]
+    first = geometries[0]
+    if not isinstance(first, AbstractEmbedded) or any(type(one) is not type(first) for one in geometries):
+        return cut
+    return lambda flat: first.project(cut(flat))
+
+
+def _on_surface(ax: Axes, comparison: Comparison, chart: Chart, x0: Any, positions: Any, points: int) -> Axes:
+    """The same on a globe or a disc, whole; what is behind it is dotted."""
+    objective: Any = next(iter(comparison.methods.values())).objective.whole()  # pyright: ignore[reportOptionalMemberAccess]
+    looks = styles(positions)
+    handles: list[Any] = []
+    labels: list[str] = []
+
+    def draw(cloud: Any, **look: Any) -> Any:
+        line = chart.project(cloud)
+        away = np.zeros(len(line), bool) if chart.hidden is None else chart.hidden(cloud)
+        if away.any():
+            ax.plot(
+                *np.where(away[:, None], line, np.nan).T, **(look | {"linestyle": ":", "gid": "hidden", "alpha": 0.4})
+            )
+        return ax.plot(*np.where(away[:, None], np.nan, line).T, **look)
+
+    everywhere = Plane(np.zeros(size(x0)), np.eye(size(x0)), None)
+    for law in laws(comparison):
+        _, line = follow(law, x0, everywhere, 1.0)
+        shared = len(law.methods) > 1
+        color = ink() if shared else looks[law.methods[0]].color
+        handles += draw(line, color=color, alpha=0.28, linewidth=5.0, solid_capstyle="round", gid="law", zorder=2)
+        labels.append(_law_label(law))
+    for i, (name, cloud) in enumerate(positions.items()):
+        look, kept = looks[name], cloud[np.isfinite(cloud).all(axis=1)]
+        draw(chart.along(kept), color=look.color, linewidth=0.9, gid="path", zorder=3)
+        line = chart.project(kept)
+        handles += draw(
+            kept[_apart(line, 0.03, i / len(looks))], color=look.color, linestyle="", marker=look.marker,
+            markersize=4.6, markeredgewidth=0.0, gid="steps", zorder=3,
+        )  # fmt: skip
+        diverged = comparison.runs[name].status in ("diverged", "not finite")
+        labels.append(plain(name) + (" (diverged)" if diverged else ""))
+    ends = chart.project(np.stack([_flat(x0), _flat(comparison.minimiser)]))
+    _ends(ax, ends, np.zeros(2), objective.minimiser is not None)
+    handles, labels = _merged(handles, labels, len(looks))
+    legend_above(ax, handles, labels)
+    finish(ax, *chart.labels, grid=False)
+    ax.set_aspect("equal", adjustable="box")
+    ax.set_xlim(-1.06, 1.06)
+    ax.set_ylim(-1.06, 1.06)
+    angle = np.linspace(0.0, 2.0 * np.pi, 361)
+    (edge,) = ax.fill(
+        np.cos(angle), np.sin(angle), facecolor="none", edgecolor=ink(), linewidth=1.0, gid="edge", zorder=2
+    )
+    x, y = _grid(ax, points)
+    _contours(ax, objective, x, y, loss_over(objective, x0, chart, x, y), edge)
     return ax
 
 
@@ -203,13 +271,14 @@ def _frame(ax: Axes, seen: Any) -> None:
     ax.set_ylim(middle[1] - half[1], middle[1] + half[1])
 
 
-def _contours(ax: Axes, objective: Any, cut: Any, plane: Plane, points: int, dtype: Any) -> None:
-    """Contours and a shade that deepens with the loss, legible on a light page and on a dark one."""
+def _grid(ax: Axes, points: int) -> tuple[Any, Any]:
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     dx, dy = 0.04 * (right - left), 0.04 * (top - bottom)
-    x = np.linspace(left - dx, right + dx, points)
-    y = np.linspace(bottom - dy, top + dy, points)
-    values = loss_on(objective, cut, plane, x, y, dtype)
+    return np.linspace(left - dx, right + dx, points), np.linspace(bottom - dy, top + dy, points)
+
+
+def _contours(ax: Axes, objective: Any, x: Any, y: Any, values: Any, edge: Any = None) -> None:
+    """Contours and a shade that deepens with the loss, legible on a light page and on a dark one."""
     finite = values[np.isfinite(values)]
     if finite.size == 0 or finite.max() <= finite.min():
         return
@@ -218,15 +287,17 @@ def _contours(ax: Axes, objective: Any, cut: Any, plane: Plane, points: int, dty
     span = float(gap.max())
     bottom_gap = max(float(gap.min()), 1e-5 * span)
     levels = np.geomspace(bottom_gap, span, _LEVELS + 2)[1:-1]
-    ax.contour(x, y, gap, levels=levels, colors="#808080", linewidths=0.6, alpha=0.55, zorder=1)
+    lines = ax.contour(x, y, gap, levels=levels, colors="#808080", linewidths=0.6, alpha=0.55, zorder=1)
     depth = np.log(np.ma.maximum(gap, bottom_gap) / bottom_gap) / np.log(span / bottom_gap)
     shade = np.zeros((*gap.shape, 4))
     shade[..., :3] = 0.5
-    shade[..., 3] = 0.30 * np.ma.filled(depth, 1.0)
+    shade[..., 3] = 0.30 * np.ma.filled(depth, 0.0 if edge else 1.0)
     limits = ax.get_xlim(), ax.get_ylim()
-    ax.imshow(
+    image = ax.imshow(
         shade, extent=(x[0], x[-1], y[0], y[-1]), origin="lower", interpolation="bilinear", aspect=ax.get_aspect(),
         zorder=0,
     )  # fmt: skip
+    for drawn in (lines, image) if edge is not None else ():
+        drawn.set_clip_path(edge)
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])

@@ -18,6 +18,7 @@ from .._objectives.objective import Quadratic
 from .._records.run import Record, Run
 from .._side_by_side.compare import Comparison
 from ..dynamics import AbstractDynamics
+from ..geometry import AbstractMetric
 from ..schemes import RK4
 from ._plane import Plane, as_matrix
 
@@ -28,6 +29,8 @@ _WINDOWS = 64
 _STEP = {1: 0.6, 2: 0.5}
 # Twice the time that moves the law by less than this part of the picture is not followed to its end.
 _STILL = 5e-4
+# RK4 at a step of its own is this much finer than a method's.
+_FINER = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Law:
         dynamics: the law, on the whole of the data.
         methods: the names of the methods that discretise it.
         duration: the physical time of the longest of their runs.
-        linear: its matrices on f = 0 and f = x²/2, at some times.
+        linear: its matrices on f = 0 and f = x²/2, at some times; of a law in a geometry there are none.
+        steps: of the longest of their runs.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Law:
     methods: tuple[str, ...]
     duration: float
     linear: Any = ()
+    steps: int = 0
 
 
 def laws(comparison: Comparison) -> list[Law]:
@@ -59,19 +64,30 @@ def laws(comparison: Comparison) -> list[Law]:
             RK4().check(dynamics)
         except InputError:
             continue
-        if dynamics.has_auxiliary or dynamics.geometry is not None:
-            # Its linearisation is that of the whole phase, or of a curved one, which the lines are not drawn by.
+        if dynamics.has_auxiliary or not isinstance(dynamics.geometry, AbstractMetric | None):
+            # Its linearisation is that of the whole phase, which the lines are not drawn by; or it turns at once.
             continue
         values = dynamics.constants
-        key = (type(dynamics), *((k, id(v) if callable(v) else round(float(v), 12)) for k, v in values.items()))
+        key = (
+            type(dynamics),
+            repr(dynamics.geometry),
+            *((k, id(v) if callable(v) else round(float(v), 12)) for k, v in values.items()),
+        )
         trace = comparison.runs[name].trace
         duration = 0.0 if trace is None or not len(trace) else float(trace.time[-1] - trace.time[0])
+        steps = comparison.runs[name].steps
         if key in found:
             law = found[key]
-            found[key] = dataclasses.replace(law, methods=(*law.methods, name), duration=max(law.duration, duration))
+            found[key] = dataclasses.replace(
+                law, methods=(*law.methods, name), duration=max(law.duration, duration), steps=max(law.steps, steps)
+            )
         else:
-            found[key] = Law(_words(dynamics, values), dynamics, (name,), duration)
-    return [dataclasses.replace(law, linear=_linearised(law.dynamics, law.duration)) for law in found.values()]
+            found[key] = Law(_words(dynamics, values), dynamics, (name,), duration, steps=steps)
+    return [
+        law if law.dynamics.geometry is not None
+        else dataclasses.replace(law, linear=_linearised(law.dynamics, law.duration))
+        for law in found.values()
+    ]  # fmt: skip
 
 
 def follow(law: Law, x0: PyTree, plane: Plane, scale: float) -> tuple[Any, Any]:
@@ -83,6 +99,8 @@ def follow(law: Law, x0: PyTree, plane: Plane, scale: float) -> tuple[Any, Any]:
     at_start = np.zeros(1), plane.project(as_matrix(jax.tree.map(lambda leaf: np.asarray(leaf)[None], x0)))
     if law.duration <= 0:
         return at_start
+    if law.dynamics.geometry is not None:
+        return _follow_finely(law, x0, plane)
     if not law.dynamics.autonomous:
         return _follow_at_once(law, x0, plane)
     times, points = [at_start[0]], [at_start[1]]
@@ -134,6 +152,14 @@ def _follow_at_once(law: Law, x0: PyTree, plane: Plane) -> tuple[Any, Any]:
             break
     assert part is not None and part.trace is not None
     return np.asarray(part.trace.time) - part.trace.time[0], plane.project(as_matrix(part.trace.position))
+
+
+def _follow_finely(law: Law, x0: PyTree, plane: Plane) -> tuple[Any, Any]:
+    """A law in a geometry, at steps much smaller than the longest of those that its methods made."""
+    steps = min(max(_FINER * law.steps, _WINDOW), _WINDOW * _WINDOWS)
+    trace = _window(law, x0, None, law.duration / steps, steps).trace
+    assert trace is not None
+    return np.asarray(trace.time) - trace.time[0], plane.project(as_matrix(trace.position))
 
 
 def _curvature(law: Law, x: PyTree) -> float:
