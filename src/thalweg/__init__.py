@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._methods.adaptive import adam as adam
     from ._methods.adaptive import adamw as adamw
     from ._methods.adaptive import lion as lion
+    from ._methods.muon import muon as muon
     from ._methods.adaptive import nadam as nadam
     from ._methods.adaptive import rmsprop as rmsprop
     from ._methods.natural_gradient import gauss_newton as gauss_newton
