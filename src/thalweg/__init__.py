@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ._methods.method import Method as Method
     from ._dictionary.adam import AdamHyperparameters as AdamHyperparameters
     from ._dictionary.adam import AdamPhysical as AdamPhysical
+    from ._dictionary.lion import LionHyperparameters as LionHyperparameters
+    from ._dictionary.lion import LionPhysical as LionPhysical
+    from ._dictionary.muon import MuonHyperparameters as MuonHyperparameters
+    from ._dictionary.muon import MuonPhysical as MuonPhysical
     from ._dictionary.conventions import Hyperparameters as Hyperparameters
     from ._dictionary.physical import Physical as Physical
     from ._dictionary.translate import Translation as Translation

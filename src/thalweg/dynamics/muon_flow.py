@@ -1,6 +1,5 @@
 """Muon's flow: steepest descent of an averaged gradient in the spectral norm of every matrix."""
 
-import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from .._dictionary.shapes import LAYOUTS, SCALINGS, shape_factor
 from .._errors import InputError, as_reals, check_choice, check_count, check_number
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import Vector, on_device, optional_scalar, wide
@@ -19,8 +19,6 @@ from ._remembering import AbstractRemembering
 from .adam_flow import AdamFlow
 from .gradient_flow import as_rate
 
-LAYOUTS = ("in_out", "out_in")
-SCALINGS = ("original", "match_rms_adamw", "none")
 _DTYPES = ("bfloat16", "float16", "float32")
 
 
@@ -185,16 +183,11 @@ class MuonFlow(AbstractFirstOrder, AbstractRemembering):
         else:
             rows = jnp.broadcast_to(self.coefficients, (self.iterations, 3))
             unit = newton_schulz(slope, rows, self.others.epsilon, self.iteration_dtype)
-        found = unit if self.scaling == "none" else jnp.asarray(self._factor(x.shape), unit.dtype) * unit
+        kappa = shape_factor(x.shape, self.layout, self.scaling)
+        found = unit if kappa == 1.0 else jnp.asarray(kappa, unit.dtype) * unit
         if self.decay is not None:
             found = found - self.decay.astype(found.dtype) * x.astype(found.dtype)
         return (found if isinstance(rate, int) else jnp.asarray(rate, found.dtype) * found).astype(x.dtype)
-
-    def _factor(self, shape: tuple[int, ...]) -> float:
-        outputs, inputs = shape[-2:] if self.layout == "out_in" else shape[:-3:-1]
-        if self.scaling == "match_rms_adamw":
-            return 0.2 * math.sqrt(max(outputs, inputs))
-        return math.sqrt(max(1.0, outputs / max(inputs, 1)))
 
     def _is_matrix(self, leaf: Array) -> bool:
         return leaf.ndim == 2 or (self.stacked and leaf.ndim > 2)
