@@ -232,7 +232,7 @@ class LearningRateAndBeta(AbstractKnobs):
 
 
 def _as_rate(value: Any) -> Any:
-    return Scheduled(value) if callable(value) else value
+    return Scheduled(value) if callable(value) else value  # pyright: ignore[reportArgumentType]
 
 
 def _same_rate(one: Any, other: Any) -> bool:

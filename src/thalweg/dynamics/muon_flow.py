@@ -199,6 +199,6 @@ class MuonFlow(AbstractFirstOrder, AbstractRemembering):
     def _both(self, phase: Phase, evaluation: Evaluation) -> Iterator[tuple[Phase, Evaluation]]:
         """The phase and the gradient of the matrices, in which an average is not rounded, and of the others."""
         (matrices, others), slopes = self._parted(phase.position), self._parted(evaluation.gradient)
-        own = phase.auxiliary or dict.fromkeys(("matrices", "others"))
+        own: dict[str, Any] = phase.auxiliary or dict.fromkeys(("matrices", "others"))
         for name, x, g in (("matrices", wide(matrices), slopes[0]), ("others", others, slopes[1])):
             yield Phase(x, auxiliary=own[name]), Evaluation(x, gradient=g)
