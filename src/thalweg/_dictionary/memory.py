@@ -1,4 +1,4 @@
-"""What the numbers of Adam, Lion and Muon have in common: averages whose memory lasts for a time, not for steps."""
+"""Numbers of Adam, Lion and Muon in common: averages whose memory lasts for a time, not for steps."""
 
 import abc
 import dataclasses

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Convention(NamedTuple):
-    """What a framework does besides the numbers, in the words of `tw.MuonFlow`, and the scalings that it has."""
+    """Habits of a framework besides the numbers, in the words of `tw.MuonFlow`, and the scalings that it has."""
 
     layout: str
     corrected: bool

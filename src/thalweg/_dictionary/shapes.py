@@ -1,4 +1,4 @@
-"""What frameworks scale a direction by from the shape of a weight, whose way to lie is theirs."""
+"""Factors that frameworks make of the shape of a weight, by the way it lies."""
 
 import math
 from collections.abc import Sequence
