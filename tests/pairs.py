@@ -57,6 +57,9 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
         f, second=2.0, epsilon=1e-3, share=0.8, decay=0.1, form="inside", corrected=False, coupled=True),
     "AdamFlow without mean": lambda f: tw.AdamFlow(f, first=None, second=2.0, epsilon=1e-3),
     "AdamFlow of signs": lambda f: tw.AdamFlow(f, second=None, share=0.7, form="sign", corrected=False),
+    "MuonFlow": lambda f: tw.MuonFlow(f, 0.2, 0.8, 0.1, tw.AdamFlow(None, first=0.8, second=3.0, epsilon=1e-3)),
+    "MuonFlow exact": lambda f: tw.MuonFlow(
+        f, first=None, others=tw.AdamFlow(None, second=2.0, epsilon=1e-3), iterations=None, corrected=False),
     "HeavyBall on parts": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=parts()),
     "NesterovFlow": tw.NesterovFlow,
     "NesterovFlow on spheres": lambda f: tw.NesterovFlow(f, geometry=tw.geometry.Sphere()),

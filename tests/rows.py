@@ -35,6 +35,11 @@ def flat(rows):
     return [row for row in rows if row.method.dynamics.geometry is None]
 
 
+def limited(rows):
+    """The rows of which a curvature tells a limit: those that go by signs or by singular values have none."""
+    return [row for row in rows if getattr(row.dynamics, "form", "") != "sign" and not row.dynamics.without_probe]
+
+
 def smooth(rows):
     """The rows that follow a smooth flow, without those that take the sign or another direction of a norm."""
     return [row for row in rows if not getattr(row.method.dynamics.geometry, "without_probe", "")]

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ._methods.method import Method as Method
     from ._dictionary.adam import AdamHyperparameters as AdamHyperparameters
     from ._dictionary.adam import AdamPhysical as AdamPhysical
+    from ._dictionary.lion import LionHyperparameters as LionHyperparameters
+    from ._dictionary.lion import LionPhysical as LionPhysical
+    from ._dictionary.muon import MuonHyperparameters as MuonHyperparameters
+    from ._dictionary.muon import MuonPhysical as MuonPhysical
     from ._dictionary.conventions import Hyperparameters as Hyperparameters
     from ._dictionary.physical import Physical as Physical
     from ._dictionary.translate import Translation as Translation
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from ._methods.adaptive import adam as adam
     from ._methods.adaptive import adamw as adamw
     from ._methods.adaptive import lion as lion
+    from ._methods.muon import muon as muon
     from ._methods.adaptive import nadam as nadam
     from ._methods.adaptive import rmsprop as rmsprop
     from ._methods.natural_gradient import gauss_newton as gauss_newton

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.rows import flat, quick, stepping
+from tests.rows import flat, limited, quick, stepping
 from thalweg._methods.probe import stable_limit
 from thalweg._records.sweep import regime
 from thalweg._side_by_side.limit import measured_limit
@@ -88,7 +88,7 @@ def test_the_gap_is_to_the_minimum_and_not_to_zero():
     assert result["gd"].steps == int(np.argmax(losses <= 1e-6 * losses[0]))
 
 
-@pytest.mark.parametrize("row", quick(flat(stepping(tw.table()))))
+@pytest.mark.parametrize("row", quick(limited(flat(stepping(tw.table())))))
 def test_the_measured_limit_is_within_a_hundredth_of_the_predicted(row):
     """For every row, on a quadratic, along its steepest direction."""
     method = row.build(F, **{next(iter(row.defaults)): 0.05})

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from optax.contrib import muon
 
 import thalweg as tw
 
@@ -43,6 +44,7 @@ PAIRS = {
     "adamw": (lambda a: ours(tw.adamw, learning_rate=a, weight_decay=0.1), lambda a: optax.adamw(a, weight_decay=0.1)),
     "nadam": (lambda a: ours(tw.nadam, learning_rate=a), optax.nadam),
     "rmsprop": (lambda a: ours(tw.rmsprop, learning_rate=a), optax.rmsprop),
+    "muon": (lambda a: ours(tw.muon, learning_rate=a, weight_decay=0.1), lambda a: muon(a, weight_decay=0.1)),
     "lion": (lambda a: ours(tw.lion, learning_rate=a, weight_decay=0.1), lambda a: optax.lion(a, weight_decay=0.1)),
 }
 
@@ -54,7 +56,7 @@ def test_the_updates_are_those_of_optax(name, rate):
     same(one(rate), other(rate))
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "lion"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "lion", "muon"])
 def test_an_injected_learning_rate_leaves_the_averages(name):
     one, other = PAIRS[name]
     same(optax.inject_hyperparams(lambda a: one(a))(falling), optax.inject_hyperparams(lambda a: other(a))(falling))
@@ -66,6 +68,7 @@ def test_clipping_stands_before_it_and_masks_and_groups_around_it():
     same(*clipped)
     labels = {"w": "slow", "b": "fast"}
     same(*(optax.partition({"slow": PAIRS["adamw"][i](0.01), "fast": PAIRS["adam"][i](0.1)}, labels) for i in (0, 1)))
+    same(*(optax.partition({"slow": PAIRS["muon"][i](0.01), "fast": PAIRS["adam"][i](0.1)}, labels) for i in (0, 1)))
     # A decay of some parameters alone: the decayed and the others are groups, as in torch.
     mine = optax.partition({True: PAIRS["adamw"][0](0.05), False: PAIRS["adam"][0](0.05)}, mask)
     same(mine, optax.adamw(0.05, weight_decay=0.1, mask=mask))

@@ -33,6 +33,18 @@ def test_adam(thalweg):
     assert "epsilon stands before the correction" in text and "the stochastic differential equation" in text
 
 
+def test_lion_and_muon(thalweg):
+    rows = thalweg("translate", 1e-4, "--optimizer", "lion", "--retune", "learning_rate=1e-5", "--json").rows
+    assert rows[0]["code"] is None and rows[0]["why"].startswith("torch has no Lion")
+    assert rows[2]["code"] == "keras.optimizers.Lion(learning_rate=0.0001, beta_1=0.9, beta_2=0.99, weight_decay=0)"
+    assert rows[-1]["beta2"] == pytest.approx(0.99**0.1) and rows[-1]["share"] == pytest.approx(0.9 / 0.99)
+    out = thalweg("translate", 0.02, "--beta", 0.9, "--scaling", "match_rms_adamw").out
+    assert (
+        "momentum=0.9, nesterov=True, weight_decay=0, adjust_lr_fn='match_rms_adamw')  # weights lie (out, in)" in out
+    )
+    assert "consistent_rms=0.2" in out and "rms_rate=0.2" in out
+
+
 def test_text_is_ready_to_paste(thalweg):
     out = thalweg("translate", 0.1, 0.9, "--nesterov", "--curvature", 1).out
     assert "torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)" in out
@@ -47,6 +59,13 @@ def test_text_is_ready_to_paste(thalweg):
         (("0.1", "--beta1", "0.9", "--nesterov"), "--nesterov is not of Adam, which --beta1 says it is; leave it out"),
         (("0.1", "--coupled"), "--coupled is of Adam; give --beta1, --beta2 or --epsilon with it"),
         (("0.1", "--beta1", "0.9", "--retune", "momentum=0.5"), "--retune momentum= is not of Adam"),
+        (
+            ("0.1", "--optimizer", "lion", "--epsilon", "1"),
+            "--epsilon is not of Lion, which --optimizer lion says it is",
+        ),
+        (("0.1", "--optimizer", "muons"), "did you mean 'muon'?"),
+        (("0.1", "--beta", "0.9", "--curvature", "1"), "a curvature of f tells no limit of Muon"),
+        (("0.1", "--beta", "0.9", "--retune", "batch_size=2"), "--retune batch_size= is not of Muon"),
         (("0.1", "1.0"), "momentum must be less than 1, but is 1"),
         (("-0.1",), "learning_rate must be greater than 0, but is -0.1"),
         (("0.1", "0.9", "--nesterov", "--dampening", "0.1"), "nesterov needs dampening 0, as in torch"),

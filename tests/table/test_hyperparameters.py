@@ -13,7 +13,7 @@ from thalweg.schemes import Draws
 
 ROWS = quick(tw.table())
 # Numbers that are what is left after a step, from 0 to 1.
-FADING = {"momentum", "beta1", "beta2"}
+FADING = {"momentum", "beta", "beta1", "beta2", "adam_beta1", "adam_beta2"}
 
 
 def pulled(x):

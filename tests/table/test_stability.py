@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from tests.rows import few, flat, quick, stepping
+from tests.rows import few, flat, limited, quick, stepping
 from thalweg.analysis import largest_stable_learning_rate, largest_stable_step, spectral_radius
 
 # Those that go by signs have none: tests/table/test_steps.py.
-LIMITED = [
-    row
-    for row in flat(tw.table())
-    if not (row.method.normals or row.method.gradients_vary) and getattr(row.dynamics, "form", "") != "sign"
-]
+LIMITED = [row for row in limited(flat(tw.table())) if not (row.method.normals or row.method.gradients_vary)]
 # Of the schemes that most rows have; the others are among the slow tests.
 PREDICTED = few(LIMITED, "gradient_descent", "momentum", "nesterov", "nesterov_flow_rk4", "adam")
 UNLIMITED = quick([row for row in stepping(tw.table()) if row.method.gradients_vary])

@@ -1,11 +1,11 @@
 """The numbers of Adam and AdamW, and what they mean: memory times, in units of its flow."""
 
 import dataclasses
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._errors import InputError, check_number
 from .._typed import typed
+from .memory import AbstractMemoryHyperparameters, fading, memory_time
 
 if TYPE_CHECKING:
     from .._methods.method import Method
@@ -39,7 +39,7 @@ class AdamPhysical:
 
 
 @dataclasses.dataclass(frozen=True)
-class AdamHyperparameters:
+class AdamHyperparameters(AbstractMemoryHyperparameters):
     r"""The numbers of Adam and AdamW.
 
     $$\theta^+ = \theta - \alpha\Bigl(\frac{\hat m}{\sqrt{\hat v} + \varepsilon} + \omega\theta\Bigr)$$
@@ -64,33 +64,32 @@ class AdamHyperparameters:
     (0.989519, 0.9999)
     """
 
-    learning_rate: float | int = 1e-3
     beta1: float | int = 0.9
     beta2: float | int = 0.999
     epsilon: float | int = 1e-8
-    batch_size: float | int | None = dataclasses.field(default=None, kw_only=True)
-    weight_decay: float | int = dataclasses.field(default=0.0, kw_only=True)
     coupled: bool = dataclasses.field(default=False, kw_only=True)
 
-    def __post_init__(self) -> None:
-        check_number("learning_rate", self.learning_rate, above=0.0)
-        check_number("beta1", self.beta1, at_least=0.0, below=1.0)
-        check_number("beta2", self.beta2, at_least=0.0, below=1.0)
+    name: ClassVar[str] = "Adam"
+
+    def _check(self) -> None:
         check_number("epsilon", self.epsilon, at_least=0.0)
-        check_number("weight_decay", self.weight_decay, at_least=0.0)
         if not isinstance(self.coupled, bool):
             raise InputError(f"coupled must be True or False, but is {self.coupled!r}")
-        if self.batch_size is not None:
-            check_number("batch_size", self.batch_size, above=0.0)
+
+    def betas_at(self, ratio: Any) -> dict[str, Any]:
+        return {"beta1": self.beta1**ratio, "beta2": self.beta2**ratio}
+
+    @property
+    def memory_times(self) -> dict[str, float | None]:
+        betas = {"first memory time": self.beta1, "second memory time": self.beta2}
+        return {name: memory_time(beta, self.learning_rate) for name, beta in betas.items()}
 
     def physical(self) -> AdamPhysical:
         r"""The same as a law of motion and its step: $h = \alpha$, $\tau_i = -\alpha/\ln\beta_i$.
 
         The unit of time is that in which a parameter moves by 1 where its gradient keeps its sign.
         """
-        first, second = (
-            -self.learning_rate / math.log(beta) if beta > 0 else None for beta in (self.beta1, self.beta2)
-        )
+        first, second = (memory_time(beta, self.learning_rate) for beta in (self.beta1, self.beta2))
         decay = 0.0 if self.coupled else float(self.weight_decay)
         return AdamPhysical(float(self.learning_rate), first, second, float(self.epsilon), decay)
 
@@ -103,57 +102,11 @@ class AdamHyperparameters:
             physical: the constants.
             batch_size: samples a step.
         """
-        beta1, beta2 = (
-            0.0 if time is None else math.exp(-physical.step / time) for time in (physical.first, physical.second)
-        )
+        beta1, beta2 = (fading(physical.step, time) for time in (physical.first, physical.second))
         return cls(
             float(physical.step), beta1, beta2, float(physical.epsilon), batch_size=batch_size,
             weight_decay=float(physical.decay),
         )  # fmt: skip
-
-    @typed()
-    def retune(self, learning_rate: float | int) -> "AdamHyperparameters":
-        r"""The same flow at another step: both memories last as long in time, not in steps.
-
-        $$\beta_i' = \beta_i^{\alpha'/\alpha}$$
-
-        A state goes on as it is, but for the count of steps (`carry`).
-
-        Arguments:
-            learning_rate: $\alpha'$.
-        """
-        check_number("learning_rate", learning_rate, above=0.0)
-        ratio = float(learning_rate) / float(self.learning_rate)
-        return dataclasses.replace(
-            self, learning_rate=float(learning_rate), beta1=self.beta1**ratio, beta2=self.beta2**ratio
-        )
-
-    @typed()
-    def carry(self, then: "AdamHyperparameters", steps: float | int) -> float:
-        r"""The count of steps with which a state of this optimizer goes on as one of another, of the same memory times.
-
-        $$k' = k\,\alpha/\alpha'$$
-
-        Both averages stay. What they are corrected by, $1-\beta_i^k = 1-\beta_i'^{k'}$, stays with that count, which
-        need not be whole: it is the time that has passed, in the new steps.
-
-        Arguments:
-            then: as `retune` gives it.
-            steps: k, made so far.
-
-        Raises:
-            InputError: the memory times are others.
-        """
-        check_number("steps", steps, at_least=0.0)
-        now, after = self.physical(), then.physical()
-        for name in ("first", "second"):
-            one, other = getattr(now, name), getattr(after, name)
-            if (one is None) != (other is None) or (one is not None and abs(other / one - 1.0) > 1e-9):
-                raise InputError(
-                    f"the {name} memory time would change from {one} to {other}, and no count of steps is right for "
-                    "the averages then; change the learning rate with retune"
-                )
-        return float(steps) * float(self.learning_rate) / float(then.learning_rate)
 
     def method(self, objective: Any = None) -> "Method":
         """The `tw.Method` of these numbers on an objective, None for an adapter."""

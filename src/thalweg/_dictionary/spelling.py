@@ -5,9 +5,12 @@ from typing import Any
 from .._errors import InputError, check_choice
 from .adam import AdamHyperparameters
 from .conventions import Hyperparameters
+from .lion import LionHyperparameters
+from .memory import AbstractMemoryHyperparameters
+from .muon import CONVENTIONS, MuonHyperparameters
 
 FRAMEWORKS = ("torch", "optax", "keras", "ema", "thalweg")
-FRAMEWORKS_OF_ADAM = ("torch", "optax", "keras", "thalweg")
+FRAMEWORKS_OF_MEMORY = ("torch", "optax", "keras", "thalweg")
 
 
 def in_framework(h: Hyperparameters, framework: str) -> Hyperparameters:
@@ -75,7 +78,7 @@ def spell_adam(h: AdamHyperparameters, framework: str) -> tuple[str, str]:
     >>> spell_adam(tw.AdamHyperparameters(1e-3, weight_decay=0.1), "optax")[0]
     'optax.adamw(learning_rate=0.001, b1=0.9, b2=0.999, eps=1e-08, weight_decay=0.1)'
     """
-    check_choice("framework", framework, FRAMEWORKS_OF_ADAM)
+    check_choice("framework", framework, FRAMEWORKS_OF_MEMORY)
     rate, beta1, beta2, epsilon, decay = (
         f"{float(number):.15g}" for number in (h.learning_rate, h.beta1, h.beta2, h.epsilon, h.weight_decay)
     )
@@ -105,6 +108,85 @@ def spell_adam(h: AdamHyperparameters, framework: str) -> tuple[str, str]:
     if coupled:
         return f"tw.AdamHyperparameters({numbers}, coupled=True).method(f)", ""
     return f"tw.{'adamw' if decayed else 'adam'}(f, {numbers})", ""
+
+
+def spell_lion(h: LionHyperparameters, framework: str) -> tuple[str, str]:
+    """The line of code that makes Lion, and what to know of it.
+
+    Raises:
+        InputError: the framework has no equivalent, with the reason.
+
+    >>> import thalweg as tw
+    >>> spell_lion(tw.LionHyperparameters(1e-4), "optax")[0]
+    'optax.lion(learning_rate=0.0001, b1=0.9, b2=0.99, weight_decay=0)'
+    """
+    check_choice("framework", framework, FRAMEWORKS_OF_MEMORY)
+    rate, beta1, beta2, decay = (
+        f"{float(number):.15g}" for number in (h.learning_rate, h.beta1, h.beta2, h.weight_decay)
+    )
+    if framework == "torch":
+        raise InputError("torch has no Lion; optax, keras and thalweg have the same one")
+    if framework == "keras":
+        if not h.beta1:
+            raise InputError("keras has no Lion with beta_1 0, which is sign descent")
+        return (
+            f"keras.optimizers.Lion({_named(learning_rate=rate, beta_1=beta1, beta_2=beta2, weight_decay=decay)})",
+            "",
+        )
+    if framework == "optax":
+        return f"optax.lion({_named(learning_rate=rate, b1=beta1, b2=beta2, weight_decay=decay)})", ""
+    return f"tw.lion(f, {_named(learning_rate=rate, beta1=beta1, beta2=beta2, weight_decay=decay)})", ""
+
+
+def spell_muon(h: MuonHyperparameters, framework: str) -> tuple[str, str]:
+    """The line of code that makes Muon, and what to know of it.
+
+    Raises:
+        InputError: the framework has no equivalent, with the reason.
+
+    >>> import thalweg as tw
+    >>> spell_muon(tw.MuonHyperparameters(0.02, scaling="match_rms_adamw"), "optax")[0]
+    'optax.contrib.muon(learning_rate=0.02, beta=0.95, nesterov=True, weight_decay=0, consistent_rms=0.2)'
+    """
+    check_choice("framework", framework, FRAMEWORKS_OF_MEMORY)
+    there = h if framework == "thalweg" else h.to(framework)
+    rate, beta, decay = (f"{float(number):.15g}" for number in (there.learning_rate, there.beta, there.weight_decay))
+    own, before = CONVENTIONS[there.convention], CONVENTIONS[h.convention]
+    same = {"nesterov": str(there.nesterov), "weight_decay": decay}
+    steps = {} if there.iterations == 5 else {"ns_steps": str(there.iterations)}
+    notes = [f"weights lie ({own.layout.replace('_', ', ')})"]
+    if there.nesterov and own.corrected != before.corrected:
+        notes.append(f"the average is {'' if own.corrected else 'not '}corrected for its start")
+    if own.iteration_dtype != before.iteration_dtype:
+        notes.append(f"iterates in {own.iteration_dtype or 'the precision of the parameters'}")
+    note = ", ".join(notes)
+    if framework == "torch":
+        scaled = {} if there.scaling == "original" else {"adjust_lr_fn": repr(there.scaling)}
+        return f"torch.optim.Muon(params, {_named(lr=rate, momentum=beta, **same, **scaled, **steps)})", note
+    if framework == "keras":
+        scaled = {"rms_rate": "0.2" if there.scaling == "match_rms_adamw" else "None"}
+        return f"keras.optimizers.Muon({_named(learning_rate=rate, momentum=beta, **same, **scaled, **steps)})", note
+    if framework == "optax":
+        scaled = {} if there.scaling == "original" else {"consistent_rms": "0.2"}
+        return f"optax.contrib.muon({_named(learning_rate=rate, beta=beta, **same, **scaled, **steps)})", note
+    options = {
+        "layout": repr(own.layout), "scaling": repr(there.scaling), "corrected": str(own.corrected),
+        "iterations": str(there.iterations), "iteration_dtype": repr(own.iteration_dtype),
+    }  # fmt: skip
+    usual = {"layout": "'in_out'", "scaling": "'original'", "corrected": "True", "iterations": "5",
+             "iteration_dtype": "None"}  # fmt: skip
+    others = {name: value for name, value in options.items() if value != usual[name]}
+    return f"tw.muon(f, {_named(learning_rate=rate, beta=beta, **same, **others)})", note
+
+
+def spell_memory(h: AbstractMemoryHyperparameters, framework: str) -> tuple[str, str]:
+    """The line of code of Adam, Lion or Muon."""
+    if isinstance(h, LionHyperparameters):
+        return spell_lion(h, framework)
+    if isinstance(h, MuonHyperparameters):
+        return spell_muon(h, framework)
+    assert isinstance(h, AdamHyperparameters)
+    return spell_adam(h, framework)
 
 
 def _named(**arguments: Any) -> str:

@@ -11,8 +11,11 @@ from .._shown import nearest
 from .._typed import typed
 from .adam import AdamHyperparameters, AdamPhysical
 from .conventions import Hyperparameters
+from .lion import LionHyperparameters, LionPhysical
+from .memory import AbstractMemoryHyperparameters
+from .muon import MuonHyperparameters, MuonPhysical
 from .physical import Physical
-from .spelling import FRAMEWORKS, FRAMEWORKS_OF_ADAM, in_framework, spell, spell_adam
+from .spelling import FRAMEWORKS, FRAMEWORKS_OF_MEMORY, in_framework, spell, spell_memory
 
 if TYPE_CHECKING:
     from .._methods.method import Method
@@ -33,7 +36,7 @@ class Wording:
     framework: str
     code: str | None
     why: str
-    hyperparameters: Hyperparameters | AdamHyperparameters | None
+    hyperparameters: Hyperparameters | AdamHyperparameters | LionHyperparameters | MuonHyperparameters | None
     stable_up_to: float | None
 
     @property
@@ -50,7 +53,7 @@ class Translation:
 
     Attributes:
         hyperparameters: what was translated.
-        physical: step, friction, temperature, look-ahead; of Adam step, memory times, epsilon and decay.
+        physical: step, friction, temperature, look-ahead; of Adam, Lion and Muon step, memory times and decay.
         memory_steps: $1/(1-\beta)$, the mean age of the gradients in the velocity, or in Adam's average, in steps.
         effective_learning_rate: $a/(1-\beta) = h/\lambda$, what one gradient moves the parameters by in the end; None
             of Adam.
@@ -58,8 +61,8 @@ class Translation:
         wordings: one `Wording` a framework.
     """
 
-    hyperparameters: Hyperparameters | AdamHyperparameters
-    physical: Physical | AdamPhysical
+    hyperparameters: Hyperparameters | AdamHyperparameters | LionHyperparameters | MuonHyperparameters
+    physical: Physical | AdamPhysical | LionPhysical | MuonPhysical
     memory_steps: float
     effective_learning_rate: float | None
     relaxation_steps: float | None
@@ -97,20 +100,22 @@ class Translation:
 
 @typed("hyperparameters")
 def translate(
-    hyperparameters: Hyperparameters | AdamHyperparameters, curvature: float | Sequence[float] | None = None
+    hyperparameters: Hyperparameters | AdamHyperparameters | LionHyperparameters | MuonHyperparameters,
+    curvature: float | Sequence[float] | None = None,
 ) -> Translation:
     r"""The same optimizer in every framework's words, ready to paste, and as a law of motion.
 
     Arguments:
-        hyperparameters: in any convention, or `tw.AdamHyperparameters`.
+        hyperparameters: in any convention, or `tw.AdamHyperparameters`, `tw.LionHyperparameters` or
+            `tw.MuonHyperparameters`.
         curvature: $\ell$, or several; the stability limit and the relaxation time are for all of them. None of
-            Adam, whose limit is one of the preconditioned curvature.
+            Adam, whose limit is one of the preconditioned curvature, nor of Lion and Muon, which have none.
 
     Returns:
         a `Translation`: prints itself; `["keras"].code`, `.physical`, `.as_list()`.
 
     Raises:
-        InputError: the curvature is not finite and positive, or it is given with Adam.
+        InputError: the curvature is not finite and positive, or it is given with another optimizer than SGD.
 
     >>> import thalweg as tw
     >>> same = tw.translate(tw.Hyperparameters(0.1, 0.9, nesterov=True), curvature=4.0)
@@ -119,8 +124,8 @@ def translate(
     >>> round(same["torch"].stable_up_to, 6)  # (2 + 2 * 0.9) / (1 + 2 * 0.9) / 4
     0.339286
     """
-    if isinstance(hyperparameters, AdamHyperparameters):
-        return _of_adam(hyperparameters, curvature)
+    if isinstance(hyperparameters, AbstractMemoryHyperparameters):
+        return _of_memory(hyperparameters, curvature)
     if not isinstance(hyperparameters, Hyperparameters):
         raise InputError(
             f"translate takes hyperparameters, such as tw.Hyperparameters(0.1, 0.9), but is given {hyperparameters!r}"
@@ -144,21 +149,30 @@ def translate(
     )
 
 
-def _of_adam(h: AdamHyperparameters, curvature: Any) -> Translation:
-    if curvature is not None:
+def _of_memory(h: Any, curvature: Any) -> Translation:
+    if curvature is not None and isinstance(h, AdamHyperparameters):
         raise InputError(
             "a curvature of f tells no limit of Adam, but that of f over the root of its squares does: "
             "tw.analysis.largest_stable_learning_rate(hyperparameters.method(), preconditioned)"
         )
+    if curvature is not None:
+        raise InputError(
+            f"a curvature of f tells no limit of {h.name}: its steps are as long as its learning rate, and end in "
+            "circling a minimum at about that distance; leave out the curvature"
+        )
 
     def worded(framework: str) -> Wording:
         try:
-            return Wording(framework, *spell_adam(h, framework), h, None)
+            code, why = spell_memory(h, framework)
+            there = h.to(framework) if isinstance(h, MuonHyperparameters) and framework != "thalweg" else h
+            return Wording(framework, code, why, there, None)
         except InputError as error:
             return Wording(framework, None, str(error), None, None)
 
-    wordings = tuple(map(worded, FRAMEWORKS_OF_ADAM))
-    return Translation(h, h.physical(), 1.0 / (1.0 - h.beta1), None, None, wordings)
+    # Of Lion's two the second is of its average.
+    slowest = h.betas_at(1.0)["beta2" if isinstance(h, LionHyperparameters) else next(iter(h.betas_at(1.0)))]
+    wordings = tuple(map(worded, FRAMEWORKS_OF_MEMORY))
+    return Translation(h, h.physical(), 1.0 / (1.0 - slowest), None, None, wordings)
 
 
 def _short(numbers: dict[str, Any]) -> dict[str, Any]:

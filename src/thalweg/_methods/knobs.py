@@ -16,7 +16,7 @@ from jaxtyping import ArrayLike
 
 from .._dictionary.momentum import momentum_from_friction, physical_constants
 from .._errors import InputError, check_number, suggest
-from ..dynamics import AbstractDynamics, AdamFlow, GradientFlow, HeavyBall, OverdampedLangevin
+from ..dynamics import AbstractDynamics, AdamFlow, GradientFlow, HeavyBall, MuonFlow, OverdampedLangevin
 from ..schemes import AbstractScheme, Leapfrog, LieTrotter, Lookahead, Restarted
 
 # A law with these constants, its others as they are.
@@ -158,10 +158,7 @@ class LearningRateAndBetas(AbstractKnobs):
             h = rate if callable(before) else rate / before
             if callable(before):
                 constants["rate"] = 1
-        for name in ("beta1", "beta2"):
-            if name in numbers:
-                check_number(name, numbers[name], at_least=0.0)
-                check_number(name, numbers[name], below=1.0)
+        _check_betas({name: numbers[name] for name in ("beta1", "beta2") if name in numbers})
         if "beta2" in numbers and "epsilon" not in numbers:
             check_number("beta2", numbers["beta2"], above=0.0)
             constants |= {
@@ -179,6 +176,78 @@ class LearningRateAndBetas(AbstractKnobs):
         if "momentum_decay" in numbers:
             scheme = dataclasses.replace(scheme, momentum_decay=numbers["momentum_decay"])
         return Parts(make(**constants), scheme, h)
+
+
+class LearningRateAndBeta(AbstractKnobs):
+    r"""$\alpha = bh$ and $\beta = e^{-h/\tau}$ of the matrices of Muon's flow by its splitting, then Adam's.
+
+    What is no matrix has a learning rate of its own where it is another one. A schedule is a rate at steps of 1.
+    """
+
+    step: ClassVar[str | None] = "learning_rate"
+
+    def belongs(self, method: Described) -> bool:
+        law, scheme = method.dynamics, method.scheme
+        if not (isinstance(law, MuonFlow) and isinstance(scheme, LieTrotter)) or callable(method.step_size):
+            return False
+        adam = law.others
+        return adam.form == "outside" and adam.share is None and adam.corrected and not adam.coupled
+
+    def read(self, method: Described) -> Numbers:
+        law, h = method.dynamics, method.step_size
+        assert isinstance(law, MuonFlow)
+        rates = [getattr(r, "schedule", r) if callable(r) else h * r for r in (law.rate, law.others.rate)]
+        found: Numbers = {"learning_rate": rates[0]}
+        betas = {"beta": law.first, "adam_beta1": law.others.first, "adam_beta2": law.others.second}
+        for name, time in betas.items():
+            found[name] = 0.0 if time is None else jnp.exp(-h / time)
+            if name == "beta" and law.decay is not None:
+                found["weight_decay"] = law.decay
+        found["epsilon"] = law.others.epsilon
+        if law.others.decay is not None:
+            found["adam_weight_decay"] = law.others.decay
+        return found if _same_rate(law.rate, law.others.rate) else found | {"adam_learning_rate": rates[1]}
+
+    def write(self, numbers: Numbers, make: Make, scheme: AbstractScheme, kept: Mapping[str, Any] = {}) -> Parts:
+        rate, before = numbers["learning_rate"], kept.get("rate", 1)
+        others = numbers.get("adam_learning_rate")
+        for name, value in (("learning_rate", rate), ("adam_learning_rate", others)):
+            if not (value is None or callable(value)):
+                check_number(name, value, above=0.0)
+        if callable(rate) or callable(others):
+            h, b = 1.0, _as_rate(rate)
+            c = b if others is None else _as_rate(others)
+        else:
+            b = 1 if callable(before) else before
+            h = rate / b
+            c = b if others is None else others / h
+        betas = {name: numbers[name] for name in ("beta", "adam_beta1", "adam_beta2")}
+        _check_betas(betas)
+        for name in ("epsilon", "weight_decay", "adam_weight_decay"):
+            if name in numbers:
+                check_number(name, numbers[name], at_least=0.0)
+        first, one, other = (_memory_time(beta, h) for beta in betas.values())
+        adam = AdamFlow(None, c, one, other, numbers["epsilon"], decay=numbers.get("adam_weight_decay"))
+        return Parts(make(rate=b, first=first, decay=numbers.get("weight_decay"), others=adam), scheme, h)
+
+
+def _as_rate(value: Any) -> Any:
+    return Scheduled(value) if callable(value) else value  # pyright: ignore[reportArgumentType]
+
+
+def _same_rate(one: Any, other: Any) -> bool:
+    if callable(one) or callable(other):
+        return one is other or (
+            isinstance(one, Scheduled) and isinstance(other, Scheduled) and one.schedule is other.schedule
+        )
+    traced = [isinstance(value, Tracer) for value in (one, other)]
+    return one is other if any(traced) else float(one) == float(other)
+
+
+def _check_betas(betas: Mapping[str, Any]) -> None:
+    for name, beta in betas.items():
+        check_number(name, beta, at_least=0.0)
+        check_number(name, beta, below=1.0)
 
 
 class Scheduled(eqx.Module):
@@ -233,10 +302,10 @@ class StepSize(AbstractKnobs):
 
 
 LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM = LearningRate(), LearningRateAndMomentum()
-LEARNING_RATE_AND_BETAS = LearningRateAndBetas()
+LEARNING_RATE_AND_BETAS, LEARNING_RATE_AND_BETA = LearningRateAndBetas(), LearningRateAndBeta()
 OWN_NUMBERS, STEP_SIZE = OwnNumbers(), StepSize()
 KNOBS: tuple[AbstractKnobs, ...] = (
-    OWN_NUMBERS, LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM, LEARNING_RATE_AND_BETAS, STEP_SIZE,
+    OWN_NUMBERS, LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM, LEARNING_RATE_AND_BETAS, LEARNING_RATE_AND_BETA, STEP_SIZE,
 )  # fmt: skip
 
 

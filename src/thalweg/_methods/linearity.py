@@ -17,6 +17,7 @@ from .._objectives.objective import Objective
 from .._programs import compiled_quickly, written_out
 from .._tree import copied, on_device
 from ..dynamics import AbstractDynamics, Phase
+from ..dynamics._probed import check_law_probed
 from ..geometry import AbstractDirection
 from ..schemes import Clock, State
 from .knobs import knobs_of
@@ -38,6 +39,7 @@ def check_linear(method: Method) -> None:
 
 def check_linear_law(dynamics: AbstractDynamics) -> None:
     """Refuse a law, without what it holds for the probe, whose right-hand side is not linear on a quadratic."""
+    check_law_probed(dynamics)
     name = type(dynamics).__name__
     geometry = dynamics.geometry
     if isinstance(geometry, AbstractDirection) and geometry.linear:

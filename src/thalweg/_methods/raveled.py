@@ -14,6 +14,7 @@ from ..dynamics import (
     AbstractDynamics,
     AbstractFirstOrder,
     AbstractNoisy,
+    AbstractRemembering,
     AbstractSecondOrder,
     AbstractWhite,
     Evaluation,
@@ -36,10 +37,11 @@ def raveled(law: AbstractDynamics, objective: AbstractObjective | None, cut: Unr
         InputError: the law draws noise, which is drawn for all parameters as one vector.
     """
     _refuse_noise(law)
+    kind: Any = _FirstOrder if law.order == 1 else _SecondOrder
+    for part, own in ((AbstractDamped, _Damped), (AbstractRemembering, _Remembering)):
+        kind = own if isinstance(law, part) else kind
     if isinstance(law, AbstractWhite):
-        kind: Any = _WhiteFirstOrder if law.order == 1 else _WhiteDamped
-        return kind(law.with_objective(None), objective, cut)
-    kind = _Damped if isinstance(law, AbstractDamped) else _FirstOrder if law.order == 1 else _SecondOrder
+        kind = _WhiteFirstOrder if law.order == 1 else _WhiteDamped
     return kind(law.with_objective(None), objective, cut)
 
 
@@ -196,6 +198,21 @@ class _White(Raveled):
 
 class _WhiteFirstOrder(_White, AbstractFirstOrder, AbstractWhite):
     pass
+
+
+class _Remembering(Raveled, AbstractFirstOrder, AbstractRemembering):
+    @property
+    def looks_ahead(self) -> bool:
+        return self._on_trees().looks_ahead
+
+    def averaged(self, duration: ArrayLike, phase: Phase, evaluation: Evaluation) -> PyTree:
+        return self._on_trees().averaged(duration, self._cut(phase), self._cut_evaluation(evaluation))
+
+    def weights(self, auxiliary: PyTree, ahead: ArrayLike | None = None) -> Any:
+        return self._on_trees().weights(auxiliary, ahead)
+
+    def drift(self, time: Time, phase: Phase, evaluation: Evaluation, weights: Any) -> Vector:
+        return ravel(self._on_trees().drift(time, self._cut(phase), self._cut_evaluation(evaluation), weights))
 
 
 class _Moving(Raveled):

@@ -16,7 +16,7 @@ from .._programs import compiled_quickly, written_out
 from .._tree import Vector, copied, on_device
 from .._typed import typed
 from ..dynamics import AdamFlow
-from ..dynamics._probed import check_probed
+from ..dynamics._probed import check_law_probed, check_probed
 from ..schemes import Draws, State
 from .linearity import in_float64
 from .method import Method
@@ -130,6 +130,7 @@ def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str, se
     if not method.autonomous:
         raise InputError("an exact law needs constant hyperparameters: no schedule, no law that changes in time")
     check_probed(method.dynamics)
+    check_law_probed(method.dynamics)
     if of == "velocity" and method.dynamics.order == 1:
         raise InputError("a first-order law has no velocity")
     hessian = symmetric("hessian", hessian, None)

@@ -64,6 +64,7 @@ from .aliases import (
 )
 from .knobs import OWN_NUMBERS, STEP_SIZE
 from .method import Method
+from .muon import muon
 from .row import Row, check_row, origin
 
 
@@ -89,6 +90,7 @@ _remembering = partial(GeneralizedLangevin, memory_times=(1.0,), memory_friction
 _RATE = {"learning_rate": 0.1}
 _PAIR = {"learning_rate": 0.1, "momentum": 0.9}
 _ADAM = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+_MUON = {"learning_rate": 0.01, "beta": 0.95, "weight_decay": 0.0, "adam_beta1": 0.9, "adam_beta2": 0.999}
 _ENDING = {"tolerance": 1e-6, "max_gradients": 10_000, "relative": 0.0}
 _BALL = {"step_size": 0.1, "friction": 1.0}
 _NESTEROV = {"step_size": 0.1, "damping": 3.0}
@@ -134,6 +136,7 @@ _ROWS = (
     Row("nadam", nadam, _ADAM, "dozat2016"),
     Row("rmsprop", rmsprop, {"learning_rate": 0.01, "beta2": 0.9, "epsilon": 1e-8}, "hinton2012"),
     Row("lion", lion, {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0}, "chen2023"),
+    Row("muon", muon, _MUON | {"epsilon": 1e-8}, "jordan2024"),
     Row("heavy_ball_euler", _motion(HeavyBall, Euler), _BALL, "polyak1964"),
     Row("heavy_ball_midpoint", _motion(HeavyBall, Midpoint), _BALL, "runge1895"),
     Row("heavy_ball_heun", _motion(HeavyBall, Heun), _BALL, "heun1900"),

@@ -196,7 +196,9 @@ class AbstractDynamics(eqx.Module):
         return {
             name: value
             for name, value in found.items()
-            if name not in ("objective", "geometry") and value is not None and (callable(value) or jnp.ndim(value) == 0)
+            if name not in ("objective", "geometry")
+            and not (value is None or isinstance(value, AbstractDynamics))
+            and (callable(value) or jnp.ndim(value) == 0)
         }
 
     def with_objective(self, objective: AbstractObjective | None) -> Any:
@@ -222,6 +224,11 @@ class AbstractDynamics(eqx.Module):
     def preconditioned(self) -> bool:
         """Tell whether the curvature by which the linear probe sees the law is that of f over what the law keeps."""
         return False
+
+    @property
+    def without_probe(self) -> str:
+        """The reason why no matrix makes a step, also not about a point: what can be said instead; or nothing."""
+        return ""
 
     def energy_and_force(self, position: Vector) -> tuple[Float[Array, ""], Vector]:
         r"""$(f, -\nabla f)$ in one evaluation."""

@@ -15,6 +15,11 @@ class AbstractRemembering(eqx.Module):
 
     part: ClassVar[str] = "memory"
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Tell whether there is an average of the gradient alone, which can look at the same gradient once more."""
+        return True
+
     @abc.abstractmethod
     def averaged(self, duration: ArrayLike, phase: Phase, evaluation: Evaluation) -> PyTree:
         """The auxiliary variables after a while in which the gradient stays as it is, exactly."""

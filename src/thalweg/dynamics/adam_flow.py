@@ -109,6 +109,10 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
         return bool(self._memory_times)
 
     @property
+    def looks_ahead(self) -> bool:
+        return self.first is not None and self.share is None
+
+    @property
     def takes_position(self) -> bool:
         return self.decay is not None
 

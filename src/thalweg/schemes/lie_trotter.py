@@ -33,7 +33,8 @@ class LieTrotter(AbstractScheme):
     $$\theta^+ = \theta - hb\Bigl(\frac{n}{\sqrt{v^+/(1-\beta_2^k)} + \varepsilon} + \lambda\theta\Bigr),\qquad
       n = \frac{m^+}{1-\beta_1^k}$$
 
-    on `tw.AdamFlow`, with $g = \nabla f(\theta)$, in step k: Adam as every framework has it. One gradient a step.
+    on `tw.AdamFlow`, with $g = \nabla f(\theta)$, in step k: Adam as every framework has it. On `tw.MuonFlow` it is
+    Muon. One gradient a step.
 
     Arguments:
         nesterov: the mean looks one more time at the same gradient,
@@ -74,13 +75,13 @@ class LieTrotter(AbstractScheme):
         super().check(dynamics)
         if not self.nesterov:
             return
-        flow = dynamics if isinstance(dynamics, AdamFlow) else None
-        if flow is not None and (flow.first is None or flow.share is not None):
+        if isinstance(dynamics, AbstractRemembering) and not dynamics.looks_ahead:
             raise InputError(
                 "LieTrotter(nesterov=True) looks ahead of an average of the gradient: give the law a memory time, "
                 "first=1.0, and no share"
             )
-        if self.momentum_decay is not None and (flow is None or not flow.corrected):
+        corrected = isinstance(dynamics, AdamFlow) and dynamics.corrected
+        if self.momentum_decay is not None and not corrected:
             raise InputError("momentum_decay is for tw.AdamFlow with corrected=True")
 
     def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
