@@ -135,6 +135,7 @@ def calls():
         "register": lambda: dict(row=tw.Row("mine", lambda f, learning_rate: GD, {"learning_rate": 0.1})),
         "Record": dict(metrics=("loss",), positions=0, checkpoint_seconds=2.0),
         "Recorder": dict(path="mine", method=HP, objective="mine", curvature=lambda: 1.0, curvature_every=3,
+                         preconditioned_curvature=None,
                          gradients_per_step=1, resume=False),
         "run": dict(method=GD, x0=X0, steps=3, key=0, record=None, out="run", resume=False, progress=False,
                     stop={"loss": 0.0}, velocity=None, source=None),

@@ -120,11 +120,11 @@ def test_a_step_is_at_its_limit_where_this_curvature_says():
         motion = tw.AdamHyperparameters(factor * limit)
         largest = tw.analysis.largest_stable_learning_rate(motion.method(), found)
         assert largest / (factor * limit) == pytest.approx(1.0 / factor, rel=1e-6)
-        for _ in range(60):
+        for _ in range(100):
             x.grad = CURVATURE @ x.detach()
             optimizer.step()
         sizes.append(float(x.detach().norm()))
-    assert sizes[0] < 1e-2 and sizes[1] > 1e2
+    assert sizes[0] < 0.5 and sizes[1] > 1e4
 
 
 def made(make):
