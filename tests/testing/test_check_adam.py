@@ -70,9 +70,7 @@ def test_no_fault_is_found(factory):
 
 
 A = tw.AdamHyperparameters
-OTHERS = tuple(
-    name for name in ("momentum", "memory", "nesterov", "foreach", "fused", "resume", "grouping", "schedule")
-)
+OTHERS = tuple(name for name in BY_NAME if name != "reference")
 
 
 @pytest.mark.parametrize(
