@@ -158,6 +158,9 @@ BY_OURSELVES = {
     "adamw, a schedule of the step": tw.adamw(bowl_in_jax, 0.1, weight_decay=0.2).with_step_size(
         lambda k: 0.1 / (1.0 + k)
     ),
+    "a schedule with a rest": tw.adam(bowl_in_jax, 0.1).with_step_size(
+        lambda k: jnp.where(k % 4 == 3, 0.0, 0.1 / (1.0 + k))
+    ),
     "a rate in time": tw.Method(tw.AdamFlow(bowl_in_jax, rate=lambda t: 1.0 / (1.0 + t)), tw.LieTrotter(), 0.1),
     "a grid of times": tw.Method(FLOW, tw.LieTrotter(), times=jnp.linspace(0.0, 3.0, 41) ** 1.3),
     "a share": tw.Method(tw.AdamFlow(bowl_in_jax, share=0.3), tw.LieTrotter(), 0.1),
@@ -278,6 +281,7 @@ def test_buffers_of_other_shapes_are_refused():
 WRONG = {
     "a beta of 1": ({"betas": (0.9, 1.0)}, "beta2 must be less than 1, but is 1"),
     "a beta below 0": ({"beta1": -0.5}, "beta1 must be at least 0, but is -0.5"),
+    "no betas": ({"betas": ()}, "betas must be two numbers"),
     "one beta": ({"betas": 0.9}, "betas must be two numbers, such as (0.9, 0.999), but is 0.9"),
     "a beta twice": ({"betas": (0.9, 0.9), "beta1": 0.9}, "betas and beta1, which say the same"),
     "a rate below 0": ({"lr": -1.0}, "learning_rate must be greater than 0, but is -1"),
@@ -299,11 +303,12 @@ def test_wrong_numbers_of_a_group_are_one_line(case, monkeypatch):
     with pytest.raises(tw.InputError) as caught:
         Optimizer([{"params": start(), **numbers}], ADAM)
     assert says in str(caught.value) and "\n" not in str(caught.value)
-    optimizer = Optimizer(parameters := start(), ADAM)
-    if not set(numbers) <= set(optimizer.param_groups[0]):
+    parameters = start()
+    optimizer = Optimizer([{"params": parameters[:1]}, {"params": parameters[1:]}], ADAM)
+    if not set(numbers) <= set(optimizer.param_groups[1]):
         return
     # Put there later, it is seen before anything moves.
-    optimizer.param_groups[0].update(numbers)
+    optimizer.param_groups[1].update(numbers)
     bowl(parameters).backward()
     with pytest.raises(tw.InputError):
         optimizer.step()

@@ -124,9 +124,12 @@ def in_double(method: Method) -> tuple[Method, dict[str, float]]:
     return jax.tree.map(lambda x: _double(x, eps) if eqx.is_inexact_array(x) else x, bare), values
 
 
-def _double(x: Any, eps: float) -> np.ndarray:
-    # A grid of times is no number of a user's.
-    return np.asarray(_meant(x, eps)) if np.ndim(x) == 0 else np.asarray(x, np.float64)
+def _double(x: Any, eps: float) -> Any:
+    if np.ndim(x) == 0:
+        return np.asarray(_meant(x, eps))
+    # A grid of times, which is no number of a user's.
+    with jax.enable_x64(True):
+        return jnp.asarray(x, float)
 
 
 def _meant(value: Any, eps: float) -> float:

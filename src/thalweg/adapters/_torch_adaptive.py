@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 from torch import Tensor
@@ -144,20 +145,16 @@ class Adaptive:
 
     def spelled(self, group: dict[str, Any]) -> dict[str, Any]:
         """A group whose numbers go by the names of torch, where it gave them by those of the method."""
-        group = dict(group)
-        ours = {"beta1": "betas", "beta2": "betas"} if "betas" in self.defaults else {}
-        ours |= {ours: theirs for ours, theirs in self._names.items() if ours in ("epsilon", "beta2")}
-        given = {name: theirs for name, theirs in ours.items() if name in group and theirs in self.defaults}
-        for name, theirs in given.items():
-            if theirs in group:
-                raise InputError(f"a group gives {theirs} and {name}, which say the same; give one of them")
-        values = {name: group.pop(name) for name in given}
-        if "betas" in given.values():
-            both = zip(_BETAS, self.defaults["betas"], strict=True)
-            return group | {"betas": tuple(values.pop(name, beta) for name, beta in both)} | (
-                {given[name]: value for name, value in values.items()}
-            )  # fmt: skip
-        return group | {given[name]: value for name, value in values.items()}
+        group, pair = dict(group), self.defaults.get("betas")
+        ours = dict.fromkeys(_BETAS, "betas") if pair is not None else {"beta2": "alpha"}
+        ours = {name: theirs for name, theirs in (ours | {"epsilon": "eps"}).items() if theirs in self.defaults}
+        given = {name: group.pop(name) for name in ours if name in group}
+        for name in given:
+            if ours[name] in group:
+                raise InputError(f"a group gives {ours[name]} and {name}, which say the same; give one of them")
+        if pair is not None and set(given) & set(_BETAS):
+            group["betas"] = tuple(given.pop(name, beta) for name, beta in zip(_BETAS, pair, strict=True))
+        return group | {ours[name]: value for name, value in given.items()}
 
     def check(self, group: dict[str, Any]) -> None:
         """Refuse the numbers of a group that the method does not take."""
@@ -182,8 +179,9 @@ class Adaptive:
 
     def _numbers(self, group: dict[str, Any], ticks: Ticks | None) -> Numbers:
         """The other numbers of the next step, checked where they are new."""
-        betas = group.get("betas") if "betas" in self.defaults else ()
-        if not isinstance(betas, tuple | list) or len(betas) not in (0, 2):
+        paired = "betas" in self.defaults
+        betas = group.get("betas") if paired else ()
+        if not isinstance(betas, tuple | list) or len(betas) != 2 * paired:
             raise InputError(f"betas must be two numbers, such as (0.9, 0.999), but is {betas!r}")
         last = None if ticks is None or self.by_betas else ticks[2]
         key = (last, *map(plain, betas), *[plain(group[name]) for name in self._rest])
@@ -224,7 +222,7 @@ class Adaptive:
         with jax.enable_x64(True):
             size, rate = self.method.step_size, self.law.rate
             h = float(np.asarray(size(steps) if callable(size) else size))
-            b = float(np.asarray(rate(np.asarray(time)) if callable(rate) else rate))
+            b = float(np.asarray(rate(jnp.asarray(time)) if callable(rate) else rate))
         return steps + 1, time + h, h, h * b
 
     # Its steps.
@@ -238,6 +236,10 @@ class Adaptive:
         before = group.get("clock")
         ticks = self._next(before) if self.timed else None
         rate, numbers = self._rate(group, ticks), self._numbers(group, ticks)
+        if ticks is not None and ticks[2] == 0.0:
+            # Time stands still, and the count goes on from the last step that was one.
+            group["clock"], group["lr"] = (*ticks[:2], before[2] if before else 0.0, 0.0), 0.0
+            return
         # The count of steps is the time in steps as long as the next.
         ratio = 1.0 if ticks is None or before is None else before[2] / ticks[2]
         entries = [state[x] for x in parameters] if self.memory else []

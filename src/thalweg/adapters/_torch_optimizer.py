@@ -41,6 +41,10 @@ class Optimizer(torch.optim.Optimizer):
     stays as it is, as in torch. To change them and keep the motion: `retune` and `ConstantFriction`. Plain descent
     whose group is given a momentum by a scheduler (`OneCycleLR`, `CyclicLR`) is momentum from then on, as SGD is.
 
+    Of Adam's family (`tw.AdamFlow` by `tw.LieTrotter`: `tw.adam`, `tw.adamw`, `tw.nadam`, `tw.rmsprop`, `tw.lion`, and
+    sign descent) a group has `lr`, `betas` (or beta1, beta2), `eps`, `weight_decay`, and states go to and from
+    `torch.optim.Adam`, `AdamW`, `NAdam` and `RMSprop`. Averages of bfloat16 are kept in float32.
+
     A method of several gradients a step is called with a closure, which zeroes the gradients, computes the loss, calls
     backward on it and returns it. Where the method needs the curvature as well (`tw.HighResolutionFlow`,
     `tw.HessianDampedFlow`), the closure returns the loss and does not call backward.
@@ -49,11 +53,12 @@ class Optimizer(torch.optim.Optimizer):
         params: parameters, or groups of them with hyperparameters of their own.
         method: any `tw.Method`; its objective, if it has one, is not used. Its numbers are held in double precision, a
             float32 as the shortest decimal number that it can stand for.
-        weight_decay: $\omega \ge 0$, coupled: $\omega\Theta$ is added to the gradient. A group may have its own.
+        weight_decay: $\omega \ge 0$, coupled: $\omega\Theta$ is added to the gradient. A group may have its own. A
+            method with a decay of its own, as `tw.adamw`, says so itself.
         foreach: True, all parameters of a group in one call for each operation; False, one after the other.
-        fused: True, in the one kernel that torch has for SGD, where the step is one of SGD's and the tensors are dense,
-            contiguous and of one kind, else as with `foreach=True`; False, never. If neither is given, in that kernel
-            where it is faster.
+        fused: True, in the one kernel that torch has for SGD and Adam, where the step is one of theirs and the tensors
+            are dense, contiguous and of one kind, else as with `foreach=True`; False, never. If neither is given, in
+            that kernel where it is faster.
 
     Raises:
         InputError: a hyperparameter is out of its range or unknown; in step, a closure is missing.
@@ -214,6 +219,9 @@ class Optimizer(torch.optim.Optimizer):
             if self._curved:
                 slopes = self._slopes(loss)
         if self.adaptive is not None:
+            # What is wrong in a group is seen before another has moved.
+            for group in self.param_groups[1:]:
+                self.adaptive.check(group)
             for group in self.param_groups:
                 self.adaptive.step(group, self.state)
             return loss
