@@ -130,3 +130,10 @@ def test_a_run_at_its_limit_has_the_margin_1(tmp_path):
             optimizer.step()
         run = logged(tmp_path / f"run{which}", numbers, [{}], preconditioned_curvature=measured)
         assert run.metrics["stability_margin"][0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_curvature_that_is_not_known_before_the_first_step_makes_no_margin(tmp_path):
+    known = iter([float("nan"), 4.0, 2.0])
+    watch = {"preconditioned_curvature": lambda: next(known), "curvature_every": 1}
+    run = logged(tmp_path / "run", ADAM, [{}, {}, {}], **watch)
+    np.testing.assert_allclose(run.metrics["stability_margin"], limit(0.8) / 0.1 / np.array([np.nan, 4.0, 2.0]), 1e-6)

@@ -1,5 +1,6 @@
 """The preconditioned curvature of a loop of optax, by the second moment that its state keeps."""
 
+import math
 from typing import Any
 
 import jax
@@ -41,17 +42,17 @@ def preconditioned_curvature(
     Arguments:
         objective: f, a `tw.Objective` or a function of the parameters.
         params: pytree of float arrays.
-        state: of the optimizer, after a step at least.
+        state: of the optimizer.
         method: what the optimizer is set to, which its state does not know ($\beta_2$, $\varepsilon$):
             `tw.AdamHyperparameters`, or a method such as `tw.adam(None, 1e-3)`.
         iterations: Hessian-vector products at most, each pass.
         tolerance: relative change of the eigenvalue at which to stop; 1e-3 does for a stability margin.
 
     Returns:
-        the curvature, in units of 1 over x.
+        the curvature, in units of 1 over x; NaN before the first step.
 
     Raises:
-        InputError: the state keeps no second moment, several, or one of other parameters; no step has been made.
+        InputError: the state keeps no second moment, several, or one of other parameters.
 
     >>> import optax, thalweg as tw, jax, jax.numpy as jnp
     >>> f = lambda x: jnp.sum(jnp.array([1.0, 4.0]) * x**2)
@@ -68,6 +69,8 @@ def preconditioned_curvature(
         raise InputError("preconditioned_curvature needs an objective, a function of the parameters")
     law, beta2 = _law(method)
     squares, filled = _second_moment(state, law, beta2)
+    if float(filled) <= 0.0 or not (law.corrected or any(bool(jnp.any(v)) for v in jax.tree.leaves(squares))):
+        return math.nan
     if jax.tree.structure(squares) != jax.tree.structure(params):
         raise InputError("the second moment in the state is of other parameters than these; give the part it is of")
 
@@ -122,8 +125,6 @@ def _second_moment(state: Any, law: AdamFlow, beta2: float) -> tuple[Any, Any]:
             if not isinstance(kept, optax.ScaleByAdamState):
                 raise InputError("the state is of a method without correction, such as tw.rmsprop(None, 1e-3)")
             filled = 1.0 - beta2 ** jnp.asarray(kept.count, float)
-    if float(jnp.max(jnp.asarray(filled))) <= 0.0:
-        raise InputError("the optimizer has made no step yet, so that it has no second moment; make one first")
     return squares, filled
 
 

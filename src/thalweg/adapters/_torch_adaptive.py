@@ -72,6 +72,10 @@ class Adaptive:
         self._names = {"learning_rate": "lr", "epsilon": "eps", "decay": "weight_decay"} | (
             {} if set(_BETAS) <= set(values) else {"beta2": "alpha"}
         )
+        # Both betas, where a group has them in one.
+        self.pair: tuple[float, float] | None = None
+        if set(_BETAS) <= set(values):
+            self.pair = (values["beta1"], values["beta2"])
         # A rate is in the learning rate.
         self.defaults = self._spelled({name: value for name, value in values.items() if name != "rate"})
         if self.timed:
@@ -108,7 +112,7 @@ class Adaptive:
 
     @property
     def kind(self) -> str | None:
-        """What sets a method without a name in torch apart from others whose groups look the same."""
+        """Words that set a method without a name in torch apart from others whose groups look the same."""
         if self.convention is not None:
             return None
         law, scheme = self.law, self.scheme
@@ -134,18 +138,17 @@ class Adaptive:
 
     def _spelled(self, values: dict[str, float]) -> dict[str, Any]:
         """Numbers of the method, by the names of a group."""
-        both = set(_BETAS) <= set(values)
         found: dict[str, Any] = {}
         for name, value in values.items():
-            if not (both and name in _BETAS):
+            if self.pair is None or name not in _BETAS:
                 found[self._names.get(name, name)] = value
-            elif name == "beta1":
-                found["betas"] = tuple(values[beta] for beta in _BETAS)
+            else:
+                found["betas"] = self.pair
         return found
 
     def spelled(self, group: dict[str, Any]) -> dict[str, Any]:
         """A group whose numbers go by the names of torch, where it gave them by those of the method."""
-        group, pair = dict(group), self.defaults.get("betas")
+        group, pair = dict(group), self.pair
         ours = dict.fromkeys(_BETAS, "betas") if pair is not None else {"beta2": "alpha"}
         ours = {name: theirs for name, theirs in (ours | {"epsilon": "eps"}).items() if theirs in self.defaults}
         given = {name: group.pop(name) for name in ours if name in group}
@@ -179,9 +182,8 @@ class Adaptive:
 
     def _numbers(self, group: dict[str, Any], ticks: Ticks | None) -> Numbers:
         """The other numbers of the next step, checked where they are new."""
-        paired = "betas" in self.defaults
-        betas = group.get("betas") if paired else ()
-        if not isinstance(betas, tuple | list) or len(betas) != 2 * paired:
+        betas = group.get("betas") if self.pair else ()
+        if not isinstance(betas, tuple | list) or len(betas) != (2 if self.pair else 0):
             raise InputError(f"betas must be two numbers, such as (0.9, 0.999), but is {betas!r}")
         last = None if ticks is None or self.by_betas else ticks[2]
         key = (last, *map(plain, betas), *[plain(group[name]) for name in self._rest])
@@ -282,7 +284,7 @@ class Adaptive:
                 entry["mu_product"] = product
 
     def _weights(self, n: Numbers, count: float, product: float) -> tuple[float, float, float]:
-        """What the mean and the newest gradient count for, and the product of the factors so far."""
+        """Weights of the mean and of the newest gradient, and the product of the factors so far."""
         filled = 1.0 - n.beta1**count if self.law.corrected else 1.0
         if self.scheme.momentum_decay is not None:
             now, then = (n.beta1 * (1.0 - 0.5 * FADING ** (k * n.momentum_decay)) for k in (count, count + 1.0))

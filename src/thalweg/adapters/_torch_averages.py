@@ -116,7 +116,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def take_over(optimizer: Any, state_dict: dict[str, Any]) -> None:
-    """What torch has rounded to the dtype of the parameters, as it was saved."""
+    """Put back, as it was saved, what torch has rounded to the dtype of the parameters."""
     indices = [index for group in state_dict["param_groups"] for index in group["params"]]
     parameters = [x for group in optimizer.param_groups for x in group["params"]]
     for index, x in zip(indices, parameters, strict=True):

@@ -36,11 +36,11 @@ def largest_curvature(
             plain curvature.
 
     Returns:
-        $\ell_{\max}$, in units of f over x squared; preconditioned, of 1 over x.
+        $\ell_{\max}$, in units of f over x squared; preconditioned, of 1 over x, and NaN before the first step.
 
     Raises:
         InputError: the loss is no such function, or depends on none of the parameters; the optimizer keeps no average
-            of squared gradients, or has made no step.
+            of squared gradients.
 
     >>> import torch
     >>> x = torch.tensor([1.0, 1.0], dtype=torch.float64, requires_grad=True)
@@ -68,6 +68,8 @@ def largest_curvature(
         from ._torch_preconditioner import preconditioner
 
         roots, decays = preconditioner(optimizer, tensors)
+        if not any(bool(root.any()) for root in roots):
+            return math.nan
     with torch.enable_grad():
         value = loss()
         if not isinstance(value, torch.Tensor) or value.numel() != 1:

@@ -143,7 +143,7 @@ class Optimizer(torch.optim.Optimizer):
 
     @property
     def convention(self) -> str | None:
-        """What `torch.optim.SGD` calls this method: "descent", "momentum" or "nesterov"; None where it is another's."""
+        """The name of this method as a `torch.optim.SGD`: "descent", "momentum" or "nesterov"; None where not."""
         if self.adaptive is not None:
             return None
         scheme = self.method.scheme

@@ -24,7 +24,7 @@ class Preconditioner(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """How an optimizer makes D of what it keeps."""
+    """The way in which an optimizer makes D of an average."""
 
     average: str
     corrected: bool
@@ -36,8 +36,10 @@ class _Read(NamedTuple):
 def preconditioner(optimizer: Any, tensors: Sequence[Tensor]) -> Preconditioner:
     """Read what a running Adam, AdamW, NAdam or RMSprop, torch's or ours, divides a step by.
 
+    Of a parameter that it has not moved yet the roots are 0.
+
     Raises:
-        InputError: it is another optimizer, has not made a step, or one of the tensors is none of its own.
+        InputError: it is another optimizer, or one of the tensors is none of its own.
     """
     if not isinstance(optimizer, (*_SUPPORTED, Optimizer)):
         named = type(optimizer).__name__
@@ -53,7 +55,10 @@ def preconditioner(optimizer: Any, tensors: Sequence[Tensor]) -> Preconditioner:
         group = groups[x]
         read, state = _how(optimizer, group), optimizer.state.get(x, {})
         if read.average not in state:
-            raise InputError("the optimizer has made no step yet, so that it has no second moment; make one first")
+            # It does not move.
+            roots.append(torch.zeros_like(x))
+            decays.append(0.0)
+            continue
         squares, filled = state[read.average], 1.0
         if group.get("centered"):
             squares = squares - state["grad_avg"] ** 2
