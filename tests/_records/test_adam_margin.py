@@ -2,11 +2,13 @@
 
 import warnings
 
+import jax
 import numpy as np
 import pytest
 import torch
 
 import thalweg as tw
+from thalweg._records.margin import as_motion
 from thalweg._records.stability import NoMarginWarning, StabilityWarning
 from thalweg.adapters.torch import Optimizer, largest_curvature
 
@@ -137,3 +139,21 @@ def test_a_curvature_that_is_not_known_before_the_first_step_makes_no_margin(tmp
     watch = {"preconditioned_curvature": lambda: next(known), "curvature_every": 1}
     run = logged(tmp_path / "run", ADAM, [{}, {}, {}], **watch)
     np.testing.assert_allclose(run.metrics["stability_margin"], limit(0.8) / 0.1 / np.array([np.nan, 4.0, 2.0]), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: tw.adam(None, 0.1), limit(0.9) / 4.0 / 0.1),
+        (lambda: ADAM.method(), limit(0.8) / 4.0 / 0.1),
+        (
+            lambda: tw.Method(tw.AdamFlow(None, rate=lambda t: 1.0 + t), tw.LieTrotter(), 0.1),
+            limit(np.exp(-0.1)) / 4.0 / (0.1 * 1.2),
+        ),
+    ],
+    ids=["an alias", "numbers", "a rate in time"],
+)
+def test_in_float32_too_and_without_a_word_of_jax(make, expected):
+    with jax.enable_x64(False):
+        found = as_motion(make()).margin(4.0, 2, None)
+    assert found == pytest.approx(expected, rel=1e-5)

@@ -56,7 +56,7 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     "factory",
     [
-        torch_adamw, torch_lion, torch.optim.AdamW, pytest.param(torch_adam, marks=SLOW),
+        torch_adamw, torch.optim.AdamW, pytest.param(torch_lion, marks=SLOW), pytest.param(torch_adam, marks=SLOW),
         pytest.param(torch_nadam, marks=SLOW), pytest.param(torch_rmsprop, marks=SLOW),
         pytest.param(torch_signs, marks=SLOW), pytest.param(optax_adamw, marks=SLOW),
         pytest.param(optax_rmsprop, marks=SLOW), pytest.param(in_optax, marks=SLOW),
@@ -81,8 +81,8 @@ OTHERS = tuple(name for name in BY_NAME if name != "reference")
         (torch.optim.Adam, A(0.05, 0.8, 0.95, 1e-3, weight_decay=0.1, coupled=True), "passed"),
         (torch.optim.Adam, A(0.05, 0.0, 0.95), "passed"),
         (torch.optim.Adam, A(0.05, 0.8, 0.95, 1e-3, weight_decay=0.1), "failed"),
-        (optax.adamw, A(0.05, 0.8, 0.95, 1e-3, weight_decay=0.1), "passed"),
-        (optax.lion, tw.lion(None, 0.05, 0.8, 0.95, 0.1), "passed"),
+        pytest.param(optax.adamw, A(0.05, 0.8, 0.95, 1e-3, weight_decay=0.1), "passed", marks=SLOW),
+        pytest.param(optax.lion, tw.lion(None, 0.05, 0.8, 0.95, 0.1), "passed", marks=SLOW),
     ],
 )
 def test_the_path_is_that_of_adams_numbers(factory, reference, status):

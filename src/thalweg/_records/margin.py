@@ -186,9 +186,9 @@ def _of_method(method: Method, about: dict[str, Any]) -> Motion:
         limitless = _SIGN
     if isinstance(law, AdamFlow):
         limitless = _SIGN if law.form == "sign" else ""
-        if callable(rate):
+        if callable(law.rate) and not callable(size):
             # Of a schedule the limit is that of the same law at a number.
-            made = method.with_learning_rate(1.0)
+            made, rate = method.with_learning_rate(1.0), functools.partial(_rate_of, law, size)
         if law.coupled and law.decay is not None:
             # It is in the curvature, which has been divided like it.
             made = Method(copied(made.dynamics, decay=None), made.scheme, made.step_size)
@@ -196,6 +196,13 @@ def _of_method(method: Method, about: dict[str, Any]) -> Motion:
         about, lambda: made, size, rate, law.order, flat=geometry is None or bool(limitless),
         preconditioned=law.preconditioned, limitless=limitless,
     )  # fmt: skip
+
+
+def _rate_of(law: AdamFlow, size: float, step: int) -> float:
+    """The learning rate of a step, of a law whose rate is a function of time."""
+    assert callable(law.rate)
+    with _apart():
+        return size * float(np.asarray(law.rate(law.start_time + step * size)))
 
 
 def _given(numbers: Any, always: tuple[str, ...]) -> dict[str, Any]:

@@ -56,7 +56,6 @@ def wide(x: Tensor) -> torch.dtype:
 def pieces(parameters: list[Tensor]) -> Iterator[slice]:
     """Cuts of a list such that the passes over one find it in the cache; on an accelerator one."""
     begin = size = 0
-    # A list of numbers is summed up faster than one by one, and most are small.
     sizes = [x.numel() for x in parameters]
     if sum(sizes) <= 4 * _CACHED or parameters[0].device.type != "cpu":
         yield slice(None)
