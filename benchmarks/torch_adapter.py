@@ -38,12 +38,12 @@ def results() -> Iterator[Result]:
             def theirs(parameters: Any, settings: dict[str, Any] = settings) -> Any:
                 return torch.optim.SGD(parameters, lr=RATE, foreach=True, **settings)
 
-            first, second = _Loop(ours, width, steps), _Loop(theirs, width, steps)
+            first, second = Loop(ours, width, steps), Loop(theirs, width, steps)
             found = compare(f"{name}, {LAYERS} layers of {width}, float32", first, second, BOUND, 15, 1e-4)
             yield Result(found.case, found.ours / steps, found.peer / steps, BOUND, found.repeats, found.difference)
 
 
-class _Loop:
+class Loop:
     """Steps from where the last call ended."""
 
     def __init__(self, make: Any, width: int, steps: int) -> None:

@@ -42,6 +42,10 @@ def calls():
     def descent(learning_rate):
         return tw.gradient_descent(F, learning_rate)
 
+    def adam_state():
+        optimizer = tw.adapters.optax.transformation(tw.adam(None, 0.1))
+        return optimizer.update(X0, optimizer.init(X0), X0)[1]
+
     def made():
         """A run, a sweep, a comparison and the like, which others take; made once."""
         if not done:
@@ -152,6 +156,7 @@ def calls():
         "register": lambda: dict(row=tw.Row("mine", lambda f, learning_rate: GD, {"learning_rate": 0.1})),
         "Record": dict(metrics=("loss",), positions=0, checkpoint_seconds=2.0),
         "Recorder": dict(path="mine", method=HP, objective="mine", curvature=lambda: 1.0, curvature_every=3,
+                         preconditioned_curvature=None,
                          gradients_per_step=1, resume=False),
         "run": dict(method=GD, x0=X0, steps=3, key=0, record=None, out="run", resume=False, progress=False,
                     stop={"loss": 0.0}, velocity=None, source=None),
@@ -251,6 +256,10 @@ def calls():
         "plot.write_report": lambda: dict(comparison=made().compare, path="page.html", title="mine"),
         "plot.chains": dict(tree=None, parameters=None, law=None, axes=None),
         "adapters.optax.transformation": dict(method=GD),
+        "adapters.optax.preconditioned_curvature": lambda: dict(
+            objective=bowl, params=X0, state=adam_state(), method=tw.AdamHyperparameters(0.1), iterations=20,
+            tolerance=1e-6,
+        ),
         "adapters.scipy.minimizer": dict(method=GD),
         "adapters.blackjax.potential": dict(logdensity_fn=bowl),
         "adapters.blackjax.sampling_algorithm": dict(method=SGLD),

@@ -121,7 +121,7 @@ def is_linear(method):
     return method.dynamics.geometry is None and method.linearised() is method
 
 
-# What a law keeps besides position and velocity, the optimizer does not.
+# Of laws with variables besides position and velocity the optimizer keeps averages alone: test_torch_adaptive.py.
 ROWS = [
     row
     for row in tw.table()

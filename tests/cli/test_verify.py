@@ -85,6 +85,8 @@ def test_what_is_left_out(verify):
 
 def test_references(verify):
     assert "reference " in verify("opts:plain", "--reference", "opts:descent").out
+    adam = "learning_rate=0.1,beta1=0.8,beta2=0.9,epsilon=1e-6,weight_decay=0.1,coupled=true"
+    assert "reference " in verify("torch.optim:Adam", "--reference", adam).out
     verify("torch.optim:SGD", "--reference", "learning_rate=0.1,momentum=0.9,convention=keras,nesterov=True")
     # In the other convention the learning rate means something else.
     outcome = verify("torch.optim:SGD", "--reference", "learning_rate=0.1,momentum=0.9,convention=ema", status=1)
@@ -105,6 +107,10 @@ REFUSED = {
     "another framework": (("optax:sgd", "--framework", "keras"), "makes a GradientTransformationExtraArgs, which is"),
     "a class of another": (("opts:Forgetful", "--framework", "optax"), "which optax has not"),
     "reference in words": (("optax:sgd", "--reference", "momentum"), "must be written learning_rate=VALUE"),
+    "reference of two": (
+        ("optax:adam", "--reference", "lr=1,beta1=0.9,momentum=0.9"),
+        "beta1 is of Adam, and momentum",
+    ),
     "reference unknown": (("optax:sgd", "--reference", "learning_rat=1"), "did you mean 'learning_rate'?"),
     "reference without": (("optax:sgd", "--reference", "momentum=0.9"), "--reference needs a learning_rate"),
     "reference no number": (("optax:sgd", "--reference", "lr=high"), "--reference learning_rate must be a number"),

@@ -282,7 +282,8 @@ class Method(AbstractDrawing, AbstractCounted):
         dynamics, scheme = self.dynamics.linearised(), self.scheme.linearised()
         if dynamics is self.dynamics and scheme is self.scheme:
             return self
-        return Method(dynamics, scheme, self.step_size)
+        # As it is: a number made anew may be of another precision.
+        return copied(self, dynamics=dynamics, scheme=scheme)
 
     def with_objective(self, objective: Any) -> "Method":
         """The same method on another function, a `tw.Objective` or a bare one; None takes it away."""

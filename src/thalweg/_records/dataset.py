@@ -25,6 +25,7 @@ _METRICS = {
     "step_size": ("step size", "t"),
     "gradients": ("gradients taken so far", "1"),
     "curvature": ("largest curvature", "f x-2"),
+    "preconditioned_curvature": ("largest curvature over what Adam divides its steps by", "x-1"),
     "stability_margin": ("largest stable learning rate over the one in use; above 1 is stable", "1"),
     "learning_rate": ("learning rate in use", "x2 f-1"),
 }

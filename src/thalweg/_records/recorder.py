@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from .batch_sizes import batch_sizes
 from .capture import copied, norm, number
 from .directory import Directory, environment
 from .kinds import stamped
-from .margin import as_motion
+from .margin import PLAIN, PRECONDITIONED, as_motion
 from .run import Run
-from .stability import StabilityWarning, text_below
+from .stability import NoMarginWarning, StabilityWarning, text_below, text_without
 from .storage import RecordError
 from .watch import Watch
 from .written import OURS, Written, count_steps
@@ -38,11 +38,12 @@ class Recorder:
 
     Arguments:
         path: the directory; it must be empty or not be there yet.
-        method: `tw.Hyperparameters`, a `tw.Method`, a name, or a dictionary of numbers (and texts, of which "name"
-            is the method's); None where nothing is known of it.
+        method: `tw.Hyperparameters`, `tw.AdamHyperparameters`, a `tw.Method`, a name, or a dictionary of numbers (and
+            texts, of which "name" is the method's); None where nothing is known of it.
         objective: what is trained, in words.
         curvature: a function that returns the largest curvature at the loop's parameters of the moment; it is
             called by `log` itself.
+        preconditioned_curvature: likewise, of the curvature over what Adam, or its like, divides a step by.
         curvature_every: steps between two calls of it, at most: it is called sooner where the loss jumps, where the
             curvature has moved since the last time and where the margin is below 2.
         gradients_per_step: gradients the loop takes in a step; the method's own, else 1.
@@ -60,7 +61,8 @@ class Recorder:
         RecordError: the directory could not be written.
 
     Warns:
-        once, where the stability margin falls below 1, at the next `log` or `close`.
+        once, where the stability margin falls below 1, at the next `log` or `close`; once, where a curvature is logged
+        that makes no margin: a plain one of Adam, or any of a method whose direction is a sign.
 
     >>> import tempfile
     >>> import thalweg as tw
@@ -75,7 +77,7 @@ class Recorder:
     ('finished', [32.0, 8.0, 2.0], [4.0, 4.0, 4.0])
     """
 
-    @typed("path", "objective", "curvature")
+    @typed("path", "objective", "curvature", "preconditioned_curvature")
     def __init__(
         self,
         path: str | Path,
@@ -83,6 +85,7 @@ class Recorder:
         objective: str = "unnamed",
         *,
         curvature: Callable[[], Any] | None = None,
+        preconditioned_curvature: Callable[[], Any] | None = None,
         curvature_every: int = 100,
         gradients_per_step: int | None = None,
         batch_size: int | None = None,
@@ -95,20 +98,22 @@ class Recorder:
             raise InputError(f"objective must be a few words, such as 'digits, 2 layers', but is {objective!r}")
         if not isinstance(resume, bool):
             raise InputError(f"resume must be True or False, but is {resume!r}")
-        if curvature is not None and not callable(curvature):
-            raise InputError(
-                f"curvature must be a function without arguments that returns a number, but is {curvature!r}; "
-                "a number of the moment goes to log(curvature=)"
-            )
+        given = {PLAIN: curvature, PRECONDITIONED: preconditioned_curvature}
+        self._functions = {name: function for name, function in given.items() if function is not None}
+        for name, function in self._functions.items():
+            if not callable(function):
+                raise InputError(
+                    f"{name} must be a function without arguments that returns a number, but is {function!r}; "
+                    f"a number of the moment goes to log({name}=)"
+                )
         self.path = Path(path)
         self.step = 0
         self._motion = as_motion(method)
         self._watch = Watch(check_count("curvature_every", curvature_every))
-        self._warned = False
+        self._warned = self._told = False
         self._batch = batch_sizes(batch_size, part_size, method)
-        self._curvature = curvature
-        if curvature is not None:
-            self._check_margin()
+        for name in self._functions:
+            self._motion.check(name)
         each, at_start = (1 if gradients_per_step is None else check_count("gradients_per_step", gradients_per_step)), 0
         if gradients_per_step is None and hasattr(method, "gradients_per_step"):
             each, at_start = method.gradients_per_step, method.gradients_at_start
@@ -119,9 +124,10 @@ class Recorder:
         self._run: Run | None = None
         self._directory = Directory(self.path)
         self._written = Written(
-            self._directory, self._motion, (each, at_start), curvature is not None, self._watch, self._sizes
+            self._directory, self._motion, (each, at_start), set(self._functions), self._watch, self._sizes
         )
         self._open(objective, resume)
+        self._tell(self._functions, 3)
 
     @property
     def _sizes(self) -> tuple[float, float] | None:
@@ -156,6 +162,7 @@ class Recorder:
         update: Any = None,
         parameters: Any = None,
         curvature: Any = None,
+        preconditioned_curvature: Any = None,
         **scalars: Any,
     ) -> None:
         r"""Log a row: what belongs to the state before a step.
@@ -176,6 +183,8 @@ class Recorder:
                 no row.
             curvature: the largest curvature at the parameters, now and then; logged beside the stability margin, the
                 largest stable learning rate over the one in use.
+            preconditioned_curvature: likewise, of Adam and its like the one that makes their margin
+                (`tw.adapters.torch.largest_curvature(..., optimizer=)`, `tw.adapters.optax.preconditioned_curvature`).
             scalars: `loss`, and whatever else. A `learning_rate` is the one in use.
 
         Raises:
@@ -198,16 +207,18 @@ class Recorder:
                 if f"{name}_norm" in values:
                     raise InputError(f"{name}_norm is computed from {name}=; give one of them")
                 values[f"{name}_norm"] = norm(name, tree)
-        if not values and parameters is not None and step is None and curvature is None:
+        given = {PLAIN: curvature, PRECONDITIONED: preconditioned_curvature}
+        curvatures = {name: value for name, value in given.items() if value is not None}
+        if not values and parameters is not None and step is None and not curvatures:
             self._written.newest.append((*copied(parameters), at))
             return
         if not values or tuple(values) != self._columns:
             self._check_columns(values)
-        if curvature is not None:
-            self._check_margin()
-            curvature = number("curvature", curvature)
-        elif self._curvature is not None:
-            curvature = self._measured(at, values)
+        for name, value in curvatures.items():
+            self._motion.check(name)
+            curvatures[name] = number(name, value)
+        if not curvatures and self._functions:
+            curvatures = self._measured(at, values)
         newest = None if parameters is None else copied(parameters)
         if self._free and at < self.step:
             self._forget(at)
@@ -216,27 +227,35 @@ class Recorder:
         self.step = at + 1
         if newest is not None:
             self._written.newest.append((*newest, at))
-        self._rows.append((at, values, curvature))
+        self._rows.append((at, values, curvatures))
         if not self._draining:
             self._draining = True
             self._guarded(lambda: self._directory.submit(self._drain))
         if len(self._rows) > _ROWS_AHEAD:
             self._wait()
         self._warn(3)
+        self._tell(curvatures, 3)
 
-    def _measured(self, at: int, values: dict[str, Any]) -> Any:
-        """The curvature, where it is due."""
-        assert self._curvature is not None
+    def _measured(self, at: int, values: dict[str, Any]) -> dict[str, Any]:
+        """The curvatures, where they are due."""
         loss = values.get("loss")
         # One that a device still computes is seen by the writer's thread.
         if isinstance(loss, float):
             self._watch.see(loss)
         if not self._watch.due(at):
-            return None
-        found = number("what curvature() returns", self._curvature())
-        if isinstance(found, float):
-            self._watch.measured(at, found)
+            return {}
+        found = {name: number(f"what {name}() returns", function()) for name, function in self._functions.items()}
+        first = found.get(self._motion.column, next(iter(found.values())))
+        if isinstance(first, float):
+            self._watch.measured(at, first)
         return found
+
+    def _tell(self, names: Iterable[str], level: int) -> None:
+        """Say once of a curvature that it makes no margin, and why."""
+        motion = self._motion
+        if not self._told and PLAIN in names and (motion.preconditioned or motion.limitless):
+            self._told = True
+            warnings.warn(text_without(motion.limitless), NoMarginWarning, stacklevel=level)
 
     def _warn(self, level: int) -> None:
         below = self._written.below
@@ -327,12 +346,6 @@ class Recorder:
                 f"every call of log gives the same columns ({known}), but here {' and '.join(wrong)}; "
                 "give None where there is no value"
             )
-
-    def _check_margin(self) -> None:
-        if self._motion.make is None:
-            raise InputError("a stability margin needs to know the method: give tw.Hyperparameters or a tw.Method")
-        if not self._motion.flat:
-            raise InputError("a stability margin is of laws in flat space; leave out the curvature, or the geometry")
 
     def _guarded(self, job: Callable[[], None]) -> None:
         """Whatever has gone wrong ends the recorder."""

@@ -12,12 +12,13 @@ from .._objectives.noise_scale import NoiseScale, estimate
 from .capture import numbers, to_host
 from .directory import Directory, to_lines
 from .lines import read_metrics
-from .margin import Motion
+from .margin import PLAIN, PRECONDITIONED, Motion
 from .run import logged_parameters
 from .stability import Least
 from .watch import Watch
 
-OURS = ("step", "time", "curvature", "stability_margin")
+_CURVATURES = (PLAIN, PRECONDITIONED)
+OURS = ("step", "time", *_CURVATURES, "stability_margin")
 _CHECKPOINT_SECONDS = 2.0
 # Writing checkpoints takes at most this share of the time, however many the parameters.
 _CHECKPOINT_SHARE = 0.05
@@ -32,7 +33,7 @@ class Written:
         directory: where they are.
         motion: of the loop.
         gradients: those of a step, and those taken before the first.
-        margins: whether there are columns of curvature and margin.
+        measured: the curvatures that there are columns of, from the first row.
         watch: what asks for curvatures, and is told what was found.
         batches: samples of a part of the batch and of all of it, where both are known.
 
@@ -44,10 +45,10 @@ class Written:
     """
 
     def __init__(
-        self, directory: Directory, motion: Motion, gradients: tuple[int, int], margins: bool, watch: Watch,
+        self, directory: Directory, motion: Motion, gradients: tuple[int, int], measured: set[str], watch: Watch,
         batches: tuple[float, float] | None,
     ) -> None:  # fmt: skip
-        self._directory, self._motion, self._gradients, self._margins = directory, motion, gradients, margins
+        self._directory, self._motion, self._gradients, self._measured = directory, motion, gradients, set(measured)
         self.newest: collections.deque[tuple[list[str], list[Any], int]] = collections.deque(maxlen=1)
         self._watch, self._batches = watch, batches
         self.least: Least | None = None
@@ -93,7 +94,7 @@ class Written:
 
     def _read_back(self) -> dict[str, np.ndarray]:
         metrics = read_metrics(self._directory.path)
-        self._margins = self._margins or "curvature" in metrics
+        self._measured |= {name for name in _CURVATURES if name in metrics}
         self._anchor, self.steps, self._time = None, 0, 0.0
         self.least, below = None, self.below
         self._squares.clear()
@@ -108,27 +109,35 @@ class Written:
             self.steps = last + 1
         return metrics
 
-    def write(self, rows: Sequence[tuple[int, dict[str, Any], Any]], names: Sequence[str]) -> None:
-        """Write rows: step, values by name, curvature."""
+    def write(self, rows: Sequence[tuple[int, dict[str, Any], dict[str, Any]]], names: Sequence[str]) -> None:
+        """Write rows: step, values by name, curvatures by name."""
         if not rows:
             return
         steps = [step for step, _, _ in rows]
         flat = numbers([values[name] for _, values, _ in rows for name in names])
         columns = {name: flat[i :: len(names)] for i, name in enumerate(names)}
-        curvatures = [curvature for _, _, curvature in rows]
         turned: list[Any] = columns.get(self._motion.knob) or [None] * len(rows)
         table: dict[str, Any] = {"step": np.array(steps), "time": np.array(self._times(steps, turned))}
         table |= {name: np.array(column, float) for name, column in columns.items()}
-        self._margins = self._margins or any(curvature is not None for curvature in curvatures)
-        if self._margins:
-            found = numbers(curvatures)
-            margins = [
-                float("nan") if given is None else self._motion.margin(value, step, knob)
-                for given, value, step, knob in zip(curvatures, found, steps, turned, strict=True)
-            ]
-            table |= {"curvature": np.array(found), "stability_margin": np.array(margins)}
+        for name in _CURVATURES:
+            given = [curvatures.get(name) for _, _, curvatures in rows]
+            if name not in self._measured and all(one is None for one in given):
+                continue
+            self._measured.add(name)
+            found = numbers(given)
+            table[name] = np.array(found)
+            margins = [float("nan")] * len(rows)
+            if name == self._motion.column and not self._motion.limitless:
+                margins = [
+                    float("nan") if one is None else self._motion.margin(value, step, knob)
+                    for one, value, step, knob in zip(given, found, steps, turned, strict=True)
+                ]
+                table["stability_margin"] = np.array(margins)
+            self._tell(given, found, margins, steps)
+        if "stability_margin" in table:
+            # Last, as it was written before there were two curvatures.
+            table["stability_margin"] = table.pop("stability_margin")
             self._find_least(table)
-            self._tell(curvatures, found, margins, steps)
         if "loss" in columns:
             for (_, values, _), loss in zip(rows, columns["loss"], strict=True):
                 # One that was at hand has been seen.

@@ -121,8 +121,15 @@ def in_double(method: Method) -> tuple[Method, dict[str, float]]:
     eps = max((float(jnp.finfo(leaf.dtype).eps) for leaf in leaves), default=0.0)
     values = {name: _meant(v, eps) for name, v in bare.hyperparameters.items() if not callable(v)}
     # NumPy's keep their precision wherever they are copied to, whatever JAX is set to.
-    wide = jax.tree.map(lambda x: np.asarray(_meant(x, eps)) if eqx.is_inexact_array(x) else x, bare)
-    return wide, values
+    return jax.tree.map(lambda x: _double(x, eps) if eqx.is_inexact_array(x) else x, bare), values
+
+
+def _double(x: Any, eps: float) -> Any:
+    if np.ndim(x) == 0:
+        return np.asarray(_meant(x, eps))
+    # A grid of times, which is no number of a user's.
+    with jax.enable_x64(True):
+        return jnp.asarray(x, float)
 
 
 def _meant(value: Any, eps: float) -> float:

@@ -17,8 +17,8 @@ from ._linear import Ask, LinearStep, Row, Ticks
 _ROUNDING = 1e-14
 # From this size on torch uses threads. Its fused kernel does for every size, and where other work keeps the cores busy
 # they wait for each other: a step of 20 small tensors then took 62 times as long as without.
-_LARGE = 32768
-_FUSED = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+LARGE = 32768
+FUSED = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Part:
         if self.sparse:
             return False
         first = self.parameters[0]
-        if first.device.type == "cpu" and sum([x.numel() for x in self.parameters]) < _LARGE * len(self.parameters):
+        if first.device.type == "cpu" and sum([x.numel() for x in self.parameters]) < LARGE * len(self.parameters):
             return self.group["fused"] is True and self._alike(first)
         return self._alike(first)
 
@@ -182,7 +182,7 @@ class Part:
         lists = (self.parameters, self._first, self.buffer or ())
         # The kernel takes the memory as it lies: on transposed tensors it is silently wrong (torch 2.13, CPU).
         return (
-            kind in _FUSED
+            kind in FUSED
             and device.type in ("cpu", "cuda")
             and all(x.dtype is kind and x.device == device and x.is_contiguous() for xs in lists for x in xs)
         )

@@ -11,11 +11,17 @@ from .._typed import typed
 
 @typed()
 def largest_curvature(
-    loss: Callable[[], Any], parameters: Iterable[Any], iterations: int = 200, tolerance: float = 1e-10
-) -> float:
+    loss: Callable[[], Any], parameters: Iterable[Any], iterations: int = 200, tolerance: float = 1e-10,
+    optimizer: Any = None,
+) -> float:  # fmt: skip
     r"""The largest eigenvalue of the Hessian at the parameters (0 where no curvature is positive).
 
-    $$\ell_{\max} = \lambda_{\max}(\nabla^2 f(\theta))$$
+    $$\ell_{\max} = \lambda_{\max}(\nabla^2 f(\theta)),\qquad\text{or}\quad
+      \lambda_{\max}\bigl(D^{-1/2}\,\nabla^2 f\,D^{-1/2}\bigr),\quad D = \sqrt{\hat v} + \varepsilon$$
+
+    With an `optimizer` of Adam's family it is the preconditioned curvature, of f over what a step of it is divided by
+    now: the one that its stability limit, $2(1+\beta_1)/(1-\beta_1)$ over the learning rate, is of. A decay that is
+    part of the gradient is in it.
 
     Power iteration on products of the Hessian and a vector, by backward over backward through one evaluation of the
     loss; where a negative eigenvalue is as large in size, a second pass on the shifted Hessian finds the largest one.
@@ -26,18 +32,23 @@ def largest_curvature(
         parameters: the tensors, such as `module.parameters()`; those that need no gradient are left out.
         iterations: Hessian-vector products at most, each pass.
         tolerance: relative change of the eigenvalue at which to stop; 1e-3 does for a stability margin.
+        optimizer: a running Adam, AdamW, NAdam or RMSprop of torch, or an `Optimizer` of ours of these; None for the
+            plain curvature.
 
     Returns:
-        $\ell_{\max}$, in units of f over x squared.
+        $\ell_{\max}$, in units of f over x squared; preconditioned, of 1 over x, and NaN before the first step.
 
     Raises:
-        InputError: the loss is no such function, or depends on none of the parameters.
+        InputError: the loss is no such function, or depends on none of the parameters; the optimizer keeps no average
+            of squared gradients.
 
     >>> import torch
     >>> x = torch.tensor([1.0, 1.0], dtype=torch.float64, requires_grad=True)
     >>> loss = lambda: 0.5 * (torch.tensor([1.0, 4.0]) * x**2).sum()
     >>> round(largest_curvature(loss, [x]), 4)
     4.0
+
+    Reference: Cohen et al. (2022).
     """
     import torch
 
@@ -52,6 +63,13 @@ def largest_curvature(
     tensors = [one for one in given if one.requires_grad]
     if not tensors:
         raise InputError("parameters hold no tensor that needs a gradient")
+    roots, decays = [], []
+    if optimizer is not None:
+        from ._torch_preconditioner import preconditioner
+
+        roots, decays = preconditioner(optimizer, tensors)
+        if not any(bool(root.any()) for root in roots):
+            return math.nan
     with torch.enable_grad():
         value = loss()
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
@@ -63,13 +81,22 @@ def largest_curvature(
         raise InputError("the loss depends on none of these parameters")
     # Of a gradient that is constant there is no graph, and no curvature.
     curved = {i: one for i, one in enumerate(gradients) if one is not None and one.requires_grad}
-    if not curved:
+    if not curved and not any(decays):
         return 0.0
 
-    def product(v: list[Any]) -> list[Any]:
+    def plain_product(v: list[Any]) -> list[Any]:
+        if not curved:
+            return [torch.zeros_like(of) for of in tensors]
         along = [v[i] for i in curved]
         found = torch.autograd.grad([*curved.values()], tensors, along, retain_graph=True, allow_unused=True)
         return [torch.zeros_like(of) if one is None else one for one, of in zip(found, tensors, strict=True)]
+
+    def product(v: list[Any]) -> list[Any]:
+        if not roots:
+            return plain_product(v)
+        scaled = [root * one for root, one in zip(roots, v, strict=True)]
+        found = zip(roots, plain_product(scaled), scaled, decays, strict=True)
+        return [root * (one + decay * x) for root, one, x, decay in found]
 
     draw = torch.Generator().manual_seed(0)
     start = [torch.randn(one.shape, generator=draw).to(one) for one in tensors]

@@ -21,9 +21,9 @@ from ._torch_pending import BUFFER, KICK, dampening_of, forget, remember
 def from_torch(
     optimizer: Any, group: int | None = None, batch_size: float | int | None = None
 ) -> Hyperparameters | AdamHyperparameters:
-    """The hyperparameters of a `torch.optim.SGD`, `Adam` or `AdamW`, or an `Optimizer` of momentum:
+    """The hyperparameters of a `torch.optim.SGD`, `Adam` or `AdamW`, or an `Optimizer` of the same:
     `tw.Hyperparameters.from_torch`."""
-    if isinstance(optimizer, torch.optim.Adam):
+    if is_adam(optimizer):
         return adam_from_torch(optimizer, group, batch_size)
     found = [dataclasses.replace(read(optimizer, g), batch_size=batch_size) for g in _chosen(optimizer, group)]
     if any(h != found[0] for h in found):
@@ -53,13 +53,13 @@ def retune(
     parameters are $\theta + \beta v$ and move with $\beta v$. Until that step the group holds k, as `last_kick`, and
     saves it: where a `torch.optim.SGD` goes on from there, it does so with this module imported.
 
-    Of a `torch.optim.Adam` or `AdamW` the memory times stay, so that both betas follow the learning rate
+    Of Adam and AdamW the memory times stay, so that both betas follow the learning rate
     (`tw.AdamHyperparameters.retune`); its averages stay too, and its count of steps becomes the time that has passed in
     the new steps, so that what they are corrected by does.
 
     Arguments:
-        optimizer: a `torch.optim.SGD`, `Adam` or `AdamW`, or an `Optimizer` of momentum or Nesterov's method. Call it
-            between two steps.
+        optimizer: a `torch.optim.SGD`, `Adam` or `AdamW`, or an `Optimizer` of momentum, Nesterov's method, Adam or
+            AdamW. Call it between two steps.
         hyperparameters: what to change to, for instance for another batch size; else one of the two that follow. Adam
             takes a learning rate alone.
         learning_rate, momentum: the new value of one of them.
@@ -79,7 +79,7 @@ def retune(
     >>> round(optimizer.param_groups[0]["momentum"], 4)
     0.9678
     """
-    if isinstance(optimizer, torch.optim.Adam):
+    if is_adam(optimizer):
         if learning_rate is None or momentum is not None or hyperparameters is not None or rule != "exact":
             raise InputError("of Adam the learning rate is changed: retune(optimizer, learning_rate=...)")
         return _retune_adam(optimizer, learning_rate, group)
@@ -102,13 +102,26 @@ def retune(
 def adam_from_torch(
     optimizer: Any, group: int | None = None, batch_size: float | int | None = None
 ) -> AdamHyperparameters:
-    """The numbers of a `torch.optim.Adam` or `AdamW`: `tw.AdamHyperparameters.from_torch`."""
-    if not isinstance(optimizer, torch.optim.Adam):
-        raise InputError(f"optimizer must be a torch.optim.Adam or AdamW, but is {optimizer!r}")
+    """The numbers of a `torch.optim.Adam` or `AdamW`, or ours: `tw.AdamHyperparameters.from_torch`."""
+    if not is_adam(optimizer):
+        raise InputError(f"optimizer must be a torch.optim.Adam or AdamW, or one of ours, but is {_named(optimizer)}")
     found = [_read_adam(optimizer, g, batch_size) for g in _chosen(optimizer, group)]
     if any(h != found[0] for h in found):
         raise InputError(f"the {len(found)} groups have different settings; choose one with group=0, 1, ...")
     return found[0]
+
+
+def is_adam(optimizer: Any) -> bool:
+    """Tell whether an optimizer is Adam or AdamW, torch's or ours."""
+    if isinstance(optimizer, Optimizer):
+        return optimizer.adaptive is not None and optimizer.adaptive.convention == "Adam"
+    return isinstance(optimizer, torch.optim.Adam)
+
+
+def _named(optimizer: Any) -> str:
+    if not isinstance(optimizer, Optimizer):
+        return f"a {type(optimizer).__name__}" if isinstance(optimizer, torch.optim.Optimizer) else repr(optimizer)
+    return f"{type(optimizer.method.dynamics).__name__} by {type(optimizer.method.scheme).__name__}"
 
 
 def _read_adam(optimizer: Any, group: dict[str, Any], batch_size: float | int | None) -> AdamHyperparameters:
@@ -116,6 +129,8 @@ def _read_adam(optimizer: Any, group: dict[str, Any], batch_size: float | int | 
         if group.get(name):
             raise InputError(f"{name}=True makes another method of Adam, which has no such numbers; leave it out")
     decoupled = isinstance(optimizer, torch.optim.AdamW) or bool(group.get("decoupled_weight_decay"))
+    if isinstance(optimizer, Optimizer) and optimizer.adaptive is not None:
+        decoupled = optimizer.adaptive.decoupled
     beta1, beta2 = map(plain, group["betas"])
     return AdamHyperparameters(
         plain(group["lr"]), beta1, beta2, plain(group["eps"]), batch_size=batch_size,
@@ -164,11 +179,9 @@ def read(optimizer: Any, group: dict[str, Any]) -> Hyperparameters:
     elif isinstance(optimizer, Optimizer) and optimizer.convention is not None:
         nesterov, dampening = optimizer.convention == "nesterov", 0.0
     else:
-        what = f"a {type(optimizer).__name__}"
-        if isinstance(optimizer, Optimizer):
-            method = optimizer.method
-            what = f"{type(method.dynamics).__name__} by {type(method.scheme).__name__}"
-        raise InputError(f"learning rate and momentum are read from SGD or from momentum and Nesterov, not from {what}")
+        raise InputError(
+            f"learning rate and momentum are read from SGD or from momentum and Nesterov, not from {_named(optimizer)}"
+        )
     return Hyperparameters(
         plain(group["lr"]), plain(group.get("momentum", 0.0)), nesterov and plain(group["momentum"]) > 0,
         plain(dampening), weight_decay=plain(group["weight_decay"]),

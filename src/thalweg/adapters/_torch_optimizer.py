@@ -18,6 +18,8 @@ from ..dynamics._base import check_descends, check_flat
 from ..schemes import Lookahead, State
 from ._linear import after_change, in_double, is_linear, linear_first_step, linear_step
 from ._tensors import Part, Plan, plain
+from ._torch_adaptive import Adaptive
+from ._torch_averages import OF_ADAM, packed_averages, take_over
 from ._torch_pending import BUFFER, KICK
 from ._torch_state import OF_THE_METHOD, checked, packed
 
@@ -39,6 +41,10 @@ class Optimizer(torch.optim.Optimizer):
     stays as it is, as in torch. To change them and keep the motion: `retune` and `ConstantFriction`. Plain descent
     whose group is given a momentum by a scheduler (`OneCycleLR`, `CyclicLR`) is momentum from then on, as SGD is.
 
+    Of Adam's family (`tw.AdamFlow` by `tw.LieTrotter`: `tw.adam`, `tw.adamw`, `tw.nadam`, `tw.rmsprop`, `tw.lion`, and
+    sign descent) a group has `lr`, `betas` (or beta1, beta2), `eps`, `weight_decay`, and states go to and from
+    `torch.optim.Adam`, `AdamW`, `NAdam` and `RMSprop`. Averages of bfloat16 are kept in float32.
+
     A method of several gradients a step is called with a closure, which zeroes the gradients, computes the loss, calls
     backward on it and returns it. Where the method needs the curvature as well (`tw.HighResolutionFlow`,
     `tw.HessianDampedFlow`), the closure returns the loss and does not call backward.
@@ -47,11 +53,12 @@ class Optimizer(torch.optim.Optimizer):
         params: parameters, or groups of them with hyperparameters of their own.
         method: any `tw.Method`; its objective, if it has one, is not used. Its numbers are held in double precision, a
             float32 as the shortest decimal number that it can stand for.
-        weight_decay: $\omega \ge 0$, coupled: $\omega\Theta$ is added to the gradient. A group may have its own.
+        weight_decay: $\omega \ge 0$, coupled: $\omega\Theta$ is added to the gradient. A group may have its own. A
+            method with a decay of its own, as `tw.adamw`, says so itself.
         foreach: True, all parameters of a group in one call for each operation; False, one after the other.
-        fused: True, in the one kernel that torch has for SGD, where the step is one of SGD's and the tensors are dense,
-            contiguous and of one kind, else as with `foreach=True`; False, never. If neither is given, in that kernel
-            where it is faster.
+        fused: True, in the one kernel that torch has for SGD and Adam, where the step is one of theirs and the tensors
+            are dense, contiguous and of one kind, else as with `foreach=True`; False, never. If neither is given, in
+            that kernel where it is faster.
 
     Raises:
         InputError: a hyperparameter is out of its range or unknown; in step, a closure is missing.
@@ -81,6 +88,25 @@ class Optimizer(torch.optim.Optimizer):
         if foreach and fused:
             raise InputError("foreach and fused cannot both be True")
         check_descends(method.dynamics, "the torch optimizer")
+        self._plans: dict[Any, Plan] = {}
+        self.adaptive = Adaptive.of(method)
+        defaults = self._averaging(self.adaptive, weight_decay) if self.adaptive else self._linear(method)
+        super().__init__(params, {"weight_decay": weight_decay} | defaults | {"foreach": foreach, "fused": fused})
+
+    def _averaging(self, adaptive: Adaptive, weight_decay: float | int) -> dict[str, Any]:
+        """The defaults of Adam's family."""
+        self.method, self._names = adaptive.method, {name: name for name in adaptive.defaults}
+        self._starts = self._curved = False
+        self._buffer = None
+        if adaptive.law.decay is not None and plain(weight_decay) != 0:
+            raise InputError(
+                "the method has a weight_decay of its own; give it there, such as tw.adamw(None, 1e-3, "
+                "weight_decay=0.01), or in a group"
+            )
+        return adaptive.defaults | ({"clock": None} if adaptive.timed else {})
+
+    def _linear(self, method: Method) -> dict[str, Any]:
+        """The defaults of a method whose step is linear."""
         check_flat(method.dynamics, "the torch optimizer")
         if method.normals or jax.eval_shape(lambda: _at_zero(method)).memory is not None:
             raise InputError(
@@ -95,7 +121,6 @@ class Optimizer(torch.optim.Optimizer):
             )
         self.method, values = in_double(method)
         self._names = {"lr" if name in _RATES else name: name for name in values}
-        self._plans: dict[Any, Plan] = {}
         if not is_linear(self.method, values):
             raise InputError(
                 f"a step of {type(method.dynamics).__name__} is not linear in velocity and gradients, as the torch "
@@ -111,16 +136,16 @@ class Optimizer(torch.optim.Optimizer):
         defaults = {key: values[name] for key, name in self._names.items()}
         if callable(self.method.step_size):
             defaults["lr"] = _first_rate(self.method)  # to be read: the schedule is the method's own
-        defaults |= {"weight_decay": weight_decay, "foreach": foreach, "fused": fused}
         defaults |= {} if self.method.autonomous else {"clock": None}
         defaults |= {KICK: None} if self._buffer == BUFFER else {}
         # As SGD without momentum: a scheduler that cycles the momentum finds it.
-        defaults |= {"momentum": 0.0} if self.convention == "descent" else {}
-        super().__init__(params, defaults)
+        return defaults | ({"momentum": 0.0} if self.convention == "descent" else {})
 
     @property
     def convention(self) -> str | None:
-        """Torch's name of this method: "descent", "momentum" or "nesterov"; None where it has no name for it."""
+        """The name of this method as a `torch.optim.SGD`: "descent", "momentum" or "nesterov"; None where not."""
+        if self.adaptive is not None:
+            return None
         scheme = self.method.scheme
         if "momentum" in self._names:
             ahead = float(scheme.fraction) if isinstance(scheme, Lookahead) else 0.0
@@ -136,6 +161,8 @@ class Optimizer(torch.optim.Optimizer):
     @property
     def buffers(self) -> tuple[str, ...]:
         """The names of what may be kept of a parameter."""
+        if self.adaptive is not None:
+            return self.adaptive.memory
         return (BUFFER,) if self.convention == "descent" else () if self._buffer is None else (self._buffer,)
 
     def _buffer_of(self, group: dict[str, Any]) -> str | None:
@@ -147,13 +174,15 @@ class Optimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, with hyperparameters of its own where it gives them."""
+        if self.adaptive is not None and isinstance(param_group, dict):
+            param_group = self.adaptive.spelled(param_group)
         for name in _RATES:
             if name in param_group:
                 raise InputError(f"the {name} of a group is called 'lr', as torch's schedulers have it")
         if "momentum" not in self._names and plain(param_group.get("momentum", 0.0)) != 0:
             raise InputError(f"this method has no hyperparameter 'momentum'{suggest('momentum', self._names)}")
         for name in param_group:
-            if name in OF_THE_METHOD:
+            if name in OF_THE_METHOD or (self.adaptive is not None and name in OF_ADAM):
                 raise InputError(
                     f"{name} is no option of a group: the method says it, such as tw.nesterov(None, 0.1, 0.9)"
                 )
@@ -161,6 +190,10 @@ class Optimizer(torch.optim.Optimizer):
             if name not in self.defaults and close:
                 raise InputError(f"a group has no option {name!r}; did you mean {close[0]!r}?")
         group = self.defaults | param_group
+        if self.adaptive is not None:
+            self.adaptive.check(group)
+            super().add_param_group(param_group)
+            return
         check_number("weight_decay", plain(group["weight_decay"]), at_least=0.0)
         self.method.check_hyperparameters(**self._values(group))
         super().add_param_group(param_group)
@@ -185,6 +218,13 @@ class Optimizer(torch.optim.Optimizer):
                 loss = closure()
             if self._curved:
                 slopes = self._slopes(loss)
+        if self.adaptive is not None:
+            # What is wrong in a group is seen before another has moved.
+            for group in self.param_groups[1:]:
+                self.adaptive.check(group)
+            for group in self.param_groups:
+                self.adaptive.step(group, self.state)
+            return loss
         parts = [part for group in self.param_groups for part in self._parts(group)]
         asks = max([len(part.plan.asks) for part in parts], default=1)
         if asks > 1 or self._curved:
@@ -306,21 +346,25 @@ class Optimizer(torch.optim.Optimizer):
                 part.restore()
 
     def state_dict(self) -> dict[str, Any]:
-        """The state, which a `torch.optim.SGD` that is the same method can load as well."""
-        return packed(super().state_dict(), self.convention)
+        """The state, which an optimizer of torch that is the same method can load as well."""
+        state = super().state_dict()
+        return packed(state, self.convention) if self.adaptive is None else packed_averages(state, self.adaptive)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state of this optimizer, or of a `torch.optim.SGD` that is the same method.
+        """Load a state of this optimizer, or of one of torch's that is the same method.
 
         Keys of a user's own stay in the groups, as in torch.
 
         Raises:
             InputError: it is another optimizer's, or does not fit the parameters.
         """
-        super().load_state_dict(checked(self, state_dict))
+        state_dict = checked(self, state_dict)
+        super().load_state_dict(state_dict)
+        if self.adaptive is not None:
+            take_over(self, state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("method", "_names", "_curved", "_starts", "_buffer")
+        own = ("method", "adaptive", "_names", "_curved", "_starts", "_buffer")
         return super().__getstate__() | {name: getattr(self, name) for name in own} | {"_plans": {}}
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from .._errors import InputError
 from ._tensors import plain
+from ._torch_averages import KIND, check_group, check_memory
 from ._torch_pending import BUFFER, KICK
 
 # What a group of torch.optim.SGD holds besides, and what of it a method can be.
@@ -44,7 +45,10 @@ def checked(optimizer: Any, state_dict: Any) -> dict[str, Any]:
     groups = [dict(group) for group in state_dict["param_groups"]]
     for i, group in enumerate(groups):
         own = optimizer.param_groups[i] if i < len(optimizer.param_groups) else {}
-        _check_group(optimizer, group, own)
+        if optimizer.adaptive is None:
+            _check_group(optimizer, group, own)
+        else:
+            check_group(optimizer.adaptive, group, own, optimizer.defaults)
     state = {
         index: {name: value for name, value in entry.items() if value is not None} if isinstance(entry, dict) else entry
         for index, entry in state_dict["state"].items()
@@ -52,12 +56,17 @@ def checked(optimizer: Any, state_dict: Any) -> dict[str, Any]:
     parameters = [x for group in optimizer.param_groups for x in group["params"]]
     indices = [index for group in groups for index in group["params"]]
     for index, x in zip(indices, parameters, strict=False):
-        _check_memory(optimizer, state.get(index, {}), x)
+        if optimizer.adaptive is None:
+            _check_memory(optimizer, state.get(index, {}), x)
+        else:
+            check_memory(optimizer.adaptive, state.get(index, {}), x)
     return {**state_dict, "state": state, "param_groups": groups}
 
 
 def _check_group(optimizer: Any, group: dict[str, Any], own: dict[str, Any]) -> None:
     convention = optimizer.convention
+    if KIND in group:
+        raise InputError(f"the state is of another optimizer: {group[KIND]!r} of Adam's family")
     if convention is None and ("dampening" in group or "nesterov" in group):
         raise InputError("the state is of torch.optim.SGD, which is another method than this one")
     nesterov, has_momentum = convention == "nesterov", plain(group.get("momentum", 0.0)) != 0

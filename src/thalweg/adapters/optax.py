@@ -1,9 +1,9 @@
-"""Any method as an optax gradient transformation."""
+"""Any method as an optax gradient transformation, and the curvature that a running Adam sees."""
 
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,22 +18,9 @@ from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, zeros_like
 from .._typed import typed
 from ..dynamics._base import check_descends, check_flat
-from ..schemes import Clock, Draws, Restarted, State
-
-
-class MotionState(NamedTuple):
-    """State of the transformation: the buffer, what moves with time where the method does, what a scheme remembers,
-    and the variables that a law has of its own, such as Adam's averages.
-
-    The parameters are the loop's, the unit of the buffer is the method's.
-    """
-
-    buffer: Vector | None
-    lookahead_weight: Array | None
-    clock: Clock | None
-    memory: PyTree = None
-    before: PyTree = None
-    auxiliary: PyTree = None
+from ..schemes import Draws, Restarted, State
+from ._optax_curvature import preconditioned_curvature as preconditioned_curvature
+from ._optax_state import MotionState as MotionState
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from ._spec import attribute, chosen, parse_method, parse_number, set_precision
 
 _NUMBERS = ("learning_rate", "momentum", "dampening", "weight_decay")
 _SWITCHES = ("nesterov", "bias_correction")
+_OF_ADAM = ("beta1", "beta2", "epsilon", "coupled")
 
 
 def verify(
@@ -43,6 +44,7 @@ def verify(
         torch, optax or keras [that of what the factory makes].
     reference
         learning_rate=0.1,momentum=0.9 and more of nesterov, dampening, weight_decay, bias_correction, convention;
+        of Adam learning_rate=0.1,beta1=0.9 and more of beta2, epsilon, weight_decay, coupled;
         or module:function of (x0, gradient, steps).
     steps
         The most steps of an example [4].
@@ -93,6 +95,7 @@ def _choose_backend() -> None:
 
 
 def _reference(text: str) -> Any:
+    from .._dictionary.adam import AdamHyperparameters
     from .._dictionary.conventions import Hyperparameters
     from .._errors import InputError, suggest
 
@@ -104,17 +107,23 @@ def _reference(text: str) -> Any:
         name = {"lr": "learning_rate"}.get(name, name.replace("-", "_"))
         if not equals:
             raise InputError(f"--reference {text!r} must be written learning_rate=VALUE,momentum=VALUE,...")
-        if name in _NUMBERS:
+        if name in (*_NUMBERS, *_OF_ADAM[:-1]):
             settings[name] = parse_number(f"--reference {name}", value)
-        elif name in _SWITCHES:
+        elif name in (*_SWITCHES, "coupled"):
             if value.lower() not in ("true", "false"):
                 raise InputError(f"--reference {name} must be true or false, but is {value!r}")
             settings[name] = value.lower() == "true"
         elif name == "convention":
             settings[name] = value
         else:
-            near = suggest(name, (*_NUMBERS, *_SWITCHES, "convention"))
+            near = suggest(name, (*_NUMBERS, *_SWITCHES, *_OF_ADAM, "convention"))
             raise InputError(f"--reference: there is no {name!r}{near}")
     if "learning_rate" not in settings:
         raise InputError("--reference needs a learning_rate")
-    return Hyperparameters(**settings)
+    own = [name for name in settings if name in _OF_ADAM]
+    if not own:
+        return Hyperparameters(**settings)
+    foreign = [name for name in settings if name not in (*_OF_ADAM, "learning_rate", "weight_decay")]
+    if foreign:
+        raise InputError(f"--reference: {own[0]} is of Adam, and {foreign[0]} is not; leave out one of them")
+    return AdamHyperparameters(**settings)

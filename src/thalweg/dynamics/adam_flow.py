@@ -130,7 +130,7 @@ class AdamFlow(AbstractFirstOrder, AbstractRemembering):
         if not self._squares:
             return self
         # The root of the squares scales the parameters, and with them the curvature.
-        return copied(self, form="frozen", second=None, epsilon=jnp.zeros((), float), corrected=False)
+        return copied(self, form="frozen", second=None, epsilon=jnp.zeros_like(self.epsilon), corrected=False)
 
     def initial_auxiliary(self, position: Vector) -> PyTree:
         # What changes by a thousandth of itself is lost in half a precision.

@@ -16,6 +16,7 @@ COURSES = {
     "gradient_norm": "norm of the gradient",
     "learning_rate": "learning rate",
     "curvature": "largest curvature",
+    "preconditioned_curvature": "preconditioned curvature",
     "stability_margin": "stability margin",
 }
 

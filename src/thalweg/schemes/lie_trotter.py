@@ -15,7 +15,7 @@ from ._base import AbstractScheme, evaluated, phase
 from ._state import Clock, Draws, State
 
 # The decay of torch.optim.NAdam's schedule of beta_1.
-_FADING = 0.96
+FADING = 0.96
 
 
 class _Schedule(NamedTuple):
@@ -130,7 +130,7 @@ class LieTrotter(AbstractScheme):
         psi, step = self.momentum_decay, memory.steps + 1
         assert psi is not None and flow.first is not None
         beta = jnp.exp(-h / flow.first)
-        now, then = (beta * (1.0 - 0.5 * _FADING ** (k.astype(beta.dtype) * psi)) for k in (step, step + 1))
+        now, then = (beta * (1.0 - 0.5 * FADING ** (k.astype(beta.dtype) * psi)) for k in (step, step + 1))
         product = memory.product * now
         weights = flow.weights(auxiliary)._replace(
             mean=then / (1.0 - product * then), gradient=(1.0 - now) / (1.0 - product)

@@ -41,9 +41,9 @@ def check_optimizer(
         factory: in torch `factory(params, **settings)`, in optax and keras `factory(**settings)`, such as
             `torch.optim.SGD`, `optax.sgd`, `keras.optimizers.SGD`, or `functools.partial` of one.
         framework: "torch", "optax" or "keras"; by default that of what the factory makes.
-        reference: the path it should take: `tw.Hyperparameters(...)`, whose equations are followed; a `tw.Method`;
-            or a function (x0, gradient, steps) of the positions. The factory is called with the numbers
-            of the first two, where it takes them, and otherwise as it is.
+        reference: the path it should take: `tw.Hyperparameters(...)`, whose equations are followed; a `tw.Method` or
+            `tw.AdamHyperparameters`; or a function (x0, gradient, steps) of the positions. The factory is called with
+            the numbers of all but the last, where it takes them, and otherwise as it is.
         steps: the most steps of an example.
         seed: of the examples.
         examples: how many a check draws.

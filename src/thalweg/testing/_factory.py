@@ -15,6 +15,8 @@ _NAMES = {
     "rate": ("lr", "learning_rate"),
     # With the averages of Adam and its like: the first of their coefficients.
     "momentum": ("momentum", "beta", "decay", "b1", "beta1", "beta_1", "betas"),
+    "second": ("b2", "beta2", "beta_2"),
+    "epsilon": ("eps", "epsilon"),
     "nesterov": ("nesterov",),
     "dampening": ("dampening",),
     "weight_decay": ("weight_decay",),
@@ -22,9 +24,13 @@ _NAMES = {
     "fused": ("fused",),
 }
 _FIRST_OF_TWO = ("b1", "beta1", "beta_1", "betas")
+# What Adam and its like have besides.
+_OF_TWO = ("second", "epsilon")
 RATE, MOMENTUM = 0.1, 0.9
 # What a setting is given where the factory has no default for it.
-_NEEDED = {"rate": RATE, "momentum": MOMENTUM, "weight_decay": 0.0, "dampening": 0.0}
+_NEEDED = {
+    "rate": RATE, "momentum": MOMENTUM, "second": 0.999, "epsilon": 1e-8, "weight_decay": 0.0, "dampening": 0.0,
+}  # fmt: skip
 _VARIANTS = (
     {}, {"momentum": MOMENTUM}, {"momentum": MOMENTUM, "nesterov": True}, {"momentum": MOMENTUM, "dampening": 0.5},
     {"weight_decay": 0.1}, {"momentum": MOMENTUM, "weight_decay": 0.1},
@@ -63,9 +69,12 @@ class Signature:
     def spell(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings by the factory's names, those it needs and the learning rate included."""
         rate = {"rate": RATE} if "rate" in self.names else {}
+        settings = dict(settings)
+        # Of both coefficients in one the second stays, where nothing is said of it.
+        second = settings.pop("second", self.second) if self.names.get("momentum") == "betas" else self.second
         found = {self.names[what]: value for what, value in {**rate, **self.needed, **settings}.items()}
         if isinstance(momentum := found.get("betas"), int | float):
-            found["betas"] = (momentum, self.second)
+            found["betas"] = (momentum, second)
         return found
 
     def catalogue(self) -> list[dict[str, Any]]:
@@ -89,6 +98,8 @@ def read_signature(factory: Any) -> Signature:
     named = {n: p for n, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     names = {what: next((n for n in known if n in named), None) for what, known in _NAMES.items()}
     found = {what: n for what, n in names.items() if n is not None}
+    if found.get("momentum") not in _FIRST_OF_TWO:
+        found = {what: n for what, n in found.items() if what not in _OF_TWO}
     first = next(iter(named.values()), None)
     takes = first is not None and first.name not in found.values() and first.kind in _FIRST
     takes = takes and first is not None and (first.default is first.empty or first.name in ("params", "parameters"))

@@ -5,13 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from .._dictionary.adam import AdamHyperparameters
 from .._dictionary.conventions import Hyperparameters
 from .._errors import InputError
 from .._methods.method import Method
+from ..dynamics import AdamFlow
 from ._factory import Signature
 from ._walk import first_line
 
 Gradient = Callable[[np.ndarray], np.ndarray]
+# What a setting of a factory is, by the names of the numbers of Adam's family.
+_OF_ADAM = {
+    "rate": "learning_rate", "momentum": "beta1", "second": "beta2", "epsilon": "epsilon",
+    "weight_decay": "weight_decay",
+}  # fmt: skip
 
 
 class Linear:
@@ -36,20 +43,28 @@ def settings_of(reference: Any, signature: Signature) -> dict[str, Any]:
             "rate": reference.learning_rate, "momentum": reference.momentum, "nesterov": reference.nesterov,
             "dampening": reference.dampening, "weight_decay": reference.weight_decay,
         }  # fmt: skip
-    elif isinstance(reference, Method):
-        numbers = reference.hyperparameters
-        if "learning_rate" in numbers:
+    elif isinstance(reference, Method | AdamHyperparameters):
+        method = reference if isinstance(reference, Method) else reference.method()
+        numbers = method.hyperparameters
+        if isinstance(reference, AdamHyperparameters):
+            # As they were given, where a law keeps memory times in the precision of JAX.
+            numbers |= {name: getattr(reference, name) for name in numbers}
+        if isinstance(method.dynamics, AdamFlow):
+            known = {what: numbers[name] for what, name in _OF_ADAM.items() if name in numbers}
+            known["nesterov"] = bool(getattr(method.scheme, "nesterov", False))
+        elif "learning_rate" in numbers:
             known = {"rate": numbers["learning_rate"], "momentum": numbers.get("momentum", 0.0)}
-            known["nesterov"] = float(getattr(reference.scheme, "fraction", 0.0)) == 1.0
+            known["nesterov"] = float(getattr(method.scheme, "fraction", 0.0)) == 1.0
     elif not callable(reference):
         raise InputError(
             "reference must be tw.Hyperparameters(...), a tw.Method or a function (x0, gradient, steps) of the "
             f"positions, but is {reference!r}"
         )
-    if signature.averages and not known.get("momentum"):
+    if signature.averages and not known.get("momentum") and "second" not in known:
         # Of an average of its own it says nothing.
         known.pop("momentum", None)
-    known = {what: value for what, value in known.items() if what in signature.names}
+    both = {"second"} if signature.names.get("momentum") == "betas" and "momentum" in known else set()
+    known = {what: value for what, value in known.items() if what in signature.names or what in both}
     found = {name: value for name, value in signature.spell(known).items() if name in _named(signature, known)}
     missing = sorted(signature.names[what] for what in signature.needed if signature.names[what] not in found)
     if missing:
@@ -61,7 +76,7 @@ def settings_of(reference: Any, signature: Signature) -> dict[str, Any]:
 
 
 def _named(signature: Signature, settings: dict[str, Any]) -> set[str]:
-    return {signature.names[what] for what in settings}
+    return {signature.names[what] for what in settings if what in signature.names}
 
 
 def positions(reference: Any, x0: np.ndarray, gradient: Linear, steps: int) -> np.ndarray:
@@ -72,7 +87,7 @@ def positions(reference: Any, x0: np.ndarray, gradient: Linear, steps: int) -> n
     """
     if isinstance(reference, Hyperparameters):
         return recursion(reference, x0, gradient, steps)
-    if isinstance(reference, Method):
+    if isinstance(reference, Method | AdamHyperparameters):
         return _moved(reference, x0, gradient, steps)
     try:
         found = np.asarray(reference(x0.copy(), gradient, steps), dtype=np.float64)
@@ -110,7 +125,7 @@ def recursion(h: Hyperparameters, x0: np.ndarray, gradient: Gradient, steps: int
     return np.array(path)
 
 
-def _moved(method: Method, x0: np.ndarray, gradient: Linear, steps: int) -> np.ndarray:
+def _moved(reference: Method | AdamHyperparameters, x0: np.ndarray, gradient: Linear, steps: int) -> np.ndarray:
     import jax
     import jax.numpy as jnp
 
@@ -118,6 +133,7 @@ def _moved(method: Method, x0: np.ndarray, gradient: Linear, steps: int) -> np.n
 
     curvature, slope = gradient.curvature, gradient.slope
     with jax.enable_x64(True):
+        method = reference if isinstance(reference, Method) else reference.method()
         moving = method.with_objective(Objective(lambda x: jnp.sum(0.5 * curvature * x**2 + slope * x)))
         state, path = moving.init(jnp.asarray(x0, jnp.float64)), []
         for _ in range(steps):

@@ -1,0 +1,40 @@
+"""Does a step of our torch optimizer cost more than one of torch.optim.AdamW(foreach=True) and its kin?
+
+The parameters are those of a network of ten layers; what is timed is the optimizer alone.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+import thalweg as tw
+from benchmarks._harness import Result, compare
+from benchmarks.torch_adapter import LAYERS, Loop
+
+RATE, DECAY, BOUND = 1e-3, 0.01, 1.05
+
+
+def results() -> Iterator[Result]:
+    optimizer = tw.adapters.torch.Optimizer
+    cases = (
+        (
+            "AdamW",
+            lambda p: optimizer(p, tw.adamw(None, RATE, weight_decay=DECAY)),
+            lambda p: torch.optim.AdamW(p, lr=RATE, weight_decay=DECAY, foreach=True),
+        ),
+        (
+            "Adam",
+            lambda p: optimizer(p, tw.adam(None, RATE)),
+            lambda p: torch.optim.Adam(p, lr=RATE, foreach=True),
+        ),
+        (
+            "NAdam",
+            lambda p: optimizer(p, tw.nadam(None, RATE, momentum_decay=4e-3)),
+            lambda p: torch.optim.NAdam(p, lr=RATE, foreach=True),
+        ),
+    )
+    for width, steps in ((16, 400), (128, 200), (512, 20)):
+        for name, ours, theirs in cases:
+            first, second = Loop(ours, width, steps), Loop(theirs, width, steps)
+            found = compare(f"{name}, {LAYERS} layers of {width}, float32", first, second, BOUND, 15, 1e-4)
+            yield Result(found.case, found.ours / steps, found.peer / steps, BOUND, found.repeats, found.difference)
