@@ -97,17 +97,21 @@ def _batches() -> np.ndarray:
 def _trained(lower: Make, above: Make) -> np.ndarray:
     """The loss on all of the digits after a training, (rates, seeds)."""
     problem = network_digits(HIDDEN)
-    args, start = problem.objective.args, problem.start
+    objective: Any = problem.objective
+    args, start = objective.args, problem.start
 
     def loss(x: Any, batch: Array) -> Array:
         part = {name: args[name][:, batch] for name in ("features", "labels")}
-        return problem.objective.fn(x, args | part)  # pyright: ignore[reportAttributeAccessIssue]
+        return objective.fn(x, args | part)
 
     @eqx.filter_jit
     def ends(rates: Array, chosen: Array) -> Array:
         def end(rate: Array, batches: Array) -> Array:
-            parts = {"lower": transformation(lower(None, rate, BETA)), "upper": transformation(above(None, rate, BETA))}
-            labels = {"hidden": "lower", "output": "upper"}
+            parts: Any = {
+                "lower": transformation(lower(None, rate, BETA)),
+                "upper": transformation(above(None, rate, BETA)),
+            }
+            labels: Any = {"hidden": "lower", "output": "upper"}
             optimizer = optax.partition(parts, labels)
 
             def step(carry: Any, batch: Array) -> tuple[Any, None]:
@@ -125,7 +129,7 @@ def _trained(lower: Make, above: Make) -> np.ndarray:
 
 def _by_hand(lower: bool, above: bool) -> np.ndarray:
     """The same by loops in NumPy, all trainings side by side; whether a layer looks ahead."""
-    problem = network_digits(HIDDEN)
+    problem: Any = network_digits(HIDDEN)
     args = {name: np.asarray(value) for name, value in problem.objective.args.items()}
     features, labels, decay = args["features"], args["labels"], float(args["regularisation"])
     shape = (len(RATES), SEEDS)
