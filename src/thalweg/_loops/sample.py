@@ -58,7 +58,7 @@ def sample(
         method: a `tw.Method` that draws, such as `tw.sgld(f, 0.1)`; or a law of motion with a temperature, such as
             `tw.UnderdampedLangevin(f, friction=1.0, temperature=1.0)`, for which the step is chosen: by the curvature
             where the chains go, half its stability limit or less, such that a Gaussian of that curvature is sampled
-            within 2 %.
+            within 2 %. A law in a geometry needs its step, as a `tw.Method`.
         x0: the start of every chain, a pytree of float arrays; or a function of a key that draws one.
         draws: how many are kept of each chain.
         chains: how many.

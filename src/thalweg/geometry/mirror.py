@@ -30,8 +30,9 @@ class Mirror(AbstractDualFlat, AbstractNoise):
       \nabla\phi(\theta^+) = \nabla\phi(\theta) - h\nabla f(\theta)$$
 
     Gradient flow in it is mirror flow, and Euler's method on that mirror descent. A scheme of several stages adds them
-    up in the dual coordinates, where it has its whole order and leaves no domain. `move` is a straight line there:
-    no geodesic of the metric, so that `tw.HeavyBall` refuses it.
+    up in the dual coordinates, where it has its whole order and leaves no domain. `move` is a straight line there: no
+    geodesic of the metric, so that `tw.HeavyBall` refuses it. `tw.OverdampedLangevin` in it is mirror Langevin
+    dynamics.
 
     - `"entropy"`: $\sum x\log x - x$ of positive numbers; dual coordinates $\log x$.
     - `"simplex"`: the same of probabilities along the last axis; $\log x$ up to a constant.
