@@ -66,7 +66,7 @@ def test_parts_are_named_by_the_tree_or_by_labels(way):
 
 
 def test_it_can_do_what_all_of_its_parts_can():
-    metric = tw.geometry.Product({"a": SPHERE, "b": Scaling(jnp.array(2.0))})
+    metric = tw.geometry.Product({"a": None, "b": Scaling(jnp.array(2.0))})
     assert isinstance(metric, AbstractMetric) and not isinstance(metric, AbstractManifold | AbstractNoise)
     frames = tw.geometry.Product({"a": SPHERE, "b": STIEFEL})
     assert isinstance(frames, AbstractEmbedded) and isinstance(frames, AbstractNoise)
@@ -98,6 +98,10 @@ WRONG = {
     "a norm beside a sphere": (
         lambda: tw.geometry.Product({"a": tw.geometry.Norm("l2"), "b": SPHERE}),
         "steps in Norm add vectors of flat space, and would leave Sphere; take products of",
+    ),
+    "a bare metric beside a sphere": (
+        lambda: tw.geometry.Product({"a": Scaling(jnp.array(2.0)), "b": SPHERE}),
+        "steps in Scaling add vectors of flat space, and would leave Sphere; take products of",
     ),
     "a mirror map beside a sphere": (
         lambda: tw.geometry.Product({"a": tw.geometry.Mirror("entropy"), "b": SPHERE}),

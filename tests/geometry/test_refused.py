@@ -252,7 +252,7 @@ NOISE_REFUSED = {
     ),
     "a metric beside a sphere": (
         lambda: tw.OverdampedLangevin(f, 1.0, geometry=tw.geometry.Product([tw.geometry.Metric(2.0), SPHERE])),
-        "tw.OverdampedLangevin needs the noise of a metric, but Product does not know",
+        "steps in Metric add vectors of flat space, and would leave Sphere",
     ),
     "a mass in a metric": (
         lambda: tw.UnderdampedLangevin(f, 1.0, 1.0, geometry=tw.geometry.Metric(2.0)),

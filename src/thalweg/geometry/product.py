@@ -84,11 +84,8 @@ def Product(by_leaf: PyTree, labels: Any = None) -> AbstractGeometry:
     if not parts:
         raise InputError("by_leaf must hold geometries, but holds none")
     by_leaf, parts = _of_one_form(by_leaf, parts)
-    able = [kind for kind in KINDS if all(isinstance(part, kind) for part in parts)]
-    if AbstractManifold not in able and any(_curved(part) for part in parts):
-        # A step with noise would be along geodesics in some parts and by sums in others.
-        able = [kind for kind in able if kind is not AbstractNoise]
-    return class_of(tuple(able))(by_leaf, labels)
+    able = tuple(kind for kind in KINDS if all(isinstance(part, kind) for part in parts))
+    return class_of(able)(by_leaf, labels)
 
 
 def _curved(part: Any) -> bool:
@@ -98,7 +95,7 @@ def _curved(part: Any) -> bool:
 def _of_one_form(by_leaf: Any, parts: list[Any]) -> tuple[Any, list[Any]]:
     """The parts, the flat ones as mirror maps beside others; refused where a step would be right in some alone."""
     mirrors = [part for part in parts if isinstance(part, AbstractDualFlat)]
-    norms = [part for part in parts if not isinstance(part, AbstractMetric)]
+    straight = [part for part in parts if not isinstance(part, AbstractManifold | AbstractDualFlat)]
     curved = [part for part in parts if _curved(part)]
     others = [part for part in parts if not isinstance(part, AbstractDualFlat | Euclidean)]
     if mirrors and others:
@@ -106,10 +103,10 @@ def _of_one_form(by_leaf: Any, parts: list[Any]) -> tuple[Any, list[Any]]:
             f"steps in {named(mirrors[0])} add dual coordinates, and those in {named(others[0])} do not; take products "
             "of mirror maps and flat space, or of metrics, norms and flat space"
         )
-    if norms and curved:
+    if straight and curved:
         raise InputError(
-            f"steps in {named(norms[0])} add vectors of flat space, and would leave {named(curved[0])}; take products "
-            "of norms, metrics and flat space, or of manifolds and flat space"
+            f"steps in {named(straight[0])} add vectors of flat space, and would leave {named(curved[0])}; take "
+            "products of norms, metrics and flat space, or of manifolds and flat space"
         )
     if not mirrors:
         return by_leaf, parts
