@@ -13,8 +13,6 @@ from .base import (
     AbstractDualFlat,
     AbstractGeometry,
     AbstractManifold,
-    AbstractMetric,
-    AbstractNoise,
     named,
 )
 from .euclidean import Euclidean
