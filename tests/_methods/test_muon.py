@@ -196,6 +196,15 @@ def test_a_sweep_and_a_comparison_go_by_its_numbers():
         tw.muon(f, 0.1).with_hyperparameters(betas=0.9)
 
 
+def test_a_vector_goes_by_the_form_of_nesterov_of_adam():
+    f, x0 = lambda x: jnp.sum(jnp.cosh(x - 0.3)), jnp.array([2.0, -1.0])
+    one, other = (tw.run(make(f, 0.1), x0, 5, record=None).final.position for make in (tw.muon, tw.nadam))
+    np.testing.assert_allclose(one, other, rtol=1e-14)
+    assert "coefficients" not in repr(tw.muon(f, 0.1)) and "coefficients" in repr(
+        tw.muon(f, 0.1, coefficients=(1.5, -0.5, 0))
+    )
+
+
 def test_other_learning_rates_follow_unless_they_are_given():
     one, other = tw.muon(None, 0.1), tw.muon(None, 0.1, adam_learning_rate=0.01)
     assert "adam_learning_rate" not in one.hyperparameters
