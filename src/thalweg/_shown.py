@@ -77,4 +77,6 @@ def _usual(field: Any, value: Any) -> bool:
         return value is default or default is dataclasses.MISSING
     if isinstance(default, bool | int | float) and np.ndim(value) == 0 and not isinstance(value, str | Tracer):
         return not callable(value) and float(np.asarray(value)) == float(np.asarray(default, np.asarray(value).dtype))
+    if isinstance(default, tuple) and isinstance(value, jax.Array) and not isinstance(value, Tracer):
+        return np.array_equal(np.asarray(value), np.asarray(default, value.dtype))
     return isinstance(default, str | tuple) and type(value) is type(default) and value == default

@@ -16,9 +16,9 @@ SHAPES = {"tall": (7, 3), "wide": (4, 9), "square": (5, 5), "vector": (6,), "ker
 STEPS = 6
 # Nesterov or not, decay or not, and numbers at random.
 SETTINGS = list(itertools.product([True, False], [0.0, 0.1], ["original", "match_rms_adamw"]))
-# The first and the last differ in all three.
+# The last is without Nesterov's form, with a decay and with the other factor.
 NUMBERS = [
-    pytest.param(number, marks=[] if number in (0, len(SETTINGS) - 1) else pytest.mark.slow)
+    pytest.param(number, marks=[] if number == len(SETTINGS) - 1 else pytest.mark.slow)
     for number in range(len(SETTINGS))
 ]
 
@@ -81,6 +81,7 @@ def test_the_path_is_that_of_optax(number, rng):
             check_near(tw.run(ours, p, STEPS, record=None).final.position, own, 1e-6)
 
 
+@pytest.mark.slow
 def test_stacks_of_matrices_other_numbers_of_adam_and_a_schedule_are_those_of_optax(rng):
     stack = MuonDimensionNumbers(-2, -1)
     numbers = {name: stack if len(shape) > 1 else None for name, shape in SHAPES.items()}
@@ -140,22 +141,22 @@ def test_the_path_is_that_of_torch(number, rng):
     assert exact[0].min() > 2e-3
 
 
-def test_the_three_kernels_of_a_layout_are_the_frameworks_own():
+def test_the_factor_of_a_shape_is_that_of_the_way_a_weight_lies():
     """Of 2 inputs and 8 outputs: each layout by the shape that its frameworks give the same weight."""
     slope = np.linalg.qr(np.random.default_rng(3).normal(size=(8, 2)))[0]
-    lengths = {}
-    for scaling in ("original", "match_rms_adamw", "none"):
-        for layout, weight in (("out_in", slope), ("in_out", slope.T)):
-            method = tw.muon(lambda x, w=weight: jnp.sum(w * x), 1.0, layout=layout, scaling=scaling, iterations=None)
-            moved = tw.run(method, jnp.zeros(weight.shape), 1, record=None).final.position
-            lengths[scaling, layout] = float(np.linalg.norm(moved, 2))
-    for layout in ("out_in", "in_out"):
-        assert lengths["original", layout] == pytest.approx(2.0)
-        assert lengths["match_rms_adamw", layout] == pytest.approx(0.2 * np.sqrt(8.0))
-        assert lengths["none", layout] == pytest.approx(1.0)
+    alone = tw.AdamFlow(None, first=None, second=None, form="sign")
+
+    def length(weight, layout, scaling):
+        options = {"layout": layout, "scaling": scaling, "iterations": None}
+        law = tw.MuonFlow(lambda x: jnp.sum(weight * x), first=None, others=alone, **options)
+        return float(np.linalg.norm(law.velocity(None, jnp.zeros(weight.shape)), 2))
+
+    for layout, weight in (("out_in", slope), ("in_out", slope.T)):
+        assert length(weight, layout, "original") == pytest.approx(2.0)
+        assert length(weight, layout, "match_rms_adamw") == pytest.approx(0.2 * np.sqrt(8.0))
+        assert length(weight, layout, "none") == pytest.approx(1.0)
     # A weight of the other way about is not lengthened.
-    wrong = tw.muon(lambda x: jnp.sum(slope * x), 1.0, layout="in_out", iterations=None)
-    assert np.linalg.norm(tw.run(wrong, jnp.zeros((8, 2)), 1).final.position, 2) == pytest.approx(1.0)
+    assert length(slope, "in_out", "original") == pytest.approx(1.0)
 
 
 def products(jaxpr):
@@ -183,6 +184,7 @@ def test_a_step_has_three_products_for_each_iteration():
     assert 0 < len(dots) <= 2 * 15 * 1.1
 
 
+@pytest.mark.slow
 def test_a_sweep_and_a_comparison_go_by_its_numbers():
     aim = jnp.asarray(np.random.default_rng(5).normal(size=(4, 3)))
     f = tw.Objective(lambda x: 0.5 * jnp.sum((x - aim) ** 2), minimum=0.0)
@@ -194,6 +196,15 @@ def test_a_sweep_and_a_comparison_go_by_its_numbers():
     assert both["muon"].predicted_limit is None
     with pytest.raises(tw.InputError, match="no hyperparameter 'betas'"):
         tw.muon(f, 0.1).with_hyperparameters(betas=0.9)
+
+
+def test_a_vector_goes_by_the_form_of_nesterov_of_adam():
+    f, x0 = lambda x: jnp.sum(jnp.cosh(x - 0.3)), jnp.array([2.0, -1.0])
+    one, other = (tw.run(make(f, 0.1), x0, 5, record=None).final.position for make in (tw.muon, tw.nadam))
+    np.testing.assert_allclose(one, other, rtol=1e-14)
+    assert "coefficients" not in repr(tw.muon(f, 0.1)) and "coefficients" in repr(
+        tw.muon(f, 0.1, coefficients=(1.5, -0.5, 0))
+    )
 
 
 def test_other_learning_rates_follow_unless_they_are_given():

@@ -60,7 +60,7 @@ def test_singular_values_of_the_iteration(rng):
     assert found[-1, 0] == pytest.approx(1e-6 * 3.4445**5, rel=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(6, 3), (3, 6), (4, 4), (2, 5, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(6, 3), (2, 3, 5)], ids=str)
 def test_the_exact_direction_is_that_of_the_spectral_norm(shape, rng):
     slope = jnp.asarray(rng.normal(size=shape))
     flow = spectral(lambda x: jnp.sum(x * slope), iterations=None, stacked=True)

@@ -123,6 +123,10 @@ class Raveled(eqx.Module):
         return self.law.late_time
 
     @property
+    def without_probe(self) -> str:
+        return self.law.without_probe
+
+    @property
     def has_auxiliary(self) -> bool:
         return self.law.has_auxiliary
 
