@@ -21,6 +21,7 @@ from thalweg.claims import (
     hyperparameters,
     kramers,
     momentum,
+    muon,
     natural_gradient,
     nesterov,
     nesterov_flow,
@@ -112,6 +113,7 @@ THEORY = {
     "sgd-is-slow-beside-adam": CORRECTED,
     "switch-by-curvature": FAILS,
     "switch-by-layer": FAILS,
+    "muon-update-is-orthogonal": CORRECTED,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
@@ -249,6 +251,10 @@ def faster(objective, rate, beta):
     return tw.nesterov(objective, 3.0 * rate, beta)
 
 
+def by_singular_values(objective):
+    return tw.muon(objective, 1.0, scaling="none", iterations=None)
+
+
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
 
 OTHERWISE = [
@@ -327,6 +333,7 @@ OTHERWISE = [
     ("sgd-is-slow-beside-adam", preconditioning, "adaptive", tw.gradient_descent, FAILS),
     ("switch-by-curvature", switching, "CUT", 0.0, FAILS),
     ("switch-by-layer", switching, "upper", lambda: faster, HOLDS),
+    ("muon-update-is-orthogonal", muon, "method", by_singular_values, HOLDS),
 ]
 
 

@@ -12,7 +12,7 @@ _TOPICS = (
     "flow", "runge_kutta", "stabilised", "momentum", "hyperparameters", "stability", "rates", "nesterov",
     "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings",
     "stationary", "kramers", "temperature", "batches", "robustness", "escape", "adam", "natural_gradient",
-    "steepest", "curved", "preconditioning", "switching",
+    "steepest", "curved", "preconditioning", "switching", "muon",
 )  # fmt: skip
 
 ARTICLE_FLOW = "article: gradient flow"
