@@ -123,6 +123,17 @@ def test_low_precision_keeps_its_dtype_and_its_averages_are_wider():
         assert {leaf.dtype for leaf in jax.tree.leaves(state.auxiliary)} == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.parametrize(("dtype", "iterating"), [(jnp.float32, None), (jnp.float64, None), (jnp.float64, "bfloat16")])
+def test_the_iteration_is_in_the_precision_of_the_average_or_the_one_asked_for(dtype, iterating):
+    """Also where JAX has float64 and the parameters have not; the products of low precision are in float32."""
+    method = tw.muon(lambda x: jnp.sum(x**2), 0.1, iteration_dtype=iterating)
+    text = str(jax.make_jaxpr(method.step)(method.init(jnp.ones((3, 2), dtype))))
+    products = [line.split(" = ")[0].split(":")[-1] for line in text.splitlines() if "= dot_general" in line]
+    assert len(products) == 15
+    kind = "f32" if iterating or dtype == jnp.float32 else "f64"
+    assert {one.split("[")[0] for one in products} == {kind}
+
+
 def test_the_probe_says_what_can_be_said_instead():
     says = "what can be said instead: .* below 2/L times the sum of the singular values of its slope"
     for ask in (

@@ -27,7 +27,8 @@ def newton_schulz(
     """
     # Of the smaller of the two Gram matrices.
     tall = matrix.shape[-2] > matrix.shape[-1]
-    x = (jnp.swapaxes(matrix, -1, -2) if tall else matrix).astype(dtype)
+    # None would be the default of JAX, float64 where it has that.
+    x = (jnp.swapaxes(matrix, -1, -2) if tall else matrix).astype(matrix.dtype if dtype is None else dtype)
     # In low precision all is rounded where torch does it, a product and what is added to it once: bit by bit the same.
     wide = jnp.promote_types(x.dtype, jnp.float32)
     norm = (_frobenius(x.astype(wide)) + jnp.asarray(epsilon, wide)).astype(x.dtype).astype(wide)
