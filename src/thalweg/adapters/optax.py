@@ -17,8 +17,11 @@ from .._methods.method import Method
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Vector, combine, zeros_like
 from .._typed import typed
-from ..dynamics._base import check_descends, check_flat
-from ..schemes import Draws, Restarted, State
+from ..dynamics._base import check_descends
+from ..dynamics._curved import check_on
+from ..geometry import AbstractManifold
+from ..geometry.base import named
+from ..schemes import Draws, Lookahead, Restarted, State
 from ._optax_curvature import preconditioned_curvature as preconditioned_curvature
 from ._optax_state import MotionState as MotionState
 
@@ -60,6 +63,7 @@ def transformation(
 
     The loop's parameters are $\Theta$, the point where the gradient is taken: the position, or the look-ahead
     point of a method that looks ahead, as in `optax.sgd(nesterov=True)`. The transformation keeps no copy of them.
+    In a geometry the update leads from one point of it to the next, by a sum: it rounds what it makes much smaller.
     A learning rate or momentum that changes between updates (`optax.inject_hyperparams`) leaves the buffer as it is, as
     in optax. To keep the motion, inject both as `tw.Hyperparameters.schedule` has them.
 
@@ -95,7 +99,12 @@ def transformation(
             f"transformation takes a tw.Method, such as tw.momentum(None, 0.1, 0.9), but is given {method!r}"
         )
     check_descends(method.dynamics, "an optax transformation")
-    check_flat(method.dynamics, "an optax transformation")
+    geometry = method.dynamics.geometry
+    if isinstance(geometry, AbstractManifold) and isinstance(method.scheme, Lookahead | Restarted):
+        raise InputError(
+            f"{type(method.scheme).__name__} takes its gradient ahead of the position, from which no sum of updates leads "
+            f"back to a {named(geometry)}; use tw.Leapfrog()"
+        )
     if method.normals:
         raise InputError(f"{type(method.dynamics).__name__} draws noise, for which an optax transformation has no key")
     if method.gradients_at_start:
@@ -112,6 +121,7 @@ def transformation(
     first = None if before is None else optax.with_extra_args_support(before)
 
     def init(params: PyTree) -> MotionState:
+        check_on(geometry, params)
         return _kept(method.init(params), None if first is None else first.init(params))
 
     def update(
@@ -144,7 +154,7 @@ def transformation(
         # With one gradient, given, a step does not depend on where it begins; from zero it is the update itself.
         begin = params if placed else zeros_like(updates)
         # The unit of the buffer and the look-ahead are those of the method as it is now.
-        now = method.init(jnp.zeros(()))
+        now = method.init(jnp.zeros(()) if geometry is None else begin)
         weight = now.lookahead_weight if state.clock is None else state.lookahead_weight
         before = State(begin, state.buffer, now.unit, weight, state.clock, state.memory, state.auxiliary)
         asked = _Asked(value_fn if several else None, _Known(begin, gradient), change)
