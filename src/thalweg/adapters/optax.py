@@ -102,8 +102,8 @@ def transformation(
     geometry = method.dynamics.geometry
     if isinstance(geometry, AbstractManifold) and isinstance(method.scheme, Lookahead | Restarted):
         raise InputError(
-            f"{type(method.scheme).__name__} takes its gradient ahead of the position, and no sum of updates leads from "
-            f"there to the next point of a {named(geometry)}; use tw.Leapfrog()"
+            f"{type(method.scheme).__name__} takes its gradient ahead of the position, and no sum of updates leads "
+            f"from there to the next point of a {named(geometry)}; use tw.Leapfrog()"
         )
     if method.normals:
         raise InputError(f"{type(method.dynamics).__name__} draws noise, for which an optax transformation has no key")
