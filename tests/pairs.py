@@ -51,15 +51,16 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "HeavyBall": lambda f: tw.HeavyBall(f, 0.7, 1.3),
     "HeavyBall of time": lambda f: tw.HeavyBall(f, falling),
     "HeavyBall on spheres": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=tw.geometry.Sphere()),
-    "AdamFlow": lambda f: tw.AdamFlow(f, 1.3, first=0.8, second=3.0, epsilon=1e-3),
+    # Slow: where a gradient changes much in a step, a stage that is extrapolated has squares below 0.
+    "AdamFlow": lambda f: tw.AdamFlow(f, 0.1, first=0.8, second=3.0, epsilon=1e-3),
     "AdamFlow of time": lambda f: tw.AdamFlow(f, falling, epsilon=1e-3, decay=0.1),
     "AdamFlow inside": lambda f: tw.AdamFlow(
         f, second=2.0, epsilon=1e-3, share=0.8, decay=0.1, form="inside", corrected=False, coupled=True),
     "AdamFlow without mean": lambda f: tw.AdamFlow(f, first=None, second=2.0, epsilon=1e-3),
     "AdamFlow of signs": lambda f: tw.AdamFlow(f, second=None, share=0.7, form="sign", corrected=False),
-    "MuonFlow": lambda f: tw.MuonFlow(f, 0.2, 0.8, 0.1, tw.AdamFlow(None, first=0.8, second=3.0, epsilon=1e-3)),
+    "MuonFlow": lambda f: tw.MuonFlow(f, 0.1, 0.8, 0.1, tw.AdamFlow(None, 0.1, first=0.8, second=3.0, epsilon=1e-3)),
     "MuonFlow exact": lambda f: tw.MuonFlow(
-        f, first=None, others=tw.AdamFlow(None, second=2.0, epsilon=1e-3), iterations=None, corrected=False),
+        f, 0.1, first=None, others=tw.AdamFlow(None, 0.1, second=2.0, epsilon=1e-3), iterations=None, corrected=False),
     "HeavyBall on parts": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=parts()),
     "NesterovFlow": tw.NesterovFlow,
     "NesterovFlow on spheres": lambda f: tw.NesterovFlow(f, geometry=tw.geometry.Sphere()),
