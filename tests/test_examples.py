@@ -60,7 +60,7 @@ def test_sample_posterior():
 
 def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
-        "your_objective", "rate_drop", "larger_than_memory", "sample_posterior",
+        "your_objective", "rate_drop", "larger_than_memory", "sample_posterior", "adam_edge",
     }  # fmt: skip
 
 

@@ -135,7 +135,6 @@ def test_what_takes_flat_space_for_granted_refuses_a_geometry(law):
         lambda: method.diffusion_limit(1.0),
         lambda: method.temperature(1.0),
         lambda: method.temperature(1.0, hessian=2.0),
-        lambda: tw.adapters.optax.transformation(method),
         lambda: tw.adapters.scipy.minimizer(method),
         lambda: tw.adapters.torch.Optimizer([], method),
         lambda: tw.sample(method.with_objective(noisy), START, 10, key=0),

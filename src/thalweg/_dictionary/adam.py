@@ -70,14 +70,12 @@ class AdamHyperparameters(AbstractMemoryHyperparameters):
     coupled: bool = dataclasses.field(default=False, kw_only=True)
 
     name: ClassVar[str] = "Adam"
+    betas: ClassVar[tuple[str, ...]] = ("beta1", "beta2")
 
     def _check(self) -> None:
         check_number("epsilon", self.epsilon, at_least=0.0)
         if not isinstance(self.coupled, bool):
             raise InputError(f"coupled must be True or False, but is {self.coupled!r}")
-
-    def betas_at(self, ratio: Any) -> dict[str, Any]:
-        return {"beta1": self.beta1**ratio, "beta2": self.beta2**ratio}
 
     @property
     def memory_times(self) -> dict[str, float | None]:

@@ -66,6 +66,7 @@ class LionHyperparameters(AbstractMemoryHyperparameters):
     beta2: float | int = 0.99
 
     name: ClassVar[str] = "Lion"
+    betas: ClassVar[tuple[str, ...]] = ("beta1", "beta2")
 
     def _check(self) -> None:
         check_number("beta2", self.beta2, above=0.0)

@@ -20,8 +20,9 @@ _LEAST = 1e-6
 class AbstractMemoryHyperparameters(abc.ABC):
     """The numbers of an optimizer whose learning rate is the time of a step: its betas are memory times."""
 
-    # How messages call it.
+    # How messages call it, and the names of its betas.
     name: ClassVar[str] = ""
+    betas: ClassVar[tuple[str, ...]] = ()
 
     learning_rate: float | int = 1e-3
     batch_size: float | int | None = dataclasses.field(default=None, kw_only=True)
@@ -29,7 +30,7 @@ class AbstractMemoryHyperparameters(abc.ABC):
 
     def __post_init__(self) -> None:
         check_number("learning_rate", self.learning_rate, above=0.0)
-        for name in self.betas_at(1.0):
+        for name in self.betas:
             check_number(name, getattr(self, name), at_least=0.0, below=1.0)
         check_number("weight_decay", self.weight_decay, at_least=0.0)
         if self.batch_size is not None:
@@ -40,9 +41,9 @@ class AbstractMemoryHyperparameters(abc.ABC):
     def _check(self) -> None:
         """Check the numbers that it has besides."""
 
-    @abc.abstractmethod
     def betas_at(self, ratio: Any) -> dict[str, Any]:
         """The betas of steps so many times as long, of the same memory in time, by name; of an array, arrays."""
+        return {name: getattr(self, name) ** ratio for name in self.betas}
 
     @property
     @abc.abstractmethod

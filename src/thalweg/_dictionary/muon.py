@@ -92,6 +92,7 @@ class MuonHyperparameters(AbstractMemoryHyperparameters):
     convention: str = dataclasses.field(default="torch", kw_only=True)
 
     name: ClassVar[str] = "Muon"
+    betas: ClassVar[tuple[str, ...]] = ("beta",)
 
     def _check(self) -> None:
         check_choice("convention", self.convention, CONVENTIONS)
@@ -101,9 +102,6 @@ class MuonHyperparameters(AbstractMemoryHyperparameters):
             raise InputError(f"nesterov must be True or False, but is {self.nesterov!r}")
         if self.nesterov and not self.beta > 0:
             raise InputError("nesterov needs a beta above 0, or there is no average to look ahead")
-
-    def betas_at(self, ratio: Any) -> dict[str, Any]:
-        return {"beta": self.beta**ratio}
 
     @property
     def memory_times(self) -> dict[str, float | None]:

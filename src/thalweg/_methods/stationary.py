@@ -140,7 +140,7 @@ def linear_step(method: Method, hessian: Any, noise_covariance: Any, of: str, se
     held, square, roots = _held(method, square, second_moment)
     _check_linear(held)
     matrix, normal, gradient, seen, start = (np.asarray(part) for part in _linear(held, square, of))
-    seen, gradient, start = roots[:, None] * seen, gradient * roots, start / roots
+    seen, gradient, start = np.resize(roots, len(seen))[:, None] * seen, gradient * roots, start / roots
     driven = normal @ normal.T + gradient @ noise @ gradient.T
     noisy = method.normals > 0 or bool(noise.any())
     return LinearStep(matrix, driven, seen, start, normal, noisy, not hessian.ndim)
