@@ -243,7 +243,7 @@ def test_a_target_is_needed(thalweg):
     assert "did you mean 'banana'?" in thalweg("sample", "bananna", status=2).err
 
 
-@pytest.mark.parametrize("row", ["baoab", "mala"])
+@pytest.mark.parametrize("row", ["baoab", pytest.param("mala", marks=pytest.mark.slow)])
 def test_a_step_that_was_chosen_is_the_same_when_it_is_resumed(row, thalweg, place):
     # The curvature 10 makes a step without end, which 32 bits hold to seven digits.
     options = ("-m", row, "--warmup", 20, "--draws", 20, "--start", "1,-2", "--out", "here", "--json")

@@ -223,7 +223,7 @@ def test_curvatures_as_a_tree_are_those_of_the_parameters():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=lambda dtype: dtype.__name__)
-@pytest.mark.parametrize("dimension", [1, 30, 1000])
+@pytest.mark.parametrize("dimension", [1, pytest.param(30, marks=pytest.mark.slow), 1000])
 def test_badly_conditioned_in_either_precision(dimension, dtype):
     """Condition number 1e8: without a preconditioner at a moderate step, with one at a huge one."""
     curvatures = jnp.geomspace(1.0, 1e-8, dimension).astype(dtype)

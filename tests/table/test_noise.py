@@ -64,8 +64,8 @@ def assert_covariance(samples, expected, chance, checks=1):
     assert np.abs(z).max() < chance.z(len(z), checks), (z, expected)
 
 
-# Its replicas are walks of their own at every temperature.
-LONG = {"replica_exchange"}
+# Replicas are walks of their own at every temperature; the others are of a law or a scheme that is here otherwise.
+LONG = {"replica_exchange", "generalized_langevin", "stochastic_heun", "underdamped_euler_maruyama"}
 
 
 @pytest.mark.parametrize(
