@@ -211,3 +211,19 @@ class Part:
             torch._foreach_add_(target, self.buffer, alpha=row[1])
         for i, weight in _terms(row):
             torch._foreach_add_(target, self.gradients[i], alpha=weight)
+
+
+def take_curvature(parts: list[Part], slopes: dict[Tensor, Tensor], j: int) -> None:
+    """Give parts the curvature along their j-th direction, from gradients with their graphs."""
+    if not parts:
+        return
+    directions = [part.combination(part.plan.asks[j].direction or ()) for part in parts]
+    parameters = [x for part in parts for x in part.parameters]
+    along = [v for direction in directions for v in direction]
+    pairs = [(slopes[x], v) for x, v in zip(parameters, along, strict=True) if x in slopes and slopes[x].requires_grad]
+    found = [None] * len(parameters)
+    if pairs:
+        found = torch.autograd.grad([s for s, _ in pairs], parameters, [v for _, v in pairs], allow_unused=True)
+    products = iter([torch.zeros_like(x) if h is None else h for x, h in zip(parameters, found, strict=True)])
+    for part, direction in zip(parts, directions, strict=True):
+        part.take_curvature([next(products) for _ in part.parameters], direction)

@@ -1,4 +1,4 @@
-"""Adam's flow by its splitting on the groups of a torch optimizer."""
+"""Flows with averages by their splitting on the groups of a torch optimizer."""
 
 import dataclasses
 import functools
@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from .._errors import InputError, check_number
-from .._methods.knobs import LEARNING_RATE_AND_BETAS, knobs_of
+from .._methods.knobs import LEARNING_RATE_AND_BETA, LEARNING_RATE_AND_BETAS, knobs_of
 from .._methods.method import Method
-from ..dynamics import AdamFlow, GradientFlow
+from ..dynamics import AdamFlow, GradientFlow, MuonFlow
 from ..geometry import Norm
 from ..schemes import Euler, LieTrotter
 from ..schemes.lie_trotter import FADING
 from ._adaptive_kernel import Kick, move, wide
 from ._linear import in_double
+from ._spectral_kernel import Spectral, move_matrices
 from ._tensors import plain
 
 _BETAS = ("beta1", "beta2")
@@ -52,24 +53,36 @@ class Adaptive:
     of a parameter goes by its names, too: `exp_avg`, `exp_avg_sq` (`square_avg` where it is alone), `step`,
     `mu_product`. Averages of bfloat16 and float16 are kept in float32.
 
+    The matrices of `tw.MuonFlow` keep one average, torch's `momentum_buffer`, with a `step` where it is corrected, and
+    their $\beta$ is torch's `momentum`.
+
     Arguments:
         method: the method, in double precision.
         values: its constant hyperparameters.
+        spectral: of the direction, where the method is that of matrices.
     """
 
-    def __init__(self, method: Method, values: dict[str, float]) -> None:
+    def __init__(self, method: Method, values: dict[str, float], spectral: Spectral | None = None) -> None:
         law, scheme = method.dynamics, method.scheme
+        if isinstance(law, MuonFlow):
+            # The law of the average.
+            law = AdamFlow(
+                None, first=law.first, second=None, form="frozen", corrected=law.corrected, decay=law.decay
+            )  # fmt: skip
         assert isinstance(law, AdamFlow) and isinstance(scheme, LieTrotter)
-        self.method, self.law, self.scheme = method, law, scheme
-        self._began = float(method.grid.times[0] if method.grid else law.start_time)
-        self.by_betas = knobs_of(method) is LEARNING_RATE_AND_BETAS
+        self.method, self.law, self.scheme, self.spectral = method, law, scheme, spectral
+        # Of the method's own law, in double precision.
+        self._pace = method.dynamics.constants.get("rate", 1)
+        self._began = float(method.grid.times[0] if method.grid else method.dynamics.start_time)
+        self.by_betas = knobs_of(method) in (LEARNING_RATE_AND_BETAS, LEARNING_RATE_AND_BETA)
         self.squares = law.form in ("outside", "inside")
-        self.mean = law.first is not None or "beta1" in values
+        self.mean = law.first is not None or "beta1" in values or "beta" in values
+        self._average = "exp_avg" if spectral is None else "momentum_buffer"
         self._squares = "exp_avg_sq" if self.mean else "square_avg"
         self.decoupled = law.decay is not None and not law.coupled
-        self.timed = callable(law.rate) or callable(method.step_size)
+        self.timed = callable(self._pace) or callable(method.step_size)
         # The numbers of the method by their names in a group; both betas are one there.
-        self._names = {"learning_rate": "lr", "epsilon": "eps", "decay": "weight_decay"} | (
+        self._names = {"learning_rate": "lr", "epsilon": "eps", "decay": "weight_decay", "beta": "momentum"} | (
             {} if set(_BETAS) <= set(values) else {"beta2": "alpha"}
         )
         # Both betas, where a group has them in one.
@@ -100,8 +113,11 @@ class Adaptive:
 
     @functools.cached_property
     def convention(self) -> str | None:
-        """Torch's name of this method: "Adam", "NAdam" or "RMSprop"; None where it has no name for it."""
+        """Torch's name of this method: "Adam", "NAdam", "RMSprop" or "Muon"; None where it has no name for it."""
         law, scheme = self.law, self.scheme
+        if self.spectral is not None:
+            known = self.by_betas and not self.timed and not law.corrected
+            return "Muon" if known and self.spectral.settings(scheme.nesterov) else None
         if law.form != "outside" or law.share is not None or self.timed or not self.by_betas:
             return None
         if not self.mean:
@@ -120,12 +136,15 @@ class Adaptive:
             "corrected": law.corrected, "nesterov": scheme.nesterov, "shared": law.share is not None,
             "rising": scheme.momentum_decay is not None, "timed": self.timed, "by memory times": not self.by_betas,
         }  # fmt: skip
-        return ", ".join([law.form, *(name for name, holds in said.items() if holds)])
+        form = law.form if self.spectral is None else f"Muon, {self.spectral}"
+        return ", ".join([form, *(name for name, holds in said.items() if holds)])
 
     @functools.cached_property
     def memory(self) -> tuple[str, ...]:
         """The names of what is kept of a parameter, the averages last."""
-        kept = (("exp_avg",) if self.mean else ()) + ((self._squares,) if self.squares else ())
+        kept = ((self._average,) if self.mean else ()) + ((self._squares,) if self.squares else ())
+        if self.spectral is not None and not self.law.corrected:
+            return kept
         rising = ("mu_product",) if self.scheme.momentum_decay is not None else ()
         return ("step", *rising, *kept) if kept else ()
 
@@ -150,7 +169,8 @@ class Adaptive:
         """A group whose numbers go by the names of torch, where it gave them by those of the method."""
         group, pair = dict(group), self.pair
         ours = dict.fromkeys(_BETAS, "betas") if pair is not None else {"beta2": "alpha"}
-        ours = {name: theirs for name, theirs in (ours | {"epsilon": "eps"}).items() if theirs in self.defaults}
+        ours |= {"epsilon": "eps", "beta": "momentum"}
+        ours = {name: theirs for name, theirs in ours.items() if theirs in self.defaults}
         given = {name: group.pop(name) for name in ours if name in group}
         for name in given:
             if ours[name] in group:
@@ -158,6 +178,15 @@ class Adaptive:
         if pair is not None and set(given) & set(_BETAS):
             group["betas"] = tuple(given.pop(name, beta) for name, beta in zip(_BETAS, pair, strict=True))
         return group | {ours[name]: value for name, value in given.items()}
+
+    def groups(self, group: dict[str, Any]) -> list[dict[str, Any]]:
+        """A group as it is given, in groups by the names of torch: in one."""
+        return [self.spelled(group)]
+
+    def part(self, group: dict[str, Any]) -> "Adaptive":
+        """The steps of a group."""
+        del group
+        return self
 
     def check(self, group: dict[str, Any]) -> None:
         """Refuse the numbers of a group that the method does not take."""
@@ -207,22 +236,27 @@ class Adaptive:
         check_number("weight_decay", plain(group["weight_decay"]), at_least=0.0)
         if self.law.decay is not None:
             own[back["weight_decay"]] = plain(group["weight_decay"])
+        epsilon = own.get("epsilon", 0.0)
+        if self.spectral is not None:
+            # By time it is none of the method's own numbers.
+            check_number("epsilon", own.pop("epsilon"), at_least=0.0)
         self.method.check_hyperparameters(**own)
         beta1, beta2 = (float(own.get(name, 0.0)) for name in _BETAS)
+        beta1 = float(own.get("beta", beta1))
         share = None if self.law.share is None else float(own.get("share", self.law.share))
         if step is not None:
             beta1, beta2 = (math.exp(-step / own[name]) if name in own else 0.0 for name in ("first", "second"))
         elif self.law.form == "sign" and share is not None:
             # Lion: the average forgets by the second, the direction takes of it by the first.
             beta1, beta2, share = beta2, 0.0, beta1 / beta2
-        decay, epsilon = float(plain(group["weight_decay"])), float(own.get("epsilon", 0.0))
-        return Numbers(beta1, beta2, epsilon, decay, share, float(own.get("momentum_decay", 0.0)))
+        decay = float(plain(group["weight_decay"]))
+        return Numbers(beta1, beta2, float(epsilon), decay, share, float(own.get("momentum_decay", 0.0)))
 
     def _next(self, clock: Ticks | None) -> Ticks:
         """The clock after the next step."""
         steps, time = (0, self._began) if clock is None else clock[:2]
         with jax.enable_x64(True):
-            size, rate = self.method.step_size, self.law.rate
+            size, rate = self.method.step_size, self._pace
             h = float(np.asarray(size(steps) if callable(size) else size))
             b = float(np.asarray(rate(jnp.asarray(time)) if callable(rate) else rate))
         return steps + 1, time + h, h, h * b
@@ -246,7 +280,7 @@ class Adaptive:
         ratio = 1.0 if ticks is None or before is None else before[2] / ticks[2]
         entries = [state[x] for x in parameters] if self.memory else []
         for x, entry in zip(parameters, entries, strict=False):
-            if "step" not in entry:
+            if self.memory[-1] not in entry:
                 self._begin(x, entry)
         for picked in _alike(parameters, entries, group["foreach"] is False):
             xs = parameters if picked is None else [parameters[i] for i in picked]
@@ -256,9 +290,7 @@ class Adaptive:
             group["clock"], group["lr"] = ticks, ticks[3]
 
     def _begin(self, x: Tensor, entry: dict[str, Any]) -> None:
-        entry["step"] = 0.0
-        if "mu_product" in self.memory:
-            entry["mu_product"] = 1.0
+        entry |= {name: value for name, value in (("step", 0.0), ("mu_product", 1.0)) if name in self.memory}
         for name in self.averages:
             entry[name] = torch.zeros_like(x, dtype=wide(x), memory_format=torch.preserve_format)
 
@@ -274,14 +306,17 @@ class Adaptive:
             count if self.convention == "Adam" else None, self.law.form,
         )  # fmt: skip
         mean, squares = (
-            [entry[name] for entry in entries] if name in self.memory else None for name in ("exp_avg", self._squares)
+            [entry[name] for entry in entries] if name in self.memory else None
+            for name in (self._average, self._squares)
         )
         gradients: list[Any] = [x.grad for x in xs]
-        move(kick, xs, gradients, mean, squares, fused)
+        if self.spectral is None:
+            move(kick, xs, gradients, mean, squares, fused)
+        else:
+            move_matrices(kick, self.spectral, xs, gradients, mean)
+        after = {name: value for name, value in (("step", count), ("mu_product", product)) if name in self.memory}
         for entry in entries:
-            entry["step"] = count
-            if "mu_product" in entry:
-                entry["mu_product"] = product
+            entry.update(after)
 
     def _weights(self, n: Numbers, count: float, product: float) -> tuple[float, float, float]:
         """Weights of the mean and of the newest gradient, and the product of the factors so far."""
@@ -302,7 +337,7 @@ def _alike(parameters: list[Tensor], entries: list[Any], apart: bool) -> Iterato
     if apart:
         yield from ([i] for i in range(len(parameters)))
         return
-    marks: list[Any] = [(entry["step"], entry.get("mu_product")) for entry in entries]
+    marks: list[Any] = [(entry.get("step"), entry.get("mu_product")) for entry in entries]
     if len({x.dtype for x in parameters}) == 1 and len(set(marks)) <= 1:
         yield None
         return

@@ -1,4 +1,4 @@
-"""States of Adam's family: ours as torch.optim.Adam, NAdam and RMSprop read them, and those of others told apart."""
+"""States with averages: ours as torch.optim.Adam, NAdam, RMSprop and Muon read them, those of others told apart."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from ._tensors import plain
 
 if TYPE_CHECKING:
     from ._torch_adaptive import Adaptive
+    from ._torch_optimizer import Optimizer
 
 # The mark of a state whose method has no name in torch.
 KIND = "kind"
@@ -22,9 +23,9 @@ _BESIDES: dict[str | None, dict[str, Any]] = {
     None: {},
 }
 _DECOUPLED = "decoupled_weight_decay"
-OF_ADAM = ("amsgrad", "centered", "capturable", _DECOUPLED)
+OF_ADAM = ("amsgrad", "centered", "capturable", _DECOUPLED, "ns_coefficients", "ns_steps", "adjust_lr_fn")
 # By one of these the group of a torch optimizer is known, also where its other names are those of another.
-_MARK = {"Adam": "amsgrad", "NAdam": "momentum_decay", "RMSprop": "centered"}
+_MARK = {"Adam": "amsgrad", "NAdam": "momentum_decay", "RMSprop": "centered", "Muon": "ns_steps"}
 # By these a group is known to be another optimizer's, where its own method has no such number.
 _SETTINGS = (
     "amsgrad", "betas", "eps", "alpha", "momentum_decay", "momentum", "dampening", "nesterov", "centered", "rho",
@@ -32,20 +33,28 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-def packed_averages(state: dict[str, Any], adaptive: "Adaptive") -> dict[str, Any]:
+def _besides(adaptive: "Adaptive") -> dict[str, Any]:
+    if adaptive.spectral is None or adaptive.convention is None:
+        return _BESIDES[adaptive.convention]
+    return adaptive.spectral.settings(adaptive.scheme.nesterov) or {}
+
+
+def packed_averages(state: dict[str, Any], optimizer: "Optimizer") -> dict[str, Any]:
     """A state of ours with what the optimizer of torch reads that is the same method.
 
     Arguments:
         state: what `torch.optim.Optimizer.state_dict` gives.
-        adaptive: of the optimizer.
+        optimizer: ours.
     """
-    convention = adaptive.convention
-    for group in state["param_groups"]:
+    for group, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        assert optimizer.adaptive is not None
+        adaptive = optimizer.adaptive.part(own)
+        convention = adaptive.convention
         if convention is None:
             group[KIND] = adaptive.kind
             continue
-        besides = {name: False if value is None else value for name, value in _BESIDES[convention].items()}
-        if convention != "RMSprop":
+        besides = {name: False if value is None else value for name, value in _besides(adaptive).items()}
+        if convention in ("Adam", "NAdam"):
             besides[_DECOUPLED] = adaptive.decoupled
         group.update({name: value for name, value in besides.items() if name not in group})
     # Torch's own is a tensor; one of float32 would round a count that is not whole.
@@ -63,7 +72,7 @@ def check_group(adaptive: "Adaptive", group: dict[str, Any], own: dict[str, Any]
         InputError: it is another's, or a number in it is out of its range.
     """
     convention = adaptive.convention
-    besides = _BESIDES[convention]
+    besides = _besides(adaptive)
     missing = sorted(name for name in adaptive.defaults if name not in group)
     if not missing and convention is not None and _MARK[convention] not in group:
         missing = [_MARK[convention]]
@@ -78,10 +87,16 @@ def check_group(adaptive: "Adaptive", group: dict[str, Any], own: dict[str, Any]
     if kind != adaptive.kind:
         named = f"of {kind!r}" if kind else "of an optimizer of torch" if adaptive.kind else "of another"
         raise InputError(f"the state is {named}, but this method is {adaptive.kind or convention!r}")
+    if convention == "Muon":
+        group |= {
+            "ns_coefficients": tuple(group["ns_coefficients"]),
+            "adjust_lr_fn": group["adjust_lr_fn"] or "original",
+        }
     for name, value in besides.items():
         found = plain(group.pop(name, value))
         if value is not None and found not in (value, None):
-            raise InputError(f"the state is of an optimizer with {name}={found}, which no method has")
+            says = f"and the method with {value}" if convention == "Muon" else "which no method has"
+            raise InputError(f"the state is of an optimizer with {name}={found}, {says}")
     decoupled = group.pop(_DECOUPLED, adaptive.decoupled)
     if decoupled != adaptive.decoupled and plain(group["weight_decay"]) != 0:
         says = "is decoupled" if decoupled else "is a part of the gradient"
@@ -119,12 +134,13 @@ def take_over(optimizer: Any, state_dict: dict[str, Any]) -> None:
     """Put back, as it was saved, what torch has rounded to the dtype of the parameters."""
     indices = [index for group in state_dict["param_groups"] for index in group["params"]]
     parameters = [x for group in optimizer.param_groups for x in group["params"]]
+    parts = {x: optimizer.adaptive.part(group) for group in optimizer.param_groups for x in group["params"]}
     for index, x in zip(indices, parameters, strict=True):
         saved, entry = state_dict["state"].get(index), optimizer.state.get(x)
         if not saved or not entry:
             continue
-        for name in optimizer.adaptive.memory:
-            if name in optimizer.adaptive.averages:
+        for name in parts[x].memory:
+            if name in parts[x].averages:
                 dtype = wide(x)
                 if entry[name].dtype != dtype:
                     entry[name] = saved[name].to(device=x.device, dtype=dtype, copy=True)

@@ -17,9 +17,10 @@ from .._objectives.objective import Quadratic
 from ..dynamics._base import check_descends, check_flat
 from ..schemes import Lookahead, State
 from ._linear import after_change, in_double, is_linear, linear_first_step, linear_step
-from ._tensors import Part, Plan, plain
+from ._tensors import Part, Plan, plain, take_curvature
 from ._torch_adaptive import Adaptive
 from ._torch_averages import OF_ADAM, packed_averages, take_over
+from ._torch_matrices import Muon, adaptive_of
 from ._torch_pending import BUFFER, KICK
 from ._torch_state import OF_THE_METHOD, checked, packed
 
@@ -44,6 +45,9 @@ class Optimizer(torch.optim.Optimizer):
     Of Adam's family (`tw.AdamFlow` by `tw.LieTrotter`: `tw.adam`, `tw.adamw`, `tw.nadam`, `tw.rmsprop`, `tw.lion`, and
     sign descent) a group has `lr`, `betas` (or beta1, beta2), `eps`, `weight_decay`, and states go to and from
     `torch.optim.Adam`, `AdamW`, `NAdam` and `RMSprop`. Averages of bfloat16 are kept in float32.
+
+    Of Muon (`tw.muon`) a group that is given with matrices and others becomes two: the matrices with torch's names,
+    `lr`, `momentum`, `eps`, `weight_decay`, and all else as of Adam. States go to and from `torch.optim.Muon`.
 
     A method of several gradients a step is called with a closure, which zeroes the gradients, computes the loss, calls
     backward on it and returns it. Where the method needs the curvature as well (`tw.HighResolutionFlow`,
@@ -89,11 +93,11 @@ class Optimizer(torch.optim.Optimizer):
             raise InputError("foreach and fused cannot both be True")
         check_descends(method.dynamics, "the torch optimizer")
         self._plans: dict[Any, Plan] = {}
-        self.adaptive = Adaptive.of(method)
+        self.adaptive = adaptive_of(method)
         defaults = self._averaging(self.adaptive, weight_decay) if self.adaptive else self._linear(method)
         super().__init__(params, {"weight_decay": weight_decay} | defaults | {"foreach": foreach, "fused": fused})
 
-    def _averaging(self, adaptive: Adaptive, weight_decay: float | int) -> dict[str, Any]:
+    def _averaging(self, adaptive: Adaptive | Muon, weight_decay: float | int) -> dict[str, Any]:
         """The defaults of Adam's family."""
         self.method, self._names = adaptive.method, {name: name for name in adaptive.defaults}
         self._starts = self._curved = False
@@ -174,29 +178,36 @@ class Optimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, with hyperparameters of its own where it gives them."""
-        if self.adaptive is not None and isinstance(param_group, dict):
-            param_group = self.adaptive.spelled(param_group)
+        if self.adaptive is None or not isinstance(param_group, dict):
+            self._check_group(param_group)
+            super().add_param_group(param_group)
+            return
+        groups = self.adaptive.groups(param_group)
+        for group in groups:
+            self._check_group(group)
+            self.adaptive.check(self.defaults | group)
+        for group in groups:
+            super().add_param_group(group)
+
+    def _check_group(self, param_group: dict[str, Any]) -> None:
         for name in _RATES:
             if name in param_group:
                 raise InputError(f"the {name} of a group is called 'lr', as torch's schedulers have it")
         if "momentum" not in self._names and plain(param_group.get("momentum", 0.0)) != 0:
             raise InputError(f"this method has no hyperparameter 'momentum'{suggest('momentum', self._names)}")
+        known = self.defaults if self.adaptive is None else self.defaults | self.adaptive.part(param_group).defaults
         for name in param_group:
             if name in OF_THE_METHOD or (self.adaptive is not None and name in OF_ADAM):
                 raise InputError(
                     f"{name} is no option of a group: the method says it, such as tw.nesterov(None, 0.1, 0.9)"
                 )
-            close = difflib.get_close_matches(name, self.defaults, n=1, cutoff=0.8)
-            if name not in self.defaults and close:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            if name not in known and close:
                 raise InputError(f"a group has no option {name!r}; did you mean {close[0]!r}?")
-        group = self.defaults | param_group
-        if self.adaptive is not None:
-            self.adaptive.check(group)
-            super().add_param_group(param_group)
-            return
-        check_number("weight_decay", plain(group["weight_decay"]), at_least=0.0)
-        self.method.check_hyperparameters(**self._values(group))
-        super().add_param_group(param_group)
+        if self.adaptive is None:
+            group = self.defaults | param_group
+            check_number("weight_decay", plain(group["weight_decay"]), at_least=0.0)
+            self.method.check_hyperparameters(**self._values(group))
 
     def _values(self, group: dict[str, Any]) -> dict[str, Any]:
         values = {name: plain(group[key]) for key, name in self._names.items()}
@@ -340,7 +351,7 @@ class Optimizer(torch.optim.Optimizer):
                     for part in asking:
                         part.take([torch.zeros_like(x) if x.grad is None else x.grad.clone() for x in part.parameters])
                 if self._curved:
-                    _take_curvature([part for part in asking if part.plan.asks[j].direction is not None], slopes, j)
+                    take_curvature([part for part in asking if part.plan.asks[j].direction is not None], slopes, j)
         finally:
             for part in parts:
                 part.restore()
@@ -348,7 +359,7 @@ class Optimizer(torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """The state, which an optimizer of torch that is the same method can load as well."""
         state = super().state_dict()
-        return packed(state, self.convention) if self.adaptive is None else packed_averages(state, self.adaptive)
+        return packed(state, self.convention) if self.adaptive is None else packed_averages(state, self)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state of this optimizer, or of one of torch's that is the same method.
@@ -380,18 +391,3 @@ def _at_zero(method: Method) -> State:
 def _first_rate(method: Method) -> float:
     assert callable(method.step_size)
     return float(np.asarray(method.step_size(0)))
-
-
-def _take_curvature(parts: list[Part], slopes: dict[Tensor, Tensor], j: int) -> None:
-    if not parts:
-        return
-    directions = [part.combination(part.plan.asks[j].direction or ()) for part in parts]
-    parameters = [x for part in parts for x in part.parameters]
-    along = [v for direction in directions for v in direction]
-    pairs = [(slopes[x], v) for x, v in zip(parameters, along, strict=True) if x in slopes and slopes[x].requires_grad]
-    found = [None] * len(parameters)
-    if pairs:
-        found = torch.autograd.grad([s for s, _ in pairs], parameters, [v for _, v in pairs], allow_unused=True)
-    products = iter([torch.zeros_like(x) if h is None else h for x, h in zip(parameters, found, strict=True)])
-    for part, direction in zip(parts, directions, strict=True):
-        part.take_curvature([next(products) for _ in part.parameters], direction)

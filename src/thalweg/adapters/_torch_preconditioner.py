@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .._errors import InputError
 from ._tensors import plain
+from ._torch_adaptive import Adaptive
 from ._torch_optimizer import Optimizer
 
 _SUPPORTED = (torch.optim.Adam, torch.optim.NAdam, torch.optim.RMSprop)
@@ -78,8 +79,10 @@ def _how(optimizer: Any, group: dict[str, Any]) -> _Read:
         adaptive = optimizer.adaptive
         if adaptive is None or not adaptive.squares:
             named = f"{type(optimizer.method.dynamics).__name__} by {type(optimizer.method.scheme).__name__}"
-            form = ", whose direction is a sign: no curvature sets a limit to its step" if adaptive else ""
+            way = "is a sign" if isinstance(adaptive, Adaptive) else "has all singular values near 1"
+            form = f", whose direction {way}: no curvature sets a limit to its step" if adaptive else ""
             raise InputError(f"{named} keeps no average of squared gradients{form}; leave out optimizer=")
+        assert isinstance(adaptive, Adaptive)
         law = adaptive.law
         return _Read(adaptive.averages[-1], law.corrected, law.form == "inside", adaptive.decoupled)
     if group.get("maximize"):

@@ -48,18 +48,18 @@ def checked(optimizer: Any, state_dict: Any) -> dict[str, Any]:
         if optimizer.adaptive is None:
             _check_group(optimizer, group, own)
         else:
-            check_group(optimizer.adaptive, group, own, optimizer.defaults)
+            check_group(optimizer.adaptive.part(own), group, own, optimizer.defaults)
     state = {
         index: {name: value for name, value in entry.items() if value is not None} if isinstance(entry, dict) else entry
         for index, entry in state_dict["state"].items()
     }
-    parameters = [x for group in optimizer.param_groups for x in group["params"]]
+    parameters = [(x, group) for group in optimizer.param_groups for x in group["params"]]
     indices = [index for group in groups for index in group["params"]]
-    for index, x in zip(indices, parameters, strict=False):
+    for index, (x, group) in zip(indices, parameters, strict=False):
         if optimizer.adaptive is None:
             _check_memory(optimizer, state.get(index, {}), x)
         else:
-            check_memory(optimizer.adaptive, state.get(index, {}), x)
+            check_memory(optimizer.adaptive.part(group), state.get(index, {}), x)
     return {**state_dict, "state": state, "param_groups": groups}
 
 
