@@ -19,6 +19,7 @@ rates = torch.optim.lr_scheduler
 MATRICES = ((3, 4), (3, 4), (6, 2))
 SHAPES = (*MATRICES, (4,), (2, 3, 2))
 AIMS = [np.random.default_rng(i).normal(size=shape) for i, shape in enumerate(SHAPES)]
+RATE, BFLOAT16 = 0.02, torch.finfo(torch.bfloat16).eps
 TORCHS = {"layout": "out_in", "corrected": False, "iteration_dtype": "bfloat16"}
 
 
@@ -66,7 +67,7 @@ def saved(state):
     return torch.load(file, weights_only=True)
 
 
-def muon(rate=0.02, beta=0.9, decay=0.1, nesterov=True, objective=None, **options):
+def muon(rate=RATE, beta=0.9, decay=0.1, nesterov=True, objective=None, **options):
     return tw.muon(objective, rate, beta, decay, nesterov, **options)
 
 
@@ -112,7 +113,7 @@ def test_the_way_of_our_own_loop(name):
 @needs_torchs
 @pytest.mark.parametrize("number", [0, 1, pytest.param(range(40), marks=pytest.mark.slow)], ids=str)
 def test_the_way_of_torch(number):
-    """Bit by bit where matrices are moved one by one; together, to what bfloat16 allows."""
+    """To what bfloat16 allows; one by one it is bit by bit, but for a tie that another processor breaks otherwise."""
     for case in [number] if isinstance(number, int) else number:
         rng = np.random.default_rng(case)
         rate, beta, decay = float(10.0 ** rng.uniform(-3, -1)), float(rng.choice([0.5, 0.9, 0.95])), 0.1 * (case % 3)
@@ -128,10 +129,10 @@ def test_the_way_of_torch(number):
                 optimizer = Optimizer(groups, method, foreach=None if which == "together" else False)
             scheduler = (rates.OneCycleLR(optimizer, rate, 21), rates.StepLR(optimizer, 5, 0.5))[case % 2]
             paths.append(train(optimizer, parameters, 20, scheduler))
-        assert (paths[0] == paths[1]).all()
         # Every step is within eight roundings of its own length.
         length = rate * max(1.0, *(0.2 * np.sqrt(6.0), np.sqrt(3.0)))
-        np.testing.assert_allclose(paths[2], paths[0], 0, 20 * length * 8 * torch.finfo(torch.bfloat16).eps)
+        for path in paths[1:]:
+            np.testing.assert_allclose(path, paths[0], 0, 20 * length * 8 * BFLOAT16)
 
 
 @needs_torchs
@@ -144,13 +145,14 @@ def test_a_state_goes_to_torch_and_comes_back(nesterov):
     others = copied(parameters)
     theirs = torch.optim.Muon(others, 1.0, 0.0, 0.5, nesterov)
     theirs.load_state_dict(saved(ours.state_dict()))
-    assert (train(theirs, others, 5) == train(ours, parameters, 5)).all()
+    bound = 5 * RATE * np.sqrt(3.0) * 8 * BFLOAT16
+    np.testing.assert_allclose(train(theirs, others, 5), train(ours, parameters, 5), 0, bound)
     back = copied(others)
     again = Optimizer(back, muon(0.5, 0.5, 0.0, nesterov, **TORCHS), foreach=False)
     again.load_state_dict(saved(theirs.state_dict()))
     assert again.param_groups[0]["momentum"] == 0.9 and "ns_steps" not in again.param_groups[0]
     again.param_groups[0]["foreach"] = False
-    assert (train(again, back, 5) == train(theirs, others, 5)).all()
+    np.testing.assert_allclose(train(again, back, 5), train(theirs, others, 5), 0, bound)
 
 
 def test_groups_are_parted_and_have_their_numbers():

@@ -23,7 +23,7 @@ _TOGETHER = 1 << 14
 
 @dataclasses.dataclass(frozen=True)
 class Spectral:
-    """What makes a direction of an average: the settings of `tw.MuonFlow` that are no numbers of a group.
+    """Settings of `tw.MuonFlow` that are no numbers of a group: they make a direction of an average.
 
     Attributes:
         rows: (a, b, c) of every iteration; None for the polar factor.
