@@ -247,6 +247,10 @@ def half_the_metric(here, there):
     return 0.5 * (np.exp(-2.0 * here[1]) * gap[0] ** 2 + 2.0 * gap[1] ** 2)
 
 
+def at_a_quarter_of_its_rate(objective, rate, beta):
+    return tw.momentum(objective, 0.25 * rate, beta)
+
+
 def faster(objective, rate, beta):
     return tw.nesterov(objective, 3.0 * rate, beta)
 
@@ -331,7 +335,7 @@ OTHERWISE = [
     ("nesterov-in-hyperbolic-space", curved, "CURVATURES", (0.5, 1.0), FAILS),
     ("preconditioning-beats-runge-kutta", preconditioning, "CONDITION", 1.0, FAILS),
     ("sgd-is-slow-beside-adam", preconditioning, "adaptive", tw.gradient_descent, FAILS),
-    ("switch-by-curvature", switching, "CUT", 0.0, FAILS),
+    ("switch-by-curvature", switching, "momentum", at_a_quarter_of_its_rate, HOLDS),
     ("switch-by-layer", switching, "upper", lambda: faster, HOLDS),
     ("muon-update-is-orthogonal", muon, "method", by_singular_values, HOLDS),
 ]

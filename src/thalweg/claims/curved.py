@@ -71,12 +71,8 @@ def _methods(objective: Any, geometry: Any) -> list[Method]:
     law = partial(HeavyBall, objective, geometry=geometry)
     return [
         Method(GradientFlow(objective, geometry=geometry), Euler(), 2.0 / sum(CURVATURES)),
-        Method(*LEARNING_RATE_AND_MOMENTUM.write(numbers, law, accelerated())),
+        Method(*LEARNING_RATE_AND_MOMENTUM.write(numbers, law, Lookahead())),
     ]
-
-
-def accelerated() -> Any:
-    return Lookahead()
 
 
 @claim(

@@ -24,11 +24,6 @@ RATES = np.geomspace(0.1, 0.45, 4)
 Make = Callable[[Any, Any, Any], Method]
 
 
-def on_flat() -> Make:
-    """The method of the flat directions."""
-    return nesterov
-
-
 def _factors(rate: np.ndarray, beta: np.ndarray, curvature: float, ahead: bool) -> np.ndarray:
     r"""The larger root of $z^2 - (1 + \beta - \alpha\ell)z + \beta$, or of the same with $\beta(1 - \alpha\ell)$."""
     left = 1.0 - rate * curvature
@@ -63,9 +58,7 @@ def by_curvature() -> Outcome:
     expected, measured = [], []
     for ahead in (np.zeros(COUNT, bool), np.ones(COUNT, bool), flat):
         slowest, rate, beta = _best(curvatures, ahead)
-        ways: list[Make] = [nesterov if one else momentum for one in (False, True)]
-        if ahead is flat:
-            ways[1] = on_flat()
+        ways: tuple[Make, Make] = (momentum, nesterov)
         parts = [
             np.max(spectral_radius(make(None, rate, beta), curvatures[ahead == one]), initial=0.0)
             for one, make in enumerate(ways)
