@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import thalweg as tw
+from tests.tensors import copied, flat, saved
 from thalweg.adapters.torch import Optimizer, retune
 
 rates = torch.optim.lr_scheduler
@@ -45,10 +46,6 @@ def bowl_in_jax(parameters):
     return 0.5 * x @ HESSIAN @ x + jnp.sum(jnp.cos(x)) + SLOPE @ x
 
 
-def flat(parameters):
-    return torch.cat([p.detach().ravel().double() for p in parameters]).numpy().copy()
-
-
 def train(optimizer, parameters, steps=STEPS, scheduler=None):
     path = []
     for _ in range(steps):
@@ -64,17 +61,6 @@ def train(optimizer, parameters, steps=STEPS, scheduler=None):
 
 def agree(found, expected, tolerance=1e-12):
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
-
-
-def copied(parameters):
-    return [torch.nn.Parameter(p.detach().clone()) for p in parameters]
-
-
-def saved(state):
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 def outside(a, c, e):

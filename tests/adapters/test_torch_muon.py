@@ -1,7 +1,6 @@
 """Muon as a torch optimizer: the way of torch's own, and of our own loop where torch has none."""
 
 import copy
-import io
 
 import jax.numpy as jnp
 import jaxtyping
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 import thalweg as tw
+from tests.tensors import copied, flat, saved
 from thalweg.adapters.torch import Optimizer
 
 torch_muon = getattr(torch.optim, "Muon", None)
@@ -50,21 +50,6 @@ def train(optimizer, parameters, steps, scheduler=None):
             scheduler.step()
         path.append(flat(parameters))
     return np.array(path)
-
-
-def flat(parameters):
-    return np.concatenate([p.detach().double().numpy().ravel() for p in parameters])
-
-
-def copied(parameters):
-    return [torch.nn.Parameter(p.detach().clone()) for p in parameters]
-
-
-def saved(state):
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 def muon(rate=RATE, beta=0.9, decay=0.1, nesterov=True, objective=None, **options):
