@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from . import claims as claims
     from . import dynamics as dynamics
     from . import geometry as geometry
+    from . import measures as measures
     from . import plot as plot
     from . import problems as problems
     from . import schemes as schemes

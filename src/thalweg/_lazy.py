@@ -19,9 +19,10 @@ def homes(package: str) -> dict[str, str]:
     """
     found = {}
     for node in ast.walk(ast.parse(_source(package))):
-        if not isinstance(node, ast.ImportFrom) or node.level != 1:
+        if not isinstance(node, ast.ImportFrom) or node.level not in (1, 2):
             continue
-        home = f"{package}.{node.module}" if node.module else package
+        base = package if node.level == 1 else package.rpartition(".")[0]
+        home = f"{base}.{node.module}" if node.module else base
         for alias in node.names:
             if alias.name == "*":
                 found |= {name: home for name, its in homes(home).items() if not its.rpartition(".")[2].startswith("_")}

@@ -24,7 +24,7 @@ from .descending import Descending
 from .drive import drive
 from .ending import Stop
 from .running import Running
-from .starting import check_host, check_start, prepare
+from .starting import check_host, check_start, prepare, valued
 from .stopwatch import Stopwatch
 
 
@@ -77,7 +77,7 @@ def run(
     """
     watch = Stopwatch()
     check_host("tw.run", method, x0, key, velocity)
-    record, key = _check(method, key, record, out, resume, stop)
+    record, key = _check(method, x0, key, record, out, resume, stop)
     # A bound method of a module is a module of its own, which takes as long to make as a step of many parameters.
     steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)
     descends = isinstance(method.scheme, PseudoTransient)
@@ -97,7 +97,7 @@ def run(
     return _result(method, job, keeper)
 
 
-def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
+def _check(method: Any, x0: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any) -> tuple[Record, Any]:
     if not isinstance(method, Method):
         raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
     if method.lacks_objective:
@@ -109,7 +109,7 @@ def _check(method: Any, key: Any, record: Any, out: Any, resume: bool, stop: Any
         raise InputError("this objective draws mini-batches; give a key, such as key=0")
     check_out(out, resume)
     record = as_record(record)
-    if method.objective is None:
+    if method.objective is None or not valued(method.objective, x0):
         record = record.without_loss()
     if isinstance(stop, Mapping):
         for name, value in stop.items():

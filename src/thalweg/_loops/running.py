@@ -258,7 +258,7 @@ class Running(AbstractJob):
         """The last loss that counts and the one after it."""
         if losses is not None:
             return losses[good : good + 2]
-        if self.method.objective is None:
+        if self.start.objective is None:
             return np.full(2, np.nan)
         return self._loss_of(self._advance(self.state, 1, good)[0], self.done + good)[None]
 

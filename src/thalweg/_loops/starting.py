@@ -10,6 +10,8 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from .._errors import InputError, as_key, check_number
+from .._measures.base import AbstractMeasure
+from .._measures.functional import AbstractFunctional
 from .._methods.method import Method
 from .._methods.raveled import check_drawn
 from .._objectives.batches import Reader
@@ -85,6 +87,18 @@ def check_host(name: str, *given: PyTree) -> None:
         )
 
 
+def kept_whole(x0: Vector) -> bool:
+    """Tell whether a position keeps its tree in the loop."""
+    return isinstance(x0, AbstractMeasure) or sharded(x0)
+
+
+def valued(objective: Any, x0: Any) -> bool:
+    """Tell whether an objective has a value at a start: a functional has none on some distributions."""
+    return not (
+        isinstance(objective, AbstractFunctional) and isinstance(x0, AbstractMeasure) and objective.without_value(x0)
+    )
+
+
 def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool, evaluated: bool = True) -> Start:
     """Refuse a start from which a method cannot go.
 
@@ -107,7 +121,9 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool, eval
         if not resume:
             reader.check_from(0)
         objective = objective.on(reader.first)
-    if objective is not None and (evaluated or reader is not None or sharded(x0)):
+    if not valued(objective, x0):
+        objective = None
+    if objective is not None and (evaluated or reader is not None or kept_whole(x0)):
         loss = check_at_start(method.at_start(objective), x0)
     return Start(x0, velocity, join, objective, loss, reader)
 
@@ -145,9 +161,9 @@ def prepare(method: Method, start: Start, steps: int, key: Any, record: Record) 
         # What needs no mini-batch of its own, such as a velocity that starts right, takes the first of a stream.
         starting = method.with_objective(start.objective)
         method = method.with_objective(BatchMean(stream.fn))
-    whole = sharded(x0)
+    whole = kept_whole(x0)
     if whole:
-        # A sharded position keeps its tree and its sharding.
+        # A sharded position keeps its tree and its sharding, and a distribution what it is.
         cut: Callable = same
         state = starting.init(x0, velocity)
     else:

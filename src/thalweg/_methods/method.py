@@ -67,9 +67,10 @@ class Method(AbstractDrawing, AbstractCounted):
         if step_size is not None and times is not None:
             raise InputError("give a step_size, or the times of all states, times=jnp.linspace(0, 1, 11); one of them")
         chosen: Any = step_size if times is None else TimeGrid(times)
-        self.dynamics, self.step_size = dynamics, chosen
         # What a scheme takes from the objective it keeps, so that the probe and another loop see the same method.
         both = isinstance(scheme, AbstractScheme) and isinstance(dynamics, AbstractDynamics)
+        dynamics = scheme.law(dynamics) if both else dynamics
+        self.dynamics, self.step_size = dynamics, chosen
         self.scheme = scheme.specialised(dynamics) if both else scheme
 
     def __check_init__(self) -> None:

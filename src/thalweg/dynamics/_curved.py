@@ -7,8 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import InputError
+from .._measures.functional import AbstractFunctional
 from .._tree import Vector, length
 from ..geometry import (
+    AbstractDensityGeometry,
     AbstractDirection,
     AbstractDualFlat,
     AbstractEmbedded,
@@ -51,10 +53,10 @@ def check_noise(geometry: AbstractGeometry | None, law: str) -> None:
     """Refuse a geometry for a law with noise, where the noise of its metric is not known."""
     if geometry is None:
         return
-    if not isinstance(geometry, AbstractNoise) or not isinstance(geometry, AbstractMetric):
+    if not isinstance(geometry, AbstractNoise) or not isinstance(geometry, AbstractMetric | AbstractDensityGeometry):
         reason = (
             "is of no inner product, so that no noise belongs to it"
-            if not isinstance(geometry, AbstractMetric)
+            if not isinstance(geometry, AbstractMetric | AbstractDensityGeometry)
             else "does not know the root and the divergence of its metric"
         )
         raise InputError(
@@ -85,6 +87,25 @@ def as_tangent(geometry: AbstractGeometry | None, position: Vector, slope: Vecto
         return slope
     found = _mapped(geometry, "velocity", position, slope)
     return jax.tree.map(lambda leaf, own: jnp.asarray(leaf).astype(own.dtype), found, slope)
+
+
+def climbed(geometry: AbstractGeometry | None, objective: Any, position: Vector, slope: Vector) -> Vector:
+    r"""The velocity with which a law climbs its objective: the tangent that $\nabla f$ stands for.
+
+    Of a distribution that of the whole functional, also of terms that have no value on it.
+
+    Raises:
+        InputError: as of `as_tangent`; or the geometry is of distributions, and the objective is not.
+    """
+    if not isinstance(geometry, AbstractDensityGeometry):
+        return as_tangent(geometry, position, slope)
+    functional = objective
+    if not isinstance(functional, AbstractFunctional):
+        raise InputError(
+            f"{named(geometry)} goes down functionals of distributions, such as tw.measures.KL(target), but the "
+            f"objective is {functional!r}"
+        )
+    return geometry.descent(functional, position, slope)
 
 
 def noise_at(geometry: AbstractGeometry | None, position: Vector, normals: tuple[Vector, ...]) -> tuple[Vector, ...]:

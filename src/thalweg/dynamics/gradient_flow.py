@@ -6,9 +6,9 @@ import equinox as eqx
 
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import combine
-from ..geometry import AbstractDirection
+from ..geometry import AbstractDensityGeometry, AbstractDirection
 from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient, coefficient
-from ._curved import as_geometry, as_tangent, check_geometry
+from ._curved import as_geometry, check_geometry, climbed
 
 
 def as_rate(value: Any) -> Any:
@@ -68,9 +68,11 @@ class GradientFlow(AbstractFirstOrder):
         return not callable(self.rate)
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
-        slope = as_tangent(self.geometry, phase.position, evaluation.gradient)
+        slope = climbed(self.geometry, self.objective, phase.position, evaluation.gradient)
         return Phase(combine((-at_time(self.rate, time), slope)))  # pyright: ignore
 
     def dual_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
+        if isinstance(self.geometry, AbstractDensityGeometry):
+            return super().dual_rates(time, phase, evaluation)
         # Not by way of the velocity, which is 0 times infinity where a number of the position has become 0.
         return Phase(combine((-at_time(self.rate, time), evaluation.gradient)))  # pyright: ignore

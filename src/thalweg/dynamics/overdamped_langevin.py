@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import combine
-from ..geometry import AbstractMetric
+from ..geometry import AbstractDirection
 from ._base import (
     AbstractFirstOrder,
     AbstractWhite,
@@ -18,7 +18,7 @@ from ._base import (
     check_coefficient,
     coefficient,
 )
-from ._curved import as_geometry, as_tangent, check_geometry, check_noise, spread_at
+from ._curved import as_geometry, check_geometry, check_noise, climbed, spread_at
 
 
 class OverdampedLangevin(AbstractFirstOrder, AbstractWhite):
@@ -58,7 +58,7 @@ class OverdampedLangevin(AbstractFirstOrder, AbstractWhite):
 
     objective: AbstractObjective | None = eqx.field(converter=as_objective)
     temperature: Coefficient = eqx.field(converter=coefficient)
-    geometry: AbstractMetric | None = eqx.field(default=None, converter=as_geometry)
+    geometry: AbstractDirection | None = eqx.field(default=None, converter=as_geometry)
 
     def __check_init__(self) -> None:
         check_coefficient("temperature", self.temperature, at_least=0.0)
@@ -81,7 +81,7 @@ class OverdampedLangevin(AbstractFirstOrder, AbstractWhite):
     def covariant_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         # A step along geodesics has the drift of the noise already.
         del time
-        return Phase(combine((-1.0, as_tangent(self.geometry, phase.position, evaluation.gradient))))
+        return Phase(combine((-1.0, climbed(self.geometry, self.objective, phase.position, evaluation.gradient))))
 
     def dual_rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         # In dual coordinates the noise has none.

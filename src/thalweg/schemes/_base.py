@@ -160,6 +160,10 @@ class AbstractScheme(eqx.Module):
             state, position=other.position, buffer=scaled[0], memory=other.memory, auxiliary=scaled[1]
         )
 
+    def law(self, dynamics: AbstractDynamics) -> AbstractDynamics:
+        """The law as the scheme takes it: itself, unless what moves by it moves by another as well."""
+        return dynamics
+
     def specialised(self, dynamics: AbstractDynamics) -> "AbstractScheme":
         """The scheme with what it takes from the facts that the objective of its method states."""
         del dynamics

@@ -6,11 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
 from .._errors import InputError
+from .._measures.functional import AbstractFunctional, Sum
+from .._measures.internal import Entropy
 from .._tree import Vector, combine
-from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, Phase
+from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, GradientFlow, OverdampedLangevin, Phase
 from ..dynamics._base import Terms
 from ..dynamics._curved import noise_at
-from ..geometry import AbstractGeometry, AbstractManifold, AbstractMetric
+from ..geometry import AbstractDensityGeometry, AbstractGeometry, AbstractManifold, AbstractMetric, AbstractNoise
 from ..geometry.base import named
 from ._base import AbstractScheme, advice, derivative, evaluated, noise_count, phase
 from ._curved import wandered
@@ -49,7 +51,10 @@ class EulerMaruyama(AbstractScheme):
         return (AbstractAdditive,)
 
     def refused_geometry(self, geometry: AbstractGeometry) -> str | None:
-        return None if isinstance(geometry, AbstractMetric) else super().refused_geometry(geometry)
+        noisy = isinstance(geometry, AbstractMetric) or (
+            isinstance(geometry, AbstractDensityGeometry) and isinstance(geometry, AbstractNoise)
+        )
+        return None if noisy else super().refused_geometry(geometry)
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
@@ -59,6 +64,9 @@ class EulerMaruyama(AbstractScheme):
                 f"EulerMaruyama adds noise to the velocities of flat space, and would leave {space}; "
                 f"use {advice(dynamics)}"
             )
+
+    def law(self, dynamics: AbstractDynamics) -> AbstractDynamics:
+        return heated(dynamics)
 
     def normals(self, dynamics: AbstractDynamics) -> int:
         return noise_count(dynamics)
@@ -78,6 +86,24 @@ class EulerMaruyama(AbstractScheme):
     @property
     def takes_learning_rate(self) -> bool:
         return True
+
+
+def heated(dynamics: AbstractDynamics) -> AbstractDynamics:
+    r"""The law of particles whose distribution a gradient flow moves: its entropy as their noise.
+
+    Of $F + T\int\rho\log\rho$ it is Langevin dynamics on F at temperature T; any other law is left as it is.
+    """
+    functional, geometry = dynamics.objective, dynamics.geometry
+    if not (isinstance(dynamics, GradientFlow) and isinstance(geometry, AbstractNoise)):
+        return dynamics
+    if not isinstance(functional, AbstractFunctional) or callable(dynamics.rate):
+        return dynamics
+    plain = [(c, term) for c, term in functional.terms if isinstance(term, Entropy) and term.bandwidth is None]
+    if not plain:
+        return dynamics
+    rest = tuple((dynamics.rate * c, term) for c, term in functional.terms if (c, term) not in plain)
+    temperature = dynamics.rate * sum(c for c, _ in plain)
+    return OverdampedLangevin(Sum(rest), temperature, geometry)
 
 
 def moved_by_noise(dynamics: AbstractDynamics) -> bool:

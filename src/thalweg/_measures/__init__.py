@@ -1,0 +1,1 @@
+"""Distributions that move, and functionals of them: what flows go down."""
