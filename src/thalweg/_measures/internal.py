@@ -50,7 +50,8 @@ class AbstractInternal(AbstractTerm):
             return ""
         return (
             f"{type(self).__name__} has no value on particles, which have no density; take a grid or a Gaussian, "
-            "a flow with noise (tw.EulerMaruyama), or that of smoothed particles, by its bandwidth"
+            "a flow with noise (tw.EulerMaruyama), that of smoothed particles, by its bandwidth, or in FisherRao "
+            "particles with their log_density"
         )
 
     def on(self, q: Any) -> Float[Array, ""]:

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from .._measures.base import AbstractMeasure
+from .._measures.storage import described
 from .._methods.method import Method
 from .._tree import Vector
 from ..dynamics import AbstractDynamics
@@ -55,7 +57,8 @@ def describe_start(x0: Vector, whole: PyTree) -> dict[str, Any]:
         }
         for path, leaf in jax.tree_util.tree_flatten_with_path(x0)[0]
     ]
-    return {"digest": _digest(whole), "leaves": leaves}
+    kind = {"measure": described(x0)} if isinstance(x0, AbstractMeasure) else {}
+    return {"digest": _digest(whole), "leaves": leaves} | kind
 
 
 def describe_method(method: Method) -> dict[str, Any]:

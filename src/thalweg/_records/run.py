@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError, check_count, check_number
+from .._measures.storage import rebuilt
 from .._objectives.least_squares import LeastSquares
 from .._tree import Unravel, unraveler
 from .._typed import typed
@@ -190,7 +191,7 @@ class Run:
         """Positions kept, memory-mapped where they are on disk."""
         if self._trace is None and self.path is not None and (self.path / "trace").is_dir():
             structure = recorded_structure(self.config) if self.method is None else unraveler(self.final.position)
-            object.__setattr__(self, "_trace", read_trace(self.path, structure))
+            object.__setattr__(self, "_trace", read_trace(self.path, structure, self.config["start"].get("measure")))
         return self._trace
 
     @property
@@ -246,7 +247,7 @@ class Run:
         return f"Run({self.status} after {self.steps} steps, {self.gradients} gradients{value}; {self.message})"
 
 
-def read_trace(path: Path, structure: Unravel | None) -> Trace | None:
+def read_trace(path: Path, structure: Unravel | None, measure: dict[str, Any] | None = None) -> Trace | None:
     """The trace, memory-mapped, once it is checked."""
     found = checked_arrays(path, read_checkpoint(path, leaves=False) or {}, partly=True)
     if "position" not in found:
@@ -254,10 +255,11 @@ def read_trace(path: Path, structure: Unravel | None) -> Trace | None:
     rows = min(len(array) for array in found.values())
     cut = structure if structure is not None else lambda array: array
     velocity = found.get("velocity")
+    position = cut(found["position"][:rows])
     return Trace(
         found["step"][:rows],
         found["time"][:rows],
-        cut(found["position"][:rows]),
+        position if measure is None else rebuilt(measure, position),
         None if velocity is None else cut(velocity[:rows]),
     )
 
@@ -279,6 +281,8 @@ def load_run(path: Path) -> Run:
         curved = not config["method"].get("geometry", "Euclidean").startswith("Euclidean")
         if curved and "lookahead" in found and "ahead" not in names:
             found["lookahead"] = None
+    if "measure" in config["start"]:
+        found = {part: rebuilt(config["start"]["measure"], tree) for part, tree in found.items()}
     position = found["position"]
     lookahead = found.get("lookahead", position)
     final = Point(position, lookahead, found.get("velocity"), checkpoint["time"], checkpoint["step"])

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from .. import __version__
 from .._errors import InputError
 from .._loops.interrupt import Terminated
-from . import claims, compare, records, run, sample, table, translate, verify
+from . import claims, compare, flow, records, run, sample, table, translate, verify
 from ._caches import keep_programs, switched
 
 # An option of every command, and of none: what is computed does not depend on it.
@@ -36,6 +36,7 @@ app = App(
 app.command(compare.compare)
 app.command(run.run)
 app.command(sample.sample)
+app.command(flow.flow)
 app.command(records.resume)
 app.command(records.list_runs, name="list")
 app.command(records.show)

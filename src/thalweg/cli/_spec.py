@@ -92,10 +92,11 @@ def objective_and_start(objective: str | None, start: str | None, *, solve: bool
         found, default = problem.objective, problem.start
         if start is None:
             return found, as_position(default)
-    return found, as_position(_start(start))  # pyright: ignore[reportArgumentType]
+    return found, as_position(start_of(start))  # pyright: ignore[reportArgumentType]
 
 
-def _start(start: str) -> Any:
+def start_of(start: str) -> Any:
+    """A start of the user's."""
     import jax.numpy as jnp
 
     if ":" in start:

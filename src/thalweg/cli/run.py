@@ -60,6 +60,10 @@ def resume(directory: Path, config: dict[str, Any], steps: int | None, progress:
     """Go on with a run begun at the command line."""
     from .._errors import InputError
 
+    if config["source"].get("command") == "flow":
+        from . import flow
+
+        return flow.resume(directory, config, steps, progress, json)
     options = Run.recorded(config)
     begun = config["run"]["steps"]
     if steps is not None and steps < begun:

@@ -23,5 +23,9 @@ if TYPE_CHECKING:
     from .._measures.particles import Particles as Particles
     from .._measures.potential import Potential as Potential
     from .._measures.quantiles import Quantiles as Quantiles
+    from ._flow import flow as flow
+    from ._table import FlowRow as FlowRow
+    from ._table import FlowTable as FlowTable
+    from ._table import table as table
 
 __getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 from .._lazy import attach
 
 if TYPE_CHECKING:
+    from ._animation import animate as animate
     from ._chains import chains as chains
     from ._course import course as course
+    from ._density import density as density
+    from ._dissipation import dissipation as dissipation
     from ._loss import curves as curves
     from ._loss import loss as loss
     from ._loss import losses as losses

@@ -1,0 +1,56 @@
+"""The scheme that runs a flow: the first that takes the functional, the representation and the geometry together."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from .._errors import InputError
+from .._measures.base import AbstractMeasure
+from .._measures.gaussian import Gaussian
+from .._measures.grid import Grid
+from .._measures.particles import Particles
+from .._measures.quantiles import Quantiles
+from .._methods.method import Method
+from ..dynamics import AbstractDynamics
+from ..schemes import RK4, AbstractScheme, EulerMaruyama, Heun
+
+# What is tried, in this order.
+_CANDIDATES: dict[type, tuple[Callable[[], AbstractScheme], ...]] = {
+    Grid: (RK4,),
+    Gaussian: (RK4,),
+    Quantiles: (RK4,),
+    Particles: (EulerMaruyama, Heun),
+}
+
+
+def candidates(q: AbstractMeasure) -> tuple[Callable[[], AbstractScheme], ...]:
+    """The schemes that are tried on a representation; on one of a user's own those without a demand of their own."""
+    return _CANDIDATES.get(type(q), (RK4,))
+
+
+def refused(law: AbstractDynamics, scheme: AbstractScheme, q: AbstractMeasure) -> str:
+    """The reason why a scheme does not run a law from a distribution, found by tracing a step; or nothing."""
+    try:
+        method = Method(law, scheme, 0.01)
+        geometry: Any = law.geometry
+        geometry.check(q)
+        jax.eval_shape(lambda q: method.step(method.init(q), method.silent(q)), q)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def chosen(law: AbstractDynamics, q: AbstractMeasure, schemes: Sequence[Callable[[], AbstractScheme]] = ()) -> Any:
+    """The scheme for a law from a distribution.
+
+    Raises:
+        InputError: there is none, with the reason.
+    """
+    reason = ""
+    for make in schemes or candidates(q):
+        scheme = make()
+        reason = refused(law, scheme, q)
+        if not reason:
+            return scheme
+    raise InputError(reason)
