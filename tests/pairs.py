@@ -23,6 +23,11 @@ def falling(time):
     return 0.5 / (1.0 + time)
 
 
+def slowly(time):
+    """The same for Adam, whose steps are as long as its rate whatever the slope."""
+    return 0.1 / (1.0 + time)
+
+
 def spread(x):
     """A metric that depends on all of the position, a number."""
     return 1.5 + sum(
@@ -53,11 +58,11 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "HeavyBall on spheres": lambda f: tw.HeavyBall(f, 0.7, 1.3, geometry=tw.geometry.Sphere()),
     # Slow: where a gradient changes much in a step, a stage that is extrapolated has squares below 0.
     "AdamFlow": lambda f: tw.AdamFlow(f, 0.1, first=0.8, second=3.0, epsilon=1e-3),
-    "AdamFlow of time": lambda f: tw.AdamFlow(f, falling, epsilon=1e-3, decay=0.1),
+    "AdamFlow of time": lambda f: tw.AdamFlow(f, slowly, epsilon=1e-3, decay=0.1),
     "AdamFlow inside": lambda f: tw.AdamFlow(
-        f, second=2.0, epsilon=1e-3, share=0.8, decay=0.1, form="inside", corrected=False, coupled=True),
-    "AdamFlow without mean": lambda f: tw.AdamFlow(f, first=None, second=2.0, epsilon=1e-3),
-    "AdamFlow of signs": lambda f: tw.AdamFlow(f, second=None, share=0.7, form="sign", corrected=False),
+        f, 0.1, second=2.0, epsilon=0.1, share=0.8, decay=0.1, form="inside", corrected=False, coupled=True),
+    "AdamFlow without mean": lambda f: tw.AdamFlow(f, 0.1, first=None, second=2.0, epsilon=1e-3),
+    "AdamFlow of signs": lambda f: tw.AdamFlow(f, 0.1, second=None, share=0.7, form="sign", corrected=False),
     "MuonFlow": lambda f: tw.MuonFlow(f, 0.1, 0.8, 0.1, tw.AdamFlow(None, 0.1, first=0.8, second=3.0, epsilon=1e-3)),
     "MuonFlow exact": lambda f: tw.MuonFlow(
         f, 0.1, first=None, others=tw.AdamFlow(None, 0.1, second=2.0, epsilon=1e-3), iterations=None, corrected=False),

@@ -124,7 +124,13 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool, eval
     if not valued(objective, x0):
         objective = None
     if objective is not None and (evaluated or reader is not None or kept_whole(x0)):
-        loss = check_at_start(method.at_start(objective), x0)
+        try:
+            loss = check_at_start(method.at_start(objective), x0)
+        except InputError:
+            if isinstance(objective, AbstractFunctional):
+                # It knows better where it is not finite.
+                objective.explain(x0)
+            raise
     return Start(x0, velocity, join, objective, loss, reader)
 
 

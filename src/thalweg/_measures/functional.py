@@ -55,6 +55,15 @@ class AbstractFunctional(AbstractObjective):
         value, gradient = jax.value_and_grad(self._known)(as_measure(x))
         return value * jnp.nan if self.without_value(x) else value, gradient
 
+    def explain(self, q: AbstractMeasure) -> None:
+        """Say where a value is not finite, if a term knows.
+
+        Raises:
+            InputError: with that.
+        """
+        for _, term in self.terms:
+            term.explain_term(q)
+
     def first_variation(self, q: AbstractMeasure, at: Any = None) -> Array:
         r"""The first variation $\delta F/\delta q$, up to a constant: what one more grain of mass at a point costs.
 
@@ -144,6 +153,10 @@ class AbstractTerm(AbstractFunctional):
     @abc.abstractmethod
     def on(self, q: Any) -> Float[Array, ""]:
         """The value on a representation that is not `missing`."""
+
+    def explain_term(self, q: AbstractMeasure) -> None:
+        """Say where the value is not finite, where that is known."""
+        del q
 
     def missing(self, q: AbstractMeasure) -> str:
         """The reason why it has no value on a representation; or nothing."""

@@ -78,6 +78,10 @@ class Potential(AbstractTerm):
             )
         return ""
 
+    def explain_term(self, q: AbstractMeasure) -> None:
+        if isinstance(q, Grid):
+            self.on_grid(q)
+
     def on_grid(self, q: Grid) -> Float[Array, "..."]:
         """V in the cells of a grid.
 

@@ -12,7 +12,7 @@ from .._dictionary.adam import AdamHyperparameters
 from .._errors import InputError
 from .._methods.method import Method
 from .._objectives.curvature import largest_curvature
-from .._objectives.objective import Objective, as_objective
+from .._objectives.objective import Objective, as_objective, as_position
 from .._tree import Vector
 from .._typed import typed
 from ..dynamics import AdamFlow
@@ -67,6 +67,7 @@ def preconditioned_curvature(
     f = as_objective(objective)
     if f is None:
         raise InputError("preconditioned_curvature needs an objective, a function of the parameters")
+    params = as_position(params)
     law, beta2 = _law(method)
     squares, filled = _second_moment(state, law, beta2)
     if float(filled) <= 0.0 or not (law.corrected or any(bool(jnp.any(v)) for v in jax.tree.leaves(squares))):

@@ -105,6 +105,10 @@ class MuonFlow(AbstractFirstOrder, AbstractRemembering):
                     f"coefficients must be three numbers, or three for each of the {rows} iterations, but have shape "
                     f"{self.coefficients.shape}"
                 )
+        if not isinstance(self.others, AdamFlow):
+            raise InputError(
+                f"others must be the law of what is no matrix, tw.AdamFlow(None, ...), but is {self.others!r}"
+            )
         if self.others.objective is not None:
             raise InputError("others moves by the gradient of this law; give it no objective, tw.AdamFlow(None, ...)")
 
