@@ -52,6 +52,7 @@ def calls():
             done["run"] = tw.run(tw.momentum(F, 0.1, 0.5), X0, 3, record=tw.Record(("loss", "gradient_norm"), 1))
             done["sweep"] = tw.sweep(descent, {"learning_rate": [0.1, 0.2]}, X0, 3)
             done["compare"] = tw.compare({"gd": GD}, X0, max_steps=5, limits=False, record=1)
+            done["flow"] = tw.measures.flow(tw.measures.KL(bowl), tw.measures.Gaussian(X0, jnp.eye(2)), 0.1, steps=4)
             done["work"] = tw.work_precision({"gd": GD}, X0, 1.0, [4, 8], repeats=1)
         return types.SimpleNamespace(**done)
 
@@ -240,11 +241,35 @@ def calls():
         "geometry.Hyperboloid": dict(),
         "geometry.PoincareBall": dict(),
         "geometry.Product": dict(by_leaf={"a": tw.geometry.Sphere(), "b": None}, labels=None),
+        "geometry.Stein": dict(kernel=tw.measures.GaussianKernel(1.0), flux="upwind"),
+        "geometry.Wasserstein": dict(flux="upwind"),
+        "geometry.KalmanWasserstein": dict(flux="upwind"),
+        "geometry.WassersteinFisherRao": dict(transport=1.0, reaction=1.0, flux="upwind"),
+        "measures.Grid": dict(density=jnp.full(4, 0.25), edges=jnp.arange(5.0), periodic=False),
+        "measures.Grid.of": dict(density=jnp.ones(4), edges=jnp.arange(5.0), periodic=False),
+        "measures.Particles": dict(positions=X0, weights=None, log_density=None),
+        "measures.Quantiles": dict(values=jnp.arange(4.0)),
+        "measures.Gaussian": dict(mean=X0, covariance=jnp.eye(2)),
+        "measures.Potential": dict(potential=bowl),
+        "measures.Entropy": dict(bandwidth=1.0),
+        "measures.Internal": dict(exponent=2.0, bandwidth=None),
+        "measures.Interaction": dict(energy=bowl),
+        "measures.KL": dict(target=bowl, log_normalizer=0.0, bandwidth=None),
+        "measures.MMD": dict(target=DATA, kernel=tw.measures.EnergyKernel()),
+        "measures.GaussianKernel": dict(bandwidth=1.0),
+        "measures.InverseMultiquadric": dict(scale=1.0, exponent=0.5),
+        "measures.flow": lambda: dict(
+            functional=tw.measures.KL(bowl), start=tw.measures.Gaussian(X0, jnp.eye(2)), time=0.1, geometry=None,
+            scheme=tw.RK4(), steps=2,
+        ),
         "testing.check_geometry": dict(geometry=tw.geometry.Sphere(), at=jnp.array([0.6, 0.8]), seed=0,
                                        leave_out=("bend",)),
         "testing.check_method": dict(method=GD, leave_out=("order",)),
         "testing.check_optimizer": dict(factory=bowl, framework="optax", reference=None, steps=1, seed=0, examples=1,
                                         leave_out=()),
+        "plot.density": lambda: dict(run=made().flow, ax=None, at=None, axis=0),
+        "plot.dissipation": lambda: dict(run=made().flow, ax=None),
+        "plot.animate": lambda: dict(run=made().flow, path="flow.gif", frames=2, seconds=1.0),
         "plot.curves": lambda: dict(comparison=made().compare, against="gradients", ax=None),
         "plot.loss": lambda: dict(run=made().run, ax=None, against="steps", label=None),
         "plot.course": lambda: dict(runs={"mine": made().run}, name="loss", against="steps", ax=None),
