@@ -86,6 +86,8 @@ def calls():
         "RosenbrockWanner": lambda: dict(tableau=tw.Rodas5P().tableau, tolerance=1e-8, products=10, dense=2),
         "Rodas5P": dict(tolerance=1e-8, products=10, dense=2),
         "RosenbrockEuler": dict(tolerance=1e-8, preconditioner=None, products=10),
+        "FiniteVolumes": dict(flux="second-order", order=2, tolerance=1e-10, iterations=5),
+        "ExactFokkerPlanck": dict(tolerance=1e-12),
         "ImplicitEuler": dict(tolerance=1e-8, iterations=5, preconditioner=None, products=10),
         "ImplicitMidpoint": dict(tolerance=1e-8, iterations=5, preconditioner=None, products=10),
         "ExponentialEuler": dict(krylov=3, tolerance=1e-8, dense=False),

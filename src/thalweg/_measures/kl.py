@@ -65,7 +65,7 @@ class KL(AbstractFunctional):
 
     @property
     def terms(self) -> tuple[tuple[Any, AbstractTerm], ...]:
-        return ((1, self.entropy), (1, self.potential), (1, _Constant(self.log_normalizer)))
+        return ((1, self.entropy), (1, self.potential), (1, Constant(self.log_normalizer)))
 
 
 class _LogGaussian(eqx.Module):
@@ -77,7 +77,7 @@ class _LogGaussian(eqx.Module):
         return -self.target.log_density(point.astype(self.target.mean.dtype)).astype(point.dtype)
 
 
-class _Constant(AbstractTerm):
+class Constant(AbstractTerm):
     """A number, the same of every distribution."""
 
     number: Float[Array, ""]

@@ -17,7 +17,9 @@ from .adaptive import Adaptive as Adaptive
 from .adaptive_chebyshev import AdaptiveChebyshev as AdaptiveChebyshev
 from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev
 from .euler_maruyama import EulerMaruyama as EulerMaruyama
+from .exact_fokker_planck import ExactFokkerPlanck as ExactFokkerPlanck
 from .exponential import ExponentialEuler as ExponentialEuler
+from .finite_volumes import FiniteVolumes as FiniteVolumes
 from .implicit import ImplicitEuler as ImplicitEuler
 from .implicit import ImplicitMidpoint as ImplicitMidpoint
 from .leapfrog import Leapfrog as Leapfrog
