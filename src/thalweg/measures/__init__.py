@@ -23,5 +23,7 @@ if TYPE_CHECKING:
     from .._measures.particles import Particles as Particles
     from .._measures.potential import Potential as Potential
     from .._measures.quantiles import Quantiles as Quantiles
+    from .._measures.sinkhorn import Sinkhorn as Sinkhorn
+    from .._measures.sliced import SlicedWasserstein as SlicedWasserstein
 
 __getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]
