@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import InputError
+from .._typed import typed
 from .base import AbstractMeasure, as_floats, check_finite, known
 
 
@@ -56,6 +57,18 @@ class Gaussian(AbstractMeasure):
             least = np.linalg.eigvalsh(numbers)[0]
             if not least > 0.0:
                 raise InputError(f"covariance must be positive definite, but has the eigenvalue {least:g}")
+
+    @classmethod
+    @typed()
+    def of(cls, q: AbstractMeasure) -> "Gaussian":
+        """The Gaussian with the mean and the covariance of another distribution.
+
+        Arguments:
+            q: any distribution with a positive definite covariance.
+        """
+        from .convert import gaussian
+
+        return gaussian(q)
 
     @property
     def dimension(self) -> int:

@@ -15,6 +15,7 @@ from .functional import AbstractTerm
 from .gaussian import Gaussian
 from .grid import Grid
 from .kernels import GaussianKernel
+from .levels import rule
 from .pairs import kernel_density
 from .particles import Particles
 from .quantiles import Quantiles
@@ -60,9 +61,11 @@ class AbstractInternal(AbstractTerm):
         if isinstance(q, Grid):
             return jnp.sum(self.energy_density(q.density) * q.volumes)
         if isinstance(q, Quantiles):
-            # Of the mass between two neighbours, spread evenly there.
-            gaps = q.values.size * jnp.diff(q.values)
-            return jnp.sum(self.per_mass(1.0 / gaps)) / q.values.size
+            # Of the mass between two neighbours, spread evenly there; those beyond the last are shared out.
+            found, gaps = rule(q.values.size), jnp.diff(q.values)
+            # Quantiles that have crossed are no distribution, and no power of a negative gap is to look like one.
+            density = jnp.asarray(found.masses, gaps.dtype) / jnp.where(gaps > 0.0, gaps, jnp.nan)
+            return jnp.asarray(found.shares, gaps.dtype) @ self.per_mass(density)
         assert self.bandwidth is not None
         return q.weights @ self.per_mass(kernel_density(GaussianKernel(self.bandwidth), q.positions, q.weights))
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import InputError
+from .._typed import typed
 from .base import AbstractMeasure, as_floats, check_finite, check_probabilities, of_points
 
 
@@ -52,6 +53,20 @@ class Particles(AbstractMeasure):
         check_probabilities("weights", self.weights, "divide them by their sum")
         if self.log_density is not None:
             check_finite("log_density", self.log_density)
+
+    @classmethod
+    @typed()
+    def of(cls, q: AbstractMeasure, count: int, key: Any) -> "Particles":
+        """Particles of equal weight that are drawn from another distribution, with their `log_density` left out.
+
+        Arguments:
+            q: a `Gaussian`, a `Grid` (even in every cell), `Quantiles` (linear between them), or `Particles`.
+            count: N.
+            key: a seed or JAX key.
+        """
+        from .convert import particles
+
+        return particles(q, count, key)
 
     @property
     def dimension(self) -> int:

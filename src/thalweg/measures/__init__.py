@@ -27,5 +27,7 @@ if TYPE_CHECKING:
     from ._table import FlowRow as FlowRow
     from ._table import FlowTable as FlowTable
     from ._table import table as table
+    from .._measures.sinkhorn import Sinkhorn as Sinkhorn
+    from .._measures.sliced import SlicedWasserstein as SlicedWasserstein
 
 __getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

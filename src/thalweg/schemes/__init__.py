@@ -29,6 +29,7 @@ from .levenberg_marquardt import LevenbergMarquardt as LevenbergMarquardt
 from .lie_trotter import LieTrotter as LieTrotter
 from .lookahead import Lookahead as Lookahead
 from .metropolis import MetropolisAdjustedLangevin as MetropolisAdjustedLangevin
+from .minimizing_movement import MinimizingMovement as MinimizingMovement
 from .pseudo_transient import PseudoTransient as PseudoTransient
 from .replica_exchange import ReplicaExchange as ReplicaExchange
 from .restarted import Restarted as Restarted

@@ -55,8 +55,11 @@ class _Trial(NamedTuple):
 def implicit_move(
     dynamics: AbstractDynamics, here: Vector, step: Elimination, tolerance: Float[Array, ""], iterations: int,
     products: int, preconditioner: Any, batch: Batch = None, evaluation: Evaluation | None = None,
+    preconditioner_at: Callable[[Vector], Operator] | None = None,
 ) -> Implicit:  # fmt: skip
     r"""The move $\delta$ of an implicit step, $\sigma(\delta - d) + \nabla f(\theta + \delta) = 0$.
+
+    `preconditioner_at` makes one of the move that an iteration begins with, where the curvature changes much.
 
     Its derivatives are those of the equation, not of the iterations.
 
@@ -113,7 +116,8 @@ def implicit_move(
         left, curved = jax.linearize(residual, now.move)
         target = goal(now.move, now.largest)
         accuracy = jnp.maximum(jnp.minimum(_FORCING, now.misfit) * now.size, 0.3 * target)
-        found = conjugate_gradients(curved, combine((-1.0, left)), accuracy, products, precondition)
+        here_now = precondition if preconditioner_at is None else preconditioner_at(now.move)
+        found = conjugate_gradients(curved, combine((-1.0, left)), accuracy, products, here_now)
         rate = wide_inner(left, found.x)
         trial = searched(now, found.x, rate)
         move, residual_ = (
