@@ -87,7 +87,10 @@ def squared_to_gaussian(q: Line, mean: Array, deviation: Array) -> Float[Array, 
     s = deviation
     # Of c + r (u - middle) - s z, where all is taken apart from its mean over the piece, so that little cancels.
     share = jnp.where(width > 0.0, first / jnp.where(width > 0.0, width, 1.0), 0.0)
-    within = second - share * first
+    within = jnp.maximum(second - share * first, 0.0)
+    # Where a piece is narrow, the rounding of a difference counts as often as the slope is steep: never more than by
+    # Cauchy and Schwarz's inequality.
+    tilted = jnp.clip(tilted, 0.0, jnp.sqrt(width**3 / 12.0 * within))
     return jnp.sum(
         width * (centre - s * share) ** 2 + rise**2 * width**3 / 12.0 + s**2 * within - 2.0 * s * rise * tilted
     )

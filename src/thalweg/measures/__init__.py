@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from .._measures.particles import Particles as Particles
     from .._measures.potential import Potential as Potential
     from .._measures.quantiles import Quantiles as Quantiles
+    from .._measures.sinkhorn import Sinkhorn as Sinkhorn
+    from .._measures.sliced import SlicedWasserstein as SlicedWasserstein
+    from ._cross_check import CrossCheck as CrossCheck
+    from ._cross_check import cross_check as cross_check
     from ._flow import flow as flow
     from ._table import FlowRow as FlowRow
     from ._table import FlowTable as FlowTable
     from ._table import table as table
-    from .._measures.sinkhorn import Sinkhorn as Sinkhorn
-    from .._measures.sliced import SlicedWasserstein as SlicedWasserstein
 
 __getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]
