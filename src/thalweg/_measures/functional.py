@@ -29,6 +29,11 @@ class AbstractFunctional(AbstractObjective):
     def terms(self) -> "tuple[tuple[Any, AbstractTerm], ...]":
         """The parts that are no sums themselves, each with its coefficient."""
 
+    @property
+    def title(self) -> str:
+        """The names of the terms, for lists of runs."""
+        return " + ".join(type(term).__name__ for _, term in self.terms if not type(term).__name__.startswith("_"))
+
     def without_value(self, q: AbstractMeasure) -> str:
         """The reason why the functional has no value on such a distribution; or nothing."""
         return next((reason for _, term in self.terms if (reason := term.missing(q))), "")

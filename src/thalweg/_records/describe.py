@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._measures.base import AbstractMeasure
+from .._measures.functional import AbstractFunctional
 from .._measures.storage import described
 from .._methods.method import Method
 from .._tree import Vector
@@ -89,6 +90,8 @@ def labels(run: Run) -> tuple[str, str, dict[str, Any]]:
 def objective_name(law: AbstractDynamics) -> str:
     """The function that a law goes down, or follows."""
     objective = law if law.objective is None else law.objective
+    if isinstance(objective, AbstractFunctional):
+        return objective.title
     fn = getattr(objective, "fn", getattr(objective, "residuals", objective))
     name = getattr(fn, "__qualname__", type(fn).__qualname__)
     return f"{getattr(fn, '__module__', type(fn).__module__)}:{name}"
