@@ -1,7 +1,6 @@
 """The linear equation of a density on a grid, solved exactly in time by a Chebyshev series of its exponential."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
