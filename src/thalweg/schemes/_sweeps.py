@@ -14,17 +14,13 @@ from ._walls import Axis, Shares, axis_of, shares, through
 
 
 class Sweep(NamedTuple):
-    """What a step is made with: the functional, how long it is, the flux, and how its equations are solved.
-
-    `winds` are the speeds at the walls of every axis, that axis last, of a drift that is no gradient; None for none.
-    """
+    """The functional, the length of a step, its flux, and the tolerance and iterations of its equations."""
 
     parts: Parts
     step: Array
     flux: str
     tolerance: Array
     iterations: int
-    winds: tuple[Array, ...] | None = None
 
 
 def swept(q: Grid, level: Array, sweep: Sweep) -> tuple[Grid, Bool[Array, ""]]:
@@ -34,8 +30,6 @@ def swept(q: Grid, level: Array, sweep: Sweep) -> tuple[Grid, Bool[Array, ""]]:
         lines, potential = jnp.moveaxis(q.density, index, -1), jnp.moveaxis(level, index, -1)
         axis = axis_of(q.mesh, index, lines)
         rise = axis.across(potential)
-        if sweep.winds is not None:
-            rise = rise - sweep.winds[index] * axis.apart
         share = shares(lines, axis, sweep.flux)
         masses = lines * axis.widths
         if sweep.parts.internal:
