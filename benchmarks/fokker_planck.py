@@ -1,4 +1,4 @@
-"""Is tw.ExactFokkerPlanck faster than expm_multiply and py-pde on a linear Fokker-Planck equation, at the same accuracy?
+"""Is tw.ExactFokkerPlanck faster than expm_multiply and py-pde on a linear Fokker-Planck equation, as accurately?
 
 A double well with a coupling term in two dimensions, a narrow Gaussian to t = 10, on 256 x 256 cells. SciPy's
 expm_multiply, which is what the public package fplanck calls, has the same sparse matrix, and both are exact in time to

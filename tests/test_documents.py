@@ -11,7 +11,7 @@ import thalweg as tw
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CITED = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "docs" / "references.bib").read_text("utf-8"), flags=re.MULTILINE))
+CITED = set(re.findall(r"^@\w+\{([\w-]+),", (ROOT / "docs" / "references.bib").read_text("utf-8"), flags=re.MULTILINE))
 _FIRST = ("README.md", "minimize.md")
 
 
