@@ -51,7 +51,7 @@ def kalman(t):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "geometry, closed", [(G.Wasserstein(), wasserstein), (KALMAN, kalman), (G.FisherRao(), fisher_rao)]
+    ("geometry", "closed"), [(G.Wasserstein(), wasserstein), (KALMAN, kalman), (G.FisherRao(), fisher_rao)]
 )
 def test_closed_forms_are_those_of_the_gaussian(geometry, closed):
     q = end(flow(F, geometry, tw.RK4(), 0.01), START, 50)
@@ -62,7 +62,7 @@ def test_closed_forms_are_those_of_the_gaussian(geometry, closed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "geometry, scheme, step, closed",
+    ("geometry", "scheme", "step", "closed"),
     [
         (G.Wasserstein(), tw.EulerMaruyama(), 0.002, wasserstein),
         (KALMAN, tw.EulerMaruyama(), 0.002, kalman),
@@ -82,7 +82,9 @@ def test_a_hundred_thousand_particles_have_the_moments_of_the_flow(geometry, sch
     assert np.all(np.abs(q.covariance - covariance) < 4 * of_covariance)
 
 
-@pytest.mark.parametrize("scheme, decay, tolerance", [(tw.RK4(), np.exp(-1.0), 1e-7), (tw.Euler(), 0.95**20, 1e-12)])
+@pytest.mark.parametrize(
+    ("scheme", "decay", "tolerance"), [(tw.RK4(), np.exp(-1.0), 1e-7), (tw.Euler(), 0.95**20, 1e-12)]
+)
 def test_fisher_rao_weighs_particles_by_the_density_that_they_carry(scheme, decay, tolerance, seed):
     weights = jax.random.dirichlet(jax.random.key(seed + 1), jnp.full(60, 2.0))
     start = drawn(60, seed, weights, carried=True)
@@ -132,7 +134,7 @@ def test_noise_of_an_ensemble_has_its_covariance_and_the_drift_of_its_own_depend
     np.testing.assert_allclose(geometry.divergence(q).positions, jnp.einsum("abib->ia", by_position), atol=1e-14)
 
 
-@pytest.mark.parametrize("geometry, invariant", [(KALMAN, True), (G.KalmanWasserstein(noise_root="ensemble"), True),
+@pytest.mark.parametrize(("geometry", "invariant"), [(KALMAN, True), (G.KalmanWasserstein(noise_root="ensemble"), True),
                                                  (G.Wasserstein(), False)])  # fmt: skip
 def test_paths_of_the_same_normals_are_affine_images_in_kalman_wasserstein_alone(geometry, invariant, seed):
     turn, shift = jnp.array([[3.0, -0.8], [0.4, -0.02]]), jnp.array([5.0, -2.0])

@@ -101,8 +101,8 @@ class KalmanWasserstein(AbstractDensityNoise):
             return jax.ShapeDtypeStruct((*each.shape[:-1], count), each.dtype)
         if count <= dimension:
             raise InputError(
-                f"the covariance of {count} particles in {dimension} dimensions has no root of that size; take more than "
-                f'{dimension} particles, or noise_root="ensemble"'
+                f"the covariance of {count} particles in {dimension} dimensions has no root of that size; take more "
+                f'than {dimension}, or noise_root="ensemble"'
             )
         return each
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from .._lazy import attach as _attach
 
 if TYPE_CHECKING:
+    from .._measures.bandwidth import median_bandwidth as median_bandwidth
     from .._measures.base import AbstractMeasure as AbstractMeasure
     from .._measures.base import EnsembleWarning as EnsembleWarning
     from .._measures.functional import AbstractFunctional as AbstractFunctional
@@ -24,5 +25,6 @@ if TYPE_CHECKING:
     from .._measures.particles import Particles as Particles
     from .._measures.potential import Potential as Potential
     from .._measures.quantiles import Quantiles as Quantiles
+    from .._measures.stein_discrepancy import kernel_stein_discrepancy as kernel_stein_discrepancy
 
 __getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -118,8 +118,8 @@ def heated(dynamics: AbstractDynamics) -> AbstractDynamics:
     temperature = dynamics.rate * sum(c for c, _ in plain)
     if not isinstance(temperature, Tracer) and not float(temperature) >= 0.0:
         raise InputError(
-            f"the entropy of the functional has the coefficient {float(temperature):g}, but noise needs one that is not "
-            "negative"
+            f"the entropy of the functional has the coefficient {float(temperature):g}, but noise needs one that is "
+            "not negative"
         )
     return OverdampedLangevin(Sum(rest), temperature, geometry)
 
