@@ -291,6 +291,9 @@ def calls():
         "adapters.blackjax.potential": dict(logdensity_fn=bowl),
         "adapters.blackjax.sampling_algorithm": dict(method=SGLD),
         "plot.unit_balls": lambda: dict(geometries=tw.geometry.Norm("l2"), slope=(1.0, 2.0), position=None, ax=None),
+        "measures.kernel_stein_discrepancy": dict(q=tw.measures.Particles(DATA), target=bowl,
+                                                  kernel=tw.measures.GaussianKernel(1.0), statistic="U"),
+        "measures.median_bandwidth": dict(q=tw.measures.Particles(DATA)),
         "plot.sweep": lambda: dict(result=made().sweep, over=None, ax=None),
     }  # fmt: skip
 

@@ -20,6 +20,7 @@ from ..schemes import State, Termination
 from .chunk import advance, last_values
 from .drive import AbstractJob, Chunk
 from .ending import Stop, diverged, falls_for_ever, first_bad, first_stop, limit_at_start
+from .ensemble import said_of
 from .starting import Prepared
 from .stopwatch import Stopwatch
 
@@ -311,6 +312,8 @@ class Running(AbstractJob):
             # Where steps differ in length their number does not say how far they went.
             far = f", up to time {self.time:g}" if self.method.scheme.adaptive else ""
             self.message = f"made {self.total} steps{far}{self._unsolved()}{self._unbounded(value, gradient)}"
+            self.message += self.method.scheme.remark(self.state)
+            self.message += said_of(self.method, self.start.x0, self.state.position)
         return Rows(row, rows)
 
     def _unsolved(self) -> str:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from .._errors import InputError, as_key, check_arguments, check_choice
+from .._measures.base import AbstractMeasure
 from .._methods.method import Method
 from .._objectives.objective import as_position, explain
 from .._objectives.parts import parted, same
@@ -101,9 +102,11 @@ def solve(
     def step(state: State, k: Array) -> tuple[State, PyTree]:
         draws = Draws()
         if method.stochastic:
-            # The numbers of a run, which draws them for all parameters as one vector.
-            draws = method.draw(root, ravel(state.position), k)
-            draws = dataclasses.replace(draws, noise=tuple(cut(normal) for normal in draws.noise))
+            # The numbers of a run, which draws them for all parameters as one vector, unless they are a distribution.
+            measure = isinstance(x0, AbstractMeasure)
+            draws = method.draw(root, state.position if measure else ravel(state.position), k)
+            if not measure:
+                draws = dataclasses.replace(draws, noise=tuple(cut(normal) for normal in draws.noise))
         after, ended = method.step(state.with_lookahead(), draws), method.scheme.report(state).ended
         if ended is not None:
             # What has ended by itself stays where it is.

@@ -1,6 +1,7 @@
 """The start of a run: everything that is checked, cut to one vector and evaluated before its first step."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from jax.core import Tracer
 from jaxtyping import PyTree
 
 from .._errors import InputError, as_key, check_number
-from .._measures.base import AbstractMeasure
+from .._measures.base import AbstractMeasure, EnsembleWarning
 from .._measures.functional import AbstractFunctional
 from .._methods.method import Method
 from .._methods.raveled import check_drawn
@@ -22,6 +23,7 @@ from .._objectives.stream import BatchMean, Stream
 from .._records.run import Record
 from .._tree import Vector, ravel, sharded, unraveler
 from ..dynamics._curved import check_on
+from ..geometry import AbstractDensityGeometry
 from ..schemes import State
 from . import drive
 from .chunk import begin, begin_evaluated, check_rates
@@ -115,6 +117,10 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool, eval
         joined._check_velocity(x0, velocity)
     check_on(joined.dynamics.geometry, x0, velocity)
     check_drawn(method.dynamics, x0)
+    joined.drawn(x0)
+    geometry = method.dynamics.geometry
+    if isinstance(geometry, AbstractDensityGeometry) and (doubt := geometry.doubt(x0)):
+        warnings.warn(doubt, EnsembleWarning, stacklevel=4)
     objective, reader, loss = joined.objective, None, None
     if isinstance(objective, Stream):
         reader = objective.batches.reader().begin()

@@ -13,6 +13,10 @@ from .._errors import InputError
 from .._shown import shown
 
 
+class EnsembleWarning(UserWarning):
+    """Particles that are too few, or have become too much alike, to stand for a distribution."""
+
+
 class AbstractMeasure(eqx.Module):
     """A probability distribution on points of `dimension` coordinates; its floating-point arrays move."""
 

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -81,6 +82,9 @@ class Gaussian(AbstractMeasure):
     def log_density(self, point: Float[Array, " d"]) -> Float[Array, ""]:
         """The logarithm of the density at a point (d,)."""
         root = jnp.linalg.cholesky(self.covariance)
-        scaled = jnp.linalg.solve(root, point - self.mean)
         size = self.mean.size
+        # A product with a point, not a solution for it, is fast for many side by side.
+        scaled = jax.scipy.linalg.solve_triangular(root, jnp.eye(size, dtype=root.dtype), lower=True) @ (
+            point - self.mean
+        )
         return -0.5 * scaled @ scaled - jnp.sum(jnp.log(jnp.diag(root))) - 0.5 * size * jnp.log(2.0 * jnp.pi)

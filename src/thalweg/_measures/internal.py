@@ -1,7 +1,7 @@
 """Internal energies: entropy and power laws of the density."""
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -29,6 +29,8 @@ class AbstractInternal(AbstractTerm):
     """
 
     bandwidth: eqx.AbstractVar[Float[Array, ""] | None]
+    # Other ways than a density, in a message.
+    instead: ClassVar[str] = ""
 
     @abc.abstractmethod
     def energy_density(self, density: Array) -> Array:
@@ -53,6 +55,8 @@ class AbstractInternal(AbstractTerm):
             f"{type(self).__name__} has no value on particles, which have no density; take a grid or a Gaussian, "
             "a flow with noise (tw.EulerMaruyama), that of smoothed particles, by its bandwidth, or in FisherRao "
             "particles with their log_density"
+            f"{type(self).__name__} has no value on particles, which have no density; take {self.instead}a grid or a "
+            "Gaussian, or smooth the particles by its bandwidth"
         )
 
     def on(self, q: Any) -> Float[Array, ""]:
@@ -98,6 +102,9 @@ class Entropy(AbstractInternal):
     Reference: Jordan, Kinderlehrer and Otto (1998); of the smoothed one Carrillo, Craig and Patacchini (2019).
     """
 
+    instead: ClassVar[str] = (
+        "noise (tw.EulerMaruyama), the log_density of particles that stay (tw.geometry.FisherRao), "
+    )
     bandwidth: Float[Array, ""] | None = eqx.field(default=None, converter=_optional)
 
     def __check_init__(self) -> None:

@@ -34,9 +34,9 @@ class AbstractRadial(AbstractKernel):
     def of_square(self, square: Array) -> Array:
         """The value at a squared distance, elementwise."""
 
-    def slope(self, square: Array) -> Array:
-        """The derivative by the squared distance, elementwise."""
-        return jax.jvp(self.of_square, (square,), (jnp.ones_like(square),))[1]
+    def with_slope(self, square: Array) -> tuple[Array, Array]:
+        """The value, and the derivative by the squared distance, elementwise."""
+        return jax.jvp(self.of_square, (square,), (jnp.ones_like(square),))
 
     def matrix(self, x: Array, y: Array) -> Float[Array, "n m"]:
         return self.of_square(squares(x, y))
@@ -45,8 +45,9 @@ class AbstractRadial(AbstractKernel):
 def squares(x: Array, y: Array) -> Float[Array, "n m"]:
     """Squared distances between all pairs of points."""
     if x.shape[-1] <= 3:
-        # By differences: of few coordinates that is as fast, and has all its digits.
-        return jnp.sum((x[:, None, :] - y[None, :, :]) ** 2, axis=-1)
+        # By differences, which have all their digits, one coordinate after the other: no array is of all of them.
+        apart = [x[:, k, None] - y[None, :, k] for k in range(x.shape[-1])]
+        return sum((each**2 for each in apart[1:]), apart[0] ** 2)
     across = jnp.matmul(x, y.T, precision="highest")
     return jnp.maximum(jnp.sum(x * x, axis=1)[:, None] + jnp.sum(y * y, axis=1)[None, :] - 2.0 * across, 0.0)
 

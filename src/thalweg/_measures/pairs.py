@@ -57,12 +57,27 @@ def kernel_density(kernel: Any, positions: Array, weights: Array) -> Float[Array
     return scale * kernel_means(kernel, positions, positions, weights)
 
 
+def pushed(kernel: AbstractKernel, positions: Array, pushes: Array, weights: Array, heat: Any) -> Float[Array, "N d"]:
+    r"""$\sum_j k(x_i, x_j)\,p_j - T\sum_j w_j\,\nabla_{x_j}k(x_i, x_j)$ for every i, the kernel taken once a pair."""
+    if not isinstance(kernel, AbstractRadial):
+        return kernel_means(kernel, positions, positions, pushes) - heat * kernel_rises(kernel, positions, weights)
+    # What the rises are multiplied with: the sum of the kernel's slopes, and of them with the points.
+    points = jnp.concatenate([positions, jnp.ones_like(weights)[:, None]], axis=1) * weights[:, None]
+
+    def radial(rows: Array) -> Array:
+        value, slope = kernel.with_slope(squares(rows, positions))
+        drawn = jnp.matmul(2.0 * slope, points, precision="highest")
+        return jnp.matmul(value, pushes, precision="highest") - heat * (drawn[:, :-1] - drawn[:, -1:] * rows)
+
+    return by_rows(radial, positions, positions.shape[0])
+
+
 def kernel_rises(kernel: AbstractKernel, positions: Array, weights: Array) -> Float[Array, "N d"]:
     r"""$\sum_j w_j\,\nabla_{x_j}k(x_i, x_j)$ for every i."""
     if isinstance(kernel, AbstractRadial):
 
         def radial(rows: Array) -> Array:
-            pull = 2.0 * kernel.slope(squares(rows, positions)) * weights[None]
+            pull = 2.0 * kernel.with_slope(squares(rows, positions))[1] * weights[None]
             return jnp.matmul(pull, positions, precision="highest") - jnp.sum(pull, axis=1, keepdims=True) * rows
 
         return by_rows(radial, positions, positions.shape[0])

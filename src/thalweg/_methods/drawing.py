@@ -5,11 +5,12 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Key
+from jaxtyping import Array, ArrayLike, Key, PyTree
 
 from .._objectives.objective import Batch
-from .._tree import Vector, normal, zeros_like
+from .._tree import Vector, normal
 from ..dynamics import AbstractDynamics
+from ..geometry import AbstractNoise
 from ..schemes import AbstractScheme, Draws
 
 # What a run draws besides the noise of its steps, whose numbers count from 0, has a stream of its own each.
@@ -24,7 +25,7 @@ class AbstractDrawing(eqx.Module):
 
     @property
     def normals(self) -> int:
-        """Number of standard normals of the position's shape that a step draws."""
+        """Number of standard normals that a step draws, each as `drawn` says."""
         return type(self.scheme).normals(self.scheme, self.dynamics)
 
     @property
@@ -37,6 +38,15 @@ class AbstractDrawing(eqx.Module):
         """Tell whether a step draws anything, hence needs a key."""
         return self.noisy or (self.dynamics.objective is not None and self.dynamics.objective.stochastic)
 
+    def drawn(self, position: Vector) -> PyTree:
+        """A tree of the shapes and dtypes of the normals of a step: those of the position, or what its geometry takes.
+
+        Raises:
+            InputError: the geometry has no noise on such a position.
+        """
+        geometry = self.dynamics.geometry
+        return geometry.drawn(position) if self.normals and isinstance(geometry, AbstractNoise) else position
+
     def draw(
         self,
         key: Key[Array, ""] | None,
@@ -48,7 +58,7 @@ class AbstractDrawing(eqx.Module):
 
         Arguments:
             key: of the run; of the step, where no step is given.
-            position: a tree of the shapes and dtypes that the normals are to have.
+            position: where the step begins, of which the shapes and dtypes count.
             step: which one.
             chains: where `position` is that of so many chains, by a leading axis, what is drawn has that axis too:
                 every chain has its own noise and its own mini-batch.
@@ -77,14 +87,16 @@ class AbstractDrawing(eqx.Module):
     ) -> Draws:
         """Normals like `position`, with uniforms of a shape, beside a mini-batch."""
         normals, uniforms = self.normals, self.scheme.uniforms(self.dynamics)
-        noise = tuple(_normal(jax.random.fold_in(key, 1 + i), position) for i in range(normals))
+        like = self.drawn(position)
+        noise = tuple(_normal(jax.random.fold_in(key, 1 + i), like) for i in range(normals))
         at = range(1 + normals, 1 + normals + uniforms)
         return Draws(batch, noise, tuple(_uniform(jax.random.fold_in(key, i), shape) for i in at))
 
     def silent(self, position: Vector) -> Draws:
         """The draws of a step whose noise is zero: by them two runs with the same noise differ."""
         uniforms = (jnp.zeros(()),) * self.scheme.uniforms(self.dynamics)
-        return Draws(noise=(zeros_like(position),) * self.normals, uniforms=uniforms)
+        none = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.drawn(position))
+        return Draws(noise=(none,) * self.normals, uniforms=uniforms)
 
 
 def _uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Array:
@@ -92,7 +104,7 @@ def _uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Array:
     return jax.random.uniform(key, (math.prod(shape),)).reshape(shape)
 
 
-def _normal(key: Key[Array, ""], like: Vector) -> Vector:
+def _normal(key: Key[Array, ""], like: PyTree) -> Vector:
     leaves, structure = jax.tree.flatten(like)
     keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
     drawn = [normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]

@@ -180,6 +180,7 @@ class Method(AbstractDrawing, AbstractCounted):
         if velocity is not None:
             self._check_velocity(position, velocity)
         check_on(self.dynamics.geometry, position, velocity)
+        self.drawn(position)
         clock = None
         first = self.step_size if not callable(self.step_size) else jnp.asarray(self.step_size(0), float)
         if not self.autonomous:

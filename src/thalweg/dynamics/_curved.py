@@ -112,7 +112,7 @@ def noise_at(geometry: AbstractGeometry | None, position: Vector, normals: tuple
     """Normals at the metric, tangent at a position; themselves in flat space."""
     if not isinstance(geometry, AbstractNoise):
         return normals
-    return tuple(_mapped(geometry, "noise", position, normal) for normal in normals)
+    return tuple(_mapped(geometry, "noise", position, normal, like=position) for normal in normals)
 
 
 def spread_at(geometry: AbstractGeometry | None, position: Vector) -> Vector | None:
@@ -167,9 +167,10 @@ def _asked(geometry: AbstractGeometry, name: str, *arguments: Vector) -> Any:
         ) from error
 
 
-def _mapped(geometry: AbstractGeometry, name: str, *arguments: Vector) -> Any:
-    """The value of a map, refused where it is not of the shape of its arguments."""
-    found, own, what = _asked(geometry, name, *arguments), arguments[-1], f"{named(geometry)}.{name}"
+def _mapped(geometry: AbstractGeometry, name: str, *arguments: Vector, like: Vector | None = None) -> Any:
+    """The value of a map, refused where it is not of the shape of its last argument, or of what it is to be like."""
+    found, what = _asked(geometry, name, *arguments), f"{named(geometry)}.{name}"
+    own = arguments[-1] if like is None else like
     here, there = jax.tree.structure(own), jax.tree.structure(found)
     if here != there:
         raise InputError(f"{what} must give a tree as it is given, {_tree(here)}, but gives {_tree(there)}")

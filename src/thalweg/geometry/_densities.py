@@ -3,8 +3,9 @@
 import abc
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError
 from .._measures.base import AbstractMeasure
@@ -12,7 +13,7 @@ from .._measures.functional import AbstractFunctional
 from .._measures.internal import Entropy
 from .._measures.particles import Particles
 from .._tree import Vector, wide_inner
-from .base import AbstractDirection, named
+from .base import AbstractDirection, AbstractNoise, named
 
 
 class AbstractDensityGeometry(AbstractDirection):
@@ -40,6 +41,11 @@ class AbstractDensityGeometry(AbstractDirection):
             raise InputError(f"{named(self)}: {reason}")
         return self.velocity(q, slope)
 
+    def doubt(self, q: AbstractMeasure) -> str:
+        """What a start makes doubtful, to be said before a run; or nothing."""
+        del q
+        return ""
+
     def slope_norm(self, position: Vector, covector: Vector) -> Float[Array, ""]:
         # Its square is the rate at which the functional falls.
         return jnp.sqrt(jnp.maximum(wide_inner(covector, self.velocity(position, covector)), 0.0))
@@ -55,6 +61,25 @@ class AbstractDensityGeometry(AbstractDirection):
     @property
     def without_probe(self) -> str:
         return f"a step in {named(self)} is no linear map of parameters; tw.measures.flow says how F falls"
+
+
+class AbstractDensityNoise(AbstractDensityGeometry, AbstractNoise):
+    """A geometry of distributions in which an entropy on particles is their noise, of d standard normals each."""
+
+    def drawn(self, position: Vector) -> PyTree:
+        if not isinstance(position, Particles):
+            what = position.words if isinstance(position, AbstractMeasure) else "what is no distribution"
+            raise InputError(
+                f"noise moves particles, tw.measures.Particles, and not {what}, on which the entropy has a value: take "
+                "a scheme without noise, such as tw.RK4()"
+            )
+        return jax.ShapeDtypeStruct(position.positions.shape, position.positions.dtype)
+
+    @abc.abstractmethod
+    def noise(self, position: Vector, normal: Vector) -> Vector: ...
+
+    @abc.abstractmethod
+    def divergence(self, position: Vector) -> Vector: ...
 
 
 def temperature(functional: Any, q: AbstractMeasure) -> Any:

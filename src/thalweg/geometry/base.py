@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError
 from .._shown import shown
@@ -214,6 +214,10 @@ class AbstractNoise(AbstractGeometry):
     def without_noise(self) -> str:
         """The reason why it has no noise after all, with what would do; or nothing."""
         return ""
+
+    def drawn(self, position: Vector) -> PyTree:
+        """A tree of the shapes and dtypes of the standard normals that `noise` takes: those of the position."""
+        return position
 
     @abc.abstractmethod
     def noise(self, position: Vector, normal: Vector) -> Vector:

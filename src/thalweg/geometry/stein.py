@@ -11,11 +11,11 @@ from .._measures.functional import AbstractFunctional
 from .._measures.gaussian import Gaussian
 from .._measures.grid import Grid, replaced
 from .._measures.kernels import AbstractKernel, LinearKernel, as_kernel
-from .._measures.pairs import kernel_means, kernel_rises
+from .._measures.pairs import kernel_means, pushed
 from .._measures.particles import Particles
 from .._measures.quantiles import Quantiles
 from .._measures.transport import FLUXES, carried, slope
-from .._tree import Vector, combine
+from .._tree import Vector
 from ._densities import AbstractDensityGeometry, alive, still, temperature, unmoved
 from ._gaussians import gaussian
 
@@ -93,10 +93,12 @@ class Stein(AbstractDensityGeometry):
         return total
 
     def descent(self, functional: AbstractFunctional, q: AbstractMeasure, slope: Vector) -> Vector:
-        rate = self.velocity(q, slope)
         if not isinstance(q, Particles):
+            rate = self.velocity(q, slope)
             return rate if not functional.without_value(q) else super().descent(functional, q, slope)
         heat: Any = temperature(functional, q)
         if isinstance(heat, float) and heat == 0.0:
-            return rate
-        return combine((1, rate), (-heat, still(q, kernel_rises(self.kernel, q.positions, q.weights))))
+            return self.velocity(q, slope)
+        pushes: Any = slope
+        heat = jnp.asarray(heat, q.weights.dtype)
+        return still(q, pushed(self.kernel, q.positions, pushes.positions, q.weights, heat))

@@ -16,12 +16,15 @@ from .._measures.particles import Particles
 from .._measures.quantiles import Quantiles
 from .._measures.transport import FLUXES, upward
 from .._tree import Vector, zeros_like
-from ._densities import AbstractDensityGeometry, alive, per_mass, still
+from ._densities import AbstractDensityNoise, alive, per_mass, still
 from ._gaussians import gaussian
 from .base import AbstractDistance, AbstractNoise
 
 
 class Wasserstein(AbstractDensityGeometry, AbstractNoise, AbstractDistance):
+
+
+class Wasserstein(AbstractDensityNoise):
     r"""Wasserstein's geometry, in which mass moves and a gradient flow is
 
     $$\partial_t\rho = \nabla\cdot\Bigl(\rho\,\nabla\frac{\delta F}{\delta\rho}\Bigr)$$
@@ -68,7 +71,7 @@ class Wasserstein(AbstractDensityGeometry, AbstractNoise, AbstractDistance):
     def noise(self, position: Vector, normal: Vector) -> Vector:
         q: Any = position
         drawn: Any = normal
-        return still(q, drawn.positions)
+        return still(q, drawn)
 
     def divergence(self, position: Vector) -> Vector:
         return zeros_like(position)

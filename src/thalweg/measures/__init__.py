@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from .._lazy import attach as _attach
 
 if TYPE_CHECKING:
+    from .._measures.bandwidth import median_bandwidth as median_bandwidth
     from .._measures.base import AbstractMeasure as AbstractMeasure
+    from .._measures.base import EnsembleWarning as EnsembleWarning
     from .._measures.functional import AbstractFunctional as AbstractFunctional
     from .._measures.functional import Sum as Sum
     from .._measures.gaussian import Gaussian as Gaussian
@@ -31,5 +33,6 @@ if TYPE_CHECKING:
     from ._table import FlowRow as FlowRow
     from ._table import FlowTable as FlowTable
     from ._table import table as table
+    from .._measures.stein_discrepancy import kernel_stein_discrepancy as kernel_stein_discrepancy
 
 __getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

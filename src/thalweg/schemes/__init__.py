@@ -15,6 +15,7 @@ from ._state import State as State
 from ._state import Termination as Termination
 from .adaptive import Adaptive as Adaptive
 from .adaptive_chebyshev import AdaptiveChebyshev as AdaptiveChebyshev
+from .birth_death import BirthDeath as BirthDeath
 from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev
 from .euler_maruyama import EulerMaruyama as EulerMaruyama
 from .exact_fokker_planck import ExactFokkerPlanck as ExactFokkerPlanck

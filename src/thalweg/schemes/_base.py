@@ -135,6 +135,11 @@ class AbstractScheme(eqx.Module):
         """End of the motion, where its report says `ended`; None while it goes on, and where it goes on for ever."""
         del state
 
+    def remark(self, state: State) -> str:
+        """Words for what a user has to know of a state at the end of a run, after "; "; or nothing."""
+        del state
+        return ""
+
     @property
     def adaptive(self) -> bool:
         """Tell whether the scheme sets how far in time a step goes, so that its time has to be carried."""

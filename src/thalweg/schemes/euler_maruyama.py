@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import ArrayLike
 
 from .._errors import InputError
@@ -57,6 +58,18 @@ class EulerMaruyama(AbstractScheme):
         return None if noisy else super().refused_geometry(geometry)
 
     def check(self, dynamics: AbstractDynamics) -> None:
+        space = dynamics.geometry
+        if isinstance(dynamics, GradientFlow) and isinstance(space, AbstractDensityGeometry):
+            raise InputError(
+                "EulerMaruyama makes the entropy of a functional the noise of its particles, but "
+                + (
+                    f"in {named(space)} there is no noise; use tw.Euler()"
+                    if not isinstance(space, AbstractNoise)
+                    else "its rate changes with time; give a number"
+                    if callable(dynamics.rate)
+                    else "this one has none, or only one that its bandwidth smoothes; use tw.Euler()"
+                )
+            )
         super().check(dynamics)
         if dynamics.geometry is not None and dynamics.order == 2:
             space = named(dynamics.geometry)
@@ -101,8 +114,13 @@ def heated(dynamics: AbstractDynamics) -> AbstractDynamics:
     plain = [(c, term) for c, term in functional.terms if isinstance(term, Entropy) and term.bandwidth is None]
     if not plain:
         return dynamics
-    rest = tuple((dynamics.rate * c, term) for c, term in functional.terms if (c, term) not in plain)
+    rest = tuple((dynamics.rate * c, term) for c, term in functional.terms if all(term is not own for _, own in plain))
     temperature = dynamics.rate * sum(c for c, _ in plain)
+    if not isinstance(temperature, Tracer) and not float(temperature) >= 0.0:
+        raise InputError(
+            f"the entropy of the functional has the coefficient {float(temperature):g}, but noise needs one that is "
+            "not negative"
+        )
     return OverdampedLangevin(Sum(rest), temperature, geometry)
 
 

@@ -1,0 +1,68 @@
+"""Particles at the end of a run: whether they still stand for a distribution."""
+
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._measures.base import EnsembleWarning
+from .._measures.functional import AbstractFunctional
+from .._measures.internal import Entropy
+from .._measures.particles import Particles
+from .._measures.potential import Potential
+from .._methods.method import Method
+from ..geometry import Stein
+
+# Effective weights that are a few, where the start had twice as many; and the part of the mean of (x - mean).grad V
+# over the target below which the particles are too close together.
+_FEW, _CLOSE = 5.0, 0.5
+
+
+def said_of(method: Method, start: Any, end: Any) -> str:
+    """Words for particles that have collapsed, of which is warned, too; or nothing."""
+    if not isinstance(end, Particles):
+        return ""
+    found = [text for text in (_few(start, end), _close(method, end)) if text]
+    for text in found:
+        warnings.warn(text, EnsembleWarning, stacklevel=6)
+    return "".join(f"; {text}" for text in found)
+
+
+def _few(start: Any, end: Particles) -> str:
+    before, now = float(start.effective_size), float(end.effective_size)
+    if not (now < _FEW and now < 0.5 * before):
+        return ""
+    return (
+        f"the weights have gone to few particles: {now:.3g} effective ones are left of {before:.4g}; take more of them "
+        "where the target is, or let them move (tw.BirthDeath)"
+    )
+
+
+def _close(method: Method, end: Particles) -> str:
+    """Words for a variance that has collapsed in Stein's geometry.
+
+    Over $e^{-V/T}$ the mean of $(x - m)\\cdot\\nabla V$ is Td, whatever V: by parts. Particles that are too close
+    together have less.
+    """
+    law: Any = method.dynamics
+    functional = law.objective
+    if not isinstance(getattr(law, "geometry", None), Stein) or not isinstance(functional, AbstractFunctional):
+        return ""
+    heat = sum(float(c) for c, term in functional.terms if isinstance(term, Entropy))
+    forces = [(c, term) for c, term in functional.terms if isinstance(term, Potential) and not term.tabulated]
+    if not heat > 0.0 or not forces:
+        return ""
+
+    def slope(x: Any) -> Any:
+        return sum(c * jax.grad(lambda x, term=term: jnp.asarray(term.fn(x)))(x) for c, term in forces)
+
+    around = end.positions - end.mean[None]
+    spread = float(end.weights @ jnp.sum(around * jax.vmap(slope)(end.positions), axis=1)) / (heat * end.dimension)
+    if not spread < _CLOSE:
+        return ""
+    return (
+        f"the particles are too close together, or have not spread yet: the mean of (x - mean).grad V is {spread:.2g} of "
+        f"what it is over the target; in {end.dimension} dimensions {end.weights.size} particles may be too few for "
+        "this kernel; take more, a wider one, or noise (tw.geometry.Wasserstein, tw.EulerMaruyama)"
+    )
