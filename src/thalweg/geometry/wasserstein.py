@@ -3,21 +3,25 @@
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from .._errors import check_choice
+from .._errors import InputError, check_choice
 from .._measures.base import AbstractMeasure
+from .._measures.bures import carried_by, squared_bures
 from .._measures.gaussian import Gaussian
 from .._measures.grid import Grid, replaced
+from .._measures.line import squared_on_line
 from .._measures.particles import Particles
 from .._measures.quantiles import Quantiles
 from .._measures.transport import FLUXES, upward
 from .._tree import Vector, zeros_like
 from ._densities import AbstractDensityGeometry, alive, per_mass, still
 from ._gaussians import gaussian
-from .base import AbstractNoise
+from .base import AbstractDistance, AbstractNoise
 
 
-class Wasserstein(AbstractDensityGeometry, AbstractNoise):
+class Wasserstein(AbstractDensityGeometry, AbstractNoise, AbstractDistance):
     r"""Wasserstein's geometry, in which mass moves and a gradient flow is
 
     $$\partial_t\rho = \nabla\cdot\Bigl(\rho\,\nabla\frac{\delta F}{\delta\rho}\Bigr)$$
@@ -68,3 +72,24 @@ class Wasserstein(AbstractDensityGeometry, AbstractNoise):
 
     def divergence(self, position: Vector) -> Vector:
         return zeros_like(position)
+
+    def squared_distance(self, position: Vector, other: Vector) -> Float[Array, ""]:
+        q: Any = position
+        p: Any = other
+        if isinstance(q, Gaussian) and isinstance(p, Gaussian):
+            return squared_bures(q, p)
+        if q.dimension == 1 and p.dimension == 1:
+            return squared_on_line(q, p)
+        raise InputError(
+            "the squared distance here is of Gaussians and on the line; tw.measures.wasserstein has more ways"
+        )
+
+    def log(self, position: Vector, other: Vector) -> Vector:
+        q: Any = position
+        p: Any = other
+        if isinstance(q, Gaussian) and isinstance(p, Gaussian):
+            pushed = (carried_by(q, p) - jnp.eye(q.dimension, dtype=q.mean.dtype)) @ q.covariance
+            return gaussian(p.mean - q.mean, pushed + pushed.T)
+        if isinstance(q, Quantiles) and isinstance(p, Quantiles) and q.values.size == p.values.size:
+            return eqx.tree_at(lambda q: q.values, q, p.values - q.values)
+        raise InputError("the way from one distribution to another is known of Gaussians, and of as many quantiles")

@@ -6,6 +6,8 @@ from .._lazy import attach as _attach
 
 if TYPE_CHECKING:
     from .._measures.base import AbstractMeasure as AbstractMeasure
+    from .._measures.distances import Distance as Distance
+    from .._measures.distances import wasserstein as wasserstein
     from .._measures.functional import AbstractFunctional as AbstractFunctional
     from .._measures.functional import Sum as Sum
     from .._measures.gaussian import Gaussian as Gaussian

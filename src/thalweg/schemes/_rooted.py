@@ -12,7 +12,6 @@ from .._measures.bures import carried_by, root
 from .._measures.functional import AbstractFunctional, Sum
 from .._measures.gaussian import Gaussian
 from .._measures.internal import AbstractInternal, Entropy
-from .._measures.particles import Particles
 from .._measures.potential import Potential
 from .._measures.quantiles import Quantiles
 from .._objectives.objective import AbstractObjective, Batch
