@@ -193,6 +193,8 @@ def calls():
         "WorkPrecision.cheapest": lambda: dict(self=made().work, error=1e-2, of="gradients"),
         "WorkPrecision.of": lambda: dict(self=made().work, method="gd"),
         "WorkPrecision.save": lambda: dict(self=made().work, directory="place"),
+        "measures.wasserstein": dict(q=tw.measures.Gaussian(X0, 1.0), p=tw.measures.Gaussian(-X0, 2.0), way="sliced",
+                                     errors=True, directions=4, epsilon=0.5, key=0),
         "analysis.amplification": dict(method=GD, curvature=1.0, time=None, at=None),
         "analysis.spectral_radius": dict(method=GD, curvature=1.0, time=None, at=None),
         "analysis.contraction_per_gradient": dict(method=GD, curvature=1.0, time=None),

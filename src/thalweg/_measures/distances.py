@@ -55,9 +55,9 @@ def wasserstein(
         way: "exact"; "sliced", the root of the mean over directions of the squared distances of projections, smaller
             than $W_2$ (of a shift by $\sqrt d$); "entropic", the root of the Sinkhorn divergence between points
             (`tw.measures.Sinkhorn`), by ott-jax. None is the exact one.
-        errors: whether to give the error as well. Of particles it is the root mean square distance from q to 30 drawings
-            of as many out of q, and likewise of p, added in quadrature: by the triangle inequality what having drawn
-            them may make of it. Of a sliced one the standard error over directions besides.
+        errors: whether to give the error as well. Of particles it is the root mean square distance from q to 30
+            drawings of as many out of q, and likewise of p, added in quadrature: by the triangle inequality what having
+            drawn them may make of it. Of a sliced one the standard error over directions besides.
         directions: of the sliced one.
         epsilon: of the entropic one, in units of a squared length; None is a hundredth of the mean squared distance.
         key: a seed or JAX key of the drawings; the directions have seed 0.

@@ -52,9 +52,6 @@ class AbstractInternal(AbstractTerm):
         if not isinstance(q, Particles) or self.bandwidth is not None:
             return ""
         return (
-            f"{type(self).__name__} has no value on particles, which have no density; take a grid or a Gaussian, "
-            "a flow with noise (tw.EulerMaruyama), that of smoothed particles, by its bandwidth, or in FisherRao "
-            "particles with their log_density"
             f"{type(self).__name__} has no value on particles, which have no density; take {self.instead}a grid or a "
             "Gaussian, or smooth the particles by its bandwidth"
         )

@@ -71,29 +71,30 @@ def _piece(line: Line, levels: Array) -> tuple[Array, Array]:
 
 def squared_to_gaussian(q: Line, mean: Array, deviation: Array) -> Float[Array, ""]:
     r"""$\int_0^1 (Q - m - s\,\Phi^{-1}(u))^2\,du$, exactly."""
-    z = ndtri(q.levels)
-    tail = jnp.isfinite(z)
-    density = jnp.where(tail, norm.pdf(z), 0.0)
-    z = jnp.where(tail, z, 0.0)
-    u, width = q.levels, jnp.diff(q.levels)
-    # The integrals of 1, z, z^2 and (u - middle) z over every piece.
-    first, second = -jnp.diff(density), width - jnp.diff(z * density)
-    root2 = jnp.asarray(2.0, u.dtype) ** 0.5
-    spread = ndtr(root2 * jnp.where(tail, z, jnp.where(u > 0.5, jnp.inf, -jnp.inf))) / (2.0 * jnp.pi**0.5)
-    middle = 0.5 * (u[1:] + u[:-1])
-    tilted = jnp.diff(spread - u * density) - middle * first
-    centre = 0.5 * (q.left + q.right) - mean
-    rise = jnp.where(width > 0.0, (q.right - q.left) / jnp.where(width > 0.0, width, 1.0), 0.0)
-    s = deviation
+    # The upper half is looked at upside down, where levels near one have all their digits as levels near zero.
+    up = q.levels[1:] + q.levels[:-1] > 1.0
+    low = jnp.where(up, 1.0 - q.levels[1:], q.levels[:-1])
+    high = jnp.where(up, 1.0 - q.levels[:-1], q.levels[1:])
+    left, right = jnp.where(up, -q.right, q.left), jnp.where(up, -q.left, q.right)
+    (first, second, third), (start, begun, rising) = _integrals(high), _integrals(low)
+    width, middle = high - low, 0.5 * (low + high)
+    inverse = jnp.where(width > 0.0, 1.0 / jnp.where(width > 0.0, width, 1.0), 0.0)
+    # The integrals of z, z^2 and (u - middle) z over every piece.
+    first, second, third = first - start, second - begun, third - rising
+    tilted = third - middle * first
+    centre, rise = 0.5 * (left + right) - jnp.where(up, -mean, mean), (right - left) * inverse
     # Of c + r (u - middle) - s z, where all is taken apart from its mean over the piece, so that little cancels.
-    share = jnp.where(width > 0.0, first / jnp.where(width > 0.0, width, 1.0), 0.0)
-    within = jnp.maximum(second - share * first, 0.0)
-    # Where a piece is narrow, the rounding of a difference counts as often as the slope is steep: never more than by
-    # Cauchy and Schwarz's inequality.
-    tilted = jnp.clip(tilted, 0.0, jnp.sqrt(width**3 / 12.0 * within))
-    return jnp.sum(
-        width * (centre - s * share) ** 2 + rise**2 * width**3 / 12.0 + s**2 * within - 2.0 * s * rise * tilted
-    )
+    s, share = deviation, first * inverse
+    each = width * (centre - s * share) ** 2 + (right - left) ** 2 * width / 12.0
+    return jnp.sum(each + s**2 * (second - share * first) - 2.0 * s * rise * tilted)
+
+
+def _integrals(u: Array) -> tuple[Array, Array, Array]:
+    r"""The integrals of z, $z^2$ and uz of $z = \Phi^{-1}(u)$ from 0 to u."""
+    z = ndtri(u)
+    known = jnp.isfinite(z)
+    density, z = jnp.where(known, norm.pdf(z), 0.0), jnp.where(known, z, jnp.where(u > 0.5, 40.0, -40.0))
+    return -density, u - z * density, ndtr(2.0**0.5 * z) / (2.0 * jnp.pi**0.5) - u * density
 
 
 def squared_on_line(q: Any, p: Any) -> Float[Array, ""]:

@@ -16,7 +16,7 @@ class Quantiles(AbstractMeasure):
     r"""A distribution on the line by its quantile function, $x_i = Q(p_i)$, each for a mass of $1/N$.
 
     In these coordinates Wasserstein's distance is the flat one, $W_2^2(q, q') = \tfrac1N\sum_i (x_i - x_i')^2$. The
-    levels $p_i$ are close to $(i + \tfrac12)/N$, and such that of a Gaussian the variance, the entropy and its slope are
+    levels $p_i$ are close to $(i + \tfrac12)/N$, such that of a Gaussian the variance, the entropy and its slope are
     exact; of any other distribution they are of first order in $1/N$. Between two neighbours the density is
     $(p_{i+1} - p_i)/(x_{i+1} - x_i)$.
 

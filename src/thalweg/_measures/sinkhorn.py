@@ -21,7 +21,7 @@ from .pairs import by_rows
 # Of what the potentials leave of the marginals, in the sum of absolute values; and iterations of Sinkhorn at most.
 _LEFT, _ITERATIONS = 1e-10, 20_000
 # Newton's method begins where so much is left; its steps, and products of conjugate gradients in one, at most.
-_NEAR, _NEWTON, _PRODUCTS = 1e-6, 20, 1_000
+_NEAR, _NEWTON, _PRODUCTS, _SHORTEST = 1e-6, 50, 1_000, 1e-4
 
 
 class Sinkhorn(AbstractTerm):
@@ -172,8 +172,16 @@ def _polished(x: Array, a: Array, y: Array, b: Array, g: Array, epsilon: Array) 
             _PRODUCTS,
             lambda v: jnp.where(b > 0.0, v / jnp.where(b > 0.0, b, 1.0), 0.0),
         )
-        tried = g + epsilon * found.x
-        after = told(tried)
+
+        def halved(trial: tuple[Array, ...]) -> tuple[Array, ...]:
+            along, *_ = trial
+            tried = g + 0.5 * along * epsilon * found.x
+            return (0.5 * along, tried, *told(tried))
+
+        # As far as what is left falls: where the step is short, it does.
+        start = (jnp.full_like(left, 2.0), g, f, short, jnp.full_like(left, jnp.inf))
+        trial = jax.lax.while_loop(lambda t: ~(t[4] < left) & (t[0] > _SHORTEST), halved, start)
+        tried, after = trial[1], trial[2:]
         better = after[2] < left
         kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), (tried, *after), (g, f, short, left))
         return (*kept, count + 1, ~better)

@@ -18,13 +18,10 @@ from .._measures.transport import FLUXES, upward
 from .._tree import Vector, zeros_like
 from ._densities import AbstractDensityNoise, alive, per_mass, still
 from ._gaussians import gaussian
-from .base import AbstractDistance, AbstractNoise
+from .base import AbstractDistance
 
 
-class Wasserstein(AbstractDensityGeometry, AbstractNoise, AbstractDistance):
-
-
-class Wasserstein(AbstractDensityNoise):
+class Wasserstein(AbstractDensityNoise, AbstractDistance):
     r"""Wasserstein's geometry, in which mass moves and a gradient flow is
 
     $$\partial_t\rho = \nabla\cdot\Bigl(\rho\,\nabla\frac{\delta F}{\delta\rho}\Bigr)$$
@@ -95,6 +92,4 @@ class Wasserstein(AbstractDensityNoise):
             return gaussian(p.mean - q.mean, pushed + pushed.T)
         if isinstance(q, Quantiles) and isinstance(p, Quantiles) and q.values.size == p.values.size:
             return eqx.tree_at(lambda q: q.values, q, p.values - q.values)
-        raise InputError(
-            "the way from one distribution to another is known between Gaussians, and equally many quantiles"
-        )
+        raise InputError("the way from one distribution to another is known of Gaussians, and of as many quantiles")

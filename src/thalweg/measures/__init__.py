@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from .._measures.bandwidth import median_bandwidth as median_bandwidth
     from .._measures.base import AbstractMeasure as AbstractMeasure
     from .._measures.base import EnsembleWarning as EnsembleWarning
+    from .._measures.distances import Distance as Distance
+    from .._measures.distances import wasserstein as wasserstein
     from .._measures.functional import AbstractFunctional as AbstractFunctional
     from .._measures.functional import Sum as Sum
     from .._measures.gaussian import Gaussian as Gaussian
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
     from .._measures.quantiles import Quantiles as Quantiles
     from .._measures.sinkhorn import Sinkhorn as Sinkhorn
     from .._measures.sliced import SlicedWasserstein as SlicedWasserstein
+    from .._measures.stein_discrepancy import kernel_stein_discrepancy as kernel_stein_discrepancy
     from ._cross_check import CrossCheck as CrossCheck
     from ._cross_check import cross_check as cross_check
     from ._flow import flow as flow
     from ._table import FlowRow as FlowRow
     from ._table import FlowTable as FlowTable
     from ._table import table as table
-    from .._measures.stein_discrepancy import kernel_stein_discrepancy as kernel_stein_discrepancy
 
 __getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -121,7 +121,7 @@ class BirthDeath(AbstractScheme):
     def remark(self, state: State) -> str:
         q: Any = state.position
         return (
-            f"; mass was born only where its {q.weights.size} particles were: a mode that none of them was in has none, "
+            f"; mass was born only where its {q.weights.size} particles were: a mode that none was in has none, "
             "which no number here can tell"
         )
 
