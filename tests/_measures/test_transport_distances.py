@@ -80,10 +80,10 @@ def test_the_error_covers_what_was_drawn():
 def test_the_derivative_is_that_of_differences(functional, cloud, rng):
     q = Particles(jnp.asarray(rng.standard_normal((9, 2))))
     f = functional(cloud)
-    gradient = jax.jit(f.gradient)(q)
+    gradient = jax.jit(lambda q: f.gradient(q))(q)
     along, weights = rng.standard_normal((9, 2)), rng.standard_normal(9)
     weights = 0.01 * (weights - weights.mean())
-    value, e = jax.jit(f._known), 1e-5
+    value, e = jax.jit(lambda q: f._known(q)), 1e-5
     ends = [value(Particles(q.positions + s * along, q.weights + s * weights)) for s in (e, -e)]
     expected = jnp.sum(gradient.positions * along) + gradient.weights @ weights
     np.testing.assert_allclose((ends[0] - ends[1]) / (2.0 * e), expected, atol=1e-6)

@@ -42,7 +42,7 @@ def wasserstein(
     directions: int = 100,
     epsilon: Any = None,
     key: Any = 0,
-) -> float | Distance:
+) -> Any:
     r"""Wasserstein's distance $W_2$ between two distributions, not its square.
 
     Exact between Gaussians (Bures), and on the line between any two: a grid has its mass even in every cell,
@@ -149,7 +149,8 @@ def _squared(q: Any, p: Any, way: str, directions: int, epsilon: Any) -> tuple[f
         return float(squared_bures(q, p)), 0.0
     if q.dimension == 1:
         return float(squared_on_line(q, p)), 0.0
-    costs = np.asarray(squares(q.positions, p.positions))
+    (x, _), (y, _) = _points(q), _points(p)
+    costs = np.asarray(squares(x, y))
     return float(costs[linear_sum_assignment(costs)].mean()), 0.0
 
 

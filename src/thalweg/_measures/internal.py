@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._errors import InputError, check_number
@@ -155,7 +156,7 @@ class Internal(AbstractInternal):
 
     def __check_init__(self) -> None:
         check_number("exponent", self.exponent, above=0.0)
-        if not isinstance(self.exponent, jax.core.Tracer) and float(self.exponent) == 1.0:
+        if not isinstance(self.exponent, Tracer) and float(self.exponent) == 1.0:
             raise InputError("exponent must not be 1, of which the internal energy is tw.measures.Entropy()")
         _check_bandwidth(self.bandwidth)
 

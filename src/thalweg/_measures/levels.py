@@ -21,10 +21,10 @@ def rule(count: int) -> Rule:
 
     With equal masses $1/N$ the quantiles $z_i$ of a standard normal at $(i + \frac12)/N$ have a variance short of 1 by
     about $1.3/N$, all of it in the tails. So the levels are those of $y = z/\sqrt{\overline{z^2}}$, of variance 1. A
-    gap's share is $g_k\sum_{i\le k}(-y_i)/N$ of those of y: then the force $c_k/g_k - c_{k-1}/g_{k-1}$ of the entropy
-    is on the quantiles of any Gaussian that of the Gaussian, $-y_i/Ns$. The shares sum to $\sum_i y_i^2/N = 1$, and are
-    $1/N$ but for a few percent in the outermost gaps. All masses have one factor, by which the entropy of a Gaussian is
-    right as well.
+    gap's share is $g_k\sum_{i\le k}(-y_i)/N$ of the gaps of y: then the force of the entropy, $c_k/g_k$ less what it is
+    in the gap before, is on the quantiles of any Gaussian that of the Gaussian, $-y_i/Ns$. The shares sum to
+    $\sum_i y_i^2/N = 1$, and are $1/N$ but for a few percent in the outermost gaps. All masses have one factor, by
+    which the entropy of a Gaussian is right as well.
     """
     z = ndtri((np.arange(count) + 0.5) / count)
     z = 0.5 * (z - z[::-1])

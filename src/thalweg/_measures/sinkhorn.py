@@ -128,9 +128,14 @@ def _potentials(x: Array, a: Array, y: Array, b: Array, epsilon: Array, same: bo
     if same:
         # Both potentials at once and averaged, which for a distribution and itself takes a few iterations.
         options.update(parallel_dual_updates=True, momentum=acceleration.Momentum(start=0, value=0.5))
+    start = {}
+    if not same:
+        # From the potentials of p and itself, which are those of any shift of it.
+        _, g, _ = _potentials(y, b, y, b, epsilon, same=True)
+        start = dict(init=(_softly(x, y, g, b, epsilon) + epsilon * jnp.log(a), g + epsilon * jnp.log(b)))
     # ott-jax adds arrays of different ranks, which a user may have refused.
     with jax.numpy_rank_promotion("allow"):
-        found = sinkhorn.Sinkhorn(**options)(linear_problem.LinearProblem(geometry, a, b))
+        found = sinkhorn.Sinkhorn(**options)(linear_problem.LinearProblem(geometry, a, b), **start)
     # Those of ott-jax hold the logarithms of the masses; made anew from one, they are known where no mass is, too.
     g = found.g - epsilon * jnp.log(jnp.where(b > 0.0, b, 1.0))
     if same:

@@ -8,19 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from .._krylov import Operator
 from .._measures.functional import Sum
 from .._measures.grid import Grid, replaced
 from .._measures.internal import Entropy
 from .._measures.mesh import Mesh
 from .._measures.pairs import by_rows
 from .._tree import Unravel, unraveler
-from ._general import Move, implicit_change
+from ._general import AbstractFlatField, Move, implicit_change
 
 
 @dataclasses.dataclass(frozen=True)
-class _Equation:
-    """A fixed point $z = G(z)$, as what `implicit_change` solves: the change $G(z_0 + \\delta) - z_0$."""
+class _Equation(AbstractFlatField):
+    r"""A fixed point $z = G(z)$, as what `implicit_change` solves: the change $G(z_0 + \\delta) - z_0$."""
 
     fn: Any
     here: Float[Array, " n"]
@@ -29,9 +28,6 @@ class _Equation:
     def __call__(self, time: Any, v: Float[Array, " n"]) -> Float[Array, " n"]:
         del time
         return self.fn(v) - self.here
-
-    def at(self, time: Any, v: Float[Array, " n"]) -> tuple[Float[Array, " n"], Operator]:
-        return jax.linearize(lambda x: self(time, x), v)
 
     def wide(self, v: Float[Array, " n"]) -> Any:
         return v
@@ -74,7 +70,7 @@ def entropic_step(
     first = updated(jnp.zeros(q.density.size, dtype))
     found = implicit_change(
         _Equation(updated, first, unraveler(first)), None, jnp.ones((), dtype), tolerance, iterations, products
-    )  # pyright: ignore
+    )
     z = (first + found.move).reshape(q.density.shape)
     return replaced(q, jnp.exp(z + marginal(z))), found
 

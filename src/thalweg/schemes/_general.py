@@ -3,6 +3,7 @@
 What is a minimum, of gradient flow and the heavy ball, is solved for as one in `_newton.py`.
 """
 
+import abc
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -28,8 +29,27 @@ _ROUNDING = 10.0
 _FORCING = 1e-2
 
 
+class AbstractFlatField(abc.ABC):
+    """A right-hand side as a function of one vector, at least in float32, to be taken near `here`, which `cut` cuts."""
+
+    here: Float[Array, " n"]
+    cut: Unravel
+
+    @abc.abstractmethod
+    def __call__(self, time: Any, v: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The right-hand side at a point."""
+
+    def at(self, time: Any, v: Float[Array, " n"]) -> tuple[Float[Array, " n"], Operator]:
+        """The right-hand side at a point, and its Jacobian there as products."""
+        return jax.linearize(lambda x: self(time, x), v)
+
+    @abc.abstractmethod
+    def wide(self, v: Float[Array, " n"]) -> Any:
+        """A change as what is changed."""
+
+
 @dataclasses.dataclass(frozen=True)
-class FlatField:
+class FlatField(AbstractFlatField):
     """The right-hand side of a law as a function of one vector, at least in float32.
 
     `here` is the phase as that vector and `cut` makes a phase of one.
@@ -42,10 +62,6 @@ class FlatField:
 
     def __call__(self, time: Any, v: Float[Array, " n"]) -> Float[Array, " n"]:
         return wide_vector(derivative(self.dynamics, time, self.cut(v), self.batch))
-
-    def at(self, time: Any, v: Float[Array, " n"]) -> tuple[Float[Array, " n"], Operator]:
-        """The right-hand side at a point, and its Jacobian there as products."""
-        return jax.linearize(lambda x: self(time, x), v)
 
     def wide(self, v: Float[Array, " n"]) -> Phase:
         """A change as a phase, whose leaves keep the precision of the vector."""
@@ -65,7 +81,7 @@ def flat_field(dynamics: AbstractDynamics, y: Phase, batch: Batch = None) -> Fla
 class Move(NamedTuple):
     """A change of the whole phase, evaluations of the right-hand side, products, and whether it is short of the aim."""
 
-    move: Phase
+    move: Any
     evaluations: Int[Array, ""]
     products: Int[Array, ""]
     failed: Bool[Array, ""]
@@ -82,7 +98,9 @@ class _Iterate(NamedTuple):
     stuck: Array
 
 
-def implicit_change(field: FlatField, time: Time, h: Array, tolerance: Array, iterations: int, products: int) -> Move:
+def implicit_change(
+    field: AbstractFlatField, time: Time, h: Array, tolerance: Array, iterations: int, products: int
+) -> Move:
     r"""The change $\delta = hF(t, y + \delta)$, by Newton's method with a search along its steps.
 
     Its derivatives are those of the equation, not of the iterations.
