@@ -67,7 +67,8 @@ class Grid(AbstractMeasure):
         mesh = as_mesh(edges, periodic)
         if callable(density):
             check_arguments("density", density, "point")
-            values = at_centres(density, mesh)
+            fn: Any = density
+            values = at_centres(fn, mesh)
         else:
             values = as_floats("density", density)
         check_finite("density", values)

@@ -226,7 +226,7 @@ def _draw(result: Any, path: Path) -> Path:
     from .._records.storage import write_atomically
 
     buffer = io.BytesIO()
-    density(result).figure.savefig(buffer, format=path.suffix.lstrip(".").lower(), dpi=150)
+    density(result).figure.figure.savefig(buffer, format=path.suffix.lstrip(".").lower(), dpi=150)
     write_atomically(path, buffer.getvalue())
     return path
 

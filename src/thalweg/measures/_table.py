@@ -44,9 +44,9 @@ def _points() -> Any:
 # One example of each, small: of these the table is made.
 _FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "Potential": lambda: Potential(_well),
-    "Entropy": Entropy,
+    "Entropy": lambda: Entropy(),
     "Entropy(bandwidth)": lambda: Entropy(0.5),
-    "Internal": lambda: Internal(2.0),
+    "Internal": lambda: Internal(exponent=2.0),
     "Interaction": lambda: Interaction(_well),
     "KL": lambda: KL(_well),
     "KL(bandwidth)": lambda: KL(_well, bandwidth=0.5),

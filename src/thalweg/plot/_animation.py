@@ -68,7 +68,7 @@ def animate(run: Run, path: str | Path, frames: int = 60, seconds: float = 6.0) 
 
     moving = animation.FuncAnimation(ax.figure.figure, draw, frames=len(stack))
     writer: Any = "pillow" if path.suffix.lower() == ".gif" else "ffmpeg"
-    moving.save(path, writer=writer, fps=max(1.0, len(stack) / seconds), dpi=100)
+    moving.save(path, writer=writer, fps=max(1, round(len(stack) / seconds)), dpi=100)
     return path
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike
 
 from .._errors import InputError
@@ -81,7 +82,7 @@ class BirthDeath(AbstractScheme):
                     "BirthDeath weighs particles by their density, which needs a bandwidth, such as that of "
                     "tw.measures.KL(target, bandwidth=0.3)"
                 )
-            if not isinstance(coefficient, jax.core.Tracer) and not float(coefficient) >= 0.0:
+            if not isinstance(coefficient, Tracer) and not float(coefficient) >= 0.0:
                 raise InputError(
                     f"the entropy of the functional has the coefficient {float(coefficient):g}, but noise needs one "
                     "that is not negative"
