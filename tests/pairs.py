@@ -144,6 +144,8 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
     "RosenbrockWanner": lambda: tw.RosenbrockWanner(own.RODAS5P, dense=0),
     "Rodas5P": tw.Rodas5P,
     "ExponentialEuler": tw.ExponentialEuler,
+    "MinimizingMovement": tw.MinimizingMovement,
+    "BirthDeath": tw.BirthDeath,
     "FiniteVolumes": tw.FiniteVolumes,
     "ExactFokkerPlanck": tw.ExactFokkerPlanck,
     "Leapfrog": tw.Leapfrog,
@@ -169,8 +171,8 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
 
 
 ON_RESIDUALS = frozenset({"LevenbergMarquardt"})
-# What moves densities on grids takes no law of these, and is followed in its own tests.
-ON_DENSITIES = frozenset({"FiniteVolumes", "ExactFokkerPlanck"})
+# What moves distributions takes no law of these, and is followed in its own tests.
+ON_DENSITIES = frozenset({"FiniteVolumes", "ExactFokkerPlanck", "BirthDeath"})
 
 
 def exported(room, abstract):
