@@ -31,7 +31,7 @@ def start(cells: int) -> tw.measures.Grid:
     return tw.measures.Grid.of(lambda x: jnp.exp(-50.0 * jnp.sum((x - 1.0) ** 2)), (edges, edges))
 
 
-def matrix(q: tw.measures.Grid) -> scipy.sparse.csr_matrix:
+def matrix(q: tw.measures.Grid) -> Any:
     """The rates between neighbours by the exponential fluxes, written anew for the peer."""
     cells, width = q.density.shape[0], float(q.mesh.widths[0][0])
     x = np.asarray(q.points)
