@@ -31,7 +31,7 @@ def start(cells: int) -> tw.measures.Grid:
     return tw.measures.Grid.of(lambda x: jnp.exp(-50.0 * jnp.sum((x - 1.0) ** 2)), (edges, edges))
 
 
-def matrix(q: tw.measures.Grid) -> scipy.sparse.csr_matrix:
+def matrix(q: tw.measures.Grid) -> Any:
     """The rates between neighbours by the exponential fluxes, written anew for the peer."""
     cells, width = q.density.shape[0], float(q.mesh.widths[0][0])
     x = np.asarray(q.points)
@@ -61,7 +61,7 @@ def pde_solution(q: tw.measures.Grid) -> Any:
     grid = pde.CartesianGrid([(-SIDE, SIDE)] * 2, cells)
     level = pde.ScalarField(grid, np.asarray(potential(np.moveaxis(np.asarray(q.points), -1, 0))))
     right = f"{TEMPERATURE} * laplace(c) + dot(gradient(c), gradient(V)) + c * laplace(V)"
-    equation = pde.PDE({"c": right}, consts={"V": level}, bc={"derivative": 0})
+    equation = pde.PDE({"c": right}, consts={"V": level}, bc={"derivative": 0})  # pyright: ignore
     first = pde.ScalarField(grid, np.asarray(q.density))
     # Below both limits of Euler's method, that of the diffusion and that of the steepest drift.
     steepest = 2.0 * (4.0 * SIDE**3) ** 2
