@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._errors import InputError, check_number
@@ -24,7 +25,8 @@ class AbstractInternal(AbstractTerm):
     r"""$F[q] = \int U(\rho)\,dx$ of a density $\rho$.
 
     Of particles, which have none, a `bandwidth` makes one: that of the particles smoothed by a Gaussian kernel (the
-    blob method), $F[q] = \int \frac{U(k * q)}{k * q}\,dq$, whose bias is of second order in the bandwidth.
+    blob method), $F[q] = \int \frac{U(k * q)}{k * q}\,dq$, whose bias is of second order in the bandwidth, of the
+    entropy of fourth, $-\mathrm{KL}(q, k * q)$, where the density is smooth and particles are many to a bandwidth.
     """
 
     bandwidth: eqx.AbstractVar[Float[Array, ""] | None]
@@ -152,7 +154,7 @@ class Internal(AbstractInternal):
 
     def __check_init__(self) -> None:
         check_number("exponent", self.exponent, above=0.0)
-        if not isinstance(self.exponent, jax.core.Tracer) and float(self.exponent) == 1.0:
+        if not isinstance(self.exponent, Tracer) and float(self.exponent) == 1.0:
             raise InputError("exponent must not be 1, of which the internal energy is tw.measures.Entropy()")
         _check_bandwidth(self.bandwidth)
 

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike
 
 from .._errors import InputError
@@ -30,8 +31,8 @@ class BirthDeath(AbstractScheme):
 
     so that weights stay positive at any step and sum to one. $\phi$ has the logarithm of the density, which is that of
     the particles smoothed by the `bandwidth` of the functional, as `tw.measures.KL(target, bandwidth=0.3)`: the noise
-    has no bias of it, the weights one of second order in it. Where it is as wide in every mode, the masses of modes
-    have none.
+    has no bias of it, the weights one of fourth order in it, and one of few particles to a bandwidth. Where modes are
+    of one shape and have as many particles, neither changes their masses.
 
     Mass is born where particles are, and nowhere else: a mode that none of them is in, and none reaches, gets none.
 
@@ -81,7 +82,7 @@ class BirthDeath(AbstractScheme):
                     "BirthDeath weighs particles by their density, which needs a bandwidth, such as that of "
                     "tw.measures.KL(target, bandwidth=0.3)"
                 )
-            if not isinstance(coefficient, jax.core.Tracer) and not float(coefficient) >= 0.0:
+            if not isinstance(coefficient, Tracer) and not float(coefficient) >= 0.0:
                 raise InputError(
                     f"the entropy of the functional has the coefficient {float(coefficient):g}, but noise needs one "
                     "that is not negative"
@@ -121,8 +122,8 @@ class BirthDeath(AbstractScheme):
     def remark(self, state: State) -> str:
         q: Any = state.position
         return (
-            f"; mass was born only where its {q.weights.size} particles were: a mode that none of them was in has none, "
-            "which no number here can tell"
+            f"; mass was born only where its {q.weights.size} particles were: a mode that none of them was in has "
+            "none, which no number here can tell"
         )
 
 
