@@ -94,6 +94,7 @@ def calls():
         "Leapfrog": dict(start="exact"),
         "Lookahead": dict(fraction=1.0, start="exact"),
         "PseudoTransient": dict(tolerance=1e-6, memory=3, max_gradients=10),
+        "BirthDeath": dict(),
         "ReplicaExchange": dict(scheme=tw.EulerMaruyama(), temperatures=(1.0, 2.0), every=10),
         "Restarted": dict(scheme=tw.Lookahead(), by="gradient", wait=1),
         "RungeKuttaChebyshev": dict(order=1, stages=3, damping=0.05),

@@ -9,13 +9,19 @@ from functools import cache
 from typing import Any
 
 
+def _is_shown(module: str, package: str) -> bool:
+    """Tell whether a file is of a package itself, and its name begins without an underscore."""
+    return module.startswith(f"{package}.") and not module.rpartition(".")[2].startswith("_")
+
+
 @cache
 def homes(package: str) -> dict[str, str]:
     """Modules that hold the public names of a package, by name, read from its source and not imported.
 
     A name is written once, in the `__init__.py` of the package: `from .home import name as name`, under
     `if TYPE_CHECKING:` where it is to be loaded on first use, so that type checkers know it too.
-    `from .package import *` stands for what that package takes from files whose names begin without an underscore.
+    `from .package import *` stands for what that package takes from files of its own whose names begin without an
+    underscore.
     """
     found = {}
     for node in ast.walk(ast.parse(_source(package))):
@@ -25,7 +31,7 @@ def homes(package: str) -> dict[str, str]:
         home = f"{base}.{node.module}" if node.module else base
         for alias in node.names:
             if alias.name == "*":
-                found |= {name: home for name, its in homes(home).items() if not its.rpartition(".")[2].startswith("_")}
+                found |= {name: home for name, its in homes(home).items() if _is_shown(its, home)}
             elif alias.asname:
                 found[alias.asname] = home
     return found

@@ -62,7 +62,7 @@ def _close(method: Method, end: Particles) -> str:
     if not spread < _CLOSE:
         return ""
     return (
-        f"the particles are too close together, or have not spread: the mean of (x - mean).grad V is {spread:.2g} of "
-        f"what it is over the target; in {end.dimension} dimensions {end.weights.size} particles may be too few for "
+        f"the particles are too close together, or have not spread yet: the mean of (x - mean).grad V is {spread:.2g} "
+        f"of what it is over the target; in {end.dimension} dimensions {end.weights.size} particles may be too few for "
         "this kernel; take more, a wider one, or noise (tw.geometry.Wasserstein, tw.EulerMaruyama)"
     )

@@ -55,7 +55,7 @@ def as_floats(what: str, value: Any) -> Any:
     """An array of floating-point numbers, of its own precision where it has one."""
     try:
         found = jnp.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} must be an array of numbers, but is {value!r}") from error
     if found.size == 0 or jnp.issubdtype(found.dtype, jnp.complexfloating) or found.dtype == bool:
         raise InputError(f"{what} must be an array of real numbers, but has {found.size} of {found.dtype}")

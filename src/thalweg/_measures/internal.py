@@ -26,7 +26,8 @@ class AbstractInternal(AbstractTerm):
     r"""$F[q] = \int U(\rho)\,dx$ of a density $\rho$.
 
     Of particles, which have none, a `bandwidth` makes one: that of the particles smoothed by a Gaussian kernel (the
-    blob method), $F[q] = \int \frac{U(k * q)}{k * q}\,dq$, whose bias is of second order in the bandwidth.
+    blob method), $F[q] = \int \frac{U(k * q)}{k * q}\,dq$, whose bias is of second order in the bandwidth, of the
+    entropy of fourth, $-\mathrm{KL}(q, k * q)$, where the density is smooth and particles are many to a bandwidth.
     """
 
     bandwidth: eqx.AbstractVar[Float[Array, ""] | None]

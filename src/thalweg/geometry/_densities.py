@@ -42,7 +42,7 @@ class AbstractDensityGeometry(AbstractDirection):
         return self.velocity(q, slope)
 
     def doubt(self, q: AbstractMeasure) -> str:
-        """The doubt that a start raises, to be said before a run; or nothing."""
+        """Words of warning about a start, to be said before a run; or nothing."""
         del q
         return ""
 

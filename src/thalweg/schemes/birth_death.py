@@ -31,8 +31,8 @@ class BirthDeath(AbstractScheme):
 
     so that weights stay positive at any step and sum to one. $\phi$ has the logarithm of the density, which is that of
     the particles smoothed by the `bandwidth` of the functional, as `tw.measures.KL(target, bandwidth=0.3)`: the noise
-    has no bias of it, the weights one of second order in it. Where it is as wide in every mode, the masses of modes
-    have none.
+    has no bias of it, the weights one of fourth order in it, and one of few particles to a bandwidth. Where modes are
+    of one shape and have as many particles, neither changes their masses.
 
     Mass is born where particles are, and nowhere else: a mode that none of them is in, and none reaches, gets none.
 
@@ -122,8 +122,8 @@ class BirthDeath(AbstractScheme):
     def remark(self, state: State) -> str:
         q: Any = state.position
         return (
-            f"; mass was born only where its {q.weights.size} particles were: a mode that none was in has none, "
-            "which no number here can tell"
+            f"; mass was born only where its {q.weights.size} particles were: a mode that none of them was in has "
+            "none, which no number here can tell"
         )
 
 
