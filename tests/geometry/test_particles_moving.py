@@ -192,3 +192,16 @@ def test_an_ensemble_that_cannot_leave_its_span_is_said_before_the_run():
     first, line = drawn(2, 0).positions, q.positions - drawn(2, 0).positions[:1]
     way = first[1] - first[0]
     assert float(jnp.max(jnp.abs(line[:, 0] * way[1] - line[:, 1] * way[0]))) < 1e-12
+
+
+@pytest.mark.slow
+def test_particles_that_attract_one_another_have_the_variance_of_mckean_and_vlasov(seed):
+    # Of W = k z^2/2 and the entropy: m' = 0 and S' = -2 k S + 2, which has no need of a potential.
+    count, k = 2000, 1.5
+    functional = M.Interaction(lambda z: 0.5 * k * jnp.sum(z**2)) + M.Entropy()
+    start = M.Particles(2.0 + 0.5 * jax.random.normal(jax.random.key(seed), (count,)))
+    q = end(flow(functional, G.Wasserstein(), tw.EulerMaruyama(), 0.005), start, 100, key=seed)
+    variance = 1 / k + np.exp(-2 * k * 0.5) * (0.25 - 1 / k)
+    # The mean of the particles is a random walk: of the start, and of the noise since.
+    assert abs(float(q.mean[0]) - 2.0) < 4 * np.sqrt((0.25 + 2 * 0.5) / count)
+    assert abs(float(q.covariance[0, 0]) - variance) < 4 * variance * np.sqrt(2 / count)
