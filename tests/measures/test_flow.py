@@ -80,6 +80,17 @@ def test_a_gaussian_in_every_geometry_is_where_the_closed_form_is(name):
     np.testing.assert_allclose(end.covariance, covariance, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", list(CASES))
+def test_a_grid_of_400_cells_goes_where_the_gaussian_goes(name):
+    geometry, F = CASES[name][0], KL(Gaussian(0.0, 1.0))
+    start = Gaussian(-1.0, 0.6)
+    q = Grid.of(lambda x: jnp.exp(start.log_density(x)), np.linspace(-6.0, 6.0, 401))
+    exact, end = (flow(F, p, 1.0, geometry=geometry, record=None).final.position for p in (start, q))
+    assert abs(float(end.mean[0] - exact.mean[0])) < 1e-4
+    assert abs(float(end.covariance[0, 0] - exact.covariance[0, 0])) < 1e-4
+    assert abs(float(end.mass) - 1.0) < 1e-13 and float(end.density.min()) >= 0.0
+
+
 def test_affine_coordinates_change_nothing_in_kalman_wasserstein_and_much_in_wasserstein():
     A, b = np.array([[3.0, 1.0], [0.0, 0.2]]), np.array([1.0, -2.0])
 
@@ -123,6 +134,35 @@ def test_particles_with_noise_are_langevin_dynamics():
     assert error.max() < 5.0
 
 
+def test_mass_below_zero_is_said():
+    q = Particles([0.0, 1.0, 3.0])
+    law = tw.GradientFlow(Potential(lambda x: 5.0 * x[0] ** 2), geometry=WassersteinFisherRao())
+    with pytest.warns(tw.measures.EnsembleWarning, match="1 particles have a negative mass"):
+        run = tw.run(tw.Method(law, tw.Euler(), 0.05), q, 1)
+    assert "tw.BirthDeath()" in run.message
+    grid = Grid.of(np.array([0.0, 1.0, 8.0, 1.0, 0.0]), np.linspace(-1.0, 1.0, 6))
+    with pytest.warns(tw.measures.EnsembleWarning, match="cells have a negative mass"):
+        tw.run(
+            tw.Method(tw.GradientFlow(Potential(lambda x: 30.0 * x[0]), geometry=Wasserstein()), tw.Euler(), 0.1),
+            grid,
+            1,
+        )
+
+
+def test_methods_on_one_vector_do_what_steps_on_the_distribution_do():
+    def method(step):
+        return tw.Method(tw.GradientFlow(KL(TARGET), geometry=Wasserstein()), tw.RK4(), step)
+
+    sweep = tw.sweep(method, {"step": [0.05, 0.1]}, START, 5)
+    alone = tw.solve(method(0.1), START, 5).final.position
+    np.testing.assert_allclose(sweep.final.covariance[1, 0], alone.covariance, rtol=1e-13)
+    assert abs(tw.analysis.convergence_order(method(0.1), START).order - 4.0) < 0.1
+    implicit = tw.GradientFlow(KL(Gaussian(0.0, 1.0)), geometry=Wasserstein())
+    q = Grid.of(np.ones(4), np.arange(5.0))
+    with pytest.raises(tw.InputError, match=r"one vector, which tw\.sweep"):
+        tw.sweep(lambda step: tw.Method(implicit, tw.FiniteVolumes(), step), {"step": [0.1]}, q, 2)
+
+
 def test_where_nothing_runs_the_reason_is_one_line():
     q = Particles([0.0, 1.0, 3.0])
     cases = [
@@ -146,6 +186,12 @@ def test_where_nothing_runs_the_reason_is_one_line():
 @pytest.mark.slow
 def test_the_table_is_computed_and_gives_a_scheme_or_a_reason():
     rows = tw.measures.table()
+    functionals = {row.functional.split("(")[0] for row in rows}
+    exported = {
+        name for name in tw.measures.__all__
+        if isinstance(value := getattr(tw.measures, name), type) and issubclass(value, tw.measures.AbstractFunctional)
+    }  # fmt: skip
+    assert functionals == {name for name in exported if not name.startswith("Abstract")} - {"Sum"}
     assert len({(row.functional, row.start, row.geometry) for row in rows}) == len(rows) > 200
     for row in rows:
         assert (row.scheme is None) == bool(row.reason) and "\n" not in row.reason
@@ -164,3 +210,24 @@ def test_single_precision_stays_and_is_as_good_as_it_can_be():
 def test_a_potential_alone_moves_every_point_by_itself():
     end = flow(Potential(lambda x: 0.5 * jnp.sum(x**2)), Particles([1.0, -3.0], [0.25, 0.75]), 1.0).final.position
     np.testing.assert_allclose(end.positions[:, 0], np.exp(-1.0) * np.array([1.0, -3.0]), rtol=1e-5)
+
+
+def test_what_cannot_be_one_vector_or_has_no_value_is_refused_in_one_line():
+    q = Particles([0.0, 1.0, 3.0])
+
+    def noisy(step):
+        return tw.Method(tw.GradientFlow(KL(lambda x: x[0] ** 2), geometry=Wasserstein()), tw.EulerMaruyama(), step)
+
+    def smooth(step):
+        return tw.Method(tw.GradientFlow(KL(lambda x: x[0] ** 2), geometry=Stein(LinearKernel())), tw.Euler(), step)
+
+    calls = [
+        (lambda: tw.sweep(noisy, {"step": [0.1]}, q, 2), "not as the one vector"),
+        (lambda: tw.sample(noisy(0.1), q, 10, key=0), "not as the one vector"),
+        (lambda: tw.sweep(smooth, {"step": [0.1]}, q, 2), "no density"),
+        (lambda: tw.compare({"a": smooth(0.1)}, q, max_steps=2, limits=False), "no density"),
+    ]
+    for call, word in calls:
+        with pytest.raises(tw.InputError, match=word) as error:
+            call()
+        assert "\n" not in str(error.value)

@@ -1,13 +1,15 @@
-"""Particles at the end of a run: whether they still stand for a distribution."""
+"""A distribution at the end of a run: whether it still is one."""
 
 import warnings
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._measures.base import EnsembleWarning
 from .._measures.functional import AbstractFunctional
+from .._measures.grid import Grid
 from .._measures.internal import Entropy
 from .._measures.particles import Particles
 from .._measures.potential import Potential
@@ -20,13 +22,27 @@ _FEW, _CLOSE = 5.0, 0.5
 
 
 def said_of(method: Method, start: Any, end: Any) -> str:
-    """Words for particles that have collapsed, of which is warned, too; or nothing."""
-    if not isinstance(end, Particles):
-        return ""
-    found = [text for text in (_few(start, end), _close(method, end)) if text]
+    """Words for particles that have collapsed and mass below 0, of which is warned, too; or nothing."""
+    negative = _negative(end) if isinstance(end, Grid | Particles) else ""
+    found = [negative] if negative else []
+    if isinstance(end, Particles) and not negative:
+        found = [text for text in (_few(start, end), _close(method, end)) if text]
     for text in found:
         warnings.warn(text, EnsembleWarning, stacklevel=6)
     return "".join(f"; {text}" for text in found)
+
+
+def _negative(end: Grid | Particles) -> str:
+    grid = isinstance(end, Grid)
+    numbers = np.asarray(end.density if grid else end.weights)
+    below = int((numbers < 0.0).sum())
+    if not below:
+        return ""
+    where, instead = ("cells", "tw.FiniteVolumes()") if grid else ("particles", "tw.BirthDeath()")
+    return (
+        f"{below} {where} have a negative mass, down to {numbers.min():.3g}: the step is too long for this scheme; "
+        f"take shorter ones, or {instead}, of which no step makes a negative one"
+    )
 
 
 def _few(start: Any, end: Particles) -> str:

@@ -31,7 +31,7 @@ from ..dynamics._curved import check_on
 from .chunk import begin, check_rates
 from .drive import drive
 from .measuring import Measures
-from .starting import check_host
+from .starting import check_host, valued
 from .stopwatch import Stopwatch
 from .sweeping import Sweeping
 from .width import width
@@ -109,6 +109,8 @@ def sweep(
     first, loss = as_position(first), None
     joined = method.joined(join)
     check_on(joined.dynamics.geometry, first)
+    if not valued(joined.objective, first):
+        raise InputError(f"a sweep judges by the value of the functional: {joined.objective.without_value(first)}")
     if joined.objective is not None:
         loss = check_at_start(joined.at_start(joined.objective), first)
     columns = _columns(joined, first, join, metrics)

@@ -14,7 +14,7 @@ from .._shown import shown
 
 
 class EnsembleWarning(UserWarning):
-    """Particles that are too few, or have become too much alike, to stand for a distribution."""
+    """What no longer stands for a distribution: particles that are too few or too much alike, mass below 0."""
 
 
 class AbstractMeasure(eqx.Module):

@@ -1,6 +1,7 @@
 """Functionals of distributions: objectives whose point is a distribution."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, check_number
-from .._objectives.objective import AbstractObjective, Batch
-from .._tree import Vector, scalar
+from .._objectives.objective import AbstractObjective, Batch, Flattened
+from .._tree import Vector, ravel, scalar
 from .base import AbstractMeasure
 from .gaussian import Gaussian
 from .grid import Grid
@@ -59,6 +60,9 @@ class AbstractFunctional(AbstractObjective):
         del batch
         value, gradient = jax.value_and_grad(self._known)(as_measure(x))
         return value * jnp.nan if self.without_value(x) else value, gradient
+
+    def flattened(self, unravel: Callable) -> "FlattenedFunctional":
+        return FlattenedFunctional(self, unravel)
 
     def explain(self, q: AbstractMeasure) -> None:
         """Say where a value is not finite, if a term knows.
@@ -146,6 +150,17 @@ class AbstractFunctional(AbstractObjective):
 
     def __neg__(self) -> "Sum":
         return self * -1.0
+
+
+class FlattenedFunctional(Flattened):
+    """A functional of one raveled vector, which also where it has no value has the gradient of the terms that do."""
+
+    def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Float[Array, ""], Vector]:
+        value, gradient = self.objective.value_and_gradient(self.unravel(x), batch)
+        return value, ravel(gradient)
+
+    def gradient(self, x: Vector, batch: Batch = None) -> Vector:
+        return ravel(self.objective.gradient(self.unravel(x), batch))
 
 
 class AbstractTerm(AbstractFunctional):

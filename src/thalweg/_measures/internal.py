@@ -4,7 +4,6 @@ import abc
 from typing import Any, ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
@@ -73,6 +72,11 @@ class AbstractInternal(AbstractTerm):
         return q.weights @ self.per_mass(kernel_density(GaussianKernel(self.bandwidth), q.positions, q.weights))
 
 
+def _there(density: Array) -> Array:
+    """A density, the least number there is where it is 0: there its logarithm has no derivative, and is finite so."""
+    return jnp.maximum(density, jnp.finfo(density.dtype).tiny)
+
+
 def _check_bandwidth(bandwidth: Any) -> None:
     if bandwidth is not None:
         check_number("bandwidth", bandwidth, above=0.0)
@@ -118,7 +122,7 @@ class Entropy(AbstractInternal):
         return super().on(q)
 
     def energy_density(self, density: Array) -> Array:
-        return jax.scipy.special.xlogy(density, density)
+        return density * jnp.log(_there(density))
 
     def per_mass(self, density: Array) -> Array:
         return jnp.log(density)
@@ -163,7 +167,7 @@ class Internal(AbstractInternal):
 
     def energy_density(self, density: Array) -> Array:
         m = self.exponent.astype(density.dtype)
-        return density**m / (m - 1.0)
+        return density * _there(density) ** (m - 1.0) / (m - 1.0)
 
     def per_mass(self, density: Array) -> Array:
         m = self.exponent.astype(density.dtype)

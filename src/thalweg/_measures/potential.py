@@ -62,10 +62,6 @@ class Potential(AbstractTerm):
         """Tell whether V is known on a grid alone."""
         return not callable(self.potential) and not isinstance(self.potential, AbstractObjective)
 
-    def at(self, time: Any) -> "Potential":
-        del time
-        return self
-
     def missing(self, q: AbstractMeasure) -> str:
         if not self.tabulated:
             return ""

@@ -18,6 +18,7 @@ from .._tree import Unravel, Vector, copied, scalar
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, Phase
 from ..dynamics._curved import check_on
 from ..dynamics._probed import check_probed
+from ..geometry._densities import AbstractDensityNoise
 from ..schemes import AbstractScheme, Clock, Draws, State
 from ..schemes._base import evaluated
 from .counted import AbstractCounted
@@ -332,6 +333,11 @@ class Method(AbstractDrawing, AbstractCounted):
     def flattened(self, unravel: Unravel) -> "Method":
         """The same method on raveled parameters, the law too where it looks at their shapes."""
         law, scheme = self.dynamics, self.scheme
+        if isinstance(law.geometry, AbstractDensityNoise) and self.normals:
+            raise InputError(
+                f"particles in {type(law.geometry).__name__} with noise are moved by tw.run, tw.solve and "
+                "tw.measures.flow, and not as the one vector that tw.sweep, tw.sample and tw.analysis make of them"
+            )
         flat = None if law.objective is None else law.objective.flattened(unravel)
         whole = law.elementwise or unravel.trivial
         return copied(

@@ -7,6 +7,7 @@ import equinox as eqx
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
+from .._measures.functional import FlattenedFunctional
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Unravel, Vector, copied, ravel, sharded, unraveler
 from ..dynamics import (
@@ -165,6 +166,9 @@ class Raveled(eqx.Module):
         return Phase(ravel(found.position), _raveled(found.velocity), found.auxiliary)
 
     def _on_trees(self) -> Any:
+        if isinstance(self.objective, FlattenedFunctional):
+            # Of a distribution the terms of its functional are asked for.
+            return self.law.with_objective(self.objective.objective)
         return self.law.with_objective(None if self.objective is None else _OnTrees(self.objective, self.cut))
 
     def _cut(self, phase: Phase) -> Phase:

@@ -13,14 +13,14 @@ from .._measures.particles import Particles
 from .._measures.quantiles import Quantiles
 from .._methods.method import Method
 from ..dynamics import AbstractDynamics
-from ..schemes import RK4, AbstractScheme, EulerMaruyama, FiniteVolumes, Heun, MinimizingMovement, Tsit5
+from ..schemes import RK4, AbstractScheme, BirthDeath, EulerMaruyama, FiniteVolumes, Heun, MinimizingMovement, Tsit5
 
 # What is tried, in this order.
 _CANDIDATES: dict[type, tuple[Callable[[], AbstractScheme], ...]] = {
     Grid: (lambda: FiniteVolumes("second-order", order=2), RK4),
     Gaussian: (Tsit5,),
     Quantiles: (MinimizingMovement, RK4),
-    Particles: (EulerMaruyama, Heun),
+    Particles: (EulerMaruyama, BirthDeath, Heun),
 }
 
 

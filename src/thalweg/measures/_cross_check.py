@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import InputError, check_choice, check_count, check_number
+from .._errors import InputError, as_key, check_choice, check_count, check_number
 from .._measures.base import AbstractMeasure
 from .._measures.distances import wasserstein
 from .._measures.functional import AbstractFunctional, as_measure
@@ -134,7 +134,7 @@ def cross_check(
             f"cross_check begins from a Gaussian or a Grid, which the others are made of, not {start.words}"
         )
     geometry = Wasserstein() if geometry is None else geometry
-    first, second = jax.random.split(jax.random.key(key) if isinstance(key, int) else key)
+    first, second = jax.random.split(as_key(key))
 
     def moved(q: Any, steps: int, scheme: Any = None) -> Any:
         return flow(functional, q, time, geometry=geometry, scheme=scheme, steps=steps, record=None, key=second,

@@ -19,6 +19,8 @@ from .._measures.mmd import MMD
 from .._measures.particles import Particles
 from .._measures.potential import Potential
 from .._measures.quantiles import Quantiles
+from .._measures.sinkhorn import Sinkhorn
+from .._measures.sliced import SlicedWasserstein
 from .._shown import shown
 from .._text import make_table, plain
 from ..dynamics import GradientFlow
@@ -50,6 +52,8 @@ _FUNCTIONALS: dict[str, Callable[[], AbstractFunctional]] = {
     "Interaction": lambda: Interaction(_well),
     "KL": lambda: KL(_well),
     "KL(bandwidth)": lambda: KL(_well, bandwidth=0.5),
+    "Sinkhorn": lambda: Sinkhorn(_points(), 0.5),
+    "SlicedWasserstein": lambda: SlicedWasserstein(_points(), directions=3),
     "MMD": lambda: MMD(_points(), GaussianKernel(1.0)),
 }
 _STARTS: dict[str, Callable[[], Any]] = {

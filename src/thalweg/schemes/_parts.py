@@ -14,7 +14,6 @@ from .._measures.internal import AbstractInternal, Entropy
 from .._measures.kl import Constant
 from .._measures.potential import Potential
 from ..dynamics import AbstractDynamics
-from ..geometry import AbstractDensityGeometry
 
 
 class Parts(NamedTuple):
@@ -86,6 +85,10 @@ def parted(functional: AbstractFunctional, name: str) -> Parts:
 
 def check_grid(name: str, dynamics: AbstractDynamics, position: Any) -> None:
     """Refuse a start that is no grid."""
-    if isinstance(dynamics.geometry, AbstractDensityGeometry) and not isinstance(position, Grid):
-        what = getattr(position, "words", "no distribution")
+    if dynamics.geometry is not None and not isinstance(position, Grid):
+        what = getattr(
+            position,
+            "words",
+            "one vector, which tw.sweep and tw.analysis make of it; they take schemes such as tw.RK4(), tw.run any",
+        )
         raise InputError(f"{name} moves a density on a tw.measures.Grid, but the start is {what}")

@@ -23,6 +23,10 @@ from ._solving import check_solver, precise, time_after
 from ._state import Clock, Draws, State
 from ._walls import axis_of, shares, through
 
+# Where the norm in which the matrix is symmetric is so large, or makes of the tolerance so much of the mass, powers are
+# taken; so many of them at once on average, of which the exponential is a number in single precision.
+_HIGH, _SMALL, _POWERS = 30.0, 1e-10, 64.0
+
 
 class ExactFokkerPlanck(AbstractScheme):
     r"""The Fokker-Planck equation on the cells of a `tw.measures.Grid`, exactly in time.
@@ -32,8 +36,9 @@ class ExactFokkerPlanck(AbstractScheme):
 
     with A of the exponential fluxes of `tw.FiniteVolumes`. Detailed balance makes its spectrum real and in
     $[-\ell, 0]$, so that the series of Chebyshev's polynomials takes about $\sqrt{2z\log(1/\epsilon)}$ products with A,
-    which is never stored. The sum of the mass stays to rounding; what the series leaves out may be negative, by the
-    tolerance times the largest density, and is emptied.
+    which is never stored. As long as mass is so high in the potential that their rounding would show, a series without
+    a negative number takes their place, of $h\ell$ products or less. The sum of the mass stays to rounding; what the
+    series of Chebyshev leaves out may be negative, by the tolerance, and is emptied.
 
     Arguments:
         tolerance: of the coefficients that are left out; below what the precision of the density allows it is that.
@@ -105,10 +110,10 @@ class ExactFokkerPlanck(AbstractScheme):
         return dataclasses.replace(state, position=found, clock=clock)
 
 
-def generator(q: Grid, parts: Parts) -> tuple[Callable[[Array], Array], Array]:
-    """The product of the matrix with masses of the cells, and a bound of its spectrum."""
+def generator(q: Grid, parts: Parts) -> tuple[Callable[[Array], Array], Array, Array]:
+    """The product of the matrix with masses of the cells, a bound of its spectrum, and one of what leaves a cell."""
     level, flows = parts.level(q), []
-    fastest = jnp.zeros((), level.dtype)
+    fastest = leaving = jnp.zeros((), level.dtype)
     for index in range(q.dimension):
         lines = jnp.moveaxis(level, index, -1)
         axis = axis_of(q.mesh, index, lines)
@@ -123,6 +128,7 @@ def generator(q: Grid, parts: Parts) -> tuple[Callable[[Array], Array], Array]:
         )
         beyond = across if axis.around else jnp.pad(across, [(0, 0)] * (lines.ndim - 1) + [(0, 1)])
         fastest = fastest + jnp.max(up + down + beside + beyond)
+        leaving = leaving + jnp.max(up + down)
         flows.append((index, axis.around, jnp.moveaxis(before, -1, index), jnp.moveaxis(behind, -1, index)))
 
     def product(masses: Array) -> Array:
@@ -141,13 +147,66 @@ def generator(q: Grid, parts: Parts) -> tuple[Callable[[Array], Array], Array]:
             total = total - jnp.pad(flow, [*sides[:index], (0, 1), *sides[index + 1 :]])
         return total
 
-    return product, fastest
+    # A little more than leaves, so that rounding makes no probability of staying negative.
+    return product, fastest, 1.001 * leaving
 
 
 def exponential(q: Grid, parts: Parts, step: Array, tolerance: Array) -> Grid:
-    """The density after a step of the linear equation."""
-    product, fastest = generator(q, parts)
-    masses, z = q.masses, 0.5 * step * fastest
+    r"""The density after a step of the linear equation.
+
+    What a series of Chebyshev leaves out, and rounds, is small in the norm of $\sum_i m_i^2/\pi_i$, in which the matrix
+    is symmetric: of the mass it is as much times that norm, which is large where mass is high up in the potential. As
+    long as it is, the series is that of powers without a negative number (uniformisation), longer but right in every
+    cell; at temperature 0 always.
+    """
+    product, fastest, leaving = generator(q, parts)
+    most, log_gibbs = jnp.maximum(_HIGH, _SMALL / tolerance), _log_gibbs(q, parts)
+
+    def going(carry: tuple[Array, Array]) -> Array:
+        masses, left = carry
+        logs = 2.0 * jnp.log(masses) - log_gibbs
+        return (left > 0.0) & ~(jax.scipy.special.logsumexp(logs) <= 2.0 * jnp.log(most))
+
+    def hop(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        masses, left = carry
+        way = jnp.minimum(left, _POWERS / leaving)
+        return _by_powers(product, leaving, masses, way), jnp.where(way < left, left - way, 0.0)
+
+    masses, left = jax.lax.while_loop(going, hop, (q.masses, step))
+    rest = (product, fastest, tolerance)
+    masses = jax.lax.cond(left > 0.0, lambda: _by_chebyshev(*rest, masses, left), lambda: masses)
+    return replaced(q, masses / q.volumes)
+
+
+def _log_gibbs(q: Grid, parts: Parts) -> Array:
+    """The logarithm of the probabilities of the cells at rest; without a temperature minus infinity."""
+    temperature = jnp.asarray(parts.temperature, q.density.dtype)
+    cold = temperature == 0.0
+    logs = jnp.log(q.volumes) - parts.level(q) / jnp.where(cold, 1.0, temperature)
+    return jnp.where(cold, -jnp.inf, logs - jax.scipy.special.logsumexp(logs))
+
+
+def _by_powers(product: Callable, leaving: Array, masses: Array, step: Array) -> Array:
+    """The same by powers of a matrix of probabilities, each as often as Poisson's law says."""
+    mean = leaving * step
+    terms = jnp.ceil(mean + 10.0 * jnp.sqrt(mean)).astype(int) + 20
+
+    def add(carry: Any) -> Any:
+        k, weight, total, power = carry
+        power = power + product(power) / leaving
+        weight = weight * mean / k
+        return k + 1, weight, total + weight * power, power
+
+    first = jnp.exp(-mean)
+    start = (jnp.ones((), int), first, first * masses, masses)
+    found = jax.lax.while_loop(lambda c: c[0] <= terms, add, start)[2]
+    # Of the mass what the law's tail leaves out, and rounding.
+    return found * (jnp.sum(masses) / jnp.sum(found))
+
+
+def _by_chebyshev(product: Callable, fastest: Array, tolerance: Array, masses: Array, step: Array) -> Array:
+    """The same by a series of Chebyshev's polynomials, NaN where it does not hold."""
+    z = 0.5 * step * fastest
     # exp(-z) I_k is about exp(-k^2/2z), and less, so that the last one needed is known before.
     digits = -jnp.log(tolerance)
     terms = jnp.ceil(jnp.sqrt(2.0 * z * digits) + digits).astype(int) + 2
@@ -178,4 +237,7 @@ def exponential(q: Grid, parts: Parts, step: Array, tolerance: Array) -> Grid:
     _, _, here, after, own = jax.lax.while_loop(lambda c: c[0] >= 1, summed, start)
     found = here * masses + own + 2.0 / fastest * product(own) - after
     positive = jnp.maximum(found, 0.0)
-    return replaced(q, positive * (jnp.sum(masses) / jnp.sum(positive)) / q.volumes)
+    # More than was left out is none of it, and must not be emptied in silence.
+    emptied = jnp.sum(positive - found)
+    sound = emptied <= jnp.sqrt(tolerance) * jnp.sum(masses)
+    return jnp.where(sound, positive * (jnp.sum(masses) / jnp.sum(positive)), jnp.nan)
