@@ -231,3 +231,21 @@ def test_what_cannot_be_one_vector_or_has_no_value_is_refused_in_one_line():
         with pytest.raises(tw.InputError, match=word) as error:
             call()
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("functional", "start", "geometry", "scheme"),
+    [
+        (KL(TARGET), START, Wasserstein(), None),
+        (KL(lambda x: x[0] ** 2), Grid.of(np.ones(6), np.arange(7.0) - 3.0), Wasserstein(), None),
+        (KL(lambda x: x[0] ** 2), Grid.of(np.ones(6), np.arange(7.0) - 3.0), Wasserstein(), tw.ExactFokkerPlanck()),
+        (KL(lambda x: x[0] ** 2), Quantiles([0.0, 1.0, 3.0]), Wasserstein(), None),
+        (KL(lambda x: x[0] ** 2), Particles([0.0, 1.0, 3.0]), Wasserstein(), None),
+        (KL(lambda x: x[0] ** 2, bandwidth=0.5), Particles([0.0, 1.0, 3.0]), WassersteinFisherRao(), None),
+        (KL(lambda x: x[0] ** 2), Particles([0.0, 1.0, 3.0]), Stein(LinearKernel()), None),
+    ],
+)
+def test_a_run_of_every_scheme_counts_its_gradients_and_prints(functional, start, geometry, scheme):
+    run = flow(functional, start, 0.02, geometry=geometry, scheme=scheme, steps=2, key=0)
+    per_step = run.method.gradients_per_step
+    assert run.gradients >= 2 * per_step > 0 and f"{run.gradients} gradients" in repr(run)

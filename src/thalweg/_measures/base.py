@@ -40,7 +40,8 @@ class AbstractMeasure(eqx.Module):
 
 
 def of_points(points: Any, weights: Any) -> tuple[Any, Any]:
-    """Mean and covariance of weighted points (N, d)."""
+    """Mean and covariance of weighted points (N, d), those of a run that is read too."""
+    points, weights = jnp.asarray(points), jnp.asarray(weights)
     mean = weights @ points
     apart = points - mean[None]
     return mean, (weights[:, None] * apart).T @ apart

@@ -40,6 +40,8 @@ class AbstractCounted(eqx.Module):
     @property
     def gradients_vary(self) -> bool:
         """Tell whether steps differ in how many gradients they take, so that a run must say how many it took."""
+        if self.scheme.counts() is not None:
+            return False
         counting = self._counting
 
         def counted_by_scheme(x: Vector) -> Any:
@@ -94,15 +96,18 @@ def _ones(shape: Any) -> Array:
 
 def _counts(method: Any) -> tuple[int, int]:
     """Gradients at the start and in a step."""
+    if (stated := method.scheme.counts()) is not None:
+        return stated
     leaves, structure = jax.tree.flatten(type(method).with_objective(method, None))
     # What is traced depends on no array's value, so one count serves every setting of the numbers.
     known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
     if known not in _COUNTS:
-        counting = method._counting
+        # What is drawn may have another shape in a geometry, and is that of the position here.
+        counting, flat = method._counting, copied(method, dynamics=method.dynamics.in_flat_space())
 
         def both(x: Vector) -> tuple[int, int]:
             at_start, state = counted(counting.init, x)
-            return at_start, counted(counting.step, state, jax.eval_shape(method.silent, x))[0]
+            return at_start, counted(counting.step, state, jax.eval_shape(flat.silent, x))[0]
 
         _COUNTS[known] = method._on_example(both)
     return _COUNTS[known]

@@ -7,7 +7,7 @@ import numpy as np
 from .._errors import InputError
 
 # The box of a grid is doubled until on its sides V is so many temperatures above its least, and at most so often.
-_ABOVE, _DOUBLED, _SAMPLES = 30.0, 8, 65
+_ABOVE, _DOUBLED, _SAMPLES = 30.0, 60, 65
 
 
 def begun(options: Any, mean: np.ndarray, potential: Any) -> Any:
@@ -77,5 +77,8 @@ def _grown(values: Any, ends: Any, free: Any, temperature: float) -> Any:
                     end[axis] += sign * 0.5 * (axes[axis][-1] - axes[axis][0])
                     moved = True
         if not moved:
-            break
-    return low, high
+            return low, high
+    raise InputError(
+        f"V does not rise by {_ABOVE:g} temperatures on all sides of the start, so that no grid holds all of the mass; "
+        "give its ends: --low -5 --high 5"
+    )

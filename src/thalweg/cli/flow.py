@@ -96,6 +96,9 @@ def _check(options: Flow) -> None:
     for name in ("time", "deviation", "bandwidth"):
         check_number(name, getattr(options, name), above=0.0)
     check_number("temperature", options.temperature, at_least=0.0)
+    for name in ("low", "high"):
+        if getattr(options, name) is not None:
+            check_number(name, getattr(options, name))
     for name, least in (("steps", 1), ("cells", 3), ("count", 3), ("seed", 0)):
         check_count(name, getattr(options, name), at_least=least)
 

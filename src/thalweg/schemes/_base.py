@@ -135,6 +135,10 @@ class AbstractScheme(eqx.Module):
         """End of the motion, where its report says `ended`; None while it goes on, and where it goes on for ever."""
         del state
 
+    def counts(self) -> tuple[int, int] | None:
+        """Gradients at the start and in a step where a scheme moves distributions; None: they are counted."""
+        return None
+
     def remark(self, state: State) -> str:
         """Words for what a user has to know of a state at the end of a run, after "; "; or nothing."""
         del state

@@ -59,6 +59,9 @@ class BirthDeath(AbstractScheme):
     def takes_learning_rate(self) -> bool:
         return True
 
+    def counts(self) -> tuple[int, int]:
+        return 0, 2
+
     def normals(self, dynamics: AbstractDynamics) -> int:
         del dynamics
         return 1

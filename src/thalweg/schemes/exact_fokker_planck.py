@@ -86,6 +86,9 @@ class ExactFokkerPlanck(AbstractScheme):
                 "tw.FiniteVolumes()"
             )
 
+    def counts(self) -> tuple[int, int]:
+        return 0, 1
+
     def init(
         self,
         dynamics: AbstractDynamics,
