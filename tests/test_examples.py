@@ -61,6 +61,7 @@ def test_sample_posterior():
 def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
         "your_objective", "rate_drop", "larger_than_memory", "sample_posterior", "adam_edge",
+        "one_wine_into_another",
     }  # fmt: skip
 
 
@@ -73,3 +74,21 @@ def test_adam_edge():
         late = one["ratio"][-30:]
         assert 0.9 < np.median(late) < 1.1 and 0.8 < min(late) < max(late) < 1.3
         assert one["loss"][-1] < 0.02
+
+
+@pytest.mark.slow
+def test_one_wine_into_another():
+    """Grid and particles end together, F falls as fast as it should, and wines go straight to their partners."""
+    found = run("one_wine_into_another", 50, 1000)
+    energy = found["energy"]
+    assert 5.5 < energy[0] < 6.5 and energy[-1] < 2e-3 and np.diff(energy).max() < 0.0
+    # The first steps are long beside how fast the start is smoothed.
+    assert np.abs(found["ratio"][5:] - 1.0).max() < 0.02
+    assert found["mass"] < 1e-13
+    apart = found["apart"]
+    assert apart.value < 2.0 * apart.error < 0.15
+    # As a square of Wasserstein's distance would fall, and its root.
+    assert abs(found["sinkhorn"][-1] / found["sinkhorn"][0] - np.exp(-4.0)) < 0.02 * np.exp(-4.0)
+    left = found["left"]
+    assert 2.2 < left[0] < 2.3 and abs(left[-1] / left[0] - np.exp(-2.0)) < 0.1 * np.exp(-2.0)
+    assert found["beside"].max() < 0.1
