@@ -284,6 +284,9 @@ def calls():
                                    points=None),
         "plot.work_precision": lambda: dict(result=made().work, axes=None),
         "plot.write_report": lambda: dict(comparison=made().compare, path="page.html", title="mine"),
+        "plot.write_flow_report": lambda: dict(
+            run=made().flow, path="flow.html", title="mine", particles=None, frames=2
+        ),
         "plot.chains": dict(tree=None, parameters=None, law=None, axes=None),
         "adapters.optax.transformation": dict(method=GD),
         "adapters.optax.preconditioned_curvature": lambda: dict(
