@@ -70,6 +70,7 @@ def calls():
                          coefficients=(3.4445, -4.775, 2.0315), layout="out_in", scaling="none", corrected=False,
                          stacked=True, iteration_dtype="bfloat16"),
         "NesterovFlow": dict(objective=bowl, damping=3.0),
+        "NonreversibleFlow": dict(objective=tw.measures.KL(bowl), drift=lambda x: -x, geometry=None),
         "HighResolutionFlow": dict(objective=bowl, step=0.1, strong_convexity=1.0),
         "HessianDampedFlow": dict(objective=bowl, curvature_damping=0.1, damping=3.0, friction=1.0),
         "BregmanFlow": dict(objective=bowl, p=2.0, strength=0.25),

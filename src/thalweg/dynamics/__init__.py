@@ -38,6 +38,7 @@ from .hessian_damped import HessianDampedFlow as HessianDampedFlow
 from .high_resolution import HighResolutionFlow as HighResolutionFlow
 from .muon_flow import MuonFlow as MuonFlow
 from .nesterov_flow import NesterovFlow as NesterovFlow
+from .nonreversible_flow import NonreversibleFlow as NonreversibleFlow
 from .overdamped_langevin import OverdampedLangevin as OverdampedLangevin
 from .underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin
 
