@@ -69,6 +69,7 @@ def calls():
         "MuonFlow": dict(objective=bowl, rate=1.0, first=1.0, decay=0.1, others=tw.AdamFlow(None), iterations=3,
                          coefficients=(3.4445, -4.775, 2.0315), layout="out_in", scaling="none", corrected=False,
                          stacked=True, iteration_dtype="bfloat16"),
+        "KleinKramers": dict(potential=bowl, friction=1.0, temperature=1.0, mass=1.0),
         "NesterovFlow": dict(objective=bowl, damping=3.0),
         "NonreversibleFlow": dict(objective=tw.measures.KL(bowl), drift=lambda x: -x, geometry=None),
         "HighResolutionFlow": dict(objective=bowl, step=0.1, strong_convexity=1.0),

@@ -174,7 +174,7 @@ ON_RESIDUALS = frozenset({"LevenbergMarquardt"})
 # What moves distributions takes no law of these, and is followed in its own tests.
 ON_DENSITIES = frozenset({"FiniteVolumes", "ExactFokkerPlanck", "BirthDeath"})
 # Nor have laws of distributions alone an objective of these.
-OF_DENSITIES = frozenset({"NonreversibleFlow"})
+OF_DENSITIES = frozenset({"KleinKramers", "NonreversibleFlow"})
 
 
 def exported(room, abstract):

@@ -12,6 +12,7 @@ from ..geometry import AbstractDirection, Wasserstein
 from ..geometry.base import named
 from ._base import AbstractFirstOrder, Evaluation, Phase, Time
 from ._curved import as_geometry, climbed
+from .gradient_flow import GradientFlow
 
 
 class NonreversibleFlow(AbstractFirstOrder):
@@ -57,6 +58,10 @@ class NonreversibleFlow(AbstractFirstOrder):
     @property
     def constants(self) -> dict[str, Any]:
         return {}
+
+    def in_flat_space(self) -> Any:
+        # Of which the evaluations are counted.
+        return GradientFlow(self.objective)
 
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         del time

@@ -87,7 +87,7 @@ class ExactFokkerPlanck(AbstractScheme):
                 "tw.FiniteVolumes()"
             )
 
-    def counts(self) -> tuple[int, int]:
+    def counts(self, dynamics: AbstractDynamics) -> tuple[int, int]:
         return 0, 1
 
     def init(

@@ -14,7 +14,7 @@ from .._measures.functional import AbstractFunctional
 from .._measures.grid import Grid, replaced
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, scalar
-from ..dynamics import AbstractDynamics, Evaluation, NonreversibleFlow, Phase
+from ..dynamics import AbstractDynamics, Evaluation, GradientFlow, NonreversibleFlow, Phase
 from ..dynamics._base import at_time
 from ..geometry import AbstractDensityGeometry, AbstractGeometry, KalmanWasserstein, Wasserstein, WassersteinFisherRao
 from ..geometry.base import named
@@ -101,10 +101,10 @@ class FiniteVolumes(AbstractEstimating):
         return super().refused_geometry(geometry)
 
     def check(self, dynamics: AbstractDynamics) -> None:
-        if dynamics.geometry is None or dynamics.order != 1:
+        if dynamics.geometry is None or not isinstance(dynamics, GradientFlow | NonreversibleFlow):
             raise InputError(
                 "FiniteVolumes moves densities, by tw.GradientFlow(F, geometry=tw.geometry.Wasserstein()) with F one "
-                f"of tw.measures, but is given {type(dynamics).__name__} in flat space"
+                f"of tw.measures, but is given {type(dynamics).__name__}{'' if dynamics.geometry else ' in flat space'}"
             )
         super().check(dynamics)
         if isinstance(dynamics.objective, AbstractFunctional):
@@ -123,7 +123,7 @@ class FiniteVolumes(AbstractEstimating):
         none = jnp.zeros((), int)
         return dataclasses.replace(state, memory=Effort(none, none, none))
 
-    def counts(self) -> tuple[int, int]:
+    def counts(self, dynamics: AbstractDynamics) -> tuple[int, int]:
         return 0, 3 if self.order == 2 else 1
 
     def report(self, state: State) -> Report:
