@@ -173,6 +173,8 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
 ON_RESIDUALS = frozenset({"LevenbergMarquardt"})
 # What moves distributions takes no law of these, and is followed in its own tests.
 ON_DENSITIES = frozenset({"FiniteVolumes", "ExactFokkerPlanck", "BirthDeath"})
+# Nor have laws of distributions alone an objective of these.
+OF_DENSITIES = frozenset({"KleinKramers", "NonreversibleFlow"})
 
 
 def exported(room, abstract):

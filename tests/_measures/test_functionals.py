@@ -191,7 +191,7 @@ def test_an_entropy_of_particles_that_carry_their_density_is_its_mean(rng):
         (lambda: Grid([0.5, 0.5], [0.0, 1.0, 2.0, 3.0]), "a number for every cell"),
         (lambda: Grid([0.5, 0.5], [0.0, 2.0, 1.0]), "increase"),
         (lambda: Grid.of(lambda x: jnp.log(x[0]), np.linspace(-1.0, 1.0, 5)), "finite"),
-        (lambda: Grid.of(np.zeros(4), np.linspace(-1.0, 1.0, 5)), "positive somewhere"),
+        (lambda: Grid.of(np.zeros(4), np.linspace(-1.0, 1.0, 5)), "positive in the middle of a cell"),
         (lambda: Particles([0.0, 1.0], [0.5, 0.6]), "must sum to one, but to 1.1"),
         (lambda: Particles([0.0, 1.0], [1.0]), "for each of 2 particles"),
         (lambda: Particles([0.0, np.nan]), "finite"),

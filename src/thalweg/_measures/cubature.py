@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 # Points along every axis of a product rule, by the number of axes.
 _ALONG = {1: 48, 2: 24, 3: 12}
@@ -46,12 +46,12 @@ def _rule(dimension: int) -> tuple[np.ndarray, np.ndarray]:
     return points, weights
 
 
-def gaussian_mean(fn: Callable[[Array], Any], mean: Array, covariance: Array) -> Float[Array, ""]:
-    """The mean of a function of a point (d,) over a Gaussian.
+def gaussian_mean(fn: Callable[[Array], Any], mean: Array, covariance: Array) -> Array:
+    """The mean of a function of a point (d,) over a Gaussian, a number or an array.
 
     Reference: Stroud (1971), of the rule of degree 5.
     """
     points, weights = _rule(mean.size)
     root = jnp.linalg.cholesky(covariance)
     values = jax.vmap(lambda z: jnp.asarray(fn(mean + root @ z)))(jnp.asarray(points, mean.dtype))
-    return jnp.asarray(weights, mean.dtype) @ values
+    return jnp.tensordot(jnp.asarray(weights, mean.dtype), values, 1)

@@ -76,7 +76,10 @@ class Grid(AbstractMeasure):
             jnp.sum(values * jnp.asarray(mesh.volumes, values.dtype)) if values.shape == mesh.shape else jnp.ones(())
         )
         if known(total) and not float(total) > 0.0:
-            raise InputError(f"density must be positive somewhere, but its integral is {float(total):g}")
+            raise InputError(
+                f"density must be positive in the middle of a cell, but its integral is {float(total):g}; of one that "
+                "is narrower than a cell take more cells, or an array of what is in them"
+            )
         return cls(values / total, mesh.edges, mesh.periodic)
 
     @property

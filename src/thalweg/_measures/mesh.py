@@ -83,6 +83,12 @@ class Mesh:
             found.append(np.append(beside, 0.5 * (widths[0] + widths[-1])) if around else beside)
         return tuple(found)
 
+    def walls(self, axis: int) -> np.ndarray:
+        """The middles of the walls between neighbours along an axis, with the coordinates last: as `apart` has them."""
+        between = self.edges[axis][1:] if self.periodic[axis] else self.edges[axis][1:-1]
+        places = [between if i == axis else centres for i, centres in enumerate(self.centres)]
+        return np.stack(np.meshgrid(*places, indexing="ij"), axis=-1)
+
     @functools.cached_property
     def uniform(self) -> bool:
         """Tell whether the cells along an axis are all as wide."""

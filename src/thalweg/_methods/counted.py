@@ -40,7 +40,7 @@ class AbstractCounted(eqx.Module):
     @property
     def gradients_vary(self) -> bool:
         """Tell whether steps differ in how many gradients they take, so that a run must say how many it took."""
-        if self.scheme.counts() is not None:
+        if self.scheme.counts(self.dynamics) is not None:
             return False
         counting = self._counting
 
@@ -96,7 +96,7 @@ def _ones(shape: Any) -> Array:
 
 def _counts(method: Any) -> tuple[int, int]:
     """Gradients at the start and in a step."""
-    if (stated := method.scheme.counts()) is not None:
+    if (stated := method.scheme.counts(method.dynamics)) is not None:
         return stated
     leaves, structure = jax.tree.flatten(type(method).with_objective(method, None))
     # What is traced depends on no array's value, so one count serves every setting of the numbers.

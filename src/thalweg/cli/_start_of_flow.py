@@ -36,7 +36,19 @@ def begun(options: Any, mean: np.ndarray, potential: Any) -> Any:
     if size > 3:
         raise InputError(f"a grid has one to three axes, but the potential has {size} coordinates; take particles")
     edges = tuple(np.linspace(low, high, options.cells + 1) for low, high in _box(options, mean, potential))
-    return measures.Grid.of(lambda x: jnp.exp(gaussian.log_density(x)), edges)
+    # The mass of every cell, which no start is too narrow for.
+    masses = np.ones(())
+    for centre, walls in zip(mean, edges, strict=True):
+        masses = masses[..., None] * _between((walls - centre) / options.deviation) / np.diff(walls)
+    return measures.Grid.of(jnp.asarray(masses), edges)
+
+
+def _between(walls: np.ndarray) -> np.ndarray:
+    """The probabilities of the standard normal between neighbours, from the side on which they are small."""
+    from scipy.special import ndtr
+
+    below, above = walls[:-1], walls[1:]
+    return np.where(below > 0.0, ndtr(-below) - ndtr(-above), ndtr(above) - ndtr(below))
 
 
 def _box(options: Any, mean: np.ndarray, potential: Any) -> list[tuple[float, float]]:

@@ -36,8 +36,10 @@ from .gradient_flow import GradientFlow as GradientFlow
 from .heavy_ball import HeavyBall as HeavyBall
 from .hessian_damped import HessianDampedFlow as HessianDampedFlow
 from .high_resolution import HighResolutionFlow as HighResolutionFlow
+from .klein_kramers import KleinKramers as KleinKramers
 from .muon_flow import MuonFlow as MuonFlow
 from .nesterov_flow import NesterovFlow as NesterovFlow
+from .nonreversible_flow import NonreversibleFlow as NonreversibleFlow
 from .overdamped_langevin import OverdampedLangevin as OverdampedLangevin
 from .underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin
 

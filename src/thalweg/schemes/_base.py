@@ -135,7 +135,7 @@ class AbstractScheme(eqx.Module):
         """End of the motion, where its report says `ended`; None while it goes on, and where it goes on for ever."""
         del state
 
-    def counts(self) -> tuple[int, int] | None:
+    def counts(self, dynamics: AbstractDynamics) -> tuple[int, int] | None:
         """Gradients at the start and in a step where a scheme moves distributions; None: they are counted."""
         return None
 

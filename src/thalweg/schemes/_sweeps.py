@@ -1,11 +1,13 @@
 """Implicit steps of a density along the axes of its grid, one after the other."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from .._measures.carried import falls
 from .._measures.grid import Grid, replaced
 from .._measures.transport import spread
 from ._lines import solved
@@ -14,13 +16,14 @@ from ._walls import Axis, Shares, axis_of, shares, through
 
 
 class Sweep(NamedTuple):
-    """The functional, the length of a step, its flux, and the tolerance and iterations of its equations."""
+    """The functional, the length of a step, its flux, the tolerance and iterations of its equations, and a drift."""
 
     parts: Parts
     step: Array
     flux: str
     tolerance: Array
     iterations: int
+    drift: Callable | None = None
 
 
 def swept(q: Grid, level: Array, sweep: Sweep) -> tuple[Grid, Bool[Array, ""]]:
@@ -30,6 +33,8 @@ def swept(q: Grid, level: Array, sweep: Sweep) -> tuple[Grid, Bool[Array, ""]]:
         lines, potential = jnp.moveaxis(q.density, index, -1), jnp.moveaxis(level, index, -1)
         axis = axis_of(q.mesh, index, lines)
         rise = axis.across(potential)
+        if sweep.drift is not None:
+            rise = rise + falls(sweep.drift, q, index)
         share = shares(lines, axis, sweep.flux)
         masses = lines * axis.widths
         if sweep.parts.internal:

@@ -59,7 +59,7 @@ class BirthDeath(AbstractScheme):
     def takes_learning_rate(self) -> bool:
         return True
 
-    def counts(self) -> tuple[int, int]:
+    def counts(self, dynamics: AbstractDynamics) -> tuple[int, int]:
         return 0, 2
 
     def normals(self, dynamics: AbstractDynamics) -> int:

@@ -3,20 +3,18 @@
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import ArrayLike
 
 from .._errors import InputError
-from .._measures.functional import AbstractFunctional, Sum
-from .._measures.internal import Entropy
 from .._tree import Vector, combine
-from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, GradientFlow, OverdampedLangevin, Phase
+from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, GradientFlow, NonreversibleFlow, Phase
 from ..dynamics._base import Terms
 from ..dynamics._curved import noise_at
 from ..geometry import AbstractDensityGeometry, AbstractGeometry, AbstractManifold, AbstractMetric, AbstractNoise
 from ..geometry.base import named
 from ._base import AbstractScheme, advice, derivative, evaluated, noise_count, phase
 from ._curved import wandered
+from ._heated import heated
 from ._state import Draws, State
 
 
@@ -59,14 +57,14 @@ class EulerMaruyama(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         space = dynamics.geometry
-        if isinstance(dynamics, GradientFlow) and isinstance(space, AbstractDensityGeometry):
+        if isinstance(dynamics, GradientFlow | NonreversibleFlow) and isinstance(space, AbstractDensityGeometry):
             raise InputError(
                 "EulerMaruyama makes the entropy of a functional the noise of its particles, but "
                 + (
                     f"in {named(space)} there is no noise; use tw.Euler()"
                     if not isinstance(space, AbstractNoise)
                     else "its rate changes with time; give a number"
-                    if callable(dynamics.rate)
+                    if callable(getattr(dynamics, "rate", 1))
                     else "this one has none, or only one that its bandwidth smoothes; use tw.Euler()"
                 )
             )
@@ -99,29 +97,6 @@ class EulerMaruyama(AbstractScheme):
     @property
     def takes_learning_rate(self) -> bool:
         return True
-
-
-def heated(dynamics: AbstractDynamics) -> AbstractDynamics:
-    r"""The law of particles whose distribution a gradient flow moves: its entropy as their noise.
-
-    Of $F + T\int\rho\log\rho$ it is Langevin dynamics on F at temperature T; any other law is left as it is.
-    """
-    functional, geometry = dynamics.objective, dynamics.geometry
-    if not (isinstance(dynamics, GradientFlow) and isinstance(geometry, AbstractNoise)):
-        return dynamics
-    if not isinstance(functional, AbstractFunctional) or callable(dynamics.rate):
-        return dynamics
-    plain = [(c, term) for c, term in functional.terms if isinstance(term, Entropy) and term.bandwidth is None]
-    if not plain:
-        return dynamics
-    rest = tuple((dynamics.rate * c, term) for c, term in functional.terms if all(term is not own for _, own in plain))
-    temperature = dynamics.rate * sum(c for c, _ in plain)
-    if not isinstance(temperature, Tracer) and not float(temperature) >= 0.0:
-        raise InputError(
-            f"the entropy of the functional has the coefficient {float(temperature):g}, but noise needs one that is "
-            "not negative"
-        )
-    return OverdampedLangevin(Sum(rest), temperature, geometry)
 
 
 def moved_by_noise(dynamics: AbstractDynamics) -> bool:

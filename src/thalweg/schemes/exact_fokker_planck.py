@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError
+from .._measures.carried import falls
 from .._measures.functional import AbstractFunctional
 from .._measures.grid import Grid, replaced
 from .._tree import Vector, scalar
-from ..dynamics import AbstractDynamics, GradientFlow
+from ..dynamics import AbstractDynamics, GradientFlow, NonreversibleFlow
 from ..dynamics._base import at_time
 from ..geometry import AbstractDensityGeometry, AbstractGeometry, Wasserstein
 from ..geometry.base import named
@@ -36,9 +37,9 @@ class ExactFokkerPlanck(AbstractScheme):
 
     with A of the exponential fluxes of `tw.FiniteVolumes`. Detailed balance makes its spectrum real and in
     $[-\ell, 0]$, so that the series of Chebyshev's polynomials takes about $\sqrt{2z\log(1/\epsilon)}$ products with A,
-    which is never stored. As long as mass is so high in the potential that their rounding would show, a series without
-    a negative number takes their place, of $h\ell$ products or less. The sum of the mass stays to rounding; what the
-    series of Chebyshev leaves out may be negative, by the tolerance, and is emptied.
+    which is never stored. As long as mass is so high in the potential that their rounding would show, and always with
+    a drift, a series without a negative number takes their place, of $h\ell$ products or less. The sum of the mass
+    stays to rounding; what the series of Chebyshev leaves out may be negative, by the tolerance, and is emptied.
 
     Arguments:
         tolerance: of the coefficients that are left out; below what the precision of the density allows it is that.
@@ -73,7 +74,7 @@ class ExactFokkerPlanck(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         name = type(self).__name__
-        if not isinstance(dynamics, GradientFlow) or dynamics.geometry is None:
+        if not isinstance(dynamics, GradientFlow | NonreversibleFlow) or dynamics.geometry is None:
             raise InputError(
                 f"{name} moves densities, by tw.GradientFlow(F, geometry=tw.geometry.Wasserstein()) with F one of "
                 f"tw.measures, but is given {type(dynamics).__name__}{'' if dynamics.geometry else ' in flat space'}"
@@ -86,7 +87,7 @@ class ExactFokkerPlanck(AbstractScheme):
                 "tw.FiniteVolumes()"
             )
 
-    def counts(self) -> tuple[int, int]:
+    def counts(self, dynamics: AbstractDynamics) -> tuple[int, int]:
         return 0, 1
 
     def init(
@@ -108,12 +109,13 @@ class ExactFokkerPlanck(AbstractScheme):
         rate = at_time(getattr(dynamics, "rate", 1), time_after(state, 0.5 * h))
         way = (h * jnp.asarray(rate)).astype(q.density.dtype)
         parts = parted(dynamics.objective, type(self).__name__)
-        found = exponential(q, parts, way, precise(self.tolerance, q.density))
+        drift = dynamics.drift if isinstance(dynamics, NonreversibleFlow) else None
+        found = exponential(q, parts, way, precise(self.tolerance, q.density), drift)
         clock = None if state.clock is None else state.clock.tick(h)
         return dataclasses.replace(state, position=found, clock=clock)
 
 
-def generator(q: Grid, parts: Parts) -> tuple[Callable[[Array], Array], Array, Array]:
+def generator(q: Grid, parts: Parts, drift: Callable | None = None) -> tuple[Callable[[Array], Array], Array, Array]:
     """The product of the matrix with masses of the cells, a bound of its spectrum, and one of what leaves a cell."""
     level, flows = parts.level(q), []
     fastest = leaving = jnp.zeros((), level.dtype)
@@ -121,6 +123,8 @@ def generator(q: Grid, parts: Parts) -> tuple[Callable[[Array], Array], Array, A
         lines = jnp.moveaxis(level, index, -1)
         axis = axis_of(q.mesh, index, lines)
         rise = axis.across(lines)
+        if drift is not None:
+            rise = rise + falls(drift, q, index)
         passed = through(rise, parts.temperature, shares(jnp.ones_like(lines), axis, "exponential"), lines, axis)
         up, down = axis.rates(passed.up, passed.down, 1.0)
         # Of the symmetric form of a line Gershgorin's discs: what leaves a cell, and what is exchanged at both walls.
@@ -154,19 +158,21 @@ def generator(q: Grid, parts: Parts) -> tuple[Callable[[Array], Array], Array, A
     return product, fastest, 1.001 * leaving
 
 
-def exponential(q: Grid, parts: Parts, step: Array, tolerance: Array) -> Grid:
+def exponential(q: Grid, parts: Parts, step: Array, tolerance: Array, drift: Callable | None = None) -> Grid:
     r"""The density after a step of the linear equation.
 
     What a series of Chebyshev leaves out, and rounds, is small in the norm of $\sum_i m_i^2/\pi_i$, in which the matrix
     is symmetric: of the mass it is as much times that norm, which is large where mass is high up in the potential. As
     long as it is, the series is that of powers without a negative number (uniformisation), longer but right in every
-    cell; at temperature 0 always.
+    cell; at temperature 0 always, and with a drift, by which the matrix is symmetric in no norm.
     """
-    product, fastest, leaving = generator(q, parts)
+    product, fastest, leaving = generator(q, parts, drift)
     most, log_gibbs = jnp.maximum(_HIGH, _SMALL / tolerance), _log_gibbs(q, parts)
 
     def going(carry: tuple[Array, Array]) -> Array:
         masses, left = carry
+        if drift is not None:
+            return left > 0.0
         logs = 2.0 * jnp.log(masses) - log_gibbs
         return (left > 0.0) & ~(jax.scipy.special.logsumexp(logs) <= 2.0 * jnp.log(most))
 
@@ -176,6 +182,8 @@ def exponential(q: Grid, parts: Parts, step: Array, tolerance: Array) -> Grid:
         return _by_powers(product, leaving, masses, way), jnp.where(way < left, left - way, 0.0)
 
     masses, left = jax.lax.while_loop(going, hop, (q.masses, step))
+    if drift is not None:
+        return replaced(q, masses / q.volumes)
     rest = (product, fastest, tolerance)
     masses = jax.lax.cond(left > 0.0, lambda: _by_chebyshev(*rest, masses, left), lambda: masses)
     return replaced(q, masses / q.volumes)

@@ -14,7 +14,7 @@ from .._measures.functional import AbstractFunctional
 from .._measures.grid import Grid, replaced
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, scalar
-from ..dynamics import AbstractDynamics, Evaluation, Phase
+from ..dynamics import AbstractDynamics, Evaluation, GradientFlow, NonreversibleFlow, Phase
 from ..dynamics._base import at_time
 from ..geometry import AbstractDensityGeometry, AbstractGeometry, KalmanWasserstein, Wasserstein, WassersteinFisherRao
 from ..geometry.base import named
@@ -51,8 +51,9 @@ class FiniteVolumes(AbstractEstimating):
 
     With `order=2` a step is extrapolated from one whole and two half ones, $2\rho_{h/2,h/2} - \rho_h$; cells in which
     that is negative are emptied, and the others hold as much less. Where the functional would rise, the half steps are
-    kept, so that all of the above holds. The difference of both is the error that `tw.Adaptive` sets its steps by.
-    Steps whose equations are not solved to the tolerance are counted: `failures`.
+    kept, so that all of the above holds. A drift of `tw.NonreversibleFlow` tilts the potential at every wall by what it
+    does there; then mass and sign stay as they do, and F need not fall. The difference of both is the error that
+    `tw.Adaptive` sets its steps by. Steps whose equations are not solved to the tolerance are counted: `failures`.
 
     Arguments:
         flux: "exponential" or "second-order", in the width of the cells.
@@ -100,10 +101,10 @@ class FiniteVolumes(AbstractEstimating):
         return super().refused_geometry(geometry)
 
     def check(self, dynamics: AbstractDynamics) -> None:
-        if dynamics.geometry is None or dynamics.order != 1:
+        if dynamics.geometry is None or not isinstance(dynamics, GradientFlow | NonreversibleFlow):
             raise InputError(
                 "FiniteVolumes moves densities, by tw.GradientFlow(F, geometry=tw.geometry.Wasserstein()) with F one "
-                f"of tw.measures, but is given {type(dynamics).__name__} in flat space"
+                f"of tw.measures, but is given {type(dynamics).__name__}{'' if dynamics.geometry else ' in flat space'}"
             )
         super().check(dynamics)
         if isinstance(dynamics.objective, AbstractFunctional):
@@ -122,7 +123,7 @@ class FiniteVolumes(AbstractEstimating):
         none = jnp.zeros((), int)
         return dataclasses.replace(state, memory=Effort(none, none, none))
 
-    def counts(self) -> tuple[int, int]:
+    def counts(self, dynamics: AbstractDynamics) -> tuple[int, int]:
         return 0, 3 if self.order == 2 else 1
 
     def report(self, state: State) -> Report:
@@ -169,6 +170,9 @@ class FiniteVolumes(AbstractEstimating):
         if self.order == 1:
             return half, error, 3, failed
         ahead, functional = _filled(combine((2.0, half), (-1, whole))), _functional(dynamics)
+        if _drift(dynamics) is not None:
+            # With a drift the functional need not fall.
+            return ahead, error, 3, failed
         kept = functional.value(ahead) <= functional.value(q)
         return jax.tree.map(lambda a, b: jnp.where(kept, a, b), ahead, half), error, 3, failed
 
@@ -182,7 +186,7 @@ class FiniteVolumes(AbstractEstimating):
             way = h * geometry.transport.astype(h.dtype)
         elif isinstance(geometry, KalmanWasserstein):
             way = h * q.covariance[0, 0]
-        sweep = Sweep(parts, way, self.flux, tolerance, self.iterations)
+        sweep = Sweep(parts, way, self.flux, tolerance, self.iterations, _drift(dynamics))
         moved, failed = self._repeated(parts, q, sweep, tolerance)
         if isinstance(geometry, WassersteinFisherRao):
             moved = reacted(parts, moved, h * geometry.reaction.astype(h.dtype))
@@ -221,6 +225,10 @@ def _steady(q: Grid) -> Grid:
     mass = q.mass
     rounded = jnp.abs(mass - 1.0) <= _ROUNDINGS * jnp.finfo(mass.dtype).eps
     return replaced(q, q.density / jnp.where(rounded, mass, 1.0))
+
+
+def _drift(dynamics: AbstractDynamics) -> Callable | None:
+    return dynamics.drift if isinstance(dynamics, NonreversibleFlow) else None
 
 
 def _functional(dynamics: AbstractDynamics) -> AbstractFunctional:

@@ -6,11 +6,12 @@ from jaxtyping import ArrayLike
 
 from .._errors import InputError
 from .._tree import Vector, combine
-from ..dynamics import AbstractDamped, AbstractDynamics, AbstractNoisy, AbstractThermostat, Phase
+from ..dynamics import AbstractDamped, AbstractDynamics, AbstractNoisy, AbstractThermostat, KleinKramers, Phase
 from ..dynamics._curved import noise_at
 from ..geometry import AbstractGeometry, AbstractManifold
 from ._base import AbstractScheme, advice, noise_count, start_of, start_velocity
 from ._curved import carried, manifold
+from ._kinetic import begun, moved, said
 from ._state import Clock, Draws, State
 
 
@@ -22,10 +23,14 @@ class Splitting(AbstractScheme):
       \text{O: } \eta \leftarrow e^{-\lambda\tau/m}\eta + \sqrt{\tfrac Tm(1 - e^{-2\lambda\tau/m})}\,R$$
 
     where $\tau$ is the step size over the number of times that the letter stands in the word; what O does is the law's
-    own (`thermal`), here that of `tw.UnderdampedLangevin`. A gradient that the
-    position still has is not taken again: BAOAB, ABOBA, OBABO and BAOA cost one a step. A word that reads the same
-    from behind is of order 2. On a manifold A is the geodesic, along which the velocity is carried, and B and O are in
-    the tangent space. BAOAB samples the positions of a Gaussian exactly, at every step size.
+    own (`thermal`), here that of `tw.UnderdampedLangevin`. A gradient that the position still has is not taken again:
+    BAOAB, ABOBA, OBABO and BAOA cost one a step. A word that reads the same from behind is of order 2. On a manifold A
+    is the geodesic, along which the velocity is carried, and B and O are in the tangent space. BAOAB samples the
+    positions of a Gaussian exactly, at every step size.
+
+    The density of `tw.KleinKramers` goes by the same word, as that of a particle would: on a grid by Fourier's series
+    in every letter, exact where the cells resolve it, positions reflected at walls; a Gaussian in closed form, in a
+    potential that is not quadratic projected on the Gaussians by every B.
 
     Arguments:
         word: letters A, B and O, such as "BAOAB"; each at least once. The letter D is what a thermostat does, see
@@ -56,6 +61,10 @@ class Splitting(AbstractScheme):
             raise InputError(f"word {self.word!r} must have each of A, B and O, but lacks {' and '.join(missing)}")
 
     def check(self, dynamics: AbstractDynamics) -> None:
+        if isinstance(dynamics, KleinKramers):
+            if "D" in self.word:
+                raise InputError(f"KleinKramers has no thermostat for the letter D, but the word is {self.word!r}")
+            return
         super().check(dynamics)
         own, noisy = type(dynamics), isinstance(dynamics, AbstractNoisy)
         if noisy and issubclass(own, AbstractDamped) and own.thermal is AbstractDamped.thermal:
@@ -107,14 +116,27 @@ class Splitting(AbstractScheme):
         clock: Clock | None = None,
     ) -> State:
         del step_size
+        if isinstance(dynamics, KleinKramers):
+            return State(position, clock=clock, memory=begun(dynamics, position))
         assert isinstance(dynamics, AbstractDamped)
         force = dynamics.force(start_of(dynamics, clock), position) if self._carries else None
         start, auxiliary = start_velocity(dynamics, position, velocity), dynamics.initial_auxiliary(position)
         return State(position, start, clock=clock, memory=force, auxiliary=auxiliary)
 
+    def counts(self, dynamics: AbstractDynamics) -> tuple[int, int] | None:
+        # The force on a density is taken once, at all positions.
+        return (0, 1) if isinstance(dynamics, KleinKramers) else None
+
+    def remark(self, state: State) -> str:
+        return said(state.memory)
+
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
+        h = jnp.asarray(step_size)
+        if isinstance(dynamics, KleinKramers):
+            end, memory = moved(self.word, dynamics, state.position, h, state.memory)
+            return State(end, clock=None if state.clock is None else state.clock.tick(h), memory=memory)
         assert isinstance(dynamics, AbstractDamped)
-        h, mass = jnp.asarray(step_size), dynamics.mass
+        mass = dynamics.mass
         # Coefficients that change with time are those of the middle of the step.
         time = None if state.clock is None else state.clock.after(0.5 * h)
         position, velocity, force = state.position, state.velocity, state.memory
