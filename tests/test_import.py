@@ -56,6 +56,14 @@ def test_jax_is_loaded_without_the_peers_and_the_plots():
     assert not peers & set(done.stdout.split())
 
 
+def test_a_run_loads_no_scipy():
+    done = python(
+        "import sys, thalweg as tw; tw.Method(tw.GradientFlow(None), tw.Euler(), 0.1); tw.run; print(*sys.modules)"
+    )
+    assert done.stderr == ""
+    assert not {"scipy.special", "scipy.optimize", "scipy.linalg"} & set(done.stdout.split())
+
+
 @pytest.mark.parametrize("name", tw.__all__)
 def test_every_public_name_is_there(name):
     value = getattr(tw, name)

@@ -1,5 +1,6 @@
 """Interaction energies: pairs that attract or repel one another."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,8 @@ class Interaction(AbstractTerm):
     r"""The energy of all pairs, $F[q] = \tfrac12\iint W(x - y)\,dq(x)\,dq(y)$, with first variation $W * q$.
 
     On a grid the convolution is one of free space, along a periodic axis that of the circle. Where W is not finite at
-    0, as of a logarithm, a cell has with itself the mean of W over it, and a particle nothing with itself.
+    0, as of a logarithm, a cell has with itself the mean of W over it, and a particle nothing with itself; two
+    particles in one place have the energy that W is there, infinite.
 
     Arguments:
         energy: W, a symmetric function of the difference of two points, (d,).
@@ -55,10 +57,15 @@ class Interaction(AbstractTerm):
         assert found is not None
         points, masses = found
 
-        def rows(x: Array) -> Array:
-            return jax.vmap(lambda a: jax.vmap(lambda b: self._energy(a - b))(points))(x) @ masses
+        # By their numbers, not by a difference of 0: a compiler may round the two of one point apart.
+        order = jnp.arange(len(points))
 
-        return 0.5 * masses @ by_rows(rows, points, points.size)
+        def rows(own: tuple[Array, Array]) -> Array:
+            x, i = own
+            values = jax.vmap(lambda a, i: jax.vmap(lambda b, j: self._energy(a - b, i == j))(points, order))(x, i)
+            return values @ masses
+
+        return 0.5 * masses @ by_rows(rows, (points, order), points.size)
 
     def convolved(self, q: Grid, masses: Array) -> Float[Array, "..."]:
         """The energy of a grain of mass in every cell with given masses of the cells."""
@@ -81,18 +88,21 @@ class Interaction(AbstractTerm):
             raise InputError(f"an interaction energy must be a number, but has shape {found.shape}")
         return found.astype(z.dtype)
 
-    def _energy(self, z: Array) -> Array:
-        """W, 0 at a difference of 0 where it is not finite there; without the NaN that its derivative would be."""
-        if self._finite(z.size, z.dtype):
+    def _energy(self, z: Array, same: Array) -> Array:
+        """W; of a point with itself 0 where it is not finite there, and no slope where there is a kink."""
+        value, smooth = self._at_nothing(z.size, z.dtype)
+        if smooth:
             return self._of(z)
-        apart = jnp.any(z != 0.0)
-        return jnp.where(apart, self._of(jnp.where(apart, z, jnp.ones_like(z))), 0.0)
+        if not math.isfinite(value):
+            return jnp.where(same, 0.0, self._of(jnp.where(same, jnp.ones_like(z), z)))
+        together = same | jnp.all(z == 0.0)
+        return jnp.where(together, value, self._of(jnp.where(together, jnp.ones_like(z), z)))
 
-    def _finite(self, dimension: int, dtype: Any) -> bool:
-        """Tell whether W and its slope at 0 are numbers."""
+    def _at_nothing(self, dimension: int, dtype: Any) -> tuple[float, bool]:
+        """W at a difference of 0, and whether it has a slope there."""
         with jax.ensure_compile_time_eval():
             value, slope = jax.value_and_grad(self._of)(jnp.zeros(dimension, dtype))
-            return bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(slope)))
+            return float(value), bool(jnp.isfinite(value) & jnp.all(jnp.isfinite(slope)))
 
     def _shortest(self, z: Array, mesh: Mesh) -> Array:
         """A difference, the shortest of its images along a periodic axis."""

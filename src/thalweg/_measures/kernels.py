@@ -48,6 +48,8 @@ def squares(x: Array, y: Array) -> Float[Array, "n m"]:
         # By differences, which have all their digits, one coordinate after the other: no array is of all of them.
         apart = [x[:, k, None] - y[None, :, k] for k in range(x.shape[-1])]
         return sum((each**2 for each in apart[1:]), apart[0] ** 2)
+    # Far from the origin, where all points may be, the squares of their lengths would have no digits left for this.
+    x, y = x - y[:1], y - y[:1]
     across = jnp.matmul(x, y.T, precision="highest")
     return jnp.maximum(jnp.sum(x * x, axis=1)[:, None] + jnp.sum(y * y, axis=1)[None, :] - 2.0 * across, 0.0)
 

@@ -4,7 +4,6 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 
 class Rule(NamedTuple):
@@ -26,6 +25,9 @@ def rule(count: int) -> Rule:
     $\sum_i y_i^2/N = 1$, and are $1/N$ but for a few percent in the outermost gaps. All masses have one factor, by
     which the entropy of a Gaussian is right as well.
     """
+    # Here, for it is what costs most of all that a gradient flow imports.
+    from scipy.special import ndtr, ndtri
+
     z = ndtri((np.arange(count) + 0.5) / count)
     z = 0.5 * (z - z[::-1])
     y = z / np.sqrt(np.mean(z * z))

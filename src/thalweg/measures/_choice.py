@@ -13,7 +13,18 @@ from .._measures.particles import Particles
 from .._measures.quantiles import Quantiles
 from .._methods.method import Method
 from ..dynamics import AbstractDynamics
-from ..schemes import RK4, AbstractScheme, BirthDeath, EulerMaruyama, FiniteVolumes, Heun, MinimizingMovement, Tsit5
+from ..schemes import (
+    RK4,
+    AbstractScheme,
+    BirthDeath,
+    Euler,
+    EulerMaruyama,
+    FiniteVolumes,
+    Heun,
+    MinimizingMovement,
+    RungeKutta,
+    Tsit5,
+)
 
 # What is tried, in this order.
 _CANDIDATES: dict[type, tuple[Callable[[], AbstractScheme], ...]] = {
@@ -32,13 +43,21 @@ def candidates(q: AbstractMeasure) -> tuple[Callable[[], AbstractScheme], ...]:
 def refused(law: AbstractDynamics, scheme: AbstractScheme, q: AbstractMeasure) -> str:
     """The reason why a scheme does not run a law from a distribution, found by tracing a step; or nothing."""
     try:
-        method = Method(law, scheme, 0.01)
+        Method(law, scheme, 0.01)
         geometry: Any = law.geometry
         geometry.check(q)
+        method = Method(law, _alike(scheme), 0.01)
         jax.eval_shape(lambda q: method.step(method.init(q), method.silent(q)), q)
     except InputError as error:
         return str(error)
     return ""
+
+
+def _alike(scheme: AbstractScheme) -> AbstractScheme:
+    """A scheme that asks the same of a law and traces it once, where the scheme itself does so several times."""
+    if isinstance(scheme, RungeKutta):
+        return Euler()
+    return FiniteVolumes(scheme.flux) if isinstance(scheme, FiniteVolumes) else scheme
 
 
 def chosen(law: AbstractDynamics, q: AbstractMeasure, schemes: Sequence[Callable[[], AbstractScheme]] = ()) -> Any:

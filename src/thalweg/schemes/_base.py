@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
 from .._objectives.objective import Batch
+from .._shown import shown
 from .._tree import Unravel, Vector, combine
 from .._typed import check_fields
 from ..dynamics import (
@@ -41,6 +42,9 @@ class AbstractScheme(eqx.Module):
     @abc.abstractmethod
     def order(self) -> int:
         """Order of convergence to the law of motion, at fixed constants of the law."""
+
+    def __repr__(self) -> str:
+        return shown(self)
 
     def requires(self) -> tuple[type, ...]:
         """The parts of a law that this scheme acts on, as abstract classes: `AbstractDamped`, `AbstractNoisy`, ..."""
