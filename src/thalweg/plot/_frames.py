@@ -17,6 +17,7 @@ from ._density import _range, values
 
 # Particles that are drawn of many, and pixels of a picture along an axis.
 _DRAWN, _PIXELS = 400, 96
+_GOLDEN = 0.5 * (5.0**0.5 - 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ def curve(q: Any, place: Place) -> str:
 
 
 def dots(q: Any, place: Place) -> str:
-    """The particles as a path of circles, on the line a little above the axis; nothing of what has none."""
+    """The particles as a path of circles, on the line in a band above the axis; nothing of what has none."""
     if isinstance(q, Quantiles):
         points, weights = np.asarray(q.values)[:, None], np.full(q.values.size, 1.0 / q.values.size)
     elif isinstance(q, Particles):
@@ -80,7 +81,11 @@ def dots(q: Any, place: Place) -> str:
     else:
         return ""
     every = -(-len(points) // _DRAWN)
-    up = 0.02 * place.high[1] if points.shape[1] == 1 else points[::every, 1]
+    if points.shape[1] == 1:
+        # Each at a height of its own, at all times the same, so that they can be told apart.
+        up = (0.015 + 0.06 * np.mod(_GOLDEN * np.arange(len(points[::every])), 1.0)) * place.high[1]
+    else:
+        up = points[::every, 1]
     x, y = place.at(points[::every, 0], up)
     # Areas are as weights, of one that is like all others of radius 2.
     sizes = 2.0 * np.sqrt(np.minimum(weights[::every] * len(points), 20.0))

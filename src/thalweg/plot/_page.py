@@ -61,7 +61,7 @@ figcaption { margin-top: .7rem; }
 .slider > input { flex: 1; accent-color: var(--accent); }
 .slider > button { min-width: 4rem; font: inherit; }
 .curve { fill: var(--accent); fill-opacity: .45; }
-.dots { fill: #d55e00; fill-opacity: .75; }
+.dots { fill: #d55e00; fill-opacity: .85; stroke: #ffffff; stroke-width: .5; }
 .now { stroke: currentColor; stroke-dasharray: 3 2; }
 #picture { image-rendering: pixelated; }
 @media print { .switch > .panel { display: block; } .switch > label { display: none; } }
