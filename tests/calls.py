@@ -71,7 +71,9 @@ def calls():
                          stacked=True, iteration_dtype="bfloat16"),
         "KleinKramers": dict(potential=bowl, friction=1.0, temperature=1.0, mass=1.0),
         "NesterovFlow": dict(objective=bowl, damping=3.0),
-        "NonreversibleFlow": dict(objective=tw.measures.KL(bowl), drift=lambda x: -x, geometry=None),
+        "NonreversibleFlow": dict(
+            objective=tw.measures.KL(bowl), drift=lambda x: -x, geometry=tw.geometry.Wasserstein()
+        ),
         "HighResolutionFlow": dict(objective=bowl, step=0.1, strong_convexity=1.0),
         "HessianDampedFlow": dict(objective=bowl, curvature_damping=0.1, damping=3.0, friction=1.0),
         "BregmanFlow": dict(objective=bowl, p=2.0, strength=0.25),
@@ -286,6 +288,9 @@ def calls():
                                    points=None),
         "plot.work_precision": lambda: dict(result=made().work, axes=None),
         "plot.write_report": lambda: dict(comparison=made().compare, path="page.html", title="mine"),
+        "plot.write_flow_report": lambda: dict(
+            run=made().flow, path="flow.html", title="mine", particles=None, frames=2
+        ),
         "plot.chains": dict(tree=None, parameters=None, law=None, axes=None),
         "adapters.optax.transformation": dict(method=GD),
         "adapters.optax.preconditioned_curvature": lambda: dict(

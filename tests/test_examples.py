@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
+import sklearn.datasets
 
 import thalweg as tw
 
@@ -61,6 +63,7 @@ def test_sample_posterior():
 def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
         "your_objective", "rate_drop", "larger_than_memory", "sample_posterior", "adam_edge",
+        "one_wine_into_another", "posterior_by_five_geometries",
     }  # fmt: skip
 
 
@@ -73,3 +76,72 @@ def test_adam_edge():
         late = one["ratio"][-30:]
         assert 0.9 < np.median(late) < 1.1 and 0.8 < min(late) < max(late) < 1.3
         assert one["loss"][-1] < 0.02
+
+
+@pytest.mark.slow
+def test_one_wine_into_another():
+    """Grid and particles end together, F falls as fast as it should, and wines go straight to their partners."""
+    found = run("one_wine_into_another", 50, 1000)
+    energy = found["energy"]
+    assert 5.5 < energy[0] < 6.5 and energy[-1] < 2e-3 and np.diff(energy).max() < 0.0
+    # The first steps are long beside how fast the start is smoothed.
+    assert np.abs(found["ratio"][5:] - 1.0).max() < 0.02
+    assert found["mass"] < 1e-13
+    apart = found["apart"]
+    assert apart.value < 2.0 * apart.error < 0.15
+    # As a square of Wasserstein's distance would fall, and its root.
+    assert abs(found["sinkhorn"][-1] / found["sinkhorn"][0] - np.exp(-4.0)) < 0.02 * np.exp(-4.0)
+    left = found["left"]
+    assert 2.2 < left[0] < 2.3 and abs(left[-1] / left[0] - np.exp(-2.0)) < 0.1 * np.exp(-2.0)
+    assert found["beside"].max() < 0.1
+
+
+@pytest.mark.slow
+def test_posterior_by_five_geometries():
+    """Two geometries do not notice the unit and three do; moments, and the weights of one, are what they should be."""
+    example = runpy.run_path(str(EXAMPLES / "posterior_by_five_geometries.py"))
+    found, names = example["main"](), example["NAMES"]
+    mean = example["quadrature"]()[0]
+    log_likelihood = _of_irises()
+
+    # By another rule, of Gauss and Legendre.
+    nodes, weights = np.polynomial.legendre.leggauss(80)
+    points = np.stack(np.meshgrid(0.5 + 4.0 * nodes, 7.75 + 7.25 * nodes, indexing="ij"), axis=-1).reshape(-1, 2)
+    heights = [log_likelihood(*x) - 0.5 * np.sum((x / [3.0, 5.0]) ** 2) for x in points]
+    masses = np.outer(weights, weights).ravel() * np.exp(heights - np.max(heights))
+    np.testing.assert_allclose(mean, masses @ points / masses.sum(), rtol=1e-5)
+    # Both errors at the end, in the own unit and in the other, at most.
+    ends = {
+        "Wasserstein": (0.2, 0.3, 2.8, 3.5), "Fisher-Rao": (0.4, 0.3, 0.4, 0.3),
+        "Wasserstein-Fisher-Rao": (0.2, 0.3, 0.3, 0.4), "Stein": (0.15, 1.2, 2.5, 12.0),
+        "Kalman-Wasserstein": (0.15, 0.25, 0.15, 0.25),
+    }  # fmt: skip
+    for name in names:
+        here, other = found[name, 1.0], found[name, 10.0]
+        last = [one[what][-1] for one in (here, other) for what in ("mean", "covariance")]
+        assert np.less(last, ends[name]).all(), (name, last)
+        apart = max(np.abs(here[what] - other[what]).max() for what in ("points", "weights"))
+        assert apart < 1e-9 if name in ("Fisher-Rao", "Kalman-Wasserstein") else apart > 1.0, (name, apart)
+
+    def gradients(name, unit, what="there"):
+        one = found[name, unit]
+        return np.inf if one[what] is None else one["gradients"][one[what]]
+
+    assert gradients("Fisher-Rao", 1.0) < 120 and gradients("Kalman-Wasserstein", 1.0) < 800
+    assert gradients("Wasserstein", 1.0) < 400 < 1500 < gradients("Wasserstein", 10.0)
+    assert gradients("Wasserstein-Fisher-Rao", 1.0) < 400 < gradients("Wasserstein-Fisher-Rao", 10.0)
+    assert gradients("Stein", 1.0, "mean_there") < 150 and gradients("Stein", 1.0) == np.inf
+    # In Fisher-Rao weights are known: of a power of the posterior over the prior.
+    one = found["Fisher-Rao", 1.0]
+    ratio = np.array([log_likelihood(a, b) for a, b in one["points"][0]])
+    exact = scipy.special.softmax((1.0 - np.exp(-one["time"][-1])) * ratio)
+    np.testing.assert_allclose(one["weights"][-1], exact, atol=2e-3 * exact.max())
+    assert 20 < one["effective"] < 40
+
+
+def _of_irises():
+    """The logarithm of the likelihood of the iris example, written once more."""
+    data = sklearn.datasets.load_iris()
+    width, sign = data.data[50:, 3], np.where(data.target[50:] == 2, 1.0, -1.0)
+    z = (width - width.mean()) / width.std()
+    return lambda a, b: -np.logaddexp(0.0, -sign * (a + b * z)).sum()

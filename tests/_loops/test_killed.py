@@ -11,7 +11,7 @@ import pytest
 
 # In a process of its own, which says when it has begun; the rest of its time is drawn.
 PROGRAM = """
-import sys, time
+import contextlib, functools, io, pathlib, sys, time
 
 import jax
 import jax.numpy as jnp
@@ -90,6 +90,25 @@ def recorded():
         recorder.log(parameters=x)
 
 
+def flowed(*options):
+    # As a user does: `thalweg flow`, and `thalweg resume` of what it has begun.
+    from thalweg.cli._app import _status
+    from thalweg.measures import _flow
+
+    class Told(drive.Progress):
+        def update(self, done, *rest):
+            # After a chunk: what goes before takes longer than the flow.
+            print("moving", file=sys.__stdout__, flush=True)
+            super().update(done, *rest)
+
+    drive.Progress, _flow.Record = Told, functools.partial(tw.Record, checkpoint_seconds=0.02)
+    begun = (pathlib.Path(path) / "run.toml").exists()
+    line = ["resume", path] if begun else ["flow", "double-well", "--time", "2", *options, "--out", path]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        assert _status([*line, "--no-progress"]) == 0, said.getvalue()
+
+
 KINDS = {
     "momentum": lambda: go(tw.momentum(bowl, 0.01, 0.9), 150_000),
     "epochs": lambda: go(tw.momentum(tw.FiniteSum(one, jnp.asarray(DATA), 8, replace=False), 0.02, 0.5), 60_000),
@@ -99,6 +118,8 @@ KINDS = {
     "moments": lambda: draw("moments"),
     "sweep": swept,
     "recorder": recorded,
+    "flow of a grid": lambda: flowed("--on", "grid", "--cells", "40", "--steps", "8000"),
+    "flow of particles": lambda: flowed("--on", "particles", "--count", "300", "--steps", "100000", "--seed", "3"),
 }
 KINDS[name]()
 print("done", flush=True)
@@ -106,7 +127,8 @@ print("done", flush=True)
 ENV = dict(
     os.environ, JAX_ENABLE_X64="1", PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=os.pathsep.join(filter(None, sys.path))
 )  # fmt: skip
-KINDS = ("momentum", "epochs", "stream", "minimize", "draws", "moments", "sweep", "recorder")
+KINDS = ("momentum", "epochs", "stream", "minimize", "draws", "moments", "sweep", "recorder",
+         "flow of a grid", "flow of particles")  # fmt: skip
 
 
 def begin(root, kind, path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from tests.pages import Page
 
 WELL = ("flow", "double-well", "--steps", 8, "--time", 0.2, "--cells", 12)
 FACTS = ("mean", "deviations", "mass")
@@ -77,3 +78,13 @@ def test_a_grid_that_no_box_holds_is_refused_and_one_that_is_far_is_found(thalwe
     # Of a start that is very narrow the box is doubled until V is high all around.
     (row,) = thalweg("flow", "double-well", "--steps", 8, "--deviation", 1e-3, "--cells", 40, "--json").rows
     assert row["deviations"][0] > 0.1
+
+
+def test_a_report_has_the_distributions_of_the_run(thalweg, tmp_path):
+    outcome = thalweg(*WELL, "--report", "new/flow.html", "--out", "run")
+    assert outcome.err.splitlines() == ["run: run", "report: new/flow.html"]
+    page = Page(tmp_path / "here" / "new" / "flow.html")
+    assert len(page.of("input")) == 1 and "double-well: a flow of a grid" in page.words
+    assert f'max="{len(tw.Run.load("run").trace.time) - 1}"' in page.source
+    outcome = thalweg(*WELL, "--report", "new", "--out", "other", status=2)
+    assert "report new is a directory" in outcome.err and not (tmp_path / "here" / "other").exists()

@@ -2,59 +2,15 @@
 
 import re
 import time
-from html.parser import HTMLParser
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import thalweg as tw
+from tests.pages import Page, fetches_nothing, ids_are_unique
 
 EVIL = "<script>alert('x')</script> & \"quoted\" $x_1$"
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, the text, the cells of the table."""
-
-    VOID = frozenset({"meta", "input", "br", "link", "img", "hr"})
-
-    def __init__(self, path):
-        super().__init__()
-        self.source = path.read_text()
-        self.tags, self.text, self.open, self.rows, self.labels = [], [], [], [], {}
-        self.feed(self.source)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append([dict(attrs).get("data-value"), ""])
-        self.label = dict(attrs).get("for") if tag == "label" else None
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-        if "style" not in self.open and {"td", "th"} & set(self.open):
-            self.rows[-1][-1][1] += data
-        if self.open and self.open[-1] == "label":
-            self.labels[self.label] = data
-
-    def of(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
-
-    @property
-    def words(self):
-        return " ".join("".join(self.text).split())
 
 
 def _report(comparison, folder, title="Comparison"):
@@ -68,26 +24,9 @@ def page(four, tmp_path_factory):
     return _report(four, tmp_path_factory.mktemp("report"), EVIL)
 
 
-def _fetches_nothing(page):
-    assert "http://" not in page.source and "https://" not in page.source and "@import" not in page.source
-    assert not page.of("script") and not page.of("link") and not page.of("iframe")
-    for _, attrs in page.tags:
-        for name in ("src", "href", "data", "poster", "srcset"):
-            assert attrs.get(name) is None or attrs[name].startswith(("#", "data:image/png;base64,"))
-    assert all(found.startswith("#") for found in re.findall(r"url\(([^)]*)\)", page.source))
-
-
-def _ids(page):
-    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
-    assert len(set(ids)) == len(ids)
-    used = [attrs["href"][1:] for _, attrs in page.tags if attrs.get("href", "").startswith("#")]
-    used += re.findall(r"url\(#([^)]*)\)", page.source)
-    assert used and set(used) <= set(ids)
-
-
 def test_nothing_is_fetched_and_ids_are_unique(page):
-    _fetches_nothing(page)
-    _ids(page)
+    fetches_nothing(page)
+    ids_are_unique(page)
 
 
 def test_the_title_is_escaped(page):
@@ -223,8 +162,8 @@ def test_edge_cases(case, tmp_path):
     make, figures, words = CASES[case]
     comparison = make()
     page = _report(comparison, tmp_path)
-    _fetches_nothing(page)
-    _ids(page)
+    fetches_nothing(page)
+    ids_are_unique(page)
     assert len(page.of("svg")) == figures
     assert len(page.of("input")) == 2
     for word in words:

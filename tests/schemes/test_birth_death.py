@@ -89,3 +89,17 @@ def test_collapse_is_said_at_the_end_of_a_run(seed):
     far = M.Particles(jnp.linspace(0.0, 10.0, 11), log_density=jnp.zeros(11))
     with pytest.warns(M.EnsembleWarning, match="effective ones are left of 11"):
         tw.run(tw.Method(tw.GradientFlow(F, geometry=G.FisherRao()), tw.Euler(), 0.5), far, 20, record=None)
+
+
+def test_a_particle_that_has_died_far_from_all_others_changes_nothing():
+    living, weights = np.array([0.0, 0.3, 1.0]), np.array([0.5, 0.2, 0.3])
+    few = M.Particles(living, weights)
+    more = M.Particles(np.append(living, 500.0), np.append(weights, 0.0))
+    for F in (M.Entropy(0.2), M.Internal(0.5, 0.2), M.Internal(2.0, 0.2)):
+        assert float(F.value(more)) == pytest.approx(float(F.value(few)), rel=1e-13)
+        found, expected = F.gradient(more), F.gradient(few)
+        np.testing.assert_allclose(found.weights[:3], expected.weights, rtol=1e-12)
+        np.testing.assert_allclose(found.positions[:3], expected.positions, rtol=1e-12)
+    law = tw.GradientFlow(M.KL(lambda x: 0.5 * x @ x, bandwidth=0.2), geometry=G.WassersteinFisherRao())
+    end = tw.run(tw.Method(law, tw.BirthDeath(), 0.01), more, 20, key=0)
+    assert end.status == "finished" and float(end.final.position.weights[3]) == 0.0

@@ -69,7 +69,10 @@ class AbstractInternal(AbstractTerm):
             density = jnp.asarray(found.masses, gaps.dtype) / jnp.where(gaps > 0.0, gaps, jnp.nan)
             return jnp.asarray(found.shares, gaps.dtype) @ self.per_mass(density)
         assert self.bandwidth is not None
-        return q.weights @ self.per_mass(kernel_density(GaussianKernel(self.bandwidth), q.positions, q.weights))
+        density = kernel_density(GaussianKernel(self.bandwidth), q.positions, q.weights)
+        # A particle without weight, far from all others, is where there is none: its slope, too, is to stay finite.
+        least = jnp.where(q.weights > 0.0, 0.0, jnp.finfo(density.dtype).tiny ** 0.5)
+        return q.weights @ self.per_mass(jnp.maximum(density, least))
 
 
 def _there(density: Array) -> Array:

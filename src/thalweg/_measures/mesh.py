@@ -118,7 +118,7 @@ def as_mesh(edges: Any, periodic: Any) -> Mesh:
         if not (np.all(np.isfinite(numbers)) and np.all(np.diff(numbers) > 0)):
             raise InputError("edges must be finite and increase along every axis")
         found.append(numbers)
-    around = (periodic,) * len(axes) if isinstance(periodic, bool) else tuple(periodic)
+    around = tuple(periodic) if isinstance(periodic, list | tuple) else (periodic,) * len(axes)
     if len(around) != len(axes) or not all(isinstance(one, bool) for one in around):
         raise InputError(f"periodic must be True or False, or that for each of {len(axes)} axes, but is {periodic!r}")
     return Mesh(tuple(found), around)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError, check_arguments
 from .._objectives.objective import AbstractObjective
-from .base import AbstractMeasure, known
+from .base import AbstractMeasure, as_floats, known
 from .cubature import gaussian_mean
 from .functional import AbstractTerm, points_of
 from .gaussian import Gaussian
@@ -50,7 +50,7 @@ class Potential(AbstractTerm):
             return
         if not isinstance(self.potential, np.ndarray | jax.Array):
             raise InputError(f"potential must be a function of a point, or its values on a grid, but is {potential!r}")
-        self.potential = jnp.asarray(self.potential, float)
+        self.potential = jnp.asarray(as_floats("potential", self.potential), float)
 
     @property
     def fn(self) -> Callable[[Array], Any]:

@@ -46,6 +46,7 @@ class Flow(Common):
     plot: Annotated[Texts, Parameter(negative=())] = option(
         "Draw the flow to a file, such as flow.png or flow.gif; repeat it.", default=(), kept=False
     )
+    report: Path | None = option("Write a page with a slider over time here.", default=None, kept=False)
     table: Annotated[bool, Parameter(negative=())] = option(
         "List instead which functional runs how in which geometry, or why not.", default=False, kept=False
     )
@@ -63,6 +64,7 @@ def flow(options: Flow = Flow()) -> int:  # noqa: B008
     if options.table:
         return _list(options.json)
     pictures = _check_pictures(options.plot)
+    _check_report(options.report)
     _check(options)
     functional, start = made(options)
     label = f"{options.functional or options.potential}-{options.on}-{options.geometry}"
@@ -72,7 +74,13 @@ def flow(options: Flow = Flow()) -> int:  # noqa: B008
         source = options.source() | {"command": "flow"}
         result = _go(options, functional, start, directory, source)
     say(f"run: {directory}")
-    return _finish(result, options.json, pictures)
+    status = _finish(result, options.json, pictures)
+    if options.report is not None:
+        from ..plot import write_flow_report
+
+        title = f"{options.functional or options.potential}: a flow of {result.final.position.words}"
+        say(f"report: {write_flow_report(result, options.report, title)}")
+    return status
 
 
 def resume(directory: Path, config: dict[str, Any], steps: int | None, progress: bool | None, json: bool) -> int:
@@ -217,6 +225,15 @@ def _check_pictures(given: tuple[str, ...]) -> tuple[Path, ...]:
         if not path.parent.is_dir():
             raise InputError(f"{path.parent} is not a directory")
     return paths
+
+
+def _check_report(path: Path | None) -> None:
+    from ..plot._axes import require_matplotlib
+
+    if path is not None:
+        require_matplotlib()
+        if path.is_dir():
+            raise InputError(f"report {path} is a directory; give the file, such as {path / 'flow.html'}")
 
 
 def _draw(result: Any, path: Path) -> Path:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ._course import course as course
     from ._density import density as density
     from ._dissipation import dissipation as dissipation
+    from ._flow_report import write_flow_report as write_flow_report
     from ._loss import curves as curves
     from ._loss import loss as loss
     from ._loss import losses as losses

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from .._errors import InputError, check_count
+from .._errors import InputError, check_count, check_number
+from .._measures.base import AbstractMeasure
 from .._records.run import Run
 from .._typed import typed
-from ._axes import Axes, new_axes, require_matplotlib
-from ._density import _in_plane, _on_line, _range, _row, _traced, values
+from ._axes import new_axes, require_matplotlib
+from ._density import _in_plane, _on_line, _row, _traced
+from ._frames import corners
 
 _ENDINGS = (".gif", ".mp4")
 
@@ -26,7 +28,8 @@ def animate(run: Run, path: str | Path, frames: int = 60, seconds: float = 6.0) 
         the path.
 
     Raises:
-        InputError: the run keeps no distributions, the ending is another, or matplotlib or ffmpeg is missing.
+        InputError: the run is none of a distribution, or keeps none on its way, a number is not positive, the ending is
+            another, or matplotlib or ffmpeg is missing.
 
     >>> import tempfile
     >>> import thalweg as tw
@@ -46,23 +49,25 @@ def animate(run: Run, path: str | Path, frames: int = 60, seconds: float = 6.0) 
         raise InputError(f"{path.parent} is not a directory")
     if path.suffix.lower() == ".mp4" and not animation.FFMpegWriter.isAvailable():
         raise InputError("an MP4 needs ffmpeg, which is not installed; write a .gif")
-    count = check_count("frames", frames)
+    check_number("seconds", seconds, above=0.0)
+    if not isinstance(run.final.position, AbstractMeasure):
+        raise InputError("animate draws distributions, but the position of this run is none; take tw.plot.paths")
     trace = _traced(run)
     times = run.trace.time  # pyright: ignore[reportOptionalMemberAccess]
-    chosen = [round(i * (len(times) - 1) / max(count - 1, 1)) for i in range(min(count, len(times)))]
+    count = min(check_count("frames", frames), len(times))
+    chosen = [round(i * (len(times) - 1) / max(count - 1, 1)) for i in range(count)]
     stack = [_row(trace, i) for i in chosen]
     ax = new_axes(None)
-    limits = _limits(stack)
+    low, high = corners(stack)
 
     def draw(k: int) -> tuple[()]:
         ax.clear()
         if stack[k].dimension == 1:
-            _on_line(stack[k], ax, limits[0])
-            ax.set_ylim(0.0, limits[1][1])
+            _on_line(stack[k], ax, (low[0], high[0]))
         else:
             _in_plane(stack[k], ax, 0)
-            ax.set_xlim(*limits[0])
-            ax.set_ylim(*limits[1])
+            ax.set_xlim(low[0], high[0])
+        ax.set_ylim(low[1], high[1])
         ax.set_title(f"time {times[chosen[k]]:.3g}", fontsize="medium")
         return ()
 
@@ -70,14 +75,3 @@ def animate(run: Run, path: str | Path, frames: int = 60, seconds: float = 6.0) 
     writer: Any = "pillow" if path.suffix.lower() == ".gif" else "ffmpeg"
     moving.save(path, writer=writer, fps=max(1, round(len(stack) / seconds)), dpi=100)
     return path
-
-
-def _limits(stack: list[Any]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The same axes for all pictures."""
-    if stack[0].dimension == 1:
-        within = _range(stack)
-        return within, (0.0, 1.05 * max(float(values(q, within)[1].max()) for q in stack))
-    ax: Axes = new_axes(None)
-    for q in (stack[0], stack[len(stack) // 2], stack[-1]):
-        _in_plane(q, ax, 0)
-    return ax.get_xlim(), ax.get_ylim()

@@ -3,7 +3,14 @@
 import html
 import io
 import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from .._errors import InputError
+from .._records.storage import RecordError, write_atomically
+from ._axes import require_matplotlib
 
 # What stands for the page's own text colour in a figure, whatever that is: no figure uses it otherwise.
 INK = "#010203"
@@ -49,6 +56,14 @@ figcaption { margin-top: .7rem; }
 .switch > .panel { display: none; margin-top: .8rem; }
 #against-gradients:checked ~ .gradients, #against-time:checked ~ .time,
 #against-steps:checked ~ .steps, #against-samples:checked ~ .samples { display: block; }
+.slider { display: flex; gap: .8rem; align-items: center; }
+.slider[hidden] { display: none; }
+.slider > input { flex: 1; accent-color: var(--accent); }
+.slider > button { min-width: 4rem; font: inherit; }
+.curve { fill: var(--accent); fill-opacity: .45; }
+.dots { fill: #d55e00; fill-opacity: .85; stroke: #ffffff; stroke-width: .5; }
+.now { stroke: currentColor; stroke-dasharray: 3 2; }
+#picture { image-rendering: pixelated; }
 @media print { .switch > .panel { display: block; } .switch > label { display: none; } }
 @media (max-width: 34rem) { main { padding: 1.2rem .7rem 2rem; } .card { padding: .7rem .5rem; } }
 """
@@ -62,6 +77,33 @@ def page(title: str, body: str) -> str:
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
         "</body>\n</html>\n"
     )
+
+
+def write(path: str | Path, title: str, body: Callable[[], str]) -> Path:
+    """Write a page whose figures follow its colours, aside and renamed.
+
+    Raises:
+        InputError: matplotlib is missing, or the path is a directory.
+        RecordError: the file could not be written.
+    """
+    require_matplotlib()
+    import matplotlib
+
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; give the report a file name, such as {path / 'report.html'}")
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A name may hold a letter that the font lacks; the figures show a box for it, the table the letter.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(ink_style())  # pyright: ignore[reportCallIssue, reportArgumentType]
+        text = page(title, body())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise RecordError(f"could not write {path}: {error.strerror or error}") from error
+    return path
 
 
 def ink_style() -> dict[str, Any]:

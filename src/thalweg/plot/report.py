@@ -2,20 +2,18 @@
 
 import datetime
 import html
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from .._errors import InputError
-from .._records.storage import RecordError, write_atomically
 from .._side_by_side.compare import Comparison, Entry
 from .._text import number, settings
 from .._tree import size
 from .._typed import typed
-from ._axes import new_axes, require_matplotlib, styles
+from ._axes import new_axes, styles
 from ._loss import curves
-from ._page import figure, ink_style, inline_svg, page
+from ._page import figure, inline_svg, write
 from ._paths import paths
 from ._stability import scheme_of, stability_map
 
@@ -49,18 +47,9 @@ def write_report(comparison: Comparison, path: str | Path, title: str = "Compari
     ...     tw.plot.write_report(result, Path(folder) / "report.html").read_text()[:15]
     '<!DOCTYPE html>'
     """
-    require_matplotlib()
-    import matplotlib
 
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; give the report a file name, such as {path / 'report.html'}")
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        # A name may hold a letter that the font lacks; the figures show a box for it, the table the letter.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(ink_style())  # pyright: ignore[reportCallIssue, reportArgumentType]
-        body = "\n".join([
+    def body() -> str:
+        return "\n".join([
             f"<header><h1>{html.escape(title)}</h1>\n<p>{summary(comparison)}</p></header>",
             _section("The methods", _table(comparison)),
             _section("Loss", _curves(comparison)),
@@ -68,12 +57,8 @@ def write_report(comparison: Comparison, path: str | Path, title: str = "Compari
             _section("Stability", _maps(comparison)),
             f"<footer><p>{_environment(comparison)}</p></footer>",
         ])  # fmt: skip
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page(title, body).encode())
-    except OSError as error:
-        raise RecordError(f"could not write {path}: {error.strerror or error}") from error
-    return path
+
+    return write(path, title, body)
 
 
 def summary(comparison: Comparison) -> str:
