@@ -56,7 +56,7 @@ clean:
 $(VENV)/.demo: EXTRAS := plot,data
 $(VENV)/.test: EXTRAS := test
 $(VENV)/.lint: EXTRAS := dev,plot,data,ot,sample,torch,xarray
-$(VENV)/.bench: EXTRAS := plot,data,peers,sample
+$(VENV)/.bench: EXTRAS := bench
 $(VENV)/.docs: EXTRAS := docs,plot,data,ot,sample,torch,xarray
 
 $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python

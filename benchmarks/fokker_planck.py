@@ -82,7 +82,7 @@ def results() -> Iterator[Result]:
     step = eqx.filter_jit(lambda state: method.step(state).position.masses.ravel())
     rates, masses = matrix(q), np.asarray(q.masses).ravel()
     yield compare(
-        f"expm_multiply, {CELLS} x {CELLS}", lambda: step(state), lambda: expm_multiply(END * rates, masses), 0.1, 7,
+        f"expm_multiply, {CELLS} x {CELLS}", lambda: step(state), lambda: expm_multiply(END * rates, masses), 0.1, 3,
         1e-10,
     )  # fmt: skip
     solve = pde_solution(q)
@@ -92,6 +92,8 @@ def results() -> Iterator[Result]:
         return jnp.asarray(q.points.reshape(-1, 2)).T @ step(state)
 
     def peer() -> np.ndarray:
-        return np.asarray(q.points.reshape(-1, 2)).T @ (solve().ravel() * volume)
+        # Its differences are not those of fluxes, so that the mass does not stay; the means are of what there is.
+        masses = solve().ravel() * volume
+        return np.asarray(q.points.reshape(-1, 2)).T @ masses / masses.sum()
 
-    yield compare(f"py-pde, {CELLS} x {CELLS}", ours, peer, 0.2, 7, 1e-2)
+    yield compare(f"py-pde, {CELLS} x {CELLS}", ours, peer, 0.2, 3, 1e-2)

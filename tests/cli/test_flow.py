@@ -88,3 +88,22 @@ def test_a_report_has_the_distributions_of_the_run(thalweg, tmp_path):
     assert f'max="{len(tw.Run.load("run").trace.time) - 1}"' in page.source
     outcome = thalweg(*WELL, "--report", "new", "--out", "other", status=2)
     assert "report new is a directory" in outcome.err and not (tmp_path / "here" / "other").exists()
+
+
+def test_a_drift_carries_the_mass_besides(thalweg, tmp_path):
+    (tmp_path / "modules" / "swirl.py").write_text(
+        "import jax.numpy as jnp\n\n\ndef turn(x):\n    return 3.0 * jnp.stack([-x[1], x[0]])\n\n\n"
+        "def short(x):\n    return 1.0\n"
+    )
+    found = thalweg(*WELL, "--on", "gaussian", "--drift", "swirl:turn", "--out", "run", "--json").rows[0]
+    without = thalweg(*WELL, "--on", "gaussian", "--json").rows[0]
+    assert np.linalg.norm(np.subtract(found["mean"], without["mean"])) > 0.1
+    assert thalweg("resume", "run", "--json").rows[0]["mean"] == found["mean"]
+    for options, message in (
+        (("--drift", "swirl:none"), "swirl"),
+        (("--drift", "swirl:short"), "drift must give a velocity of shape (2,)"),
+        (("--drift", "swirl:turn", "--geometry", "fisher-rao"), "carries mass in tw.geometry.Wasserstein()"),
+    ):
+        outcome = thalweg(*WELL, *options, "--out", "wrong", status=2)
+        assert message in outcome.err and len(outcome.err.splitlines()) == 1
+        assert not (tmp_path / "wrong").exists()

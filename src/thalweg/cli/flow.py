@@ -33,6 +33,9 @@ class Flow(Common):
     geometry: str = option(
         "wasserstein, fisher-rao, wasserstein-fisher-rao, stein or kalman-wasserstein.", default="wasserstein"
     )
+    drift: str | None = option(
+        "A force without a potential besides, module:function of a point that gives a velocity.", default=None
+    )
     temperature: float = option("Of the entropy beside V.", default=1.0)
     time: float = option("For how long, in units of the law's time.", default=1.0)
     steps: Whole = option("How many.", default=200, kept="run.steps")
@@ -183,10 +186,12 @@ def _geometry(options: Flow) -> Any:
 
 def _go(options: Flow, functional: Any, start: Any, directory: Path, source: Any, resume: bool = False) -> Any:
     from .. import measures
+    from ._spec import attribute
 
+    drift = None if options.drift is None else attribute(options.drift, "drift")
     return measures.flow(
-        functional, start, options.time, geometry=_geometry(options), steps=options.steps, key=options.seed,
-        out=directory, resume=resume, progress=options.progress, source=source,
+        functional, start, options.time, geometry=_geometry(options), steps=options.steps, drift=drift,
+        key=options.seed, out=directory, resume=resume, progress=options.progress, source=source,
     )  # fmt: skip
 
 
