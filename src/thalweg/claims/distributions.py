@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.polynomial import Polynomial
 from scipy.integrate import solve_ivp
 from scipy.linalg import eigh_tridiagonal
 from scipy.stats import norm
@@ -167,15 +168,20 @@ def half() -> Outcome:
     )
 
 
-def gap(slope: Any, curvature: Any, temperature: float) -> float:
-    r"""The least nonzero eigenvalue of $-T\partial^2 + V'\partial$, by that of a Schrödinger operator.
+def gap(potential: Polynomial, temperature: float) -> float:
+    r"""The least nonzero eigenvalue of $-T\partial^2 + V'\partial$, by a walk that jumps to its neighbours.
 
-    $$-T\partial^2 + \frac{V'^2}{4T} - \frac{V''}{2}$$
+    At the rates $T e^{-(V_j - V_i)/2T}/h^2$ it is in detailed balance with $e^{-V/T}$, so that its matrix becomes
+    symmetric, and zero is an eigenvalue.
     """
-    x, width = np.linspace(-WIDE, WIDE, 4001, retstep=True)
-    diagonal = slope(x) ** 2 / (4.0 * temperature) - 0.5 * curvature(x) + 2.0 * temperature / width**2
-    beside = np.full(x.size - 1, -temperature / width**2)
-    return float(eigh_tridiagonal(diagonal, beside, eigvals_only=True, select="i", select_range=(0, 1))[1])
+    x, width = np.linspace(-WIDE, WIDE, 8001, retstep=True)
+    V = potential(x)
+    V = V[V - V.min() < 60.0 * temperature] / temperature
+    up, speed = np.exp(-0.5 * np.diff(V)), temperature / width**2
+    leaving = np.append(up, 0.0) + np.append(0.0, 1.0 / up)
+    beside = np.full(up.size, -speed)
+    lowest = eigh_tridiagonal(speed * leaving, beside, eigvals_only=True, select="i", select_range=(0, 1))
+    return float(lowest[1])
 
 
 def _rates(c2: float, c4: float, unit: float) -> tuple[float, float]:
@@ -206,7 +212,7 @@ def _rates(c2: float, c4: float, unit: float) -> tuple[float, float]:
 )
 def gibbs() -> Outcome:
     """Rates on a bowl, where they are equalities, on a steeper bowl, and in two wells, of which this says nothing."""
-    gaps = [gap(lambda x: c2 * x + c4 * x**3, lambda x: c2 + 3.0 * c4 * x**2, 1.0) for c2, c4 in POTENTIALS.values()]
+    gaps = [gap(Polynomial([0.0, 0.0, 0.5 * c2, 0.0, 0.25 * c4]), 1.0) for c2, c4 in POTENTIALS.values()]
     found = [_rates(*powers, 1.0 / one) for powers, one in zip(POTENTIALS.values(), gaps, strict=True)]
     expected = [rate for one in gaps for rate in (2.0 * one, one)]
     measured = [rate for one in found for rate in one]
