@@ -16,6 +16,7 @@ from .._measures.internal import Entropy
 from .._measures.kernels import LinearKernel
 from .._measures.kl import KL
 from .._measures.potential import Potential
+from .._records.run import Record
 from ..geometry import FisherRao, KalmanWasserstein, Stein, Wasserstein, WassersteinFisherRao
 from ..measures import flow
 from ..schemes import ExactFokkerPlanck
@@ -254,11 +255,13 @@ def _exact(time: float) -> dict[str, tuple[float, float]]:
 def geometries() -> Outcome:
     """The divergence to a Gaussian, from one Gaussian in five geometries: on the way, and at the end."""
     start, F = Gaussian(MEAN, VARIANCE), KL(Gaussian(0.0, 1.0))
+    stride = round(400 * TIME / PATIENCE)
     ends = {}
-    for time in (TIME, PATIENCE):
-        for name, geometry in GEOMETRIES.items():
-            end: Any = flow(F, start, time, geometry=geometry(), steps=400, record=None).final.position
-            ends[name, time] = np.array([float(end.mean[0]), float(end.covariance[0, 0])])
+    for name, geometry in GEOMETRIES.items():
+        run = flow(F, start, PATIENCE, geometry=geometry(), steps=400, record=Record((), positions=stride))
+        trace: Any = run.trace.position
+        for time, index in ((TIME, 1), (PATIENCE, -1)):
+            ends[name, time] = np.array([float(trace.mean[index, 0]), float(trace.covariance[index, 0, 0])])
     exact = _exact(TIME)
     measured = [float(figure) for name in exact for figure in ends[name, TIME]]
     expected = [figure for name in exact for figure in exact[name]]
