@@ -266,7 +266,7 @@ def geometries() -> Outcome:
     measured = [float(figure) for name in exact for figure in ends[name, TIME]]
     expected = [figure for name in exact for figure in exact[name]]
     words = ", ".join(f"{{:.4f}} and {{:.4f}} ({name})" for name in exact)
-    pairs = [np.abs(ends[a, TIME] - ends[b, TIME]).max() for a in exact for b in exact if a < b]
+    pairs = [float(np.abs(ends[a, TIME] - ends[b, TIME]).max()) for a in exact for b in exact if a < b]
     one = all(np.allclose(ends[name, PATIENCE], [0.0, 1.0], atol=1e-3) for name in exact)
     return Outcome(
         *shown(f"mean and variance on the way: {words}", expected, measured),
