@@ -132,6 +132,7 @@ THEORY = {
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
     "negative-gradient-is-steepest", "switch-by-curvature", "switch-by-layer", "nesterov-in-hyperbolic-space",
+    "direction-depends-on-the-distance", "gibbs-rate",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
@@ -364,7 +365,7 @@ OTHERWISE = [
     ("continuity-equation", distributions, "GEOMETRY", tw.geometry.FisherRao, FAILS),
     ("fokker-planck-equation", distributions, "_free_energy", twice_as_warm, FAILS),
     ("fokker-planck-equation", distributions, "GEOMETRY", tw.geometry.FisherRao, FAILS),
-    ("heat-equation", distributions, "HEAT", lambda: tw.measures.Internal(2.0), FAILS),
+    ("heat-equation", distributions, "HEAT", lambda: tw.measures.Internal(exponent=2.0), FAILS),
     ("half-the-temperature", distributions, "HEAT", lambda: 0.5 * tw.measures.Entropy(), HOLDS),
     ("gibbs-rate", distributions, "FREE", at_half_speed, FAILS),
     (

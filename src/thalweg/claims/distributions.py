@@ -131,7 +131,7 @@ def heat() -> Outcome:
 
     def masses(cells: int, time: float) -> np.ndarray:
         edges = np.linspace(-WIDE, WIDE, cells + 1)
-        return sum(w * np.diff(norm(m, np.sqrt(v + 2.0 * time)).cdf(edges)) for w, m, v in humps)
+        return np.sum([w * np.diff(norm(m, np.sqrt(v + 2.0 * time)).cdf(edges)) for w, m, v in humps], axis=0)
 
     def ended(cells: int) -> Any:
         q = Grid.of(masses(cells, 0.0), np.linspace(-WIDE, WIDE, cells + 1))
@@ -258,8 +258,8 @@ def geometries() -> Outcome:
     stride = round(400 * TIME / PATIENCE)
     ends = {}
     for name, geometry in GEOMETRIES.items():
-        run = flow(F, start, PATIENCE, geometry=geometry(), steps=400, record=Record((), positions=stride))
-        trace: Any = run.trace.position
+        run: Any = flow(F, start, PATIENCE, geometry=geometry(), steps=400, record=Record((), positions=stride))
+        trace = run.trace.position
         for time, index in ((TIME, 1), (PATIENCE, -1)):
             ends[name, time] = np.array([float(trace.mean[index, 0]), float(trace.covariance[index, 0, 0])])
     exact = _exact(TIME)
