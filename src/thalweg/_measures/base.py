@@ -14,7 +14,7 @@ from .._shown import shown
 
 
 class EnsembleWarning(UserWarning):
-    """What no longer stands for a distribution: particles that are too few or too much alike, mass below 0."""
+    """A state that no longer stands for a distribution: particles that are too few or too much alike, mass below 0."""
 
 
 class AbstractMeasure(eqx.Module):

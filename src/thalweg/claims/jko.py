@@ -49,7 +49,7 @@ def _moved(distance: Callable[[np.ndarray, np.ndarray], float], steps: int) -> n
 
 
 def _limit(distance: Callable[[np.ndarray, np.ndarray], float], steps: int) -> np.ndarray:
-    """Where they end as the step goes to 0, by extrapolation from two."""
+    """The end as the step goes to 0, by extrapolation from two."""
     return 2.0 * _moved(distance, 2 * steps) - _moved(distance, steps)
 
 
@@ -95,7 +95,7 @@ def wasserstein_flow() -> Outcome:
 
 
 def _implicit() -> float:
-    """How far the scheme is from implicit Euler on a function of three variables."""
+    """The distance of the scheme from implicit Euler on a function of three variables."""
     law = GradientFlow(valley)
     ends = [final(Method(law, scheme, 0.3), (1.2, -0.7, 0.5), 5) for scheme in (ImplicitEuler(), MinimizingMovement())]
     return float(np.abs(ends[0] - ends[1]).max())
