@@ -16,10 +16,13 @@ from thalweg.claims import (
     barrier,
     batches,
     curved,
+    distributions,
     escape,
     flow,
     hyperparameters,
+    jko,
     kramers,
+    modes,
     momentum,
     muon,
     natural_gradient,
@@ -114,10 +117,22 @@ THEORY = {
     "switch-by-curvature": FAILS,
     "switch-by-layer": FAILS,
     "muon-update-is-orthogonal": CORRECTED,
+    "continuity-equation": HOLDS,
+    "fokker-planck-equation": HOLDS,
+    "heat-equation": HOLDS,
+    "half-the-temperature": FAILS,
+    "gibbs-rate": HOLDS,
+    "direction-depends-on-the-distance": HOLDS,
+    "wasserstein-gradient-flow": HOLDS,
+    "jko-order": HOLDS,
+    "negative-direction-minimises": CORRECTED,
+    "langevin-finds-the-weights": CORRECTED,
+    "stein-finds-the-weights": FAILS,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
     "negative-gradient-is-steepest", "switch-by-curvature", "switch-by-layer", "nesterov-in-hyperbolic-space",
+    "direction-depends-on-the-distance", "gibbs-rate",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
@@ -259,6 +274,15 @@ def by_singular_values(objective):
     return tw.muon(objective, 1.0, scaling="none", iterations=None)
 
 
+def twice_as_warm(temperature):
+    return free_energy_as_it_is(2.0 * temperature)
+
+
+def at_half_speed(potential):
+    return 0.5 * tw.measures.KL(potential)
+
+
+free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
 
 OTHERWISE = [
@@ -338,6 +362,27 @@ OTHERWISE = [
     ("switch-by-curvature", switching, "momentum", at_a_quarter_of_its_rate, HOLDS),
     ("switch-by-layer", switching, "upper", lambda: faster, HOLDS),
     ("muon-update-is-orthogonal", muon, "method", by_singular_values, HOLDS),
+    ("continuity-equation", distributions, "GEOMETRY", tw.geometry.FisherRao, FAILS),
+    ("fokker-planck-equation", distributions, "_free_energy", twice_as_warm, FAILS),
+    ("fokker-planck-equation", distributions, "GEOMETRY", tw.geometry.FisherRao, FAILS),
+    ("heat-equation", distributions, "HEAT", lambda: tw.measures.Internal(exponent=2.0), FAILS),
+    ("half-the-temperature", distributions, "HEAT", lambda: 0.5 * tw.measures.Entropy(), HOLDS),
+    ("gibbs-rate", distributions, "FREE", at_half_speed, FAILS),
+    (
+        "direction-depends-on-the-distance",
+        distributions,
+        "GEOMETRIES",
+        dict.fromkeys(distributions.GEOMETRIES, tw.geometry.Wasserstein),
+        FAILS,
+    ),
+    ("wasserstein-gradient-flow", jko, "WAYS", {"by W₂": jko.divergence, "by KL": jko.divergence}, FAILS),
+    ("wasserstein-gradient-flow", jko, "WAYS", {"by W₂": jko.transport, "by KL": jko.transport}, FAILS),
+    ("jko-order", jko, "MinimizingMovement", tw.RK4, FAILS),
+    ("negative-direction-minimises", modes, "START", (1.0, 0.1), HOLDS),
+    ("negative-direction-minimises", modes, "LARGE", 1.5, FAILS),
+    ("langevin-finds-the-weights", modes, "TEMPERATURES", (0.4, 0.45, 0.5), HOLDS),
+    ("langevin-finds-the-weights", modes, "HEAT", lambda: 2.0 * tw.measures.Entropy(), FAILS),
+    ("stein-finds-the-weights", modes, "SHARES", (0.72, 0.72), HOLDS),
 ]
 
 
