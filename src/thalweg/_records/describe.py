@@ -64,12 +64,14 @@ def describe_start(x0: Vector, whole: PyTree) -> dict[str, Any]:
 
 def describe_method(method: Method) -> dict[str, Any]:
     """A law, a scheme and their numbers."""
+    # As equinox prints it, by which runs that were written before are known.
+    printed = eqx.tree_pformat(method.scheme)
     return {
         "dynamics": type(method.dynamics).__name__,
         **({} if method.dynamics.geometry is None else {"geometry": _words(method.dynamics.geometry)}),
-        "scheme": getattr(method.scheme, "name", repr(method.scheme)),
+        "scheme": getattr(method.scheme, "name", printed),
         "hyperparameters": {name: _value(name, value) for name, value in method.hyperparameters.items()},
-        "digest": _digest((method.dynamics, method.scheme, method.step_size), repr(method.scheme)),
+        "digest": _digest((method.dynamics, method.scheme, method.step_size), printed),
     }
 
 

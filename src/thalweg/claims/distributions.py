@@ -88,7 +88,7 @@ def continuity() -> Outcome:
     measured = [float(end.mean[0]), float(np.sqrt(end.covariance[0, 0]))]
     return Outcome(
         *shown("mean {:.3f}, deviation {:.3f}", expected, measured),
-        holds=close(measured, expected, 3e-3) and error(400) < 0.4 * error(200) < 0.04,
+        holds=close(measured, expected, 3e-3) and error(400) / error(200) < 0.4 and error(200) < 0.1,
     )
 
 
