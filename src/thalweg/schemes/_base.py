@@ -214,6 +214,19 @@ class AbstractScheme(eqx.Module):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         """One step."""
 
+    def without_inverse(self, dynamics: AbstractDynamics) -> str:
+        """The reason why a step of a law has no inverse that is known here; or nothing."""
+        del dynamics
+        return "its step is not gone back by a formula"
+
+    def inverse(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
+        """The state before a step, of the one after it with the clock before it and what was drawn for it."""
+        raise InputError(f"{type(self).__name__} has no inverse: {self.without_inverse(dynamics)}")
+
+    def inverse_growth(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike) -> Array:
+        """The factor by which the inverse may multiply a rounding, of a step from a state."""
+        raise InputError(f"{type(self).__name__} has no inverse: {self.without_inverse(dynamics)}")
+
 
 def _part(kind: type) -> str:
     """The word for a part of a law."""

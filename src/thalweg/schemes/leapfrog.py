@@ -1,5 +1,7 @@
 """Damped leapfrog: the scheme that momentum is."""
 
+import dataclasses
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
@@ -9,6 +11,7 @@ from .._errors import check_choice
 from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics
 from ..geometry import AbstractGeometry, AbstractManifold
+from ..geometry.base import named
 from ._base import AbstractScheme, evaluated, half_step_velocity
 from ._curved import brought_back, carried, manifold
 from ._state import Clock, Draws, State
@@ -74,6 +77,24 @@ class Leapfrog(AbstractScheme):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         assert isinstance(dynamics, AbstractDamped)
         return kick_and_drift(dynamics, state, step_size, draws)
+
+    def without_inverse(self, dynamics: AbstractDynamics) -> str:
+        return "" if dynamics.geometry is None else f"a step in {named(dynamics.geometry)} is not gone back"
+
+    def inverse(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
+        assert isinstance(dynamics, AbstractDamped)
+        beta, kick = kick_coefficients(dynamics, state.clock, step_size)
+        gain, drift = (kick, step_size) if state.unit is None else (1, step_size * kick)
+        position = combine((1, state.position), (-drift, state.buffer))
+        there = dataclasses.replace(state, position=position, ahead=None, evaluation=None)
+        force = dynamics.force_of(state.time, evaluated(dynamics, there, draws.batch))
+        return dataclasses.replace(there, buffer=combine((1.0 / beta, state.buffer), (-gain / beta, force)))
+
+    def inverse_growth(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike) -> Array:
+        # A motion that is stable contracts in no direction by more than the momentum.
+        assert isinstance(dynamics, AbstractDamped)
+        beta = jnp.asarray(kick_coefficients(dynamics, state.clock, step_size)[0])
+        return 1.0 / jnp.abs(beta)
 
 
 def kick_coefficients(dynamics: AbstractDamped, clock: Clock | None, step_size: ArrayLike):  # noqa: ANN201
