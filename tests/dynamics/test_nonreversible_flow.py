@@ -54,7 +54,7 @@ def test_gaussians_have_the_moments_of_the_linear_equation(matrix):
 
 
 CASES = [
-    ("1", 40, tw.FiniteVolumes("second-order", order=2), 40),
+    pytest.param("1", 40, tw.FiniteVolumes("second-order", order=2), 40, marks=pytest.mark.slow),
     ("1", 40, tw.ExactFokkerPlanck(), 1),
     pytest.param("2 symmetric", 24, tw.FiniteVolumes("second-order", order=2), 40, marks=pytest.mark.slow),
     ("2", 24, tw.FiniteVolumes("second-order", order=2), 40),
@@ -98,6 +98,7 @@ def test_particles_with_noise_have_them_within_their_errors():
     assert np.all(np.abs(2.0 * found[1].covariance - found[0].covariance - covariance) <= 4.0 * spread)
 
 
+@pytest.mark.slow
 def test_a_field_that_keeps_the_gibbs_state_keeps_the_sampled_one_in_second_order():
     functional = KL(Gaussian(jnp.zeros(2), jnp.array([[1.0, 0.4], [0.4, 0.6]])))
     inverse = jnp.linalg.inv(jnp.array([[1.0, 0.4], [0.4, 0.6]]))

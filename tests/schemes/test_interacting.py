@@ -45,6 +45,7 @@ def test_points_come_to_the_semicircle(scheme):
         np.testing.assert_allclose(values - values.mean(), zeros, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_plane_comes_to_the_disc():
     errors = []
     for cells in (24, 48):

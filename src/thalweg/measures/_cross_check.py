@@ -121,7 +121,7 @@ def cross_check(
 
     >>> import thalweg as tw
     >>> F = tw.measures.KL(tw.measures.Gaussian(0.0, 1.0))
-    >>> found = tw.measures.cross_check(F, tw.measures.Gaussian(1.0, 0.5), 0.5, ways=("jko", "gaussian"), steps=50)
+    >>> found = tw.measures.cross_check(F, tw.measures.Gaussian(1.0, 0.5), 0.5, ways=("jko", "gaussian"), quantiles=50)
     >>> found.agree
     True
     """
