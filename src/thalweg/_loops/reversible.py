@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
 from .._errors import InputError
@@ -119,7 +120,7 @@ def _checked(final: State, worst: Array) -> State:
         'the momentum at every step; take fewer steps, a momentum nearer to 1, or gradient="checkpoint"'
     )
     lost = ~(eps * worst <= allowed)
-    if not isinstance(lost, jax.core.Tracer):
+    if not isinstance(lost, Tracer):
         if bool(lost):
             raise InputError(words)
         return final

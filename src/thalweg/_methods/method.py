@@ -24,6 +24,7 @@ from ..schemes._base import evaluated
 from .counted import AbstractCounted
 from .drawing import AbstractDrawing
 from .grid import TimeGrid
+from .inverted import AbstractInverted
 from .knobs import changed, check_pair, knobs_of
 from .raveled import Raveled, raveled
 
@@ -37,7 +38,7 @@ def _step_size(value: Any) -> Any:
     return value if callable(value) else scalar(value)
 
 
-class Method(AbstractDrawing, AbstractCounted):
+class Method(AbstractDrawing, AbstractCounted, AbstractInverted):
     r"""An optimizer: `dynamics` cut into steps of `step_size` by `scheme`.
 
     Arguments:
@@ -200,32 +201,6 @@ class Method(AbstractDrawing, AbstractCounted):
             after = dataclasses.replace(after, clock=self.step_size.clock(after.clock.steps, after.clock.last_step))
         # What was known of the point before belongs to no other.
         return after if after.evaluation is None else dataclasses.replace(after, evaluation=None)
-
-    def inverse(self, state: State, draws: Draws = Draws(), clock: Clock | None = None) -> State:
-        """The state before a step, but for rounding, which it multiplies.
-
-        Arguments:
-            state: after the step.
-            draws: what was drawn for the step.
-            clock: that of the state before, where time is carried.
-
-        Raises:
-            InputError: the step has no inverse that is known, or time is carried and no clock is given.
-
-        >>> import thalweg as tw, jax.numpy as jnp
-        >>> method = tw.momentum(lambda x: 0.5 * jnp.sum(x**2), learning_rate=0.5, momentum=0.5)
-        >>> start = method.init(jnp.array([4.0]))
-        >>> method.inverse(method.step(start)).position.tolist()
-        [4.0]
-        """
-        if reason := self.scheme.without_inverse(self.dynamics):
-            raise InputError(f"{type(self.scheme).__name__} has no inverse: {reason}")
-        if state.clock is not None and clock is None:
-            raise InputError(
-                "time is carried, so that the inverse of a step needs the clock before it: clock=before.clock"
-            )
-        before = state if clock is None else dataclasses.replace(state, clock=clock)
-        return self.scheme.inverse(self.dynamics, before, self.step_size_at(clock), draws)
 
     def evaluated(self, state: State, batch: Batch = None) -> State:
         """The state with f and its gradient at the look-ahead point, for all who ask within a step."""

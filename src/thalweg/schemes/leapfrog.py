@@ -85,7 +85,7 @@ class Leapfrog(AbstractScheme):
         assert isinstance(dynamics, AbstractDamped)
         beta, kick = kick_coefficients(dynamics, state.clock, step_size)
         gain, drift = (kick, step_size) if state.unit is None else (1, step_size * kick)
-        position = combine((1, state.position), (-drift, state.buffer))
+        position = combine((1, state.position), (-jnp.asarray(drift), state.buffer))
         there = dataclasses.replace(state, position=position, ahead=None, evaluation=None)
         force = dynamics.force_of(state.time, evaluated(dynamics, there, draws.batch))
         return dataclasses.replace(there, buffer=combine((1.0 / beta, state.buffer), (-gain / beta, force)))
