@@ -1,43 +1,28 @@
 """One page that shows runs that were made, side by side."""
 
 import html
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from .._errors import InputError
 from .._records.run import Run
-from .._records.storage import RecordError, write_atomically
 from .._side_by_side.compare_runs import RunComparison
 from .._text import number, settings
-from ._axes import require_matplotlib, styles
+from ._axes import styles
 from ._course import COURSES, course, samples
 from ._loss import losses
-from ._page import figure, ink_style, inline_svg, page
+from ._page import figure, inline_svg, write
 
 
 def write_runs_report(comparison: RunComparison, path: Path, title: str) -> Path:
     """The table and the loss curves as one html page; written aside and renamed."""
-    require_matplotlib()
-    import matplotlib
 
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; give the report a file name, such as {path / 'report.html'}")
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        # A name may hold a letter that the font lacks; the figure shows a box for it, the table the letter.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(ink_style())  # pyright: ignore[reportCallIssue, reportArgumentType]
-        body = f"<header><h1>{html.escape(title)}</h1></header>\n{_table(comparison)}\n{_curves(comparison)}"
-        body += _courses(comparison)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, page(title, body).encode())
-    except OSError as error:
-        raise RecordError(f"could not write {path}: {error.strerror or error}") from error
-    return path
+    def body() -> str:
+        head = f"<header><h1>{html.escape(title)}</h1></header>"
+        return f"{head}\n{_table(comparison)}\n{_curves(comparison)}{_courses(comparison)}"
+
+    return write(path, title, body)
 
 
 def _table(comparison: RunComparison) -> str:
