@@ -94,6 +94,10 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GeneralizedLangevin": lambda f: tw.GeneralizedLangevin(f, 0.5, 0.2, (1.0, 3.0), (0.5, 1.0)),
     "AdaptiveLangevin": lambda f: tw.AdaptiveLangevin(f, 0.2, 0.7, 3.0),
     "Field": lambda f: tw.Field(own.Downhill(f), jnp.array(0.8)),
+    "Field of pieces": lambda f: tw.Field(own.Downhill(f), tw.Pieces(jnp.array([0.8, 0.4]), 2 * STEP)),
+    "DampedField": lambda f: tw.DampedField(own.Downhill(f), jnp.array(0.8), 0.7, 1.3),
+    "DampedField of pieces": lambda f: tw.DampedField(
+        own.Downhill(f), tw.Pieces(jnp.array([0.8, 0.4]), 2 * STEP), falling),
     "GradientFlow moving": lambda f: tw.GradientFlow(own.moving(f)),
     "HeavyBall moving": lambda f: tw.HeavyBall(own.moving(f), 0.7),
     "HighResolutionFlow moving": lambda f: tw.HighResolutionFlow(own.moving(f), 0.01),

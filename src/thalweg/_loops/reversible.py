@@ -36,10 +36,10 @@ def reversible(
         InputError: roundings grow to more than half of the digits; inside a program, where that depends on what is
             traced, it is an error there.
     """
-    moved, own = jax.closure_convert(step, state, jnp.zeros((), int))
+    moved, own = _converted(step, state, jnp.zeros((), int))
     # The inverse is only how a state is found again: no derivative is one of it.
-    found, of_back = jax.closure_convert(back, state, jnp.zeros((), int))
-    grown, of_growth = jax.closure_convert(growth, state)
+    found, of_back = _converted(back, state, jnp.zeros((), int))
+    grown, of_growth = _converted(growth, state)
     # A number of Python is a leaf without a slope.
     own, others = jax.tree.map(jnp.asarray, (own, (of_back, of_growth)))
 
@@ -93,6 +93,18 @@ def reversible(
     run.defvjp(forwards, backwards)
     final, rows, worst = run(own, others, state)
     return _checked(final, worst), rows
+
+
+def _converted(fn: Callable, *like: Any) -> tuple[Callable, list[Any]]:
+    """A function with all that it closes over as arguments at the end: `jax.closure_convert` leaves integers in it."""
+    closed, shape = jax.make_jaxpr(fn, return_shape=True)(*like)
+    structure = jax.tree.structure(shape)
+
+    def call(*arguments: Any) -> Any:
+        own, consts = arguments[: len(like)], arguments[len(like) :]
+        return jax.tree.unflatten(structure, jax.core.eval_jaxpr(closed.jaxpr, consts, *jax.tree.leaves(own)))
+
+    return call, list(closed.consts)
 
 
 def _is_slope(leaf: Any) -> bool:

@@ -20,7 +20,7 @@ from .._typed import typed
 from ..schemes import Draws, State
 from .reversible import reversible, rounding
 
-_GRADIENTS = ("direct", "checkpoint", "reversible")
+GRADIENTS = ("direct", "checkpoint", "reversible")
 
 
 class Solution(NamedTuple):
@@ -82,7 +82,7 @@ def solve(
     if not isinstance(method, Method):
         raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
     count = method.check_steps(steps)
-    check_choice("gradient", gradient, _GRADIENTS)
+    check_choice("gradient", gradient, GRADIENTS)
     if gradient == "reversible" and (reason := method.scheme.without_inverse(method.dynamics)):
         raise InputError(
             f'gradient="reversible" needs the inverse of a step, which {type(method.scheme).__name__} has not: {reason}'

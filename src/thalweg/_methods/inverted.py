@@ -44,5 +44,8 @@ class AbstractInverted(eqx.Module):
             raise InputError(
                 "time is carried, so that the inverse of a step needs the clock before it: clock=before.clock"
             )
-        before = state if clock is None else dataclasses.replace(state, clock=clock)
-        return self.scheme.inverse(self.dynamics, before, self.step_size_at(clock), draws)
+        before, step_size = (
+            state if clock is None else dataclasses.replace(state, clock=clock),
+            self.step_size_at(clock),
+        )
+        return self.scheme.inverse(self.dynamics.during(before.time, step_size), before, step_size, draws)

@@ -18,6 +18,7 @@ from .._tree import Unravel, Vector, copied, scalar
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, Phase
 from ..dynamics._curved import check_on
 from ..dynamics._probed import check_probed
+from ..dynamics.pieces import check_pieces
 from ..geometry._densities import AbstractDensityNoise
 from ..schemes import AbstractScheme, Clock, Draws, State
 from ..schemes._base import evaluated
@@ -95,6 +96,7 @@ class Method(AbstractDrawing, AbstractCounted, AbstractInverted):
             )
         self.scheme.check(self.dynamics)
         law = self.dynamics
+        check_pieces(getattr(law, "args", None), self.step_size, type(self.scheme).__name__ * self.scheme.adaptive)
         if self.grid is not None and self.grid.backwards and (law.objective is not None or self.lacks_objective):
             raise InputError(
                 f"times must go up for {type(law).__name__}, which backwards in time climbs; they may go down for a "
@@ -195,7 +197,8 @@ class Method(AbstractDrawing, AbstractCounted, AbstractInverted):
 
     def step(self, state: State, draws: Draws = Draws()) -> State:
         """One step: a deterministic function of the state and what was drawn."""
-        after = self.scheme.step(self.dynamics, state, self.step_size_at(state.clock), draws)
+        step_size = self.step_size_at(state.clock)
+        after = self.scheme.step(self.dynamics.during(state.time, step_size), state, step_size, draws)
         if isinstance(self.step_size, TimeGrid):
             assert after.clock is not None
             after = dataclasses.replace(after, clock=self.step_size.clock(after.clock.steps, after.clock.last_step))

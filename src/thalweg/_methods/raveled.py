@@ -131,6 +131,10 @@ class Raveled(eqx.Module):
     def has_auxiliary(self) -> bool:
         return self.law.has_auxiliary
 
+    def during(self, time: Time, duration: ArrayLike) -> "Raveled":
+        own = self.law.during(time, duration)
+        return self if own is self.law else copied(self, law=own)
+
     def initial_auxiliary(self, position: Vector) -> PyTree:
         return self._on_trees().initial_auxiliary(self.cut(position))
 

@@ -30,6 +30,7 @@ from .adam_flow import AdamFlow as AdamFlow
 from .adaptive_langevin import AdaptiveLangevin as AdaptiveLangevin
 from .bregman import BregmanFlow as BregmanFlow
 from .coloured_langevin import ColouredLangevin as ColouredLangevin
+from .damped_field import DampedField as DampedField
 from .field import Field as Field
 from .generalized_langevin import GeneralizedLangevin as GeneralizedLangevin
 from .gradient_flow import GradientFlow as GradientFlow
@@ -41,6 +42,7 @@ from .muon_flow import MuonFlow as MuonFlow
 from .nesterov_flow import NesterovFlow as NesterovFlow
 from .nonreversible_flow import NonreversibleFlow as NonreversibleFlow
 from .overdamped_langevin import OverdampedLangevin as OverdampedLangevin
+from .pieces import Pieces as Pieces
 from .underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin
 
 __getattr__ = _near_misses(__name__)

@@ -173,6 +173,11 @@ class AbstractDynamics(eqx.Module):
         assert isinstance(self.geometry, AbstractDualFlat)
         return rates._replace(position=self.geometry.lowered(phase.position, rates.position))
 
+    def during(self, time: Time, duration: ArrayLike) -> Any:
+        """The law on a step: itself, unless its right-hand side jumps, when it is that of the piece the step is in."""
+        del time, duration
+        return self
+
     def initial_auxiliary(self, position: Vector) -> PyTree:
         """The law's variables besides position and velocity at the start; None where it has none."""
         del position

@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import ArrayLike, PyTree
 
 from .._errors import InputError
 from .._objectives.objective import AbstractObjective, Batch
 from .._objectives.parts import Joined
-from .._tree import Vector
+from .._tree import Vector, copied
 from ._base import AbstractFirstOrder, Evaluation, Phase, Time
+from .pieces import args_at, args_during
 
 
 class Field(AbstractFirstOrder):
@@ -22,7 +23,8 @@ class Field(AbstractFirstOrder):
 
     Arguments:
         fn: `fn(t, x, args)`, a tree like x; t is a scalar.
-        args: a pytree passed on to `fn`; its arrays are traced, so that other numbers compile nothing anew.
+        args: a pytree passed on to `fn`; its arrays are traced, so that other numbers compile nothing anew. Constant on
+            pieces of time, they are `tw.Pieces`.
 
     Raises:
         InputError: `fn` is no function; where a step is made, it gives another tree or other shapes than x has.
@@ -59,6 +61,9 @@ class Field(AbstractFirstOrder):
     def constants(self) -> dict[str, Any]:
         return {}
 
+    def during(self, time: Time, duration: ArrayLike) -> "Field":
+        return copied(self, args=args_during(self.args, time, duration))
+
     def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         del time, batch
         return Evaluation(phase.position)
@@ -66,10 +71,10 @@ class Field(AbstractFirstOrder):
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         del evaluation
         x = phase.position
-        return Phase(_like(self.fn(time, x, self.args), x))
+        return Phase(like(self.fn(time, x, args_at(self.args, time)), x))
 
 
-def _like(found: PyTree, x: Vector) -> Vector:
+def like(found: PyTree, x: Vector) -> Vector:
     """The values of a field in the dtypes of x; refused where they are another tree."""
     here, there = jax.tree.structure(x), jax.tree.structure(found)
     if here != there:

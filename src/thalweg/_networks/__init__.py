@@ -1,0 +1,1 @@
+"""Networks as motions: blocks as fields in depth."""
