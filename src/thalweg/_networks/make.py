@@ -154,7 +154,7 @@ def neural_ode(
 
 
 def _blocks(block: Any, depth: int, key: Any, shared: bool) -> tuple[int, Any, bool]:
-    """How many blocks there are, the module that they are, and whether they share it."""
+    """Number of blocks, the module that they are, and whether they share it."""
     count = check_count("depth", depth)
     if isinstance(block, list | tuple):
         if key is not None or shared:

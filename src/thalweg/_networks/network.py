@@ -63,6 +63,8 @@ class Network(eqx.Module):
     mass: float | None = eqx.field(static=True, default=None)
     shared: bool = eqx.field(static=True, default=False)
     gradient: str = eqx.field(static=True, default="direct")
+    # Steps in place of the depth where they are traced, so that many depths are one program; without a derivative.
+    _steps: Any = None
 
     def __check_init__(self) -> None:
         check_fields(self)
@@ -206,6 +208,10 @@ class Network(eqx.Module):
 
 @eqx.filter_jit
 def _end(network: Network, x: PyTree, key: Any) -> PyTree:
+    if network._steps is not None:
+        method = network._method(key).with_step_size(network.time / network._steps)
+        state = method.init(x, None if network.mass is None else zeros_like(x))
+        return jax.lax.fori_loop(0, network._steps, lambda _, state: method.step(state), state).position
     return solve(network._method(key), x, network.depth, gradient=network.gradient).final.position
 
 
@@ -233,6 +239,21 @@ def _shapes(tree: PyTree) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0].rstrip(".")
+
+
+def networks_in(model: PyTree) -> list[Network]:
+    """The networks in a module, or the module itself where it is one."""
+    leaves = jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, Network))
+    return [leaf for leaf in leaves if isinstance(leaf, Network)]
+
+
+def mapped(fn: Callable[[Network], Any], model: PyTree) -> PyTree:
+    """The same module with others in place of its networks."""
+    return jax.tree.map(
+        lambda node: fn(node) if isinstance(node, Network) else node,
+        model,
+        is_leaf=lambda node: isinstance(node, Network),
+    )
 
 
 def fixed(scheme: AbstractScheme) -> AbstractScheme:

@@ -17,6 +17,8 @@ from ._stages import Training as Training
 from .batch_rules import BatchRule as BatchRule
 from .batch_rules import BatchRules as BatchRules
 from .batch_rules import batch_rules as batch_rules
+from .depth import DepthTransfer as DepthTransfer
+from .depth import depth_transfer as depth_transfer
 from .diffusion_limit import DiffusionLimit as DiffusionLimit
 from .energy import EnergyAccount as EnergyAccount
 from .energy import energy_account as energy_account

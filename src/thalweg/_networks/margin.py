@@ -1,0 +1,130 @@
+"""Stability of the steps of a network along the path of an input."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from .._errors import InputError
+from .._methods.method import Method
+from .._methods.probe import amplification
+from .._tree import ravel, size
+from ..dynamics import Field
+from ..schemes import AbstractScheme, Euler
+from .network import Network, mapped, networks_in
+
+# Steps that are looked at, and numbers of x whose matrices are made.
+_STEPS, _LARGEST = 32, 512
+# Beyond rounding of the eigenvalues of matrices of some hundreds.
+_BEYOND = 1e-9
+_GRID = np.concatenate([[0.0], np.logspace(-4, 2.5, 400)])
+
+
+class _Tap(eqx.Module):
+    """A network that keeps what it is given."""
+
+    network: Network
+    seen: Any = eqx.field(static=True)
+
+    def __call__(self, x: PyTree, *, key: Any = None) -> PyTree:
+        self.seen.append(x)
+        return self.network(x, key=key)
+
+
+class _Seen(list):
+    """A list that is equal to itself alone, as what is static has to be."""
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def input_of(model: Any, x: PyTree) -> PyTree:
+    """What the first network in a module is given where the module is given x; None where that is not seen."""
+    if isinstance(model, Network):
+        return x
+    seen = _Seen()
+    mapped(lambda network: _Tap(network, seen), model)(x)
+    return seen[0] if seen and not isinstance(seen[0], jax.core.Tracer) else None
+
+
+def stability(model: Any, inputs: PyTree, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Times, radii (times, inputs) of the steps there, and their margins, of the first network in a module.
+
+    None where its matrices are too large, or its input is not seen. Margins are NaN of a second-order law.
+    """
+    network = networks_in(model)[0]
+    starts = [input_of(model, jax.tree.map(lambda leaf, i=i: leaf[i], inputs)) for i in range(count)]
+    if any(x is None for x in starts) or size(starts[0]) > _LARGEST:
+        return None
+    at = np.unique(np.linspace(0, network.depth - 1, min(network.depth, _STEPS)).round().astype(int))
+    times = at * network.step
+    radii, margins = np.zeros((2, len(at), count))
+    for i, x in enumerate(starts):
+        states = network.solve(x, save=lambda state: (state.position, state.velocity)).saved
+        for j, k in enumerate(at):
+            position, velocity = jax.tree.map(lambda leaf, k=k: leaf[k], states)
+            place = (float(times[j]), position) if velocity is None else (float(times[j]), position, velocity)
+            radii[j, i] = np.abs(np.linalg.eigvals(amplification(network.method, at=place))).max()
+            margins[j, i] = np.nan if velocity is not None else _margin(network, place)
+    return times, radii, margins
+
+
+def _margin(network: Network, place: tuple[Any, ...]) -> float:
+    """The largest step, over the step, at which what the flow damps does not grow; infinite where it damps nothing."""
+    step = network.step
+    # Euler's step is 1 + h J.
+    jacobian = (amplification(Method(network.method.dynamics, Euler(), step), at=place) - np.eye(size(place[1]))) / step
+    values = np.linalg.eigvals(jacobian)
+    values = values[values.real < -1e-12 * np.abs(values).max(initial=0.0)]
+    if not len(values):
+        return float("inf")
+    return float(np.min(first_beyond(network.scheme, values) / np.abs(values))) / step
+
+
+def first_beyond(scheme: AbstractScheme, values: np.ndarray) -> np.ndarray:
+    """The least r at which a step of length r grows on x' = z x, for every z in the directions of some numbers."""
+    along = values / np.abs(values)
+
+    def beyond(radii: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            found = np.asarray(_moduli(scheme, jnp.asarray(along.real * radii), jnp.asarray(along.imag * radii)))
+        return ~(found <= 1.0 + _BEYOND)
+
+    out = beyond(np.broadcast_to(_GRID[:, None], (len(_GRID), len(along))))
+    if not out.any(axis=0).all():
+        raise InputError(f"{scheme!r} damps whatever the flow damps at every step")
+    first = out.argmax(axis=0)
+    low, high = _GRID[first - 1], _GRID[first]
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        outside = beyond(middle)
+        low, high = np.where(outside, low, middle), np.where(outside, middle, high)
+    return low
+
+
+@eqx.filter_jit
+def _moduli(scheme: AbstractScheme, real: Array, imaginary: Array) -> Array:
+    """Moduli of the stability function of a scheme, from a step of it on a plane that turns and shrinks."""
+
+    def modulus(a: Array, b: Array) -> Array:
+        method = Method(Field(_turned, (a, b)), scheme, 1.0)
+        after = method.step(method.init(jnp.array([1.0, 0.0]))).position
+        return jnp.hypot(after[0], after[1])
+
+    return jnp.vectorize(modulus)(real, imaginary)
+
+
+def _turned(time: Any, x: Array, own: tuple[Array, Array]) -> Array:
+    del time
+    a, b = own
+    return jnp.stack([a * x[0] - b * x[1], b * x[0] + a * x[1]])
+
+
+def raveled(outputs: PyTree) -> np.ndarray:
+    """Outputs of several inputs as rows."""
+    return np.asarray(jax.vmap(ravel)(outputs))
