@@ -143,8 +143,9 @@ def advance(
     if "loss" in columns and batches is None:
         end = start + segments * length
         known, batch = method.scheme.known(state), method.draw(key, state.position, end).batch
-        assert method.objective is not None
-        loss = method.objective.at(state.time).value(state.lookahead, batch) if known is None else known.value
+        now = method.objective_at(state)
+        assert now is not None
+        loss = now.value(state.lookahead, batch) if known is None else known.value
     return state, kept, positions, (finite, loss)
 
 

@@ -264,10 +264,10 @@ class Running(AbstractJob):
         return self._loss_of(self._advance(self.state, 1, good)[0], self.done + good)[None]
 
     def _loss_of(self, state: State, step: int) -> np.ndarray:
-        objective = self.method.objective
+        objective = self.method.objective_at(state)
         assert objective is not None
         batch = None if self.feed is None else self.feed.seen_from(step)
-        return np.asarray(start_value_and_gradient(objective.at(state.time), state.lookahead, batch)[0])
+        return np.asarray(start_value_and_gradient(objective, state.lookahead, batch)[0])
 
     def _last_finite(self, taken: int) -> int:
         low, high = 0, taken
@@ -290,7 +290,7 @@ class Running(AbstractJob):
             if self._loss is not None and not objective.stochastic and "gradient_norm" not in self.names:
                 value = self._loss
             else:
-                now = objective.at(self.state.time) if objective.time_dependent else objective
+                now: Any = self.method.objective_at(self.state)
                 value, gradient = start_value_and_gradient(now, self.state.lookahead, batch)
         rest = tuple(metric for metric in self.measures.traced if metric.name not in _BY_HOST)
         others = last_values(self.method, self.state, np.int64(self.done), rest, self.shown, batch) if rest else {}

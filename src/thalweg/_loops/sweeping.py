@@ -208,8 +208,8 @@ def _advance(
 
     def end(setting: dict[str, Array], state: State) -> tuple[dict[str, Array], dict[str, Array]]:
         method = method_of(setting)
-        objective = method.objective
-        value = jnp.full((), jnp.nan) if objective is None else objective.at(state.time).value(state.lookahead)
+        objective = method.objective_at(state)
+        value = jnp.full((), jnp.nan) if objective is None else objective.value(state.lookahead)
         # The last row has no step of its own, and is of the whole of the data.
         found = seen(method, method.evaluated(state), last, None) if metrics else {}
         found |= {"loss": jnp.asarray(value, float)} if "loss" in found else {}

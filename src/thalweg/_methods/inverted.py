@@ -40,6 +40,8 @@ class AbstractInverted(eqx.Module):
         """
         if reason := self.scheme.without_inverse(self.dynamics):
             raise InputError(f"{type(self.scheme).__name__} has no inverse: {reason}")
+        if state.carried is not None:
+            raise InputError("the objective carries a state from step to step, which no inverse of a step gives back")
         if state.clock is not None and clock is None:
             raise InputError(
                 "time is carried, so that the inverse of a step needs the clock before it: clock=before.clock"

@@ -22,6 +22,7 @@ from ..dynamics.pieces import check_pieces
 from ..geometry._densities import AbstractDensityNoise
 from ..schemes import AbstractScheme, Clock, Draws, State
 from ..schemes._base import evaluated
+from .carrying import AbstractCarrying
 from .counted import AbstractCounted
 from .drawing import AbstractDrawing
 from .grid import TimeGrid
@@ -39,7 +40,7 @@ def _step_size(value: Any) -> Any:
     return value if callable(value) else scalar(value)
 
 
-class Method(AbstractDrawing, AbstractCounted, AbstractInverted):
+class Method(AbstractDrawing, AbstractCounted, AbstractCarrying, AbstractInverted):
     r"""An optimizer: `dynamics` cut into steps of `step_size` by `scheme`.
 
     Arguments:
@@ -95,6 +96,7 @@ class Method(AbstractDrawing, AbstractCounted, AbstractInverted):
                 f"{type(self.scheme).__name__} sets its steps itself after the first; step_size must be a number"
             )
         self.scheme.check(self.dynamics)
+        self.check_carrying()
         law = self.dynamics
         check_pieces(getattr(law, "args", None), self.step_size, type(self.scheme).__name__ * self.scheme.adaptive)
         if self.grid is not None and self.grid.backwards and (law.objective is not None or self.lacks_objective):
@@ -193,12 +195,13 @@ class Method(AbstractDrawing, AbstractCounted, AbstractInverted):
             grid = self.step_size
             timed = isinstance(grid, TimeGrid)
             clock = grid.clock(none, first) if timed else Clock(self.dynamics.start_time, zero, none, first)
-        return self.scheme.init(self.dynamics, position, first, velocity, clock)
+        return self.carried_from_start(self.scheme.init(self.dynamics, position, first, velocity, clock))
 
     def step(self, state: State, draws: Draws = Draws()) -> State:
         """One step: a deterministic function of the state and what was drawn."""
-        step_size = self.step_size_at(state.clock)
-        after = self.scheme.step(self.dynamics.during(state.time, step_size), state, step_size, draws)
+        step_size, law = self.step_size_at(state.clock), self.carrying(state).dynamics
+        after = self.scheme.step(law.during(state.time, step_size), state, step_size, draws)
+        after = self.carried_on(state, after, draws.batch)
         if isinstance(self.step_size, TimeGrid):
             assert after.clock is not None
             after = dataclasses.replace(after, clock=self.step_size.clock(after.clock.steps, after.clock.last_step))
@@ -209,7 +212,7 @@ class Method(AbstractDrawing, AbstractCounted, AbstractInverted):
         """The state with f and its gradient at the look-ahead point, for all who ask within a step."""
         state = state.with_lookahead()
         known = self.scheme.known(state)
-        found = evaluated(self.dynamics, state, batch, value=True) if known is None else known
+        found = evaluated(self.carrying(state).dynamics, state, batch, value=True) if known is None else known
         return dataclasses.replace(state, evaluation=found)
 
     def diffusion_limit(self, noise_covariance: Any = None, x: Any = None) -> "DiffusionLimit":

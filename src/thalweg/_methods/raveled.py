@@ -84,6 +84,10 @@ class _OnTrees(AbstractObjective):
     def value(self, x: Vector, batch: Batch = None) -> Array:
         return self.flat.value(ravel(x), batch)
 
+    @property
+    def carried(self) -> PyTree:
+        return self.flat.carried
+
     def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Array, Vector]:
         value, gradient = self.flat.value_and_gradient(ravel(x), batch)
         return value, self.cut(gradient)

@@ -87,6 +87,8 @@ def gradient_noise(objective: FiniteSum, x: PyTree, samples: int | None = None, 
     """
     if not isinstance(objective, FiniteSum):
         raise InputError(f"objective must be a tw.FiniteSum, but is {objective!r}")
+    if objective.state is not None:
+        raise InputError("the loss of one sample depends on the others where the objective has a state; leave it out")
     x = as_position(x)
     count = objective.samples
     seen = count if samples is None else check_count("samples", samples, at_least=2)
@@ -98,7 +100,7 @@ def gradient_noise(objective: FiniteSum, x: PyTree, samples: int | None = None, 
             raise InputError("to draw some of the samples give a key, such as key=0")
         rows = np.asarray(jax.random.choice(as_key(key), count, (seen,), replace=False))
     try:
-        gradients = np.asarray(_gradients(objective, x, jnp.asarray(rows)), float)
+        gradients = np.asarray(_gradients(objective.whole(), x, jnp.asarray(rows)), float)
     except Exception:
         explain(objective.whole(), x)
         raise
@@ -140,7 +142,7 @@ def _summary(objective: FiniteSum, gradients: np.ndarray, d: int) -> GradientNoi
 
 
 def _factor(objective: FiniteSum) -> float:
-    if not objective.stochastic:
+    if not objective.draws_samples:
         return 0.0
     assert objective.batch_size is not None
     batch, count = objective.batch_size, objective.samples

@@ -107,6 +107,21 @@ class AbstractObjective(eqx.Module):
         del time
         return self
 
+    @property
+    def carried(self) -> PyTree:
+        """What a run carries from step to step beside the parameters, such as running averages; None where nothing."""
+        return None
+
+    def carrying(self, carried: PyTree) -> "AbstractObjective":
+        """The same function with what was carried so far; itself, where nothing is."""
+        del carried
+        return self
+
+    def carried_on(self, x: Vector, batch: Batch = None) -> PyTree:
+        """What is carried after an evaluation at x, from what is carried here."""
+        del x, batch
+        return self.carried
+
     def joined(self, join: Callable) -> "AbstractObjective":
         """The same function, of the parameters from which `join` makes what it takes."""
         fn = getattr(self, "fn", None)
@@ -233,6 +248,16 @@ class Flattened(AbstractObjective):
 
     def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
         return self.objective.value(self.unravel(x), batch)
+
+    @property
+    def carried(self) -> PyTree:
+        return self.objective.carried
+
+    def carrying(self, carried: PyTree) -> "Flattened":
+        return self if carried is None else Flattened(self.objective.carrying(carried), self.unravel)
+
+    def carried_on(self, x: Vector, batch: Batch = None) -> PyTree:
+        return self.objective.carried_on(self.unravel(x), batch)
 
     def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
         return self.objective.draw(key, step)

@@ -20,7 +20,8 @@ class Seen(NamedTuple):
     `position` is the iterate, `lookahead` the point where the next gradient is taken: `value` and `gradient` are those
     of the objective there, on `batch` where the step draws one; None where there is no objective. `velocity` and
     `auxiliary` are those of the law, None where it has none. `step` counts from 0; `step_size` is that of the step to
-    come. `report` are the numbers of the scheme. `geometry` is that of the law, for our own metrics.
+    come. `report` are the numbers of the scheme. `geometry` is that of the law, for our own metrics. `carried` is the
+    state of the objective, None where it carries none.
     """
 
     step: Array
@@ -35,6 +36,7 @@ class Seen(NamedTuple):
     gradient: PyTree
     report: Any
     geometry: Any = None
+    carried: PyTree = None
 
 
 def loss(seen: Seen) -> Array:
@@ -205,6 +207,7 @@ def look(method: Any, state: Any, step: ArrayLike, batch: PyTree, cut: Callable)
         method.scheme.report(state),
         # A law on one vector has its geometry there.
         method.dynamics.geometry if cut is same else None,
+        state.carried,
     )
 
 

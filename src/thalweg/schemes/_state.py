@@ -59,6 +59,7 @@ class State(eqx.Module):
     of its last step besides (a force, a noise), None for most; `auxiliary` are the variables that a law has besides
     position and velocity (a coloured noise), None for most. `ahead` is filled by `with_lookahead`, and
     `evaluation` is what a loop already knows of the objective at the look-ahead point, both within a step.
+    `carried` is what the objective carries from step to step beside the parameters, None for most.
     `geometry` is the manifold that a look-ahead method looks along, None in flat space.
     """
 
@@ -69,6 +70,7 @@ class State(eqx.Module):
     clock: Clock | None = None
     memory: PyTree = None
     auxiliary: PyTree = None
+    carried: PyTree = None
     ahead: Vector | None = None
     evaluation: Evaluation | None = None
     geometry: AbstractManifold | None = None
