@@ -314,6 +314,10 @@ def calls():
         "measures.kernel_stein_discrepancy": dict(q=tw.measures.Particles(DATA), target=bowl,
                                                   kernel=tw.measures.GaussianKernel(1.0), statistic="U"),
         "measures.median_bandwidth": dict(q=tw.measures.Particles(DATA)),
+        "plot.depth": dict(network=tw.networks.residual(jnp.sin, 2, 0.1, shared=True), inputs=DATA,
+                           labels=[0, 1, 0, 1, 0], ax=None),
+        "plot.depth_transfer": lambda: dict(result=tw.analysis.depth_transfer(
+            tw.networks.residual(jnp.sin, 2, 0.1, shared=True), DATA), axes=None),
         "plot.sweep": lambda: dict(result=made().sweep, over=None, ax=None),
     }  # fmt: skip
 

@@ -43,23 +43,30 @@ class _Seen(list):
         return self is other
 
 
-def input_of(model: Any, x: PyTree) -> PyTree:
-    """What the first network in a module is given where the module is given x; None where that is not seen."""
+def inputs_of(model: Any, xs: PyTree) -> PyTree:
+    """What the first network in a module is given where the module is given each of several inputs."""
     if isinstance(model, Network):
-        return x
-    seen = _Seen()
-    mapped(lambda network: _Tap(network, seen), model)(x)
-    return seen[0] if seen and not isinstance(seen[0], jax.core.Tracer) else None
+        return xs
+
+    def given(x: PyTree) -> PyTree:
+        seen = _Seen()
+        mapped(lambda network: _Tap(network, seen), model)(x)
+        if not seen:
+            raise InputError("the network in the module is not called where the module is")
+        return seen[0]
+
+    return jax.vmap(given)(xs)
 
 
 def stability(model: Any, inputs: PyTree, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Times, radii (times, inputs) of the steps there, and their margins, of the first network in a module.
 
-    None where its matrices are too large, or its input is not seen. Margins are NaN of a second-order law.
+    None where its matrices are too large. Margins are NaN of a second-order law.
     """
     network = networks_in(model)[0]
-    starts = [input_of(model, jax.tree.map(lambda leaf, i=i: leaf[i], inputs)) for i in range(count)]
-    if any(x is None for x in starts) or size(starts[0]) > _LARGEST:
+    given = eqx.filter_jit(inputs_of)(model, jax.tree.map(lambda leaf: leaf[:count], inputs))
+    starts = [jax.tree.map(lambda leaf, i=i: leaf[i], given) for i in range(count)]
+    if size(starts[0]) > _LARGEST:
         return None
     at = np.unique(np.linspace(0, network.depth - 1, min(network.depth, _STEPS)).round().astype(int))
     times = at * network.step

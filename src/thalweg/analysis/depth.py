@@ -46,7 +46,9 @@ class DepthTransfer:
         times: array (steps,), of the steps that were probed.
         radii: array (steps, inputs), spectral radii of the step of the network itself at what it makes of a few inputs.
         margins: array (steps, inputs), the largest step at which nothing that the field damps there is blown up, over
-            the step; infinite where it damps nothing, NaN of a second-order law.
+            the step; infinite where it damps nothing, NaN of a second-order law. These three are None where x is of
+            more than 512 numbers.
+        tolerance: the most that the outputs of a network that follows its ODE may be from those of the flow.
     """
 
     schemes: tuple[str, ...]
@@ -62,6 +64,7 @@ class DepthTransfer:
     times: np.ndarray | None
     radii: np.ndarray | None
     margins: np.ndarray | None
+    tolerance: float
 
     def __repr__(self) -> str:
         rows = []
@@ -177,8 +180,9 @@ def depth_transfer(
     times, radii, margins = (None, None, None) if probed is None else probed
     names = tuple(_name(scheme) for scheme in chosen)
     return DepthTransfer(
-        names, counts, outputs, flow, changes, orders, accuracy, flow_accuracy, follows, reason, times, radii, margins
-    )
+        names, counts, outputs, flow, changes, orders, accuracy, flow_accuracy, follows, reason, times, radii, margins,
+        float(tolerance),
+    )  # fmt: skip
 
 
 def _depths(networks: list[Network], depths: Any) -> tuple[int, ...]:

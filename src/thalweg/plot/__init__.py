@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from ._chains import chains as chains
     from ._course import course as course
     from ._density import density as density
+    from ._depth import depth as depth
+    from ._depth import depth_transfer as depth_transfer
     from ._dissipation import dissipation as dissipation
     from ._flow_report import write_flow_report as write_flow_report
     from ._loss import curves as curves
