@@ -11,6 +11,7 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError
 from .._methods.method import Method
 from .._methods.probe import amplification
+from .._programs import compiled_quickly
 from .._tree import ravel, size
 from ..dynamics import Field
 from ..schemes import AbstractScheme, Euler
@@ -64,21 +65,30 @@ def stability(model: Any, inputs: PyTree, count: int) -> tuple[np.ndarray, np.nd
     None where its matrices are too large. Margins are NaN of a second-order law.
     """
     network = networks_in(model)[0]
-    given = eqx.filter_jit(inputs_of)(model, jax.tree.map(lambda leaf: leaf[:count], inputs))
-    starts = [jax.tree.map(lambda leaf, i=i: leaf[i], given) for i in range(count)]
-    if size(starts[0]) > _LARGEST:
+    states = _states(model, jax.tree.map(lambda leaf: leaf[:count], inputs))
+    if size(jax.tree.map(lambda leaf: leaf[0, 0], states[0])) > _LARGEST:
         return None
     at = np.unique(np.linspace(0, network.depth - 1, min(network.depth, _STEPS)).round().astype(int))
     times = at * network.step
     radii, margins = np.zeros((2, len(at), count))
-    for i, x in enumerate(starts):
-        states = network.solve(x, save=lambda state: (state.position, state.velocity)).saved
+    for i in range(count):
         for j, k in enumerate(at):
-            position, velocity = jax.tree.map(lambda leaf, k=k: leaf[k], states)
+            position, velocity = jax.tree.map(lambda leaf, i=i, k=k: leaf[i, k], states)
             place = (float(times[j]), position) if velocity is None else (float(times[j]), position, velocity)
             radii[j, i] = np.abs(np.linalg.eigvals(amplification(network.method, at=place))).max()
             margins[j, i] = np.nan if velocity is not None else _margin(network, place)
     return times, radii, margins
+
+
+@compiled_quickly
+def _states(model: Any, inputs: PyTree) -> tuple[PyTree, PyTree]:
+    """Positions and velocities of inputs at all depths, (inputs, depths, ...)."""
+    network = networks_in(model)[0]
+
+    def path(x: PyTree) -> tuple[PyTree, PyTree]:
+        return network.solve(x, save=lambda state: (state.position, state.velocity)).saved
+
+    return jax.vmap(path)(inputs_of(model, inputs))
 
 
 def _margin(network: Network, place: tuple[Any, ...]) -> float:
@@ -114,7 +124,7 @@ def first_beyond(scheme: AbstractScheme, values: np.ndarray) -> np.ndarray:
     return low
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _moduli(scheme: AbstractScheme, real: Array, imaginary: Array) -> Array:
     """Moduli of the stability function of a scheme, from a step of it on a plane that turns and shrinks."""
 

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +13,7 @@ from .._errors import InputError, check_count, check_number
 from .._methods.linearity import in_float64
 from .._networks.margin import raveled, stability
 from .._networks.network import Network, fixed, mapped, networks_in
+from .._programs import compiled_quickly
 from .._text import make_table, plain
 from .._typed import typed
 from ..schemes import RK4, AbstractScheme, DormandPrince, Euler, Midpoint
@@ -227,7 +227,7 @@ def _outputs(model: Any, xs: PyTree, scheme: AbstractScheme, steps: int) -> np.n
     return raveled(_answers(mapped(cut, model), xs))
 
 
-@eqx.filter_jit
+@compiled_quickly
 def _answers(model: Any, xs: PyTree) -> PyTree:
     return jax.vmap(lambda x: model(x))(xs)
 
