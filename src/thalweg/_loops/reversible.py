@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, PyTree
 
 from .._errors import InputError
@@ -102,7 +103,8 @@ def _converted(fn: Callable, *like: Any) -> tuple[Callable, list[Any]]:
 
     def call(*arguments: Any) -> Any:
         own, consts = arguments[: len(like)], arguments[len(like) :]
-        return jax.tree.unflatten(structure, jax.core.eval_jaxpr(closed.jaxpr, consts, *jax.tree.leaves(own)))
+        run = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
+        return jax.tree.unflatten(structure, run(*jax.tree.leaves(own)))
 
     return call, list(closed.consts)
 

@@ -31,30 +31,27 @@ class _Tap(eqx.Module):
     seen: Any = eqx.field(static=True)
 
     def __call__(self, x: PyTree, *, key: Any = None) -> PyTree:
-        self.seen.append(x)
+        self.seen.first = x if self.seen.first is None else self.seen.first
         return self.network(x, key=key)
 
 
-class _Seen(list):
-    """A list that is equal to itself alone, as what is static has to be."""
+class _Seen:
+    """Input of a network; equal to itself alone, as what is static has to be."""
 
-    __hash__ = object.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
+    first: PyTree = None
 
 
 def inputs_of(model: Any, xs: PyTree) -> PyTree:
-    """What the first network in a module is given where the module is given each of several inputs."""
+    """Inputs of the first network in a module where the module is given several."""
     if isinstance(model, Network):
         return xs
 
     def given(x: PyTree) -> PyTree:
         seen = _Seen()
         mapped(lambda network: _Tap(network, seen), model)(x)
-        if not seen:
+        if seen.first is None:
             raise InputError("the network in the module is not called where the module is")
-        return seen[0]
+        return seen.first
 
     return jax.vmap(given)(xs)
 

@@ -192,7 +192,7 @@ class Network(eqx.Module):
         method = self.method
         eps = float(jnp.finfo(jnp.result_type(*jax.tree.leaves(x))).eps)
         still = jax.tree.map(jnp.zeros_like, x)
-        growth = float(method.scheme.inverse_growth(method.dynamics, self.start(still), method.step_size))
+        growth = float(method.scheme.inverse_growth(method.dynamics, self.start(still), self.step))
         worst = sum(growth**k for k in range(self.depth)) if growth < 1e6 or self.depth < 3 else float("inf")
         if not eps * worst <= _ALLOWED * eps**0.5:
             raise InputError(

@@ -109,7 +109,7 @@ class AbstractObjective(eqx.Module):
 
     @property
     def carried(self) -> PyTree:
-        """What a run carries from step to step beside the parameters, such as running averages; None where nothing."""
+        """State that a run carries from step to step beside the parameters, such as running averages; None where nothing."""
         return None
 
     def carrying(self, carried: PyTree) -> "AbstractObjective":
@@ -118,7 +118,7 @@ class AbstractObjective(eqx.Module):
         return self
 
     def carried_on(self, x: Vector, batch: Batch = None) -> PyTree:
-        """What is carried after an evaluation at x, from what is carried here."""
+        """The state carried after an evaluation at x."""
         del x, batch
         return self.carried
 
