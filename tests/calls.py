@@ -59,8 +59,8 @@ def calls():
     return {
         "Objective": dict(fn=bowl, minimum=0.0, minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0,
                           time_dependent=False),
-        "FiniteSum": dict(fn=bowl_of, data=DATA, batch_size=2, replace=False, epochs=True, minimum=0.0,
-                          minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0),
+        "FiniteSum": dict(fn=bowl_of, data=DATA, batch_size=2, replace=False, epochs=True, keyed=False, state=None,
+                          minimum=0.0, minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0),
         "Stream": dict(fn=bowl_of, batches=lambda k: DATA, samples=5, minimum=0.0,
                        minimiser=jnp.zeros(2), smoothness=3.0, strong_convexity=1.0, ahead=True),
         "Field": dict(fn=lambda t, x, args: -x, args=None),

@@ -169,7 +169,7 @@ def test_twelve_thousand_inputs(part, a_user):
 
 def public_functions():
     """Those that take something, by the name that a user has for them."""
-    for room in ("", "analysis", "plot", "problems", "claims", "testing"):
+    for room in ("", "analysis", "networks", "plot", "problems", "claims", "testing"):
         package = found(room) if room else tw
         for name in dir(package):
             value = getattr(package, name)

@@ -54,7 +54,7 @@ def test_the_points_of_a_transfer():
 
 REFUSED = {
     "must be a tw.networks.Network": lambda: tw.plot.depth(jnp.sin, XS),
-    "labels must be one for each of the 5": lambda: tw.plot.depth(NETWORK, XS, labels=[1, 2]),
+    "labels must be 5 whole numbers": lambda: tw.plot.depth(NETWORK, XS, labels=[1, 2]),
     "the network raised|a block": lambda: tw.plot.depth(NETWORK, XS[0]),
     "axes must be two Axes": lambda: tw.plot.depth_transfer(tw.analysis.depth_transfer(NETWORK, XS), axes=3),
     "result must be": lambda: tw.plot.depth_transfer(3),

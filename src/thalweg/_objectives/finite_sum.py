@@ -31,7 +31,14 @@ def _as_data(data: PyTree) -> PyTree:
 
 def _as_state(state: PyTree) -> PyTree:
     # Of a dtype that is known, as those of a loop have to be.
-    return None if state is None else jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), state)
+    if state is None:
+        return None
+    try:
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), state)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"state must be a pytree of arrays, such as the eqx.nn.State of a module, but: {error}"
+        ) from error
 
 
 class FiniteSum(AbstractObjective):
@@ -91,8 +98,6 @@ class FiniteSum(AbstractObjective):
     def __check_init__(self) -> None:
         if not callable(self.fn):
             raise InputError(f"fn must be a function of (x, sample), but is {self.fn!r}")
-        if self.keyed or self.state is not None:
-            check_arguments("fn", self.fn, "x", "sample", *["key"] * self.keyed, *["state"] * (self.state is not None))
         lengths = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(self.data)}
         if len(lengths) != 1 or None in lengths or 0 in lengths:
             raise InputError(
@@ -106,6 +111,8 @@ class FiniteSum(AbstractObjective):
                     f"batch_size must be at most the {self.samples} samples without replacement, but is {count}"
                 )
         check_fields(self)
+        if self.keyed or self.state is not None:
+            check_arguments("fn", self.fn, "x", "sample", *["key"] * self.keyed, *["state"] * (self.state is not None))
         if self.epochs and (self.replace or self.batch_size is None):
             raise InputError("epochs need a batch_size and replace=False: every sample once an epoch")
         check_facts(self)

@@ -109,7 +109,7 @@ class AbstractObjective(eqx.Module):
 
     @property
     def carried(self) -> PyTree:
-        """State that a run carries from step to step beside the parameters, such as running averages; None where nothing."""
+        """State that a run carries from step to step beside the parameters; None where there is none."""
         return None
 
     def carrying(self, carried: PyTree) -> "AbstractObjective":

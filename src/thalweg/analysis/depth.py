@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 
 from .._errors import InputError, check_count, check_number
 from .._methods.linearity import in_float64
+from .._networks.inputs import as_classes, as_inputs
 from .._networks.margin import raveled, stability
 from .._networks.network import Network, fixed, mapped, networks_in
 from .._programs import compiled_quickly
@@ -158,8 +159,8 @@ def depth_transfer(
     counts = _depths(found, depths)
     chosen = _schemes(own, schemes)
     with jax.enable_x64(True):
-        model, xs = in_float64(network), _inputs(inputs)
-        answers = _classes(labels, len(jax.tree.leaves(xs)[0]))
+        model, xs = in_float64(network), in_float64(as_inputs(inputs))
+        answers = as_classes(labels, len(jax.tree.leaves(xs)[0]))
         flow, apart = _flow(model, xs, max(counts))
         rows = [[_outputs(model, xs, scheme, count) for count in counts] for scheme in chosen]
         if not np.all(np.isfinite(flow)):
@@ -200,23 +201,6 @@ def _schemes(own: Network, schemes: Any) -> list[AbstractScheme]:
     for scheme in given:
         own.with_scheme(fixed(scheme))
     return [own.scheme, *(scheme for scheme in given if scheme != own.scheme)]
-
-
-def _inputs(inputs: PyTree) -> PyTree:
-    xs = in_float64(jax.tree.map(jnp.asarray, inputs))
-    lengths = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(xs)}
-    if len(lengths) != 1 or None in lengths or 0 in lengths:
-        raise InputError("inputs must be arrays with one leading axis that counts them, such as images of (n, 64)")
-    return xs
-
-
-def _classes(labels: Any, count: int) -> np.ndarray | None:
-    if labels is None:
-        return None
-    array = np.asarray(labels)
-    if array.shape != (count,) or array.dtype.kind not in "iu":
-        raise InputError(f"labels must be {count} whole numbers, one for each input, but are {labels!r}")
-    return array
 
 
 def _outputs(model: Any, xs: PyTree, scheme: AbstractScheme, steps: int) -> np.ndarray:

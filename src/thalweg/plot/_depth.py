@@ -4,11 +4,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError
+from .._networks.inputs import as_classes, as_inputs
 from .._networks.margin import inputs_of, raveled
 from .._networks.network import networks_in
 from .._typed import typed
@@ -29,7 +29,7 @@ def depth(network: Any, inputs: PyTree, labels: Any = None, ax: Axes | None = No
     Arguments:
         network: a `tw.networks.Network`, or a module that holds one, whose first is drawn.
         inputs: of a leading axis that counts them, as the network or the module takes them; 400 at most are drawn.
-        labels: the class of each.
+        labels: the class of each, whole numbers.
         ax: where to draw; a new figure if None.
 
     Returns:
@@ -47,12 +47,12 @@ def depth(network: Any, inputs: PyTree, labels: Any = None, ax: Axes | None = No
     found = networks_in(network)
     if not found:
         raise InputError(f"network must be a tw.networks.Network, or a module that holds one, but is {network!r}")
-    count = len(jax.tree.leaves(inputs)[0]) if jax.tree.leaves(inputs) else 0
-    classes = np.zeros(count, int) if labels is None else np.asarray(labels)
-    if not count or classes.shape != (count,):
-        raise InputError(f"labels must be one for each of the {count} inputs, but have shape {classes.shape}")
+    xs = as_inputs(inputs)
+    count = len(jax.tree.leaves(xs)[0])
+    given = as_classes(labels, count)
+    classes = np.zeros(count, int) if given is None else given
     shown = min(count, _MOST)
-    xs = jax.tree.map(lambda leaf: jnp.asarray(leaf)[:shown], inputs)
+    xs = jax.tree.map(lambda leaf: leaf[:shown], xs)
     try:
         paths = _paths(network, xs)
     except InputError:
