@@ -84,6 +84,9 @@ REFUSED = {
     "duration must be greater than 0": lambda: tw.Pieces(jnp.ones(3), 0.0),
     "must divide the duration of the pieces, 0.5": lambda: tw.Method(FIELD, tw.Euler(), 0.3),
     "Adaptive sets its steps itself": lambda: tw.Method(FIELD, tw.Adaptive(), 0.1),
+    "Restarted asks whether a step goes up a function": lambda: tw.Method(
+        tw.DampedField(lambda t, x, args: -x), tw.Restarted(), 0.1
+    ),
     "a field must be a function": lambda: tw.DampedField(3.0),
     "friction must be at least 0": lambda: tw.DampedField(lambda t, x, args: x, friction=-1.0),
     "mass must be greater than 0": lambda: tw.DampedField(lambda t, x, args: x, mass=0.0),

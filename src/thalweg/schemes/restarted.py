@@ -100,6 +100,11 @@ class Restarted(AbstractScheme):
 
     def check(self, dynamics: AbstractDynamics) -> None:
         super().check(dynamics)
+        if not any(field.name == "objective" for field in dataclasses.fields(dynamics)):
+            raise InputError(
+                f"Restarted asks whether a step goes up a function, of which {type(dynamics).__name__} has none; use "
+                "tw.Leapfrog() or tw.Lookahead()"
+            )
         check_exact(self, dynamics, "tw.nesterov")
 
     def linearised(self) -> AbstractScheme:
