@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from . import dynamics as dynamics
     from . import geometry as geometry
     from . import measures as measures
+    from . import networks as networks
     from . import plot as plot
     from . import problems as problems
     from . import schemes as schemes

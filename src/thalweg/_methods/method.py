@@ -100,6 +100,7 @@ class Method(AbstractDrawing, AbstractCounted, AbstractInverted):
                 f"times must go up for {type(law).__name__}, which backwards in time climbs; they may go down for a "
                 "field, such as tw.Field(fn)"
             )
+        law.check_times(None if self.grid is None else self.grid.times, self.scheme.takes_rates)
 
     @property
     def objective(self) -> AbstractObjective | None:

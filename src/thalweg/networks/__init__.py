@@ -1,0 +1,27 @@
+"""Noisings of data, predictions and grids of diffusion models."""
+
+from typing import TYPE_CHECKING
+
+from .._lazy import attach as _attach
+
+if TYPE_CHECKING:
+    from .._noising.base import AbstractNoising as AbstractNoising
+    from .._noising.exact import AbstractData as AbstractData
+    from .._noising.exact import DataSet as DataSet
+    from .._noising.exact import GaussianMixture as GaussianMixture
+    from .._noising.noisings import Noising as Noising
+    from .._noising.noisings import RectifiedFlow as RectifiedFlow
+    from .._noising.noisings import SubVariancePreserving as SubVariancePreserving
+    from .._noising.noisings import Tabulated as Tabulated
+    from .._noising.noisings import Trigonometric as Trigonometric
+    from .._noising.noisings import VarianceExploding as VarianceExploding
+    from .._noising.noisings import VariancePreserving as VariancePreserving
+    from .._noising.predictions import AbstractPrediction as AbstractPrediction
+    from .._noising.predictions import AngularVelocity as AngularVelocity
+    from .._noising.predictions import Denoiser as Denoiser
+    from .._noising.predictions import NoisePrediction as NoisePrediction
+    from .._noising.predictions import Score as Score
+    from .._noising.predictions import Velocity as Velocity
+    from ._grids import time_grid as time_grid
+
+__getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]
