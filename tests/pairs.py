@@ -94,6 +94,7 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "GeneralizedLangevin": lambda f: tw.GeneralizedLangevin(f, 0.5, 0.2, (1.0, 3.0), (0.5, 1.0)),
     "AdaptiveLangevin": lambda f: tw.AdaptiveLangevin(f, 0.2, 0.7, 3.0),
     "Field": lambda f: tw.Field(own.Downhill(f), jnp.array(0.8)),
+    "ProbabilityFlow": lambda f: tw.ProbabilityFlow(tw.networks.Trigonometric(), own.Uphill(f)),
     "GradientFlow moving": lambda f: tw.GradientFlow(own.moving(f)),
     "HeavyBall moving": lambda f: tw.HeavyBall(own.moving(f), 0.7),
     "HighResolutionFlow moving": lambda f: tw.HighResolutionFlow(own.moving(f), 0.01),
@@ -158,6 +159,10 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
     "Restarted": tw.Restarted,
     "Restarted by function": lambda: tw.Restarted(tw.Leapfrog(), by="function"),
     "Restarted by speed": lambda: tw.Restarted(by="speed"),
+    "DDIM": tw.DDIM,
+    "ExponentialRungeKutta": lambda: tw.ExponentialRungeKutta(3),
+    "ExponentialMultistep": lambda: tw.ExponentialMultistep(3),
+    "Ancestral": tw.Ancestral,
     "EulerMaruyama": tw.EulerMaruyama,
     "LeimkuhlerMatthews": tw.LeimkuhlerMatthews,
     "StochasticHeun": tw.StochasticHeun,
@@ -173,8 +178,10 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
 ON_RESIDUALS = frozenset({"LevenbergMarquardt"})
 # What moves distributions takes no law of these, and is followed in its own tests.
 ON_DENSITIES = frozenset({"FiniteVolumes", "ExactFokkerPlanck", "BirthDeath"})
+# What moves backwards in time alone has no step of the length of these.
+BACKWARDS = frozenset({"ReverseDiffusion", "Ancestral"})
 # Nor have laws of distributions alone an objective of these.
-OF_DENSITIES = frozenset({"KleinKramers", "NonreversibleFlow"})
+OF_DENSITIES = frozenset({"KleinKramers", "NonreversibleFlow", "ReverseDiffusion"})
 
 
 def exported(room, abstract):

@@ -90,7 +90,7 @@ class GaussianMixture(AbstractData):
     >>> flow = tw.ProbabilityFlow(noising, data.denoiser(noising))
     >>> method = tw.Method(flow, tw.DDIM(), times=tw.networks.time_grid(noising, 100))
     >>> round(float(tw.solve(method, jnp.array([80.0])).final.position[0]), 1)
-    1.2
+    1.1
     """
 
     means: Float[Array, "k d"] = eqx.field(converter=_array)
@@ -143,7 +143,7 @@ class GaussianMixture(AbstractData):
         solved, logs = self._solved(signal, noise, x)
         share = jax.nn.softmax(logs, axis=-1)
         if self.covariances.ndim < 3:
-            pulled = self._diagonal * solved
+            pulled = self._lifted(jnp.broadcast_to(self._diagonal, self.means.shape), x) * solved
         else:
             pulled = jnp.einsum("kij,...kj->...ki", self.covariances, solved)
         return jnp.einsum("...k,...kd->...d", share, self._lifted(self.means, x) + signal * pulled)

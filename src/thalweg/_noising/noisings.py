@@ -103,7 +103,7 @@ class VariancePreserving(_Linear):
     >>> round(float(noising.signal(0.5)**2 + noising.noise(0.5)**2), 6), round(float(noising.diffusion(0.5))**2, 4)
     (1.0, 10.05)
 
-    Reference: Song et al. (2021), equations 11 and 33.
+    Reference: Song et al. (2021), equation 11.
     """
 
     def noise(self, time: ArrayLike) -> Float[Array, "..."]:

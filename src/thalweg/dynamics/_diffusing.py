@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -84,6 +85,11 @@ class AbstractDiffusing(AbstractFirstOrder):
 
     def check_times(self, times: Float[Array, " states"] | None, takes_rates: bool) -> None:
         """Refuse times at which the noising is none, or its prediction says nothing."""
+        # Inside of a program that is traced, too: what is known is known there.
+        with jax.ensure_compile_time_eval():
+            self._check_times(times, takes_rates)
+
+    def _check_times(self, times: Float[Array, " states"] | None, takes_rates: bool) -> None:
         if times is None or isinstance(times, Tracer) or isinstance(self.noising.end, Tracer):
             return
         held, end = np.asarray(times), float(self.noising.end)
@@ -94,7 +100,8 @@ class AbstractDiffusing(AbstractFirstOrder):
             )
         # The last state is not looked at by a scheme that predicts where its steps begin.
         first = np.max(held) if held[0] > held[-1] or takes_rates else np.max(held[:-1])
-        if float(self.noising.signal(first)) > 0.0:
+        signal = self.noising.signal(first)
+        if isinstance(signal, Tracer) or float(signal) > 0.0:
             return
         kind = type(self.score).__name__
         if not self.score.at_no_signal:

@@ -23,5 +23,7 @@ if TYPE_CHECKING:
     from .._noising.predictions import Score as Score
     from .._noising.predictions import Velocity as Velocity
     from ._grids import time_grid as time_grid
+    from ._likelihood import LogLikelihood as LogLikelihood
+    from ._likelihood import log_likelihood as log_likelihood
 
 __getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -2,8 +2,10 @@
 
 from typing import Annotated, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._errors import InputError, check_choice, check_count, check_number
@@ -45,11 +47,12 @@ def time_grid(
 
     Raises:
         InputError: the ends are not in the noising or not one after the other, "log_snr" has one at which it is
-            infinite, or the times are so many that two are the same.
+            infinite, the times are so many that two are the same, or the noising is traced.
 
     >>> import thalweg as tw
-    >>> tw.networks.time_grid(tw.networks.VarianceExploding(), 4, to_data=True).round(3)
-    Array([80.   ,  9.723,  0.47 ,  0.002,  0.   ], dtype=float64)
+    >>> times = tw.networks.time_grid(tw.networks.VarianceExploding(), 4, to_data=True)
+    >>> [round(float(time), 3) for time in times]
+    [80.0, 9.723, 0.47, 0.002, 0.0]
     >>> tw.networks.time_grid(tw.networks.RectifiedFlow(), 4, "time", end=0.0).tolist()
     [1.0, 0.75, 0.5, 0.25, 0.0]
 
@@ -58,6 +61,17 @@ def time_grid(
     count = check_count("steps", steps, at_least=2 if to_data else 1)
     check_choice("spacing", spacing, _SPACINGS)
     check_number("rho", rho, above=0.0)
+    with jax.ensure_compile_time_eval():
+        return _grid(noising, count, spacing, start, end, rho, to_data)
+
+
+def _grid(
+    noising: AbstractNoising, count: int, spacing: str, start: Any, end: Any, rho: float, to_data: bool
+) -> Float[Array, " states"]:
+    if isinstance(noising.end, Tracer) or isinstance(noising.noise(noising.end), Tracer):
+        raise InputError(
+            "a grid of times is made of known numbers, but the noising is traced; make it outside of what is compiled"
+        )
     last, even = float(noising.end), spacing == "time"
     for name, value in (("start", start), ("end", end)):
         if value is not None:
