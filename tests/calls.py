@@ -277,6 +277,21 @@ def calls():
         "measures.MMD": dict(target=DATA, kernel=tw.measures.EnergyKernel()),
         "measures.GaussianKernel": dict(bandwidth=1.0),
         "measures.InverseMultiquadric": dict(scale=1.0, exponent=0.5),
+        "networks.VariancePreserving": dict(beta_min=0.1, beta_max=20.0),
+        "networks.time_grid": dict(noising=tw.networks.VarianceExploding(), steps=4, spacing="karras", start=80.0,
+                                   end=0.002, rho=7.0, to_data=True),
+        "networks.log_likelihood": dict(
+            method=tw.Method(tw.ProbabilityFlow(tw.networks.VarianceExploding(), lambda t, x: -x / (1.0 + t**2)),
+                             tw.Heun(), times=jnp.array([80.0, 1.0])),
+            x=X0, divergence="exact", key=0, probes=1, end_law=lambda x: jnp.sum(x)),
+        "analysis.sampling_bias": dict(
+            method=tw.Method(tw.ProbabilityFlow(tw.networks.VarianceExploding(), lambda t, x: -x), tw.DDIM(),
+                             times=jnp.array([80.0, 1.0])),
+            gaussian=tw.measures.Gaussian(X0, jnp.eye(2)), start="prior"),
+        "ProbabilityFlow": dict(noising=tw.networks.VariancePreserving(), score=lambda t, x: -x),
+        "ReverseDiffusion": dict(noising=tw.networks.VariancePreserving(), score=lambda t, x: -x, eta=1.0),
+        "ExponentialRungeKutta": dict(order=2, prediction="data"),
+        "ExponentialMultistep": dict(order=2, prediction="data", weights=None),
         "measures.flow": lambda: dict(
             functional=tw.measures.KL(bowl), start=tw.measures.Gaussian(X0, jnp.eye(2)), time=0.1, geometry=None,
             scheme=tw.RK4(), steps=2,

@@ -99,6 +99,16 @@ class Scaling(AbstractMetric):
         return sum(jnp.sum((1.0 + a.ndim) * a * b) for a, b in zip(*map(jax.tree.leaves, (u, v)), strict=True))
 
 
+class Uphill(eqx.Module):
+    """A score that is the gradient of minus a function, such as a network's may be of anything."""
+
+    objective: Any
+
+    def __call__(self, t, x):
+        del t
+        return leafwise(jnp.negative, self.objective.gradient(x))
+
+
 class Downhill(eqx.Module):
     """A field that turns as it goes down, and changes with time."""
 

@@ -98,6 +98,7 @@ LAWS: dict[str, Callable[[Any], AbstractDynamics]] = {
     "DampedField": lambda f: tw.DampedField(own.Downhill(f), jnp.array(0.8), 0.7, 1.3),
     "DampedField of pieces": lambda f: tw.DampedField(
         own.Downhill(f), tw.Pieces(jnp.array([0.8, 0.4]), 2 * STEP), falling),
+    "ProbabilityFlow": lambda f: tw.ProbabilityFlow(tw.networks.Trigonometric(), own.Uphill(f)),
     "GradientFlow moving": lambda f: tw.GradientFlow(own.moving(f)),
     "HeavyBall moving": lambda f: tw.HeavyBall(own.moving(f), 0.7),
     "HighResolutionFlow moving": lambda f: tw.HighResolutionFlow(own.moving(f), 0.01),
@@ -162,6 +163,10 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
     "Restarted": tw.Restarted,
     "Restarted by function": lambda: tw.Restarted(tw.Leapfrog(), by="function"),
     "Restarted by speed": lambda: tw.Restarted(by="speed"),
+    "DDIM": tw.DDIM,
+    "ExponentialRungeKutta": lambda: tw.ExponentialRungeKutta(3),
+    "ExponentialMultistep": lambda: tw.ExponentialMultistep(3),
+    "Ancestral": tw.Ancestral,
     "EulerMaruyama": tw.EulerMaruyama,
     "LeimkuhlerMatthews": tw.LeimkuhlerMatthews,
     "StochasticHeun": tw.StochasticHeun,
@@ -177,8 +182,10 @@ SCHEMES: dict[str, Callable[[], AbstractScheme]] = {
 ON_RESIDUALS = frozenset({"LevenbergMarquardt"})
 # What moves distributions takes no law of these, and is followed in its own tests.
 ON_DENSITIES = frozenset({"FiniteVolumes", "ExactFokkerPlanck", "BirthDeath"})
+# What moves backwards in time alone has no step of the length of these.
+BACKWARDS = frozenset({"ReverseDiffusion", "Ancestral"})
 # Nor have laws of distributions alone an objective of these.
-OF_DENSITIES = frozenset({"KleinKramers", "NonreversibleFlow"})
+OF_DENSITIES = frozenset({"KleinKramers", "NonreversibleFlow", "ReverseDiffusion"})
 
 
 def exported(room, abstract):

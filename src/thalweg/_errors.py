@@ -140,6 +140,7 @@ def check_number(
     *,
     above: float | None = None,
     at_least: float | None = None,
+    at_most: float | None = None,
     below: float | None = None,
 ) -> None:
     """Refuse a concrete number outside its range; tracers pass, a sweep traces them."""
@@ -160,6 +161,8 @@ def check_number(
         raise InputError(f"{what} must be greater than {above:g}, but is {number:g}")
     if at_least is not None and not number >= at_least:
         raise InputError(f"{what} must be at least {at_least:g}, but is {number:g}")
+    if at_most is not None and not number <= at_most:
+        raise InputError(f"{what} must be at most {at_most:g}, but is {number:g}")
     if below is not None and not number < below:
         raise InputError(f"{what} must be less than {below:g}, but is {number:g}")
 

@@ -42,6 +42,11 @@ def marked_field(time: Any, x: Vector, args: Any) -> Vector:
     return _marked(x, 1)
 
 
+def marked_score(t: Any, x: Vector) -> Vector:
+    """The same of what a network predicts."""
+    return marked_field(t, x, None)
+
+
 def _marked(x: Vector, count: int) -> Vector:
     leaves, structure = jax.tree.flatten(x)
     return jax.tree.unflatten(structure, [_gradients.bind(leaves[0], count=count), *leaves[1:]])

@@ -53,7 +53,10 @@ class TimeGrid(eqx.Module):
     @property
     def backwards(self) -> bool:
         """Tell whether the times go down, where they are known."""
-        return not isinstance(self.times, Tracer) and bool(self.times[1] < self.times[0])
+        if isinstance(self.times, Tracer):
+            return False
+        first, second = np.asarray(self.times)[:2]
+        return bool(second < first)
 
     def __call__(self, step: ArrayLike) -> Float[Array, ""]:
         """The step size of a step."""

@@ -104,6 +104,7 @@ class Method(AbstractDrawing, AbstractCounted, AbstractCarrying, AbstractInverte
                 f"times must go up for {type(law).__name__}, which backwards in time climbs; they may go down for a "
                 "field, such as tw.Field(fn)"
             )
+        law.check_times(None if self.grid is None else self.grid.times, self.scheme.takes_rates)
 
     @property
     def objective(self) -> AbstractObjective | None:
@@ -199,9 +200,8 @@ class Method(AbstractDrawing, AbstractCounted, AbstractCarrying, AbstractInverte
 
     def step(self, state: State, draws: Draws = Draws()) -> State:
         """One step: a deterministic function of the state and what was drawn."""
-        step_size, law = self.step_size_at(state.clock), self.carrying(state).dynamics
-        after = self.scheme.step(law.during(state.time, step_size), state, step_size, draws)
-        after = self.carried_on(state, after, draws.batch)
+        h, law = self.step_size_at(state.clock), self.carrying(state).dynamics
+        after = self.carried_on(state, self.scheme.step(law.during(state.time, h), state, h, draws), draws.batch)
         if isinstance(self.step_size, TimeGrid):
             assert after.clock is not None
             after = dataclasses.replace(after, clock=self.step_size.clock(after.clock.steps, after.clock.last_step))

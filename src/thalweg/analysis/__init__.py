@@ -37,6 +37,8 @@ from .noisy_order import NoiseOrder as NoiseOrder
 from .noisy_order import noise_order as noise_order
 from .order import OrderResult as OrderResult
 from .order import convergence_order as convergence_order
+from .sampling_bias import SamplingBias as SamplingBias
+from .sampling_bias import sampling_bias as sampling_bias
 from .scaling import AdamHyperparameters as _AdamHyperparameters
 from .scaling import scale_adam as scale_adam
 from .scaling import scale_sgd as scale_sgd

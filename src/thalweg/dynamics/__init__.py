@@ -43,6 +43,8 @@ from .nesterov_flow import NesterovFlow as NesterovFlow
 from .nonreversible_flow import NonreversibleFlow as NonreversibleFlow
 from .overdamped_langevin import OverdampedLangevin as OverdampedLangevin
 from .pieces import Pieces as Pieces
+from .probability_flow import ProbabilityFlow as ProbabilityFlow
+from .reverse_diffusion import ReverseDiffusion as ReverseDiffusion
 from .underdamped_langevin import UnderdampedLangevin as UnderdampedLangevin
 
 __getattr__ = _near_misses(__name__)

@@ -221,6 +221,15 @@ class AbstractDynamics(eqx.Module):
         metric = getattr(law.geometry, "joined", None)
         return law if metric is None else copied(law, geometry=metric(join))
 
+    def check_times(self, times: Float[Array, " states"] | None, takes_rates: bool) -> None:
+        """Refuse times at which the law is none.
+
+        Arguments:
+            times: of all states, that go up or down; None where a method has none, and its times go up.
+            takes_rates: whether the scheme evaluates the right-hand side, at the last of them too.
+        """
+        del times, takes_rates
+
     def linearised(self) -> "AbstractDynamics":
         """The law as the linear probe takes it: itself, unless a part of it is not linear on any function."""
         return self

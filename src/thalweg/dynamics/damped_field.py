@@ -7,11 +7,11 @@ import equinox as eqx
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_number
+from .._noising.predictions import like
 from .._objectives.objective import AbstractObjective, Batch
 from .._objectives.parts import Joined
 from .._tree import Vector, copied, scalar
 from ._base import AbstractDamped, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient, coefficient
-from .field import like
 from .pieces import args_at, args_during
 
 
@@ -76,7 +76,7 @@ class DampedField(AbstractDamped):
 
     def force_of(self, time: Time, evaluation: Evaluation) -> Vector:
         x = evaluation.point
-        return like(self.fn(time, x, args_at(self.args, time)), x)
+        return like(self.fn(time, x, args_at(self.args, time)), x, "a field")
 
     def friction_at(self, time: Time) -> ArrayLike:
         return at_time(self.friction, time)

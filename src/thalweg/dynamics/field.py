@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 from jaxtyping import ArrayLike, PyTree
 
 from .._errors import InputError
+from .._noising.predictions import like
 from .._objectives.objective import AbstractObjective, Batch
 from .._objectives.parts import Joined
-from .._tree import Vector, copied
+from .._tree import copied
 from ._base import AbstractFirstOrder, Evaluation, Phase, Time
 from .pieces import args_at, args_during
 
@@ -71,25 +70,4 @@ class Field(AbstractFirstOrder):
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         del evaluation
         x = phase.position
-        return Phase(like(self.fn(time, x, args_at(self.args, time)), x))
-
-
-def like(found: PyTree, x: Vector) -> Vector:
-    """The values of a field in the dtypes of x; refused where they are another tree."""
-    here, there = jax.tree.structure(x), jax.tree.structure(found)
-    if here != there:
-        raise InputError(f"a field must give a tree like x, {_named(here)}, but gives {_named(there)}")
-    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(x)]
-    if (given := [jnp.shape(leaf) for leaf in jax.tree.leaves(found)]) != shapes:
-        raise InputError(f"a field must give arrays of the shapes of x, {_list(shapes)}, but gives {_list(given)}")
-    if any(jnp.issubdtype(jnp.result_type(leaf), jnp.complexfloating) for leaf in jax.tree.leaves(found)):
-        raise InputError("a field must give real numbers, but gives complex ones; give x two parts, real and imaginary")
-    return jax.tree.map(lambda leaf, own: jnp.asarray(leaf).astype(own.dtype), found, x)
-
-
-def _named(structure: Any) -> str:
-    return str(structure).removeprefix("PyTreeDef")
-
-
-def _list(shapes: list[Any]) -> str:
-    return ", ".join(map(str, shapes))
+        return Phase(like(self.fn(time, x, args_at(self.args, time)), x, "a field"))

@@ -17,9 +17,13 @@ from .adaptive import Adaptive as Adaptive
 from .adaptive_chebyshev import AdaptiveChebyshev as AdaptiveChebyshev
 from .birth_death import BirthDeath as BirthDeath
 from .chebyshev import RungeKuttaChebyshev as RungeKuttaChebyshev
+from .ddim import DDIM as DDIM
+from .ddim import Ancestral as Ancestral
 from .euler_maruyama import EulerMaruyama as EulerMaruyama
 from .exact_fokker_planck import ExactFokkerPlanck as ExactFokkerPlanck
 from .exponential import ExponentialEuler as ExponentialEuler
+from .exponential_multistep import ExponentialMultistep as ExponentialMultistep
+from .exponential_runge_kutta import ExponentialRungeKutta as ExponentialRungeKutta
 from .finite_volumes import FiniteVolumes as FiniteVolumes
 from .implicit import ImplicitEuler as ImplicitEuler
 from .implicit import ImplicitMidpoint as ImplicitMidpoint

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -34,6 +34,9 @@ from ._state import Clock, Draws, Report, State, Termination
 
 class AbstractScheme(eqx.Module):
     """Cuts time into steps. A step is a deterministic function of its arguments."""
+
+    # Whether the right-hand side of a law is evaluated, at the end of a step too, for all that is known.
+    takes_rates: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
         check_fields(self)
