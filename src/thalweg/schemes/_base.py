@@ -214,6 +214,11 @@ class AbstractScheme(eqx.Module):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         """One step."""
 
+    def without_interpolation(self, dynamics: AbstractDynamics) -> str:
+        """The reason why the law's rates say nothing of the states between two steps; or nothing."""
+        del dynamics
+        return "its state is not that of the law at one time"
+
     def without_inverse(self, dynamics: AbstractDynamics) -> str:
         """The reason why a step of a law has no inverse that is known here; or nothing."""
         del dynamics
@@ -244,6 +249,20 @@ def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str
         raise InputError(
             f"{type(scheme).__name__} needs one energy at all times, but the objective depends on time; use {instead}"
         )
+
+
+def without_cubic(dynamics: AbstractDynamics) -> str:
+    """The reason why states between two are not those of the cubic with their rates; or nothing."""
+    if isinstance(dynamics, AbstractNoisy):
+        return "noise makes no smooth path"
+    geometry = dynamics.geometry
+    if geometry is None or (isinstance(geometry, AbstractMetric) and not _curves(geometry)):
+        return ""
+    return f"a cubic leaves {named(geometry)}" if _curves(geometry) else f"{named(geometry)} has no rates to add up"
+
+
+def _curves(geometry: AbstractGeometry) -> bool:
+    return isinstance(geometry, AbstractManifold | AbstractDualFlat)
 
 
 def even_noise(geometry: AbstractGeometry | None) -> bool:
@@ -384,4 +403,5 @@ __all__ = [
     "right_scheme",
     "start_of",
     "start_velocity",
+    "without_cubic",
 ]
