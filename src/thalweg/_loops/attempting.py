@@ -26,21 +26,23 @@ def attempting(step: Callable[[State], State], state: State) -> Callable[[State]
     What is rejected may be no number, and zero times that is none either. So the derivative is taken of an attempt
     made anew, which where it is rejected is so short that it is finite.
     """
-    moved, own = jax.closure_convert(step, state)
+    # With all that it closes over, traced or not, as its leaves.
+    moved = eqx.filter_closure_convert(step, state)
 
     @eqx.filter_custom_jvp
-    def tried(state: State, own: list[Any]) -> State:
-        return moved(state, *own)
+    def tried(state: State, moved: Callable[[State], State]) -> State:
+        return moved(state)
 
     @tried.def_jvp
     def _(primals: Any, tangents: Any) -> tuple[State, Any]:
-        (state, own), (slope, own_slope) = primals, tangents
-        after = moved(state, *own)
+        (state, moved), (slope, own) = primals, tangents
+        after = moved(state)
+        assert state.clock is not None and after.clock is not None
         accepted = after.clock.steps > state.clock.steps
         control = state.memory
         shorter = dataclasses.replace(control, step=jnp.where(accepted, control.step, _SHORT * control.step))
         there = dataclasses.replace(state, memory=shorter)
-        _, slopes = eqx.filter_jvp(lambda state, own: moved(state, *own), (there, own), (slope, own_slope))
+        _, slopes = eqx.filter_jvp(lambda state, moved: moved(state), (there, moved), (slope, own))
 
         def kept(new: Any, leaf: Any, old: Any) -> Any:
             if new is None or not eqx.is_inexact_array(leaf):
@@ -49,7 +51,7 @@ def attempting(step: Callable[[State], State], state: State) -> Callable[[State]
 
         return after, jax.tree.map(kept, slopes, state, slope, is_leaf=lambda node: node is None)
 
-    return lambda state: tried(state, own)
+    return lambda state: tried(state, moved)
 
 
 def stopping(method: Method, times: Array) -> tuple[Method, Any]:

@@ -23,13 +23,17 @@ _ROUNDINGS = 16.0
 
 
 class Brackets(eqx.Module):
-    """The steps within which times lie, and the times at their two ends."""
+    """The steps within which times lie, and the times at their two ends.
+
+    `every`: all states of the motion are kept for them, for both ends of each would be no fewer.
+    """
 
     times: Float[Array, " rows"]
     step: Int[Array, " rows"]
     start: Float[Array, " rows"]
     end: Float[Array, " rows"]
     outside: Bool[Array, ""]
+    every: bool = eqx.field(static=True)
 
 
 def check_between(method: Method, x0: Vector, count: int) -> None:
@@ -62,7 +66,7 @@ def brackets(method: Method, begun: State, times: Float[Array, " rows"], count: 
         )
     sign = jnp.where(last < first, -1.0, 1.0)
     at = jnp.clip(jnp.searchsorted(sign * grid, sign * times, side="right") - 1, 0, count - 1)
-    return Brackets(times, at, grid[at], grid[at + 1], outside)
+    return Brackets(times, at, grid[at], grid[at + 1], outside, 2 * times.size > count)
 
 
 def state_times(method: Method, begun: State, count: int) -> Float[Array, " states"]:
@@ -82,8 +86,8 @@ def state_times(method: Method, begun: State, count: int) -> Float[Array, " stat
 
 
 def ends_of(found: Brackets, count: int) -> Chosen | None:
-    """The steps whose states are to be kept, both ends of every bracket; None where these are no fewer than all."""
-    return None if 2 * found.step.size > count else at_steps(_ends(found), count)
+    """The steps whose states are to be kept, both ends of every bracket; None where all are."""
+    return None if found.every else at_steps(_ends(found), count)
 
 
 def between(method: Method, found: Brackets, rows: Phase, save: Callable[[State], PyTree] | None) -> PyTree:
@@ -109,9 +113,8 @@ def between(method: Method, found: Brackets, rows: Phase, save: Callable[[State]
         state = State(y.position, y.velocity, clock=clock, auxiliary=y.auxiliary)
         return state.position if save is None else save(state)
 
-    all_kept = jax.tree.leaves(rows)[0].shape[0] != 2 * found.step.size
     left, right = found.step, found.step + 1
-    if not all_kept:
+    if not found.every:
         ends = _ends(found)
         left, right = (jnp.searchsorted(ends, one) for one in (left, right))
     before, after = (jax.tree.map(lambda leaf, at=at: leaf[at], rows) for at in (left, right))

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from .._errors import InputError, is_real
 from ..schemes import State
 
+
 def position(state: State) -> PyTree:
     """The position of a state."""
     return state.position
@@ -104,7 +105,9 @@ def as_steps(at: Any, count: int) -> Chosen:
         raise InputError(f"{right} are {at!r}")
     if not np.all(np.diff(steps) > 0) or steps[0] < 0 or steps[-1] > count:
         raise InputError(f"{right} are {steps.tolist()}")
-    return at_steps(jnp.asarray(steps, int), count)
+    rows = np.full(count + 1, steps.size, np.int32)
+    rows[steps] = np.arange(steps.size)
+    return Chosen(jnp.asarray(steps, int), jnp.asarray(rows))
 
 
 def as_times(times: Any) -> Float[Array, " rows"]:
