@@ -1,9 +1,9 @@
 """Is a derivative through our fixed-step Runge-Kutta faster than one through diffrax's, at the same numbers?
 
-A neural ODE of d numbers with a cheap field, so that the loop is measured and not the network: ours by `tw.solve` as its
-documentation says is fastest at each size, gradient="direct" where all states fit into the cache and "checkpoint" where
-they do not; the peer is the best of its checkpointed and its direct adjoint, each with constant steps and on a grid.
-Value and gradient, with respect to the start and to the parameters of the field.
+A neural ODE of d numbers with a cheap field, so that the loop is measured and not the network. Ours is `tw.solve` with
+the `gradient` that its documentation says is fastest: "direct" where all states fit into the cache, "checkpoint" where
+they do not. The peer is the best of its checkpointed and its direct adjoint, each with constant steps and on a grid.
+Value and gradient are those with respect to the start and to the parameters of the field.
 """
 
 from collections.abc import Callable, Iterator

@@ -206,7 +206,7 @@ WRONG = {
     "times beyond": (lambda: tw.solve(OK, X0, 10, times=[0.5, 1.1]), "within the steps, from 0 to 1, but are"),
     "no steps": (lambda: tw.solve(OK, X0, 0, times=[0.0]), "of which there are 0"),
     "momentum": (lambda: tw.solve(tw.momentum(bowl, 0.1), X0, 9, times=[0.1]), "Leapfrog are not interpolated: its"),
-    "noise": (lambda: tw.solve(tw.sgld(bowl, 0.1), X0, 9, 0, times=[0.1]), "makes no smooth path; keep states at steps"),
+    "noise": (lambda: tw.solve(tw.sgld(bowl, 0.1), X0, 9, 0, times=[0.1]), "makes no smooth path; keep"),
     "batches": (lambda: tw.solve(tw.gradient_descent(DATA, 0.1), X0, 9, 0, times=[0.1]), "makes no smooth path"),
     "sphere": (
         lambda: tw.solve(tw.Method(BALL, tw.RK4(), 0.1), jnp.array([0.6, 0.8]), 9, times=[0.1]),

@@ -41,7 +41,8 @@ for name, one in cases.items():
     assert found[1].sharding.is_equivalent_to(apart, 2), name
     for a, b in zip(found, wanted):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14, err_msg=name)
-    print(name, text.count("num_partitions=2"), *(word for word in ("all-gather", "all-to-all", "permute") if word in text))
+    moves = [word for word in ("all-gather", "all-to-all", "permute") if word in text]
+    print(name, text.count("num_partitions=2"), *moves)
 """
 
 

@@ -74,7 +74,10 @@ def stopping(method: Method, times: Array) -> tuple[Method, Any]:
 
 
 def arrived(method: Method, final: State, rows: Any, count: int, wrong: Any) -> tuple[State, Any]:
-    """The state and rows where an adaptive method has come to its end; an error where it has not, in the program if traced."""
+    """The state and rows of an adaptive method that has come to its end; an error where it has not.
+
+    Where that is traced, it is one in the program.
+    """
     scheme, clock = method.scheme, final.clock
     assert isinstance(scheme, Adaptive) and scheme.until is not None and clock is not None
     bad = (clock.time < scheme.until) | wrong

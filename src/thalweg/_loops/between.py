@@ -91,7 +91,7 @@ def ends_of(found: Brackets, count: int) -> Chosen | None:
 
 
 def between(method: Method, found: Brackets, rows: Phase, save: Callable[[State], PyTree] | None) -> PyTree:
-    r"""What is kept of the states at some times, from the rows that `ends_of` has asked for.
+    r"""Rows of the states at some times, from the rows that `ends_of` has asked for.
 
     $$y(t_k + sh) \approx (1 + 2s)(1 - s)^2 y_k + s^2(3 - 2s)\,y_{k+1} + hs(1 - s)^2 \dot y_k
         - hs^2(1 - s)\,\dot y_{k+1}$$

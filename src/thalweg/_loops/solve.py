@@ -196,6 +196,7 @@ def _going(method: Method, forth: Callable[[State, Array], State], begun: State)
 
         def step(state: State, k: Array) -> State:
             ended, after = method.scheme.report(state).ended, forth(state, k)
+            assert ended is not None
             return jax.tree.map(lambda old, new: jnp.where(ended, old, new), state, after)
 
         return step

@@ -251,20 +251,6 @@ def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str
         )
 
 
-def without_cubic(dynamics: AbstractDynamics) -> str:
-    """The reason why states between two are not those of the cubic with their rates; or nothing."""
-    if isinstance(dynamics, AbstractNoisy):
-        return "noise makes no smooth path"
-    geometry = dynamics.geometry
-    if geometry is None or (isinstance(geometry, AbstractMetric) and not _curves(geometry)):
-        return ""
-    return f"a cubic leaves {named(geometry)}" if _curves(geometry) else f"{named(geometry)} has no rates to add up"
-
-
-def _curves(geometry: AbstractGeometry) -> bool:
-    return isinstance(geometry, AbstractManifold | AbstractDualFlat)
-
-
 def even_noise(geometry: AbstractGeometry | None) -> bool:
     """Tell whether noise is the same everywhere: in flat space, and in a metric that is constant."""
     return geometry is None or (isinstance(geometry, AbstractMetric) and geometry.linear)
@@ -403,5 +389,4 @@ __all__ = [
     "right_scheme",
     "start_of",
     "start_velocity",
-    "without_cubic",
 ]

@@ -8,7 +8,8 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from .._objectives.objective import Batch
 from ..dynamics import AbstractDynamics, Evaluation, Phase
-from ._base import AbstractScheme, without_cubic
+from ._base import AbstractScheme
+from ._curved import without_cubic
 from ._state import Clock
 
 

@@ -16,7 +16,8 @@ from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, wide_dtype, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import Time, at_time
-from ._base import AbstractScheme, without_cubic
+from ._base import AbstractScheme
+from ._curved import without_cubic
 from ._state import Clock, Report, State
 
 
