@@ -40,6 +40,8 @@ def check_between(method: Method, x0: Vector, count: int) -> None:
     """Refuse a method whose states between two steps are not what a cubic makes of them."""
     instead = "keep states at steps, at=, or make steps that end at the times, tw.Method(..., times=)"
     reason = method.scheme.without_interpolation(method.dynamics)
+    if method.scheme.adaptive:
+        reason = "its steps are as long as where it is allows"
     if method.stochastic:
         reason = "what it draws makes no smooth path"
     elif isinstance(x0, AbstractMeasure):

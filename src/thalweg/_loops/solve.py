@@ -17,7 +17,7 @@ from .._objectives.parts import parted, same
 from .._objectives.stream import Stream
 from .._tree import copied, ravel, unraveler
 from .._typed import typed
-from ..schemes import Draws, State
+from ..schemes import Adaptive, Draws, State
 from ..schemes._base import phase
 from .attempting import arrived, attempting, stopping
 from .between import between, brackets, check_between, ends_of
@@ -129,11 +129,11 @@ def solve(
         raise InputError("give the steps that are kept, at=[0, 10], or the times, times=[0.0, 1.0]; one of them")
     steps_kept = None if at is None else as_steps(at, count)
     times = None if times is None else as_times(times)
-    wrong = False
-    if times is not None and not method.scheme.adaptive:
-        check_between(method, x0, count)
-    elif times is not None:
+    wrong, adaptive = False, isinstance(method.scheme, Adaptive)
+    if times is not None and adaptive:
         method, wrong = stopping(method, times)
+    elif times is not None:
+        check_between(method, x0, count)
 
     def whole(state: State) -> State:
         return state if join is same else copied(state, position=join(state.position))
@@ -156,15 +156,12 @@ def solve(
 
     try:
         begun, within = method.init(x0, velocity), None
-        if times is not None and not method.scheme.adaptive:
+        if times is not None and not adaptive:
             within = brackets(method, begun, times, count)
             keeping = Keeping(phase, ends_of(within, count))
-        elif times is not None:
-            keeping = Keeping(kept or position, Chosen(times))
-        elif steps_kept is not None:
-            keeping = Keeping(kept or position, steps_kept)
         else:
-            keeping = Keeping(kept)
+            chosen = steps_kept if times is None else Chosen(times)
+            keeping = Keeping(kept if chosen is None else kept or position, chosen)
         step = _going(method, forth, begun)
         if gradient == "reversible":
             final, rows = reversible(step, back, lambda state: rounding(method, state), keeping, begun, count)
@@ -180,7 +177,7 @@ def solve(
         if method.objective is not None and not method.objective.stochastic:
             explain(method.at_start(method.objective), x0)
         raise
-    if method.scheme.adaptive and getattr(method.scheme, "until", None) is not None:
+    if isinstance(method.scheme, Adaptive) and method.scheme.until is not None:
         final, rows = arrived(method, final, rows, count, wrong)
     if save is None and join is not same and rows is not None:
         # A module of so many rows, as `eqx.filter_vmap` takes one.
@@ -192,7 +189,7 @@ def _going(method: Method, forth: Callable[[State, Array], State], begun: State)
     """The step of a loop: what has ended by itself stays where it is."""
     if method.scheme.report(begun).ended is None:
         return forth
-    if not method.scheme.adaptive:
+    if not isinstance(method.scheme, Adaptive):
 
         def step(state: State, k: Array) -> State:
             ended, after = method.scheme.report(state).ended, forth(state, k)
