@@ -97,8 +97,8 @@ def solve(
     >>> float(end(0.5)), float(jax.grad(end)(0.5))  # 8 (1 - a)^3
     (1.0, -6.0)
     >>> flow = tw.Method(tw.GradientFlow(f), tw.Adaptive(rtol=1e-8, atol=1e-8, until=1.0), 0.1)
-    >>> tw.solve(flow, jnp.array([8.0]), 100, times=[0.0, 0.5, 1.0]).saved[:, 0].round(6).tolist()  # 8 exp(-t)
-    [8.0, 4.852245, 2.943036]
+    >>> [round(x, 6) for x in tw.solve(flow, jnp.array([8.0]), 100, times=[0.5, 1.0]).saved[:, 0].tolist()]  # 8 exp(-t)
+    [4.852245, 2.943036]
 
     Reference: Hairer, Nørsett and Wanner (1993), section II.6, of times between steps.
     """
