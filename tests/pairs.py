@@ -247,7 +247,7 @@ def few() -> frozenset[Pair]:
         if (" " in name and name != "Splitting BAOAB") or name == "RosenbrockWanner":
             continue
         if (
-            name in ON_DENSITIES
+            name in ON_DENSITIES | BACKWARDS
             or scheme.controlled
             or isinstance(scheme, AbstractSolving | tw.RosenbrockWanner | tw.ReplicaExchange)
         ):

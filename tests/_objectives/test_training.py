@@ -206,6 +206,8 @@ REFUSED = {
             tw.FiniteSum(lambda x, s, state: (jnp.sum(x), state[:1]), X, state=jnp.zeros(2)), 0.1), X[0], 2),
     "compares evaluations of one function": lambda: tw.Method(tw.GradientFlow(F), tw.PseudoTransient(), 0.1),
     "which no inverse of a step gives back": lambda: tw.solve(tw.momentum(F, 0.1, 0.9), X[0], 3, gradient="reversible"),
+    "changes at every step with the state": lambda: tw.solve(
+        tw.gradient_descent(F, 0.1), X[0], 3, times=jnp.array([0.15])),
     "depends on the others where": lambda: tw.analysis.gradient_noise(F, X[0]),
 }  # fmt: skip
 

@@ -125,15 +125,16 @@ def test_started_right_it_vanishes_at_the_order_of_the_scheme_and_the_prior_leav
 def test_the_right_variance_depends_on_how_much_the_data_vary():
     """One step from pure noise: small is right of data that are one point, and a number of data of that variance."""
     noising = tw.networks.Tabulated(jnp.cumprod(1.0 - jnp.linspace(1e-3, 0.1, 100)))
-    times = jnp.array([60.0, 20.0])
 
-    def error(variance, spread):
+    def error(variance, spread, times=(60.0, 20.0)):
+        times = jnp.array(times)
         method = tw.Method(tw.ReverseDiffusion(noising, score), tw.Ancestral(variance), times=times)
         return tw.analysis.sampling_bias(method, data(np.array([1.0]), np.array([[spread]])), start="exact").wasserstein
 
     assert error("small", 1e-10) < 1e-6 < error("large", 1e-10)
     assert error("large", 1.0) < 1e-7 < error("small", 1.0)
     assert error(0.3, 0.3) < 1e-7
+    assert error(0.3, 0.3, (60.0, 20.0, 0.0)) < 1e-7 < error("large", 0.3, (60.0, 20.0, 0.0))
     assert min(error("small", 0.3), error("large", 0.3)) > 1e-3
 
 

@@ -50,6 +50,14 @@ def test_backwards_and_by_a_grid_of_times():
     assert float(back.time) == 0.0
 
 
+def test_states_between_two_steps_look_across_no_edge():
+    # The cubic of a step that ends at an edge: h^4 / 384 times a fourth derivative of about 10.
+    method = tw.Method(FIELD, tw.RK4(), LENGTH / 16)
+    at = LENGTH - LENGTH / 64
+    found = tw.solve(method, X0, 48, times=jnp.array([at])).saved
+    np.testing.assert_allclose(found[0], expm(at * MATRICES[0]) @ X0, atol=1e-6)
+
+
 def test_run_and_solve_and_the_probe_take_the_same_piece():
     method = tw.Method(FIELD, tw.Euler(), LENGTH)
     end = tw.solve(method, X0, 3).final.position

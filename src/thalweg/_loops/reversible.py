@@ -14,30 +14,38 @@ from .._errors import InputError
 from .._methods.method import Method
 from .._tree import copied
 from ..schemes import State
+from .saving import Keeping, put
 
 # Of a position, the part that may be off by rounding: half of the digits, and one of two.
 _ALLOWED = 0.5
 
 
 def reversible(
-    step: Callable[[State, Array], tuple[State, PyTree]],
+    step: Callable[[State, Array], State],
     back: Callable[[State, Array], State],
     growth: Callable[[State], Array],
+    keeping: Keeping,
     state: State,
     count: int,
 ) -> tuple[State, PyTree]:
-    """The states after a scan, and what it keeps; of the states on the way a derivative holds none.
+    """The state after a loop, and the rows that it keeps; of the states on the way a derivative holds none.
 
     Arguments:
-        step: as of `jax.lax.scan`.
+        step: the state after step k, of that before it and k.
         back: its inverse, of the state after a step with the clock before it, and the same k.
         growth: the factor by which the inverse of a step from a state may multiply a rounding.
+        keeping: what is kept of the states; their slopes are added as the states are found again.
 
     Raises:
         InputError: roundings grow to more than half of the digits; inside a program, where that depends on what is
             traced, it is an error there.
     """
-    moved, own = _converted(step, state, jnp.zeros((), int))
+    chosen = keeping.chosen
+
+    def one_step(state: State, k: Array) -> tuple[State, PyTree]:
+        return step(state, k), keeping.of(state, k)
+
+    moved, own = _converted(one_step, state, jnp.zeros((), int))
     # The inverse is only how a state is found again: no derivative is one of it.
     found, of_back = _converted(back, state, jnp.zeros((), int))
     grown, of_growth = _converted(growth, state)
@@ -47,16 +55,19 @@ def reversible(
     def scanned(
         own: list[Any], others: tuple[list[Any], list[Any]], state: State
     ) -> tuple[State, PyTree, PyTree, Array]:
-        def one(carry: tuple[State, Array], k: Array) -> tuple[tuple[State, Array], PyTree]:
-            state, worst = carry
+        def one(carry: tuple[State, PyTree, Array], k: Array) -> tuple[tuple[State, PyTree, Array], PyTree]:
+            state, rows, worst = carry
             # A rounding of every step on the way grows by all the inverses before it.
             worst = 1.0 + worst * grown(state, *others[1])
             after, row = moved(state, k, *own)
-            return (after, worst), (row, state.clock)
+            if chosen is None:
+                return (after, None, worst), (row, state.clock)
+            return (after, put(rows, row, chosen.place(state, k)), worst), (None, state.clock)
 
         worst = jnp.zeros((), jnp.finfo(jnp.result_type(*jax.tree.leaves(state.position))).dtype)
-        (final, worst), (rows, clocks) = jax.lax.scan(one, (state, worst), jnp.arange(count))
-        return final, rows, clocks, worst
+        begin = (state, keeping.empty(state), worst)
+        (final, rows, worst), (every, clocks) = jax.lax.scan(one, begin, jnp.arange(count))
+        return final, every if chosen is None else rows, clocks, worst
 
     @jax.custom_vjp
     def run(own: list[Any], others: tuple[list[Any], list[Any]], state: State) -> tuple[State, PyTree, Array]:
@@ -74,6 +85,9 @@ def reversible(
         def one(carry: Any, at: Any) -> tuple[Any, None]:
             state, slope, sums = carry
             k, clock, row = at
+            if chosen is not None:
+                place = chosen.place(state, k)
+                row = jax.tree.map(lambda all: all[place], rows)
             before = found(copied(state, clock=clock), k, *others[0])
             numbers, rest = eqx.partition(before, eqx.is_inexact_array)
 
@@ -88,7 +102,8 @@ def reversible(
         end, rows, _ = slopes
         end, rows = eqx.filter((end, rows), _is_slope)
         none = jax.tree.map(jnp.zeros_like, floating)
-        (_, slope, sums), _ = jax.lax.scan(one, (final, end, none), (jnp.arange(count), clocks, rows), reverse=True)
+        each = rows if chosen is None else None
+        (_, slope, sums), _ = jax.lax.scan(one, (final, end, none), (jnp.arange(count), clocks, each), reverse=True)
         return _filled(own, sums), _filled(others, None), _filled(final, slope)
 
     run.defvjp(forwards, backwards)

@@ -199,7 +199,7 @@ def as_prediction(value: Any) -> Any:
 
 
 def like(found: Any, x: Vector, what: str) -> Vector:
-    """What a function gives, in the dtypes of x; refused where it is another tree, other shapes or complex."""
+    """The values of a function in the dtypes of x; refused where they are another tree, other shapes or complex."""
     here, there = jax.tree.structure(x), jax.tree.structure(found)
     if here != there:
         raise InputError(f"{what} must give a tree like x, {_named(here)}, but gives {_named(there)}")

@@ -154,7 +154,7 @@ def _law_at_end(method: Method, mean: Array, covariance: Array, exact: bool) -> 
 
 
 def _timed(numbers: Any, d: int) -> tuple[Any, Any]:
-    """What a scheme keeps of times alone, apart from what it keeps of the motion."""
+    """The numbers that a scheme keeps of times alone, and those that it keeps of the motion."""
     of_motion = jax.tree.map(lambda leaf: leaf.shape == (d,), numbers)
     moving, timed = eqx.partition(numbers, of_motion)
     return timed, moving

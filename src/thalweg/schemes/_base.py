@@ -217,6 +217,11 @@ class AbstractScheme(eqx.Module):
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         """One step."""
 
+    def without_interpolation(self, dynamics: AbstractDynamics) -> str:
+        """The reason why the law's rates say nothing of the states between two steps; or nothing."""
+        del dynamics
+        return "its state is not known to be the law's at one time"
+
     def without_inverse(self, dynamics: AbstractDynamics) -> str:
         """The reason why a step of a law has no inverse that is known here; or nothing."""
         del dynamics

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine
-from ..dynamics import AbstractDynamics, Phase
+from ..dynamics import AbstractDynamics, AbstractNoisy, Phase
 from ..dynamics._base import Terms
-from ..geometry import AbstractDualFlat, AbstractEmbedded, AbstractGeometry, AbstractManifold
+from ..geometry import AbstractDualFlat, AbstractEmbedded, AbstractGeometry, AbstractManifold, AbstractMetric
 from ..geometry.base import named
 from ._base import even_noise
 from ._state import State
@@ -17,6 +17,18 @@ def manifold(dynamics: AbstractDynamics) -> AbstractManifold | None:
     """The manifold of a law; None where its positions are those of flat space."""
     geometry = dynamics.geometry
     return geometry if isinstance(geometry, AbstractManifold) else None
+
+
+def without_cubic(dynamics: AbstractDynamics) -> str:
+    """The reason why states between two are not those of the cubic with their rates; or nothing."""
+    geometry = dynamics.geometry
+    if isinstance(dynamics, AbstractNoisy):
+        return "noise makes no smooth path"
+    if isinstance(geometry, AbstractManifold | AbstractDualFlat):
+        return f"a cubic leaves {named(geometry)}"
+    if geometry is None or isinstance(geometry, AbstractMetric):
+        return ""
+    return f"{named(geometry)} has no smooth rates"
 
 
 def grounded(geometry: AbstractGeometry | None, y: Phase) -> Phase:

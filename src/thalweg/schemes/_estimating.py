@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from .._objectives.objective import Batch
 from ..dynamics import AbstractDynamics, Evaluation, Phase
 from ._base import AbstractScheme
+from ._curved import without_cubic
 from ._state import Clock
 
 
@@ -42,6 +43,9 @@ class AbstractEstimating(AbstractScheme):
     def hands_over(self) -> bool:
         """Tell whether a step gives the derivative at its end, and is given that at its start."""
         return False
+
+    def without_interpolation(self, dynamics: AbstractDynamics) -> str:
+        return without_cubic(dynamics)
 
     def check_estimate(self) -> None:
         """Refuse a scheme whose error cannot be seen, in one line."""

@@ -17,6 +17,7 @@ from .._tree import Vector, combine, ravel, size, unraveler, wide_dtype, zeros_l
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
 from ..dynamics._base import Time, at_time
 from ._base import AbstractScheme
+from ._curved import without_cubic
 from ._state import Clock, Report, State
 
 
@@ -83,6 +84,9 @@ class AbstractSolving(AbstractScheme):
     def report(self, state: State) -> Report:
         # A product with the Hessian, or with the Jacobian of a field, counts 2.
         return Report(gradients=state.memory.gradients + 2 * state.memory.products)
+
+    def without_interpolation(self, dynamics: AbstractDynamics) -> str:
+        return without_cubic(dynamics)
 
     def hessian_products(self, state: State) -> Int[Array, "..."]:
         """Products with the Hessian, or the Jacobian, since the start; of `run.state`, say."""

@@ -1,4 +1,4 @@
-"""Tolerances of a step: one number, or one of each number of the position."""
+"""Tolerances of a step, one number or one of each number of the position, and times at which steps end."""
 
 import dataclasses
 from typing import Any
@@ -31,6 +31,22 @@ def check_tolerance(name: str, value: Any, **bounds: float) -> None:
             continue
         for entry in np.ravel(np.asarray(leaf, float)):
             check_number(f"every entry of {name}", entry, **bounds)
+
+
+def as_stops(value: Any) -> Any:
+    """Times as an array leaf; what is none is refused by name."""
+    return jnp.asarray(value, dtype=float) if value is not None and is_real(value) else value
+
+
+def check_stops(value: Any) -> None:
+    """Refuse what are no times that go up."""
+    if not isinstance(value, jax.Array) or value.ndim != 1 or value.size == 0:
+        raise InputError(f"stops must be times that go up, such as jnp.array([0.5, 1.0]), but are {value!r}")
+    if isinstance(value, Tracer):
+        return
+    times = np.asarray(value)
+    if not (np.all(np.isfinite(times)) and np.all(np.diff(times) > 0)):
+        raise InputError(f"stops must be finite and go up, but are {times.tolist()}")
 
 
 def is_number(value: Any) -> bool:

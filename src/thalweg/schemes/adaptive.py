@@ -16,7 +16,7 @@ from ..geometry import AbstractGeometry
 from ._base import AbstractScheme, check_exact, derivative, phase
 from ._estimating import AbstractEstimating
 from ._state import Clock, Draws, Report, State, Termination
-from ._tolerances import as_tolerance, check_tolerance, is_number, like_position, over_phase
+from ._tolerances import as_stops, as_tolerance, check_stops, check_tolerance, is_number, like_position, over_phase
 from .runge_kutta import Tsit5
 
 _GOING, _ARRIVED, _NOT_FINITE, _STALLED, _BLURRED = range(5)
@@ -63,6 +63,9 @@ class Adaptive(AbstractScheme):
     `step_size` is the first step. A step of `tw.run` is one attempt; its times are true, and `step_size` in a record
     is the step that was tried, the last one 0 where the motion has ended.
 
+    A derivative through its steps is that of the steps that were made: their lengths are constants in it, as if they
+    had been given, and those that end at `until` or at a stop vary with these times alone.
+
     Arguments:
         scheme: a `tw.RungeKutta` whose tableau has embedded weights: `tw.Tsit5()`, `tw.DormandPrince()`,
             `tw.BogackiShampine()` or `tw.Heun()`; for stiff laws `tw.Rodas5P()`, or where their modes decay without
@@ -71,6 +74,8 @@ class Adaptive(AbstractScheme):
             spread over its leaves, or a vector of as many entries.
         atol: absolute tolerance, in units of the position and of the velocity; likewise.
         until: the time where the motion ends, reached exactly; None goes on for ever.
+        stops: times on the way at which a step ends exactly, an array that goes up: where the law jumps, or a state is
+            wanted. The step that was cut short there is tried again after it.
         pcoeff: $k_P$, proportional: 0.4 with `icoeff` 0.3 is smoother where stability bounds the step.
         icoeff: $k_I$, integral; 1 with the others 0 is the elementary controller.
         dcoeff: $k_D$, derivative.
@@ -93,6 +98,7 @@ class Adaptive(AbstractScheme):
     rtol: PyTree[Float[Array, "..."]] = eqx.field(default=1e-6, converter=as_tolerance)
     atol: PyTree[Float[Array, "..."]] = eqx.field(default=1e-9, converter=as_tolerance)
     until: Float[Array, ""] | None = eqx.field(default=None, converter=optional_scalar)
+    stops: Float[Array, " stops"] | None = eqx.field(default=None, converter=as_stops)
     pcoeff: Float[Array, ""] = eqx.field(default=0.0, converter=scalar)
     icoeff: Float[Array, ""] = eqx.field(default=1.0, converter=scalar)
     dcoeff: Float[Array, ""] = eqx.field(default=0.0, converter=scalar)
@@ -108,6 +114,8 @@ class Adaptive(AbstractScheme):
         check_tolerance("atol", self.atol, above=0.0)
         if self.until is not None:
             check_number("until", self.until)
+        if self.stops is not None:
+            check_stops(self.stops)
         for name in ("pcoeff", "icoeff", "dcoeff"):
             check_number(name, getattr(self, name), at_least=0.0)
 
@@ -170,9 +178,10 @@ class Adaptive(AbstractScheme):
 
     def report(self, state: State) -> Report:
         assert state.clock is not None
-        step = state.memory.step
-        if self.until is not None:
-            step = jnp.minimum(step, _left(self.until, state.clock))
+        step = jax.lax.stop_gradient(state.memory.step)
+        for end in self._ends(state.clock):
+            left = _left(end, state.clock)
+            step = jnp.where(step < left, step, left)
         taken = type(self.scheme).report(self.scheme, _inner(state)).gradients
         # And one at the start, where the first step is handed its slope.
         taken = taken if taken is None else taken + int(self.scheme.hands_over)
@@ -239,7 +248,8 @@ class Adaptive(AbstractScheme):
 
         tried = self.scheme.attempt(dynamics, clock, y, h, old.slope, old.own, allowed, draws.batch, state.evaluation)
         end = tried.end
-        error = _norm(y, end, tried.error, rtol, atol).astype(h.dtype)
+        # What sets the next step is a constant in a derivative.
+        error = _norm(*jax.lax.stop_gradient((y, end, tried.error)), rtol, atol).astype(h.dtype)
         finite, accepted = jnp.isfinite(error), going & (error < 1.0)
         usable = finite
         if tried.failed is not None:
@@ -257,18 +267,23 @@ class Adaptive(AbstractScheme):
             # Where digits are few, what is small at the start may be as exact as it is asked to be, and later not.
             code = jnp.where(_blurred(y, rtol, atol), _BLURRED, code)
         ticked = clock.tick(h)
-        if self.until is not None:
-            arrived = h >= _left(self.until, clock)
-            code = jnp.where(accepted & arrived, _ARRIVED, code)
+        for there in self._ends(clock):
+            arrived = h >= _left(there, clock)
             # The sum of the steps may differ from it in the last digit.
             ticked = dataclasses.replace(
-                ticked, time=jnp.where(arrived, self.until, ticked.time), lost=jnp.where(arrived, 0.0, ticked.lost)
+                ticked, time=jnp.where(arrived, there, ticked.time), lost=jnp.where(arrived, 0.0, ticked.lost)
             )
+        if self.until is not None:
+            code = jnp.where(accepted & (h >= _left(self.until, clock)), _ARRIVED, code)
 
         def kept(new: Any, before: Any) -> Any:
             return jax.tree.map(lambda a, b: jnp.where(accepted, a, b), new, before)
 
-        following = h * factor if tried.longest is None else jnp.minimum(h * factor, tried.longest.astype(h.dtype))
+        following = h * factor
+        if self.stops is not None:
+            # What a stop cut short was no more than could be tried.
+            following = jnp.where(accepted, jnp.maximum(following, old.step), following)
+        following = following if tried.longest is None else jnp.minimum(following, tried.longest.astype(h.dtype))
         control = Control(
             jnp.where(going, following, old.step),
             None if tried.slope is None else kept(tried.slope, old.slope),
@@ -279,6 +294,15 @@ class Adaptive(AbstractScheme):
         )  # fmt: skip
         y = kept(end, y)
         return State(y.position, y.velocity, clock=kept(ticked, clock), memory=control, auxiliary=y.auxiliary)
+
+    def _ends(self, clock: Clock) -> list[Array]:
+        """Times that the next step may not go beyond."""
+        ends = [] if self.until is None else [self.until]
+        if self.stops is None:
+            return ends
+        at = jnp.searchsorted(self.stops, clock.time, side="right", method="compare_all")
+        stop = self.stops[jnp.minimum(at, self.stops.size - 1)]
+        return [*ends, jnp.where(at < self.stops.size, stop, jnp.inf)]
 
     def _factor(self, log: Array, old: Control, accepted: Array) -> Array:
         first = self.pcoeff + self.icoeff + self.dcoeff

@@ -71,8 +71,7 @@ class Ancestral(AbstractDenoising):
     $$s^2 = \frac{\tau^2\sigma_+^2}{\sigma^2}
             + \Bigl(\frac{\alpha^+\tau^2}{\sigma^2}\Bigr)^2\frac{v\sigma^2}{\alpha^2v + \sigma^2}$$
 
-    is right: of a variance-preserving noising `"large"` is $v = 1$ for steps from pure noise. A step that ends where
-    there is no noise adds none. Order 1.
+    is right. A step of `"large"` that ends where there is no noise adds none, as they do. Order 1.
 
     Arguments:
         variance: "small", "large" or $v\ge0$, in units of the data squared.
@@ -120,7 +119,7 @@ class Ancestral(AbstractDenoising):
         clean, noise = law.parts(now, state.position)
         spread, signal, small = law.noising.noise(then), law.noising.signal(then), posterior_variance(law, now, then)
         left = jnp.sqrt(jnp.maximum(spread**2 - small, 0.0))
-        drawn = jnp.sqrt(jnp.where(spread > 0.0, self._variance(law, now, then, small), 0.0))
+        drawn = jnp.sqrt(self._variance(law, now, then, small))
         return State(combine((signal, clean), (left, noise), (drawn, draws.noise[0])), clock=clock)
 
     def _variance(self, law: ReverseDiffusion, now: Array, then: Array, small: Array) -> Array:
@@ -129,7 +128,7 @@ class Ancestral(AbstractDenoising):
         before = law.noising.noise(now) ** 2
         taken = taken_away(law, now, then)
         if isinstance(self.variance, str):
-            return taken
+            return jnp.where(law.noising.noise(then) > 0.0, taken, 0.0)
         pulled = law.noising.signal(then) * taken / before
         return small + pulled**2 * self.variance * before / (law.noising.signal(now) ** 2 * self.variance + before)
 

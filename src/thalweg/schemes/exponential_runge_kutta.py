@@ -63,7 +63,7 @@ class ExponentialRungeKutta(AbstractExponential):
 
 
 def runge_kutta(scheme: AbstractExponential, law: AbstractDiffusing, whole: Course, first: Parts, order: int) -> Vector:
-    """Where a step of so many stages leads, from the prediction at its start."""
+    """The end of a step of so many stages, from the prediction at its start."""
     slope = None
     for part in {1: (), 2: (1 / 2,), 3: (1 / 3, 2 / 3)}[order]:
         at = within(scheme, law, whole, part)
