@@ -10,6 +10,9 @@ from tests.networks.mixtures import mixture
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
+# Of their use of NumPy.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 START, LEVELS = np.array([[-1.2], [0.3], [2.0]]), 1000
 
 
@@ -83,7 +86,7 @@ def test_dpm_solver_plus_plus_2m(settings, scheme, last):
 def test_ddim_of_steps_that_do_not_divide_the_levels_does_not_read_its_grid():
     """A step of theirs goes to t - 1000 // 7, not to the next of its times: the last one ends at level 7, not at 0."""
     found, levels = theirs(ddim(timestep_spacing="trailing"), 7)
-    assert float(np.max(np.abs(found - ours(tw.DDIM(), [*levels, 0])))) > 0.01
+    assert float(np.max(np.abs(found - ours(tw.DDIM(), [*levels, 0])))) > 5e-3
     x = START
     for level in levels:
         then = max(level - LEVELS // 7, 0.0)

@@ -118,8 +118,6 @@ def test_without_noise_the_nearest_point_of_a_set_is_the_data():
         (lambda: tw.networks.VarianceExploding(-1.0), "noise_max must be greater than 0"),
         (lambda: tw.networks.Tabulated(jnp.linspace(0.1, 0.9, 5)), "levels must fall"),
         (lambda: tw.networks.Tabulated("abc"), "levels must be a list of numbers"),
-        (lambda: tw.networks.Noising(1.0, jnp.sqrt), "signal_of must be a function of time"),
-        (lambda: tw.networks.Score(3.0), "must be a function of \\(t, x\\)"),
         (lambda: tw.networks.Score(lambda x: x), "must be a function of \\(t, x\\)"),
         (lambda: tw.networks.GaussianMixture(jnp.zeros((2, 3)), jnp.ones(3)), "covariances of 2 Gaussians"),
         (lambda: tw.networks.GaussianMixture(jnp.zeros((2, 3)), -1.0), "variances must be at least 0"),

@@ -76,6 +76,7 @@ class _Linear(AbstractNoising):
     def time_of_integral(self, integral: ArrayLike) -> Array:
         """The time at which B is this, by the form of the root that does not cancel."""
         slope = self.beta_max - self.beta_min
+        integral = jnp.asarray(integral, float)
         return 2.0 * integral / (self.beta_min + jnp.sqrt(self.beta_min**2 + 2.0 * slope * integral))
 
     def signal(self, time: ArrayLike) -> Float[Array, "..."]:

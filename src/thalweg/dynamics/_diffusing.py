@@ -119,4 +119,4 @@ class AbstractDiffusing(AbstractFirstOrder):
     def own_noise_is_there(self) -> bool:
         """Tell whether the law has noise of its own."""
         eta = self.own_noise
-        return isinstance(eta, Tracer) or float(eta) > 0.0
+        return isinstance(eta, Tracer) or bool(np.asarray(eta) > 0.0)

@@ -1,6 +1,6 @@
 """The flow along the marginals of a noising: a diffusion model without noise."""
 
-from jaxtyping import ArrayLike
+from jaxtyping import Array, ArrayLike
 
 from .._errors import check_number
 from .._tree import Vector, combine, scalar
@@ -57,7 +57,7 @@ class ProbabilityFlow(AbstractDiffusing):
         return Field(_backwards, (self, start))
 
 
-def _backwards(s: ArrayLike, x: Vector, args: tuple[ProbabilityFlow, ArrayLike]) -> Vector:
+def _backwards(s: Array, x: Vector, args: tuple[ProbabilityFlow, Array]) -> Vector:
     flow, start = args
     phase = Phase(x)
     time = start - s

@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError, as_key, check_arguments, check_choice, check_count
@@ -122,7 +123,7 @@ def _with_divergence(t: Any, both: tuple[Vector, Array], args: tuple[Probability
 
     if signs is not None:
         return velocity(x), jnp.mean(jax.vmap(along)(signs))
-    flat, cut = jax.flatten_util.ravel_pytree(x)
+    flat, cut = ravel_pytree(x)
     return velocity(x), jnp.sum(jax.vmap(lambda e: along(cut(e)))(jnp.eye(flat.size, dtype=flat.dtype)))
 
 

@@ -7,6 +7,7 @@ from jaxtyping import Array, ArrayLike, Float
 from .._errors import InputError, check_choice, check_number, is_real
 from .._tree import combine, scalar
 from ..dynamics import AbstractDynamics, ReverseDiffusion
+from ..dynamics._diffusing import AbstractDiffusing
 from ._base import noise_count
 from ._denoising import AbstractDenoising, as_diffusing, ends
 from ._state import Draws, State
@@ -122,7 +123,7 @@ class Ancestral(AbstractDenoising):
         drawn = jnp.sqrt(self._variance(law, now, then, small))
         return State(combine((signal, clean), (left, noise), (drawn, draws.noise[0])), clock=clock)
 
-    def _variance(self, law: ReverseDiffusion, now: Array, then: Array, small: Array) -> Array:
+    def _variance(self, law: AbstractDiffusing, now: Array, then: Array, small: Array) -> Array:
         if isinstance(self.variance, str) and self.variance == "small":
             return small
         before = law.noising.noise(now) ** 2
