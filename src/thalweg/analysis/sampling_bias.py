@@ -122,7 +122,7 @@ def _law_at_end(method: Method, mean: Array, covariance: Array, exact: bool) -> 
     timed, moving = _timed(numbers, d)
     z, cut = ravel_pytree((rest.position, moving))
 
-    def advanced(z: Array, normals: Array, clock: Clock, timed: Any) -> tuple[Array, tuple[Clock | None, Any]]:
+    def advanced(z: Array, normals: Array, clock: Clock | None, timed: Any) -> tuple[Array, tuple[Clock | None, Any]]:
         position, moving = cut(z)
         memory = eqx.combine(eqx.combine(moving, timed), others)
         draws = Draws(noise=tuple(normals.reshape(-1, d))) if method.normals else Draws()
