@@ -282,6 +282,8 @@ def calls():
         "networks.VariancePreserving": dict(beta_min=0.1, beta_max=20.0),
         "networks.time_grid": dict(noising=tw.networks.VarianceExploding(), steps=4, spacing="karras", start=80.0,
                                    end=0.002, rho=7.0, to_data=True),
+        "networks.denoising_loss": dict(noising=tw.networks.RectifiedFlow(), kind=tw.networks.Velocity,
+                                        time_of=lambda u: u),
         "networks.log_likelihood": dict(
             method=tw.Method(tw.ProbabilityFlow(tw.networks.VarianceExploding(), lambda t, x: -x / (1.0 + t**2)),
                              tw.Heun(), times=jnp.array([80.0, 1.0])),

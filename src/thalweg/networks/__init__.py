@@ -29,5 +29,7 @@ if TYPE_CHECKING:
     from ._grids import time_grid as time_grid
     from ._likelihood import LogLikelihood as LogLikelihood
     from ._likelihood import log_likelihood as log_likelihood
+    from ._training import DenoisingLoss as DenoisingLoss
+    from ._training import denoising_loss as denoising_loss
 
 __getattr__, __dir__, __all__ = _attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]
