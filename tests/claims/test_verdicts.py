@@ -16,6 +16,7 @@ from thalweg.claims import (
     barrier,
     batches,
     curved,
+    diffusion,
     distributions,
     escape,
     flow,
@@ -128,6 +129,12 @@ THEORY = {
     "negative-direction-minimises": CORRECTED,
     "langevin-finds-the-weights": CORRECTED,
     "stein-finds-the-weights": FAILS,
+    "probability-flow-has-the-marginals": HOLDS,
+    "ddim-is-euler": HOLDS,
+    "which-posterior-variance": HOLDS,
+    "exact-score-reproduces-the-data": HOLDS,
+    "noising-is-a-wasserstein-flow": HOLDS,
+    "straight-flows-need-one-step": CORRECTED,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
@@ -137,6 +144,8 @@ SLOW = {
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
     "adam-edge-of-stability": {"atol": 0.0, "rtol": 0.1},
+    # With noise the steps are of order 1.
+    "probability-flow-has-the-marginals": {"atol": 0.0, "rtol": 0.01},
     # Steps from where space is curved are not those of flat space, but for the late ones.
     "nesterov-in-hyperbolic-space": {"atol": 0.0, "rtol": 0.02},
 }
@@ -383,6 +392,18 @@ OTHERWISE = [
     ("langevin-finds-the-weights", modes, "TEMPERATURES", (0.4, 0.45, 0.5), HOLDS),
     ("langevin-finds-the-weights", modes, "HEAT", lambda: 2.0 * tw.measures.Entropy(), FAILS),
     ("stein-finds-the-weights", modes, "SHARES", (0.72, 0.72), HOLDS),
+    ("probability-flow-has-the-marginals", diffusion, "LAW", diffusion.doubled, FAILS),
+    ("ddim-is-euler", diffusion, "SCHEME", tw.ExponentialMultistep, FAILS),
+    ("which-posterior-variance", diffusion, "VARIANCES", ("large", "small"), FAILS),
+    (
+        "exact-score-reproduces-the-data",
+        diffusion,
+        "DATA",
+        lambda: tw.networks.GaussianMixture(diffusion.points().points, 1e-4),
+        FAILS,
+    ),
+    ("noising-is-a-wasserstein-flow", diffusion, "NOISING", tw.networks.SubVariancePreserving, FAILS),
+    ("straight-flows-need-one-step", diffusion, "STRAIGHT", lambda: tw.networks.DataSet(jnp.ones((1, 1))), HOLDS),
 ]
 
 
