@@ -154,7 +154,7 @@ def posterior_variance() -> Outcome:
     )
 
 
-def points() -> AbstractData:
+def points() -> DataSet:
     return DataSet(jax.random.normal(jax.random.key(0), (40, 2)))
 
 
