@@ -5,5 +5,6 @@ from ._torch_dictionary import adam_from_torch as adam_from_torch
 from ._torch_dictionary import from_torch as from_torch
 from ._torch_dictionary import retune as retune
 from ._torch_muon import muon_from_torch as muon_from_torch
+from ._torch_network import network as network
 from ._torch_optimizer import Optimizer as Optimizer
 from ._torch_scheduler import ConstantFriction as ConstantFriction
