@@ -57,6 +57,7 @@ class _Lying(Potential):
         return super().on(q) * (0.5 if isinstance(q, Quantiles) else 1.0)
 
 
+@pytest.mark.slow
 def test_a_way_that_is_wrong_is_seen():
     few = {"steps": 20, "cells": 60, "quantiles": 40, "ways": ("grid", "jko")}
     found = {

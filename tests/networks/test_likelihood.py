@@ -37,15 +37,19 @@ def test_in_several_dimensions_and_by_random_signs():
     spread = jnp.array([[0.5, 0.2, 0.0], [0.2, 0.3, 0.1], [0.0, 0.1, 0.8]])
     data = tw.networks.GaussianMixture(jnp.array([1.0, 0.0, -0.5]), spread)
     noising = tw.networks.VarianceExploding()
-    flow, x = method(noising, data, 200, tw.RK4()), jnp.array([0.3, 0.1, 0.5])
-    exact = tw.networks.log_likelihood(flow, x).value
-    # Of one Gaussian, whose Jacobians commute, the mean over all signs is the trace, and there are four up to a sign.
-    signs = [tw.networks.log_likelihood(flow, x, divergence="hutchinson", key=k, probes=64).value for k in range(4)]
-    np.testing.assert_allclose(np.mean(signs), exact, atol=0.2)
-    assert np.std(signs) > 0.0
-    end = tw.networks.log_likelihood(flow, x).end
-    back = tw.solve(flow, end).final.position
-    np.testing.assert_allclose(back, x, atol=1e-5)
+    flow, x = method(noising, data, 80, tw.RK4()), jnp.array([0.3, 0.1, 0.5])
+    exact = tw.networks.log_likelihood(flow, x)
+
+    @jax.jit
+    @jax.vmap
+    def signed(key):
+        return tw.networks.log_likelihood(flow, x, divergence="hutchinson", key=key, probes=4).value
+
+    # The mean over signs is right, and no one of them is.
+    signs = np.asarray(signed(jax.random.split(jax.random.key(0), 64)))
+    assert float(np.mean(signs)) == pytest.approx(float(exact.value), abs=4.0 * float(np.std(signs)) / 8.0)
+    assert np.std(signs) > 1e-3
+    np.testing.assert_allclose(tw.solve(flow, exact.end).final.position, x, atol=1e-3)
 
 
 def test_a_gradient_goes_through_it():

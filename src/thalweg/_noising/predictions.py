@@ -86,9 +86,9 @@ class Score(AbstractPrediction):
     Arguments:
         fn: `fn(t, x)`, a pytree like x; t is a scalar.
 
-    >>> import thalweg as tw
+    >>> import thalweg as tw, jax.numpy as jnp
     >>> standard = tw.networks.Score(lambda t, x: -x)  # of N(0, 1) at every time
-    >>> round(float(standard.parts(tw.networks.VariancePreserving(), 0.5, 2.0).noise), 4)
+    >>> round(float(standard.parts(tw.networks.VariancePreserving(), 0.5, jnp.array(2.0)).noise), 4)
     1.9193
     """
 
@@ -111,9 +111,9 @@ class Denoiser(AbstractPrediction):
     Arguments:
         fn: `fn(t, x)`, a pytree like x; t is a scalar.
 
-    >>> import thalweg as tw
+    >>> import thalweg as tw, jax.numpy as jnp
     >>> nothing = tw.networks.Denoiser(lambda t, x: 0.0 * x)
-    >>> float(nothing.parts(tw.networks.VarianceExploding(), 2.0, 3.0).noise)
+    >>> float(nothing.parts(tw.networks.VarianceExploding(), 2.0, jnp.array(3.0)).noise)
     1.5
     """
 
@@ -131,9 +131,9 @@ class NoisePrediction(AbstractPrediction):
     Arguments:
         fn: `fn(t, x)`, a pytree like x; t is a scalar.
 
-    >>> import thalweg as tw
+    >>> import thalweg as tw, jax.numpy as jnp
     >>> all_of_it = tw.networks.NoisePrediction(lambda t, x: x / 2.0)
-    >>> float(all_of_it.parts(tw.networks.VarianceExploding(), 2.0, 3.0).clean)
+    >>> float(all_of_it.parts(tw.networks.VarianceExploding(), 2.0, jnp.array(3.0)).clean)
     0.0
     """
 
@@ -150,9 +150,9 @@ class Velocity(AbstractPrediction):
     Arguments:
         fn: `fn(t, x)`, a pytree like x; t is a scalar.
 
-    >>> import thalweg as tw
+    >>> import thalweg as tw, jax.numpy as jnp
     >>> straight = tw.networks.Velocity(lambda t, x: 0.0 * x + 1.0)
-    >>> clean, noise = straight.parts(tw.networks.RectifiedFlow(), 0.25, 3.0)
+    >>> clean, noise = straight.parts(tw.networks.RectifiedFlow(), 0.25, jnp.array(3.0))
     >>> float(clean), float(noise)  # their difference is 1, and 3/4 of one and 1/4 of the other are 3
     (2.75, 3.75)
     """
@@ -170,9 +170,9 @@ class AngularVelocity(AbstractPrediction):
     Arguments:
         fn: `fn(t, x)`, a pytree like x; t is a scalar.
 
-    >>> import thalweg as tw
+    >>> import thalweg as tw, jax.numpy as jnp
     >>> still = tw.networks.AngularVelocity(lambda t, x: 0.0 * x)
-    >>> round(float(still.parts(tw.networks.Trigonometric(), 1 / 3, 1.0).noise), 6)
+    >>> round(float(still.parts(tw.networks.Trigonometric(), 1 / 3, jnp.array(1.0)).noise), 6)
     0.5
 
     Reference: Salimans and Ho (2022), section 4.
