@@ -237,3 +237,21 @@ def test_a_score_that_is_not_finite_is_said_by_a_run():
     law = tw.ProbabilityFlow(tw.networks.RectifiedFlow(), lambda t, x: x * jnp.nan)
     run = tw.run(tw.Method(law, tw.Euler(), times=jnp.array([0.5, 0.3, 0.2])), jnp.ones(2))
     assert "not finite" in run.message
+
+
+def test_a_motion_that_leaves_the_noising_is_not_followed_in_silence():
+    """By a step size a flow goes up in time, for as many steps as are asked for: past the end there is no law."""
+    for noising, scheme in ((tw.networks.VarianceExploding(1.0), tw.RK4()), (tw.networks.RectifiedFlow(), tw.DDIM())):
+        law = tw.ProbabilityFlow(noising, tw.networks.Denoiser(lambda t, x: 0.5 * x))
+        run = tw.run(tw.Method(law, scheme, 0.25), jnp.ones(2), 8)
+        assert "not finite" in run.message
+        assert bool(jnp.all(jnp.isfinite(tw.run(tw.Method(law, scheme, 0.25), jnp.ones(2), 4).final.position)))
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [(2.0, "times must be between 0 and 1"), (-1.0, "start must be greater than 0"), (None, "there is no signal")],
+)
+def test_a_start_that_is_none_is_refused(start, words):
+    with pytest.raises(tw.InputError, match=words):
+        flow().backwards(start)

@@ -57,7 +57,7 @@ class AbstractDiffusing(AbstractFirstOrder):
     def parts(self, time: Time, x: Vector) -> Parts:
         """The data and the noise that are predicted at x."""
         assert time is not None
-        return self.score.parts(self.noising, time, x)
+        return self.score.parts(self.noising, self._within(time, time), x)
 
     def evaluate(self, time: Time, phase: Phase, batch: Batch = None) -> Evaluation:
         del time, batch
@@ -66,7 +66,7 @@ class AbstractDiffusing(AbstractFirstOrder):
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         del evaluation
         assert time is not None
-        time = self.noising.beside(time)
+        time = self._within(time, self.noising.beside(time))
         signal, fades = self.noising.signal_and_rate(time)
         noise, grows = self.noising.noise_and_rate(time)
         clean, mixed = self.parts(time, phase.position)
@@ -74,6 +74,12 @@ class AbstractDiffusing(AbstractFirstOrder):
         if not (isinstance(eta, float) and eta == 0.0):
             grows = grows + jnp.asarray(eta) ** 2 * (grows - noise * fades / signal)
         return Phase(combine((fades, clean), (grows, mixed)))
+
+    def _within(self, time: Array, found: Array) -> Array:
+        """A time; no number where there is no noising, so that a motion that leaves it is not followed in silence."""
+        end = self.noising.end
+        slack = 4.0 * jnp.finfo(end.dtype).eps * end
+        return jnp.where((time >= -slack) & (time <= end + slack), found, jnp.nan)
 
     def with_objective(self, objective: AbstractObjective | None) -> "AbstractDiffusing":
         del objective
@@ -93,7 +99,7 @@ class AbstractDiffusing(AbstractFirstOrder):
         if times is None or isinstance(times, Tracer) or isinstance(self.noising.end, Tracer):
             return
         held, end = np.asarray(times), float(self.noising.end)
-        if np.min(held) < 0.0 or np.max(held) > end * (1.0 + 4.0 * float(jnp.finfo(times.dtype).eps)):
+        if np.min(held) < 0.0 or np.max(held) > end * (1.0 + 4.0 * float(jnp.finfo(self.noising.end.dtype).eps)):
             raise InputError(
                 f"times must be between 0 and {end:g}, the end of {type(self.noising).__name__}, but are from "
                 f"{held[0]:g} to {held[-1]:g}"

@@ -1,5 +1,8 @@
 """The flow along the marginals of a noising: a diffusion model without noise."""
 
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike
 
 from .._errors import check_number
@@ -46,6 +49,9 @@ class ProbabilityFlow(AbstractDiffusing):
         Arguments:
             start: t at the beginning; None is the end of the noising.
 
+        Raises:
+            InputError: start is not within the noising, or there is no signal and the prediction says nothing.
+
         >>> import thalweg as tw, jax.numpy as jnp
         >>> flow = tw.ProbabilityFlow(tw.networks.VarianceExploding(), lambda t, x: -x / (0.25 + t**2))
         >>> method = tw.Method(flow.backwards(), tw.Adaptive(rtol=1e-8, until=80.0), 1.0)
@@ -54,6 +60,8 @@ class ProbabilityFlow(AbstractDiffusing):
         """
         start = self.noising.end if start is None else scalar(start)
         check_number("start", start, above=0.0)
+        with jax.ensure_compile_time_eval():
+            self.check_times(None if isinstance(start, Tracer) else jnp.array([start, 0.0]), True)
         return Field(_backwards, (self, start))
 
 
