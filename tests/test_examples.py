@@ -60,11 +60,9 @@ def test_sample_posterior():
         assert (np.abs(sd - exact) < 5 * np.hypot(spread, known) + 0.02 * exact).all()
 
 
-def test_every_example_is_tested():
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {
-        "your_objective", "rate_drop", "larger_than_memory", "sample_posterior", "adam_edge",
-        "one_wine_into_another", "posterior_by_five_geometries", "digits_diffusion",
-    }  # fmt: skip
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+def test_every_example_is_tested(name):
+    assert callable(globals().get(f"test_{name}"))
 
 
 @pytest.mark.slow
@@ -162,21 +160,3 @@ def test_digits_diffusion():
     again = run("digits_diffusion", 2000, 100)
     for name, end in found["ends"].items():
         np.testing.assert_array_equal(end, again["ends"][name])
-
-
-@pytest.mark.slow
-def test_digits_diffusion():
-    """Trained, its digits are nearer to unseen ones than noise is by far, and new; the exact score's are not new."""
-    found = run("digits_diffusion", 3000, 200)
-    table, unseen = found["table"], found["unseen"]
-    orders = [table[name]["from the flow"] for name in ("DDIM, Euler's method", "Heun", "RK4")]
-    assert 0.05 > orders[0] > 3.0 * orders[1] > 3.0 * orders[2] > 0.0
-    assert table["DPM-Solver++(2M)"]["from the flow"] < 0.5 * orders[0]
-    # The energy distance of one half of the digits from the other is that of two samples of one law.
-    same = table["other digits"]["from digits unseen"]
-    assert same < table["the flow"]["from digits unseen"] < 3.0 * same < 0.1 * table["noise"]["from digits unseen"]
-    assert table["the exact score of the digits seen"]["to the nearest seen"] < 1e-3
-    assert table["the flow"]["to the nearest seen"] > unseen > 0.2
-    again = run("digits_diffusion", 3000, 200)
-    for name, ends in found["ends"].items():
-        np.testing.assert_array_equal(np.asarray(again["ends"][name]), np.asarray(ends))
