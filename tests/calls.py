@@ -37,6 +37,11 @@ def calls():
     FLOW = tw.GradientFlow(F)
     SGLD = tw.sgld(bowl, 0.1)
     ADAM = tw.AdamHyperparameters(batch_size=32)
+    GAUSSIAN = tw.networks.GaussianMixture(X0, 0.25)
+    NOISING = tw.networks.VarianceExploding()
+    SAMPLER = tw.Method(
+        tw.ProbabilityFlow(NOISING, GAUSSIAN.denoiser(NOISING)), tw.DDIM(), times=jnp.array([80.0, 1.0])
+    )
     done = {}
 
     def descent(learning_rate):
@@ -53,6 +58,7 @@ def calls():
             done["sweep"] = tw.sweep(descent, {"learning_rate": [0.1, 0.2]}, X0, 3)
             done["compare"] = tw.compare({"gd": GD}, X0, max_steps=5, limits=False, record=1)
             done["flow"] = tw.measures.flow(tw.measures.KL(bowl), tw.measures.Gaussian(X0, jnp.eye(2)), 0.1, steps=4)
+            done["samplers"] = tw.networks.compare_samplers(GAUSSIAN, "ddim", [2, 4], draws=10)
             done["work"] = tw.work_precision({"gd": GD}, X0, 1.0, [4, 8], repeats=1)
         return types.SimpleNamespace(**done)
 
@@ -282,6 +288,12 @@ def calls():
         "networks.VariancePreserving": dict(beta_min=0.1, beta_max=20.0),
         "networks.time_grid": dict(noising=tw.networks.VarianceExploding(), steps=4, spacing="karras", start=80.0,
                                    end=0.002, rho=7.0, to_data=True),
+        "networks.sampler": dict(name="ddim", noising=NOISING, score=lambda t, x: -x, times=jnp.array([80.0, 1.0])),
+        "networks.compare_samplers": dict(
+            problem=GAUSSIAN, samplers=("ddim",), evaluations=(2,), noising=None, score=None, spacing="karras",
+            draws=10, key=0),
+        "problems.diffusion": dict(name="mixture-diffusion"),
+        "problems.DiffusionProblem": dict(name="mine", data=GAUSSIAN, noising=NOISING, end=0.1, description="mine"),
         "networks.denoising_loss": dict(noising=tw.networks.RectifiedFlow(), kind=tw.networks.Velocity,
                                         time_of=lambda u: u),
         "networks.log_likelihood": dict(
@@ -333,6 +345,9 @@ def calls():
         "measures.kernel_stein_discrepancy": dict(q=tw.measures.Particles(DATA), target=bowl,
                                                   kernel=tw.measures.GaussianKernel(1.0), statistic="U"),
         "measures.median_bandwidth": dict(q=tw.measures.Particles(DATA)),
+        "plot.samplers": lambda: dict(result=made().samplers, axes=None),
+        "plot.write_sampler_report": lambda: dict(result=made().samplers, path="samplers.html", title="mine"),
+        "plot.diffusion": dict(method=SAMPLER, data=GAUSSIAN, count=3, key=0, ax=None),
         "plot.depth": dict(network=tw.networks.residual(jnp.sin, 2, 0.1, shared=True), inputs=DATA,
                            labels=[0, 1, 0, 1, 0], ax=None),
         "plot.depth_transfer": lambda: dict(result=tw.analysis.depth_transfer(

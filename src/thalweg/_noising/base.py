@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from .._shown import shown
@@ -80,7 +81,13 @@ class AbstractNoising(eqx.Module):
             return jnp.where(early, middle, low), jnp.where(early, high, middle)
 
         ends = jnp.zeros_like(target), jnp.full_like(target, self.end)
-        low, high = jax.lax.fori_loop(0, _HALVINGS, halved, ends)
+        if any(isinstance(leaf, Tracer) for leaf in (target, *jax.tree.leaves(self))):
+            low, high = jax.lax.fori_loop(0, _HALVINGS, halved, ends)
+        else:
+            # A loop of its own would be compiled again at every call.
+            for _ in range(_HALVINGS):
+                ends = halved(_, ends)
+            low, high = ends
         return 0.5 * (low + high)
 
     def beside(self, time: ArrayLike) -> Array:

@@ -48,6 +48,16 @@ class AbstractData(eqx.Module):
     def sample(self, key: Key[Array, ""], count: int) -> Float[Array, "n d"]:
         """So many of the data, drawn."""
 
+    @property
+    @abc.abstractmethod
+    def mean(self) -> Float[Array, " d"]:
+        """The mean of the data."""
+
+    @property
+    @abc.abstractmethod
+    def covariance(self) -> Float[Array, "d d"]:
+        """The covariance of the data."""
+
     def denoiser(self, noising: AbstractNoising) -> Denoiser:
         """The exact prediction of the data, as a law takes it for its score.
 
@@ -124,12 +134,10 @@ class GaussianMixture(AbstractData):
 
     @property
     def mean(self) -> Float[Array, " d"]:
-        """The mean of the data."""
         return self.weights @ self.means
 
     @property
     def covariance(self) -> Float[Array, "d d"]:
-        """The covariance of the data."""
         k, d = self.means.shape
         spread = self.covariances
         if spread.ndim < 3:
@@ -232,6 +240,15 @@ class DataSet(AbstractData):
         return jax.nn.logsumexp(self._exponents(noising, time, x), axis=-1) - (
             jnp.log(count) + d * jnp.log(noise) + 0.5 * d * jnp.log(2.0 * jnp.pi)
         )
+
+    @property
+    def mean(self) -> Float[Array, " d"]:
+        return jnp.mean(self.points, axis=0)
+
+    @property
+    def covariance(self) -> Float[Array, "d d"]:
+        apart = self.points - self.mean[None]
+        return apart.T @ apart / len(self.points)
 
     def sample(self, key: Key[Array, ""], count: int) -> Float[Array, "n d"]:
         return self.points[jax.random.randint(key, (count,), 0, len(self.points))]

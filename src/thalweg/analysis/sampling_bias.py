@@ -19,7 +19,7 @@ from .._programs import compiled_quickly
 from .._tree import copied
 from .._typed import typed
 from ..dynamics._diffusing import AbstractDiffusing
-from ..schemes import Clock, Draws, State
+from ..schemes import AbstractScheme, Clock, Draws, State
 
 _STARTS = ("prior", "exact")
 
@@ -103,20 +103,35 @@ def sampling_bias(method: Method, gaussian: Gaussian, start: str = "prior") -> S
         )
     if method.grid is None:
         raise InputError("give the method its times, tw.Method(law, scheme, times=tw.networks.time_grid(noising, 50))")
+    return bias_within(method, gaussian, start == "exact", 0)
+
+
+def bias_within(method: Method, gaussian: Gaussian, exact: bool, room: int) -> SamplingBias:
+    """The same; grids of fewer times than there is room for share a program."""
     check_linear(method)
+    assert method.grid is not None
     with jax.enable_x64(True):
         wide, data = in_float64(method), in_float64(gaussian)
-        noising = wide.dynamics.noising
-        score = GaussianMixture(data.mean, data.covariance).denoiser(noising)
-        wide = Method(copied(wide.dynamics, score=score), wide.scheme, times=wide.grid.times)
-        found = jax.device_get(_law_at_end(wide, data.mean, data.covariance, start == "exact"))
+        law = wide.dynamics
+        assert isinstance(law, AbstractDiffusing) and wide.grid is not None
+        score = GaussianMixture(data.mean, data.covariance).denoiser(law.noising)
+        times = filled(wide.grid.times, room)
+        arguments = copied(law, score=score), wide.scheme, times, jnp.asarray(method.grid.steps)
+        found = jax.device_get(_law_at_end(*arguments, data.mean, data.covariance, exact))
     return SamplingBias(*map(np.asarray, found), steps=method.grid.steps)
 
 
+def filled(times: Array, room: int) -> Array:
+    """Times with the last one again, up to so many."""
+    return jnp.pad(times, (0, max(0, room - times.size)), mode="edge")
+
+
 @compiled_quickly
-def _law_at_end(method: Method, mean: Array, covariance: Array, exact: bool) -> tuple[Array, ...]:
-    law, d = method.dynamics, mean.size
-    assert isinstance(law, AbstractDiffusing) and method.grid is not None
+def _law_at_end(
+    law: AbstractDiffusing, scheme: AbstractScheme, times: Array, steps: Array, mean: Array, covariance: Array,
+    exact: bool,
+) -> tuple[Array, ...]:  # fmt: skip
+    method, d = Method(law, scheme, times=times), mean.size
     rest = method.init(jnp.zeros(d))
     numbers, others = eqx.partition(rest.memory, eqx.is_inexact_array)
     timed, moving = _timed(numbers, d)
@@ -132,14 +147,14 @@ def _law_at_end(method: Method, mean: Array, covariance: Array, exact: bool) -> 
         later, moved = _timed(left, d)
         return ravel_pytree((after.position, moved))[0], (after.clock, later)
 
-    def step(carry: Any, _: None) -> tuple[Any, None]:
+    def step(_: Array, carry: Any) -> Any:
         m, p, clock, timed = carry
         silent = jnp.zeros(method.normals * d)
         a, b = jax.jacfwd(lambda z, n: advanced(z, n, clock, timed)[0], argnums=(0, 1))(m, silent)
         m, (clock, timed) = advanced(m, silent, clock, timed)
-        return (m, a @ p @ a.T + b @ b.T, clock, timed), None
+        return m, a @ p @ a.T + b @ b.T, clock, timed
 
-    begin, end = method.grid.times[0], method.grid.times[-1]
+    begin, end = times[0], times[-1]
 
     def noised(time: Array) -> tuple[Array, Array]:
         signal, noise = law.noising.signal(time), law.noising.noise(time)
@@ -149,7 +164,7 @@ def _law_at_end(method: Method, mean: Array, covariance: Array, exact: bool) -> 
     first, wide = noised(begin) if exact else (jnp.zeros(d), spread)
     m = z.at[:d].set(first)
     p = jnp.zeros((z.size, z.size)).at[:d, :d].set(wide)
-    (m, p, _, _), _ = jax.lax.scan(step, (m, p, rest.clock, timed), None, length=method.grid.steps)
+    m, p, _, _ = jax.lax.fori_loop(0, steps, step, (m, p, rest.clock, timed))
     return m[:d], p[:d, :d], *noised(end)
 
 

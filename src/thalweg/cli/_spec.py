@@ -83,7 +83,9 @@ def objective_and_start(objective: str | None, start: str | None, *, solve: bool
         if start is None:
             raise InputError(f"objective {objective!r} needs a start: --start module:x0, or numbers such as 1.0,2.0")
     elif objective not in problems.names():
-        near = suggest(objective, problems.names())
+        if objective in problems.diffusion_names():
+            raise InputError(f"{objective} is a diffusion problem, not a function to go down; thalweg compare takes it")
+        near = suggest(objective, (*problems.names(), *problems.diffusion_names()))
         raise InputError(f"objective {objective!r} is unknown{near} (yours is written module:function)")
     else:
         problem = problems.get(objective)

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from .._errors import InputError
 from ._options import Texts, Whole, option, options
 from ._output import directory_for, print_json, say, show
+from ._samplers import compare_diffusion, is_diffusion
 from ._shared import Common
 from ._spec import chosen, complete, objective_and_start, parse_method, set_precision
 from .run import Run
@@ -26,7 +27,8 @@ class Compare(Common):
     """Options of a comparison."""
 
     objective: str | None = option(
-        "A problem of ours (digits, breast-cancer, rosenbrock, ...), module:function, or a run directory.",
+        "A problem of ours (digits, breast-cancer, rosenbrock, ...; of diffusion: mixture-diffusion, "
+        "gaussian-diffusion, moons-diffusion, digits-diffusion), module:function, or a run directory.",
         default=None,
         kw_only=False,
     )
@@ -34,7 +36,8 @@ class Compare(Common):
         "NAME or NAME:learning_rate=0.1,momentum=0.9, or one of yours, module:factory or module:factory:name=value; "
         "repeat it. A step that is not given is half the method's "
         "stability limit at the start's curvature, less where that diverges. "
-        f"Default: {', '.join(_METHODS)}.",
+        f"Default: {', '.join(_METHODS)}. Of a diffusion problem a sampler: ddim:eta=0.5, heun, rk4, "
+        "exponential_multistep:order=3, ancestral, euler_maruyama, ...",
         default=(),
     )
     tolerance: float = option(
@@ -46,6 +49,7 @@ class Compare(Common):
     seeds: Whole = option("Seeds to run with, for objectives that draw mini-batches.", default=1)
     limits: bool = option("Also find each stability limit by running.", default=True)
     report: Path | None = option("Write a page with plots here.", default=None)
+    evaluations: str = option("Of a diffusion problem, budgets of evaluations for one sample.", default="8,16,32,64")
     work_precision: bool = option(
         "Instead, follow one law of motion to a time at a ladder of step sizes: error against gradients and wall time. "
         f"The steps of the methods are not used. Default methods: {', '.join(_FOLLOWING)}.",
@@ -62,6 +66,8 @@ def compare(
 ) -> None:
     """Run methods side by side: gradients to a tolerance, regime, predicted and measured stability limit.
 
+    Of a diffusion problem samplers: how far each ends from the flow and from the data, by evaluations of the network.
+
     Of run directories, ours or recorded ones, show what they hold, without running anything.
     """
     if runs or _is_run(options.objective):
@@ -69,12 +75,18 @@ def compare(
         return
     options, rest = options.with_config()
     options.refuse(rest)
+    # Before a user's module is imported, whose arrays are made then.
+    set_precision(64 if options.work_precision else options.precision)
+    if is_diffusion(options.objective):
+        compare_diffusion(options)
+        return
+    if "evaluations" in options.given:
+        raise InputError(f"evaluations are of a diffusion problem, which {options.objective} is not; leave it out")
     if options.work_precision:
         _follow(options)
         return
     if "until" in options.given:
         raise InputError("until is the time of --work-precision; leave it out, or add that")
-    set_precision(options.precision)
 
     import thalweg as tw
 
@@ -119,7 +131,6 @@ def _follow(options: Compare) -> None:
     unused = [f"--{name.replace('_', '-')}" for name in _NOT_FOLLOWING if name in options.given]
     if unused:
         raise InputError(f"--work-precision says all errors and costs; leave out {', '.join(unused)}")
-    set_precision(64)
 
     import thalweg as tw
 

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from .._noising.predictions import NoisePrediction as NoisePrediction
     from .._noising.predictions import Score as Score
     from .._noising.predictions import Velocity as Velocity
+    from ._compare import SamplerComparison as SamplerComparison
+    from ._compare import SamplerPoint as SamplerPoint
+    from ._compare import compare_samplers as compare_samplers
     from ._grids import time_grid as time_grid
     from ._likelihood import LogLikelihood as LogLikelihood
     from ._likelihood import log_likelihood as log_likelihood
+    from ._samplers import sampler as sampler
     from ._training import DenoisingLoss as DenoisingLoss
     from ._training import denoising_loss as denoising_loss
 

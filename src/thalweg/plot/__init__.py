@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from ._density import density as density
     from ._depth import depth as depth
     from ._depth import depth_transfer as depth_transfer
+    from ._diffusion import diffusion as diffusion
     from ._dissipation import dissipation as dissipation
     from ._flow_report import write_flow_report as write_flow_report
     from ._loss import curves as curves
     from ._loss import loss as loss
     from ._loss import losses as losses
     from ._paths import paths as paths
+    from ._sampler_report import write_sampler_report as write_sampler_report
+    from ._samplers import samplers as samplers
     from ._stability import stability_map as stability_map
     from ._sweep import sweep as sweep
     from ._unit_balls import unit_balls as unit_balls

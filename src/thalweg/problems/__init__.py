@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from ._beale import beale as beale
     from ._canyon import canyon as canyon
     from ._catalogue import names as names
+    from ._diffusion import DiffusionProblem as DiffusionProblem
+    from ._diffusion import diffusion as diffusion
+    from ._diffusion import diffusion_names as diffusion_names
     from ._double_well import double_well as double_well
     from ._eight_schools import eight_schools as eight_schools
     from ._eight_schools import eight_schools_centred as eight_schools_centred

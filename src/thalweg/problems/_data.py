@@ -11,6 +11,17 @@ from jaxtyping import Array, Float
 from .._errors import InputError
 
 
+def load(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features (samples, features) as scikit-learn has them, and the labels (samples,)."""
+    try:
+        datasets = importlib.import_module("sklearn.datasets")
+    except ImportError:
+        raise InputError(
+            f"the {name} data come with scikit-learn, which is not installed; pip install 'thalweg[data]'"
+        ) from None
+    return getattr(datasets, f"load_{name}")(return_X_y=True)
+
+
 @functools.cache
 def standardised(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Features (features, samples) of mean 0 and standard deviation 1, and the labels (samples,).
@@ -18,13 +29,7 @@ def standardised(name: str) -> tuple[np.ndarray, np.ndarray]:
     A constant feature becomes 0. One row a feature, so that losses reduce over the short axis of
     the logits and XLA vectorises over the long one (measured: half the time on two cores).
     """
-    try:
-        datasets = importlib.import_module("sklearn.datasets")
-    except ImportError:
-        raise InputError(
-            f"the {name} data come with scikit-learn, which is not installed; pip install 'thalweg[data]'"
-        ) from None
-    features, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
+    features, labels = load(name)
     features = np.ascontiguousarray(features.T, dtype=float)
     spread = features.std(axis=1, keepdims=True)
     features = (features - features.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
