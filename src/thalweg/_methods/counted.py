@@ -8,10 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from .._noising.predictions import Score
 from .._tree import Vector, copied, on_device
 from ..dynamics import AbstractDynamics, Field
-from ..dynamics._diffusing import AbstractDiffusing
 from ..schemes import AbstractScheme, State
 from .counting import Marking, counted, marked_field, marked_score
 from .raveled import Raveled
@@ -70,8 +68,8 @@ class AbstractCounted(eqx.Module):
     def _counting(self) -> Any:
         """The method on a function, or along a field, whose evaluations are marked."""
         law = self.dynamics
-        if isinstance(law, AbstractDiffusing):
-            return copied(self, dynamics=copied(law, score=Score(marked_score)), scheme=self.scheme.unsized())
+        if (marked := law.with_field(marked_score)) is not None:
+            return copied(self, dynamics=marked, scheme=self.scheme.unsized())
         if law.objective is None and law.order == 1 and not (self.lacks_objective or law.has_auxiliary):
             return copied(self, dynamics=Field(marked_field), scheme=self.scheme.unsized())
         # As many gradients in flat space, and on any shape.

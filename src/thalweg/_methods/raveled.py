@@ -22,7 +22,6 @@ from ..dynamics import (
     Phase,
 )
 from ..dynamics._base import Time
-from ..dynamics._diffusing import AbstractDiffusing
 from ..geometry import AbstractGeometry
 from ..geometry._raveled import raveled as raveled_geometry
 
@@ -38,8 +37,8 @@ def raveled(law: AbstractDynamics, objective: AbstractObjective | None, cut: Unr
     Raises:
         InputError: the law draws noise, which is drawn for all parameters as one vector.
     """
-    if isinstance(law, AbstractDiffusing):
-        return law.flattened(cut)
+    if (own := law.flattened(cut)) is not None:
+        return own
     _refuse_noise(law)
     kind: Any = _FirstOrder if law.order == 1 else _SecondOrder
     for part, own in ((AbstractDamped, _Damped), (AbstractRemembering, _Remembering)):
@@ -56,7 +55,8 @@ def check_drawn(law: AbstractDynamics, x0: Vector) -> None:
 
 
 def _refuse_noise(law: AbstractDynamics) -> None:
-    if isinstance(law, AbstractNoisy) and not (isinstance(law, AbstractDiffusing) or _at_the_metric(law)):
+    flat = type(law).flattened is not AbstractDynamics.flattened
+    if isinstance(law, AbstractNoisy) and not (flat or _at_the_metric(law)):
         raise InputError(
             f"{type(law).__name__} draws noise and may look at the shapes of its parameters; start it from one vector, "
             "or say elementwise = True in its class where it treats all of them alike"

@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import InputError, check_arguments, check_number
 from .._objectives.objective import AbstractObjective, Batch
 from .._shown import shown
-from .._tree import Vector, combine, copied, scalar, zeros_like
+from .._tree import Unravel, Vector, combine, copied, scalar, zeros_like
 from .._typed import check_fields
 from ..geometry import (
     AbstractDualFlat,
@@ -28,8 +28,6 @@ from ._curved import as_tangent
 Time = Float[Array, ""] | None
 # A constant is an array, so that another compiles nothing anew; where it is the number 1 it multiplies nothing.
 Coefficient = Float[Array, ""] | int | Callable[[Float[Array, ""]], ArrayLike]
-# What `combine` adds up: coefficients and what they scale.
-Terms = tuple[tuple[ArrayLike, Vector], ...]
 
 
 class Phase(NamedTuple):
@@ -221,6 +219,16 @@ class AbstractDynamics(eqx.Module):
         metric = getattr(law.geometry, "joined", None)
         return law if metric is None else copied(law, geometry=metric(join))
 
+    def with_field(self, field: Callable) -> Any:
+        """The law with `field(t, x)` for what it evaluates besides an objective; None where that is nothing."""
+        del field
+        return None
+
+    def flattened(self, cut: Unravel) -> Any:
+        """The law on raveled parameters, where it has a form of its own; None where trees are cut from them."""
+        del cut
+        return None
+
     def check_times(self, times: Float[Array, " states"] | None, takes_rates: bool) -> None:
         """Refuse times at which the law is none.
 
@@ -346,67 +354,6 @@ class AbstractDamped(AbstractSecondOrder):
         del normals
         rate = jnp.asarray(self.friction_at(time)) / self.mass
         return combine((jnp.exp(-rate * duration), velocity)), auxiliary
-
-
-class AbstractThermostat(eqx.Module):
-    """The part of a damped law that adapts its variables to the velocity."""
-
-    part: ClassVar[str] = "thermostat"
-
-    @abc.abstractmethod
-    def thermostat(self, time: Time, duration: ArrayLike, velocity: Vector, auxiliary: PyTree) -> PyTree:
-        """The auxiliary variables after a thermostat alone has looked at the velocity for a while."""
-
-
-class AbstractNoisy(eqx.Module):
-    """The part of a law that draws.
-
-    `normals` is how many standard normals of the position's shape it takes for a step, or for a letter O. `canonical`
-    says whether at a constant temperature the law settles to $e^{-f/T}$, its other variables having Gaussians about
-    zero whose spread goes as the root of T.
-    """
-
-    part: ClassVar[str] = "noise"
-    normals: eqx.AbstractVar[int]
-    canonical: ClassVar[bool] = True
-
-    def heated(self, factor: ArrayLike) -> Any:
-        """The same law at another temperature, that of this one times a factor."""
-        own: Any = self.temperature  # pyright: ignore[reportAttributeAccessIssue]
-
-        def hotter(time: Time) -> ArrayLike:
-            return factor * jnp.asarray(at_time(own, time))
-
-        return eqx.tree_at(lambda law: law.temperature, self, hotter if callable(own) else hotter(None))
-
-
-class AbstractAdditive(AbstractNoisy):
-    """Noise that does not depend on where the motion is, so that it can be added to any step."""
-
-    part: ClassVar[str] = "additive noise"
-
-    @abc.abstractmethod
-    def increment(
-        self, time: Time, duration: ArrayLike, auxiliary: PyTree, normals: tuple[Vector, ...]
-    ) -> tuple[Terms, PyTree]:
-        """The sum of the noise over a while, as terms of a sum, and the auxiliary variables after it."""
-
-
-class AbstractWhite(AbstractAdditive):
-    r"""White noise, $\mathtt{diffusion}(t)\,dW$."""
-
-    part: ClassVar[str] = "white noise"
-    normals: ClassVar[int] = 1
-
-    @abc.abstractmethod
-    def diffusion(self, time: Time) -> Float[Array, ""]:
-        """The strength of the noise."""
-
-    def increment(
-        self, time: Time, duration: ArrayLike, auxiliary: PyTree, normals: tuple[Vector, ...]
-    ) -> tuple[Terms, PyTree]:
-        (normal,) = normals
-        return ((jnp.sqrt(jnp.asarray(duration)) * self.diffusion(time), normal),), auxiliary
 
 
 def check_rest(dynamics: AbstractDynamics, velocity: Vector, friction: str) -> None:

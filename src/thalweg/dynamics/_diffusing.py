@@ -1,5 +1,6 @@
 """Laws that move along the marginals of a noising."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -11,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError
 from .._noising.base import AbstractNoising
-from .._noising.predictions import AbstractPrediction, Parts, as_prediction
+from .._noising.predictions import AbstractPrediction, Parts, Score, as_prediction
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Unravel, Vector, combine, copied
 from ._base import AbstractFirstOrder, Evaluation, Phase, Time
@@ -84,6 +85,9 @@ class AbstractDiffusing(AbstractFirstOrder):
     def with_objective(self, objective: AbstractObjective | None) -> "AbstractDiffusing":
         del objective
         return self
+
+    def with_field(self, field: Callable) -> "AbstractDiffusing":
+        return copied(self, score=Score(field))
 
     def flattened(self, cut: Unravel) -> "AbstractDiffusing":
         """The same law on raveled parameters."""

@@ -10,16 +10,8 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import check_number
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import Vector, combine, scalar, size
-from ._base import (
-    AbstractDamped,
-    AbstractNoisy,
-    AbstractThermostat,
-    Coefficient,
-    Time,
-    at_time,
-    check_coefficient,
-    coefficient,
-)
+from ._base import AbstractDamped, Coefficient, Time, at_time, check_coefficient, coefficient
+from ._noise import AbstractNoisy, AbstractThermostat
 
 
 class AdaptiveLangevin(AbstractDamped, AbstractNoisy, AbstractThermostat):

@@ -9,18 +9,8 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import check_number
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import Vector, combine, scalar, zeros_like
-from ._base import (
-    AbstractAdditive,
-    AbstractFirstOrder,
-    Coefficient,
-    Evaluation,
-    Phase,
-    Terms,
-    Time,
-    at_time,
-    check_coefficient,
-    coefficient,
-)
+from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient, coefficient
+from ._noise import AbstractAdditive, Terms
 
 # So many fractions of the continued one give every b below 1 to the last digit.
 _FRACTIONS = 10

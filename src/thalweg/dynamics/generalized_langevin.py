@@ -11,8 +11,9 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import InputError, check_number
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import Vector, combine, scalar, zeros_like
-from ._base import AbstractDamped, AbstractNoisy, Coefficient, Time, at_time, check_coefficient, coefficient
+from ._base import AbstractDamped, Coefficient, Time, at_time, check_coefficient, coefficient
 from ._linear import exact_flow, root
+from ._noise import AbstractNoisy
 
 
 def _numbers(value: Any) -> Any:

@@ -7,18 +7,9 @@ from jaxtyping import Array, Float
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import combine
 from ..geometry import AbstractDirection
-from ._base import (
-    AbstractFirstOrder,
-    AbstractWhite,
-    Coefficient,
-    Evaluation,
-    Phase,
-    Time,
-    at_time,
-    check_coefficient,
-    coefficient,
-)
+from ._base import AbstractFirstOrder, Coefficient, Evaluation, Phase, Time, at_time, check_coefficient, coefficient
 from ._curved import as_geometry, check_geometry, check_noise, climbed, spread_at
+from ._noise import AbstractWhite
 
 
 class OverdampedLangevin(AbstractFirstOrder, AbstractWhite):

@@ -10,8 +10,9 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_number
 from .._tree import Vector, scalar
-from ._base import AbstractAdditive, Terms, Time
+from ._base import Time
 from ._diffusing import AbstractDiffusing
+from ._noise import AbstractAdditive, Terms
 
 
 class ReverseDiffusion(AbstractDiffusing, AbstractAdditive):

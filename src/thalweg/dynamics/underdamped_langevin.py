@@ -8,8 +8,9 @@ from .._errors import check_number
 from .._objectives.objective import AbstractObjective, as_objective
 from .._tree import Vector, combine, scalar
 from ..geometry import AbstractManifold
-from ._base import AbstractDamped, AbstractWhite, Coefficient, Time, at_time, check_coefficient, coefficient
+from ._base import AbstractDamped, Coefficient, Time, at_time, check_coefficient, coefficient
 from ._curved import as_geometry, check_geometry, check_noise
+from ._noise import AbstractWhite
 
 
 class UnderdampedLangevin(AbstractDamped, AbstractWhite):

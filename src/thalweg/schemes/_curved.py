@@ -6,7 +6,7 @@ from jaxtyping import ArrayLike
 
 from .._tree import Vector, combine
 from ..dynamics import AbstractDynamics, AbstractNoisy, Phase
-from ..dynamics._base import Terms
+from ..dynamics._noise import Terms
 from ..geometry import AbstractDualFlat, AbstractEmbedded, AbstractGeometry, AbstractManifold, AbstractMetric
 from ..geometry.base import named
 from ._base import even_noise

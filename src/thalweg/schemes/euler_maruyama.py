@@ -8,8 +8,8 @@ from jaxtyping import ArrayLike
 from .._errors import InputError
 from .._tree import Vector, combine
 from ..dynamics import AbstractAdditive, AbstractDynamics, AbstractWhite, GradientFlow, NonreversibleFlow, Phase
-from ..dynamics._base import Terms
 from ..dynamics._curved import noise_at
+from ..dynamics._noise import Terms
 from ..geometry import AbstractDensityGeometry, AbstractGeometry, AbstractManifold, AbstractMetric, AbstractNoise
 from ..geometry.base import named
 from ._base import AbstractScheme, advice, derivative, evaluated, noise_count, phase
