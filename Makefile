@@ -25,10 +25,12 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/thalweg compare digits --report demo-out/report.html
 
-# Most of the time goes into compiling, a good part of that into optimising what runs for milliseconds. All tests
-# together (test-all) run what users run.
+# Most of the time goes into compiling, a good part of that into optimising what runs for milliseconds: without these
+# passes, with XLA's older emitter and no threads of its own it takes half. All tests together (test-all) run what users
+# run. The flags are those of the versions in constraints.txt.
+QUICKLY := --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1
 test: $(VENV)/.test
-	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST) -m "not slow"
+	XLA_FLAGS="$(QUICKLY) $$XLA_FLAGS" JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PYTEST) -m "not slow" --durations=40
 
 test-all: $(VENV)/.test
 	$(PYTEST)
