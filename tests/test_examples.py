@@ -64,6 +64,7 @@ def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
         "your_objective", "rate_drop", "larger_than_memory", "sample_posterior", "adam_edge",
         "one_wine_into_another", "posterior_by_five_geometries",
+        "digits_diffusion", "burst_embeddings", "random_settings", "two_players",
     }  # fmt: skip
 
 
@@ -162,3 +163,27 @@ def test_digits_diffusion():
     again = run("digits_diffusion", 2000, 100)
     for name, end in found["ends"].items():
         np.testing.assert_array_equal(end, again["ends"][name])
+
+
+@pytest.mark.slow
+def test_two_players():
+    """Who leaves the saddle when its linearisation says, who comes in at the solution, and who goes round."""
+    found = run("two_players", 2000, 2)
+    for radius, growth in found["bilinear"].values():
+        # Of a run in turns the size goes up and down as it turns.
+        assert abs(radius - growth) < 2e-4
+    coming = {"extragradient", "look-ahead 4 times Nesterov's", "in turns, momentum -0.5"}
+    assert {name for name, (radius, _) in found["bilinear"].items() if radius < 1.0 - 1e-9} == coming
+    for rate in (0.002, 0.02):
+        for row in found["small", rate].values():
+            assert row["predicted"] == row["ran"]
+            assert (row["radius"] < 1.0) == (row["left"] < 1e-10) == (row["left"] < 1.0)
+    slow, fast = found["network", 0.003], found["network", 0.03]
+    for row in [*slow.values(), *fast.values()]:
+        np.testing.assert_allclose(row["ran"], row["predicted"], atol=1)
+    assert max(fast["descent-ascent"]["swing"]) < 0.02 < min(fast["momentum"]["swing"])
+    assert np.mean(slow["Nesterov"]["ran"]) < np.mean(slow["momentum"]["ran"]) < np.mean(slow["extragradient"]["ran"])
+    again = run("two_players", 2000, 2)
+    for rate in (0.003, 0.03):
+        for name, row in found["network", rate].items():
+            assert row == again["network", rate][name]
