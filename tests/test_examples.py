@@ -187,3 +187,31 @@ def test_two_players():
     for rate in (0.003, 0.03):
         for name, row in found["network", rate].items():
             assert row == again["network", rate][name]
+
+
+@pytest.mark.slow
+def test_burst_embeddings():
+    """The new item moves as linear theory says, on by its velocity after the burst, and the tail alike."""
+    found = run("burst_embeddings", 3, 600, (3, 10), (0.5, 1.0))
+    for length, least in ((3, 0.02), (10, 0.1)):
+        ball, ahead = found["dense", length]["momentum"], found["dense", length]["Nesterov"]
+        for row in (ball, ahead):
+            # By the noise of some 32 samples a step.
+            np.testing.assert_allclose(row["moved"], row["predicted"], rtol=0.35)
+            # 0.9^101 of it is left after 100 steps.
+            np.testing.assert_allclose(row["moved after"], row["predicted after"], rtol=1e-4)
+        of, by = ([np.mean(ahead[what] / ball[what]) for what in names] for names in (
+            ("moved", "stored"), ("predicted", "predicted stored")))  # fmt: skip
+        np.testing.assert_allclose(of, by, rtol=0.05)
+        assert (ahead["moved"] < (1.0 - least) * ball["moved"]).all()
+        assert abs(np.mean(ahead["tail moved"] / ball["tail moved"]) - 1.0) < 0.05
+        assert (ahead["error after"] < ball["error after"]).all()
+    assert (found["dense", 3]["Nesterov"]["stored"] > 1.1 * found["dense", 3]["momentum"]["stored"]).all()
+    for row in found["lazy", 10].values():
+        assert row["moved after"].max() == 0.0
+        assert (row["error after"] < found["dense", 10]["momentum"]["error after"]).all()
+    again = run("burst_embeddings", 3, 600, (3, 10), (0.5, 1.0))
+    for kind, rows in found.items():
+        for maker, row in rows.items():
+            for name, values in row.items():
+                np.testing.assert_array_equal(values, again[kind][maker][name])
