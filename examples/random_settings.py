@@ -42,7 +42,7 @@ def digits():
 
 
 def scores(x, features):
-    """Scores of the ten digits, (samples, 10), by a network with one hidden layer."""
+    """Scores of the ten digits for one image, by a network with one hidden layer."""
     active = jnp.tanh(features @ x["hidden"]["weights"] + x["hidden"]["bias"])
     return active @ x["output"]["weights"] + x["output"]["bias"]
 
@@ -73,8 +73,9 @@ def trained(maker, drawn, scale, steps, seed=0):
     rows = jnp.asarray(np.random.default_rng(seed).integers(SEEN, size=(steps, BATCH)))
     start = tw.problems.network_digits(HIDDEN).start
     x = network(maker, scale, *(jnp.asarray(value) for value in drawn.values()), seen, start, rows)
-    told = jnp.argmax(jax.vmap(lambda x: scores(x, unseen["features"]))(x), axis=-1)
-    right = np.mean(np.asarray(told) == np.argmax(unseen["labels"], -1), axis=1)
+    every = jax.vmap(jax.vmap(scores, (None, 0)), (0, None))(x, unseen["features"])
+    told = np.argmax(np.asarray(every), axis=-1)
+    right = np.mean(told == np.argmax(np.asarray(unseen["labels"]), -1), axis=1)
     return right, np.asarray(jax.lax.map(tw.FiniteSum(entropy, seen).value, x))
 
 

@@ -15,6 +15,7 @@ os.environ["JAX_ENABLE_X64"] = "1"
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from scipy.special import ndtri
 
 import thalweg as tw
@@ -224,9 +225,9 @@ def first(there):
 def linear(method, saddle, start, steps, far):
     """The step at which the linearised motion has gone so far."""
     matrix = tw.analysis.amplification(method, at=(0.0, saddle))
-    flat, unravel = jax.flatten_util.ravel_pytree(saddle)
+    flat, unravel = ravel_pytree(saddle)
     x = np.zeros(len(matrix))
-    x[: flat.size] = jax.flatten_util.ravel_pytree(start)[0] - flat
+    x[: flat.size] = ravel_pytree(start)[0] - flat
     size = jax.jit(lambda away: spread(unravel(flat + away)))
     for step in range(steps + 1):
         # The generator is linear in what is 0 at the saddle, but for products of two small numbers.

@@ -215,3 +215,25 @@ def test_burst_embeddings():
         for maker, row in rows.items():
             for name, values in row.items():
                 np.testing.assert_array_equal(values, again[kind][maker][name])
+
+
+@pytest.mark.slow
+def test_random_settings():
+    """The limit tells who diverges on a quadratic; a network lasts beyond it, and both methods lose alike within it."""
+    found = run("random_settings", 60, 100, 2)
+    for scale in (1.0, 4.0):
+        for maker in ("momentum", "Nesterov"):
+            lost, out = found["quadratic", scale, maker]
+            # So near to the limit that they have not got far by then.
+            assert np.sum(lost != out) <= 2
+    assert not found["quadratic", 1.0, "momentum"][1].any() and found["quadratic", 1.0, "Nesterov"][1].any()
+    beyond = found["network", 20.0, "Nesterov"]
+    assert beyond["beyond"].mean() > 0.5 and np.mean(beyond["accuracy"] > 0.5) > 0.9
+    ratio = np.mean(found["ratio", "accuracy", 1.0], axis=0)
+    assert abs(ratio[0] - 1.0) < 4.0 * ratio[1] < 1.0
+    assert max(one for one, _ in found["ratio", "loss", 20.0]) < 0.8
+    again = run("random_settings", 60, 100, 2)
+    for key, row in found.items():
+        if key[0] == "network":
+            for name in ("accuracy", "loss"):
+                np.testing.assert_array_equal(row[name], again[key][name])

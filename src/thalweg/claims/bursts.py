@@ -17,7 +17,7 @@ from ._experiment import close, path, shown
 from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
 
 USERS, ITEMS, SIZE, BATCH, NOISE = 60, 120, 4, 64, 0.3
-BURST, TAIL, SHARE = 90, np.r_[60:90, 91:120], 0.25
+BURST, TAIL, SHARE = 90, (*range(60, 90), *range(91, 120)), 0.25
 RATE, BETA, BEFORE, LENGTHS, SEEDS = 1.0, 0.9, 600, (3, 10), 8
 Embeddings = dict[str, Any]
 MAKERS: dict[str, Callable[..., Method]] = {"momentum": momentum, "Nesterov": nesterov}
@@ -82,7 +82,9 @@ def _apart(one: Embeddings, other: Embeddings, items: Any) -> float:
 
 
 @functools.cache
-def _numbers(makers: tuple[Callable[..., Method], ...], length: int) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(
+    makers: tuple[Callable[..., Method], ...], length: int, tail: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """What the new item moves, and its stored point; what the burst moves the tail: (2 ways, method, number, seed)."""
     both: tuple[list[Any], list[Any]] = ([], [])
     for seed in range(SEEDS):
@@ -101,7 +103,7 @@ def _numbers(makers: tuple[Callable[..., Method], ...], length: int) -> tuple[np
                 found.append([
                     _apart(after["position"], before["position"], BURST),
                     _apart(after["lookahead"], before["lookahead"], BURST),
-                    _apart(after["position"], twin["position"], TAIL),
+                    _apart(after["position"], twin["position"], list(tail)),
                 ])  # fmt: skip
         for held, found in zip(both, parts, strict=True):
             held.append(found)
@@ -135,7 +137,7 @@ def further() -> Outcome:
         s = (1.0 - BETA**length) / (1.0 - BETA)
         expected += [1.0, 1.0 + BETA * s * (1.0 - BETA) / (length - BETA * s)]
         measured += _flat(makers, length)
-        for figures, of in zip((expected, measured), _numbers(makers, length), strict=True):
+        for figures, of in zip((expected, measured), _numbers(makers, length, TAIL), strict=True):
             figures += [*_mean(of[1, 0] / of[0, 0]), *_mean(of[1, 1] / of[0, 1])]
         words.append(
             f"{length} steps: iterate {{:.3f}}, stored {{:.3f}} of momentum's at a constant gradient, "
@@ -168,7 +170,7 @@ def stable() -> Outcome:
     """
     expected, measured = [], []
     for length in LENGTHS:
-        for figures, of in zip((expected, measured), _numbers(tuple(MAKERS.values()), length), strict=True):
+        for figures, of in zip((expected, measured), _numbers(tuple(MAKERS.values()), length, TAIL), strict=True):
             figures += [*_mean(of[1, 2] / of[1, 0]), *_mean(of[1, 2] / of[0, 2])]
     words = "; ".join(
         f"{length} steps: the tail moves {{:.4f}} ± {{:.4f}} of what the new item moves, {{:.3f}} ± {{:.3f}} of what "

@@ -18,7 +18,9 @@ from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
 from .settings import losses
 
 SETTINGS, RATES, BETAS = 1000, (0.01, 0.3), (0.9, 0.99)
-HIDDEN, BATCH, STEPS, SEEN, JUDGED, CURVATURE = 8, 32, 100, 1400, 400, 8.0
+HIDDEN, BATCH, STEPS, SEEN, JUDGED = 8, 32, 60, 1400, 400
+# What the loss of the network is multiplied by; the curvature of the quadratic.
+SCALES, CURVATURE = (1.0, 20.0), 8.0
 MAKERS: dict[str, Callable[..., Method]] = {"momentum": momentum, "Nesterov": nesterov}
 _LEAVES = (("hidden", "weights"), ("hidden", "bias"), ("output", "weights"), ("output", "bias"))
 
@@ -45,9 +47,9 @@ def _loss(x: Any, sample: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnames="make")
-def _trained(make: Callable[..., Method], rates: Any, betas: Any, start: Any, seen: Any, rows: Any) -> Any:
+def _trained(make: Callable[..., Method], scale: Any, rates: Any, betas: Any, start: Any, seen: Any, rows: Any) -> Any:
     """The parameters of all settings, trained side by side on the same mini-batches."""
-    f = FiniteSum(_loss, seen)
+    f = FiniteSum(lambda x, sample: scale * _loss(x, sample), seen)
 
     def step(states: Any, batch: Any) -> Any:
         return jax.vmap(lambda r, b, s: make(f, r, b).step(s, Draws(batch=batch)))(rates, betas, states), None
@@ -115,49 +117,55 @@ def _ratio(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     "60 % less than that of momentum.",
 )
 def falls() -> Outcome:
-    r"""Momentum from 0.9 to 0.99, 100 steps of a network of 610 parameters on digits: mean distance from the best.
+    r"""Momentum from 0.9 to 0.99, 60 steps of a network of 610 parameters on digits: mean distance from the best.
 
-    By accuracy on digits unseen and by the loss on some of those seen. Beside it who diverges on a quadratic of
-    curvature 8, beyond $\alpha\ell = 2 + 2\beta$ and $(2 + 2\beta)/(1 + 2\beta)$. Expected of the trainings are loops
-    in NumPy.
+    By accuracy on digits unseen and by the loss on some of those seen, at the network's own curvature and with the loss
+    multiplied; and who diverges on a quadratic, beyond $\alpha\ell = 2 + 2\beta$ and $(2 + 2\beta)/(1 + 2\beta)$.
+    Expected of the trainings are loops in NumPy.
     """
     rates, betas, rows = _drawn()
     start, features, labels = _digits()
     seen = {"features": features[:SEEN], "labels": labels[:SEEN]}
-    both: tuple[list[Any], list[Any]] = ([], [])
-    out: tuple[list[int], list[int]] = ([], [])
-    for (name, make), ahead in zip(MAKERS.items(), (False, True), strict=True):
-        del name
-        x = _trained(make, jnp.asarray(rates), jnp.asarray(betas), start, jax.tree.map(jnp.asarray, seen), rows)
-        by_hand = _by_hand(ahead, rates, betas, start, seen, rows)
-        for held, ends in zip(both, (by_hand, {(a, b): np.asarray(x[a][b]) for a, b in _LEAVES}), strict=True):
-            held.append(_fallen(ends, features, labels))
-        limit = (2.0 + 2.0 * betas) / (1.0 + 2.0 * betas * ahead)
-        out[0].append(int(np.sum(rates * CURVATURE > limit)))
+    figures: tuple[list[Any], list[Any]] = ([], [])
+    for scale in SCALES:
+        # A loss that is multiplied is a learning rate that is: so it is by hand.
+        both: tuple[list[Any], list[Any]] = ([], [])
+        for make, ahead in zip(MAKERS.values(), (False, True), strict=True):
+            numbers = (jnp.asarray(scale), jnp.asarray(rates), jnp.asarray(betas))
+            x = _trained(make, *numbers, start, jax.tree.map(jnp.asarray, seen), rows)
+            by_hand = _by_hand(ahead, scale * rates, betas, start, seen, rows)
+            for held, ends in zip(both, (by_hand, {(a, b): np.asarray(x[a][b]) for a, b in _LEAVES}), strict=True):
+                held.append(_fallen(ends, features, labels))
+        for held, (ball, look) in zip(figures, both, strict=True):
+            held += [*_ratio(look[0], ball[0]), *_ratio(look[1], ball[1])]
+    for make, ahead in zip(MAKERS.values(), (0.0, 1.0), strict=True):
+        figures[0].append(int(np.sum(rates * CURVATURE > (2.0 + 2.0 * betas) / (1.0 + 2.0 * betas * ahead))))
         f, at = quadratic(CURVATURE), jnp.ones(1)
-        out[1].append(
-            int(np.sum(~(np.asarray(losses(make, f, jnp.asarray(rates), jnp.asarray(betas), at, 3000)) < 1e3)))
-        )
-    figures = []
-    for (ball, look), beyond in zip(both, out, strict=True):
-        figures.append([*_ratio(look[0], ball[0]), *_ratio(look[1], ball[1]), *beyond])
+        ends = np.asarray(losses(make, f, jnp.asarray(rates), jnp.asarray(betas), at, 3000))
+        figures[1].append(int(np.sum(~(ends < 1e3))))
     expected, measured = figures
+    words = ", ".join(
+        f"of accuracy {{:.3f}} ± {{:.3f}} and of loss {{:.3f}} ± {{:.3f}} at {scale:g} times the curvature"
+        for scale in SCALES
+    )
     return Outcome(
         *shown(
-            "Nesterov over momentum: loss of accuracy {:.3f} ± {:.3f}, of loss {:.3f} ± {:.3f}; of 1000 "
-            "at curvature 8 momentum diverges in {:d}, Nesterov in {:d}",
+            f"Nesterov over momentum, lost {words}; of 1000 on a quadratic of curvature {CURVATURE:g} momentum "
+            "diverges in {:d}, Nesterov in {:d}",
             expected,
             measured,
         ),
         holds=max(measured[0], measured[2]) < 0.5,
         correction=Correction(
-            f"Here it falls as far in accuracy ({measured[0]:.2f} times, ± {measured[1]:.2f} by the settings drawn), "
-            f"and by {1.0 - measured[2]:.0%} ± {measured[3]:.0%} less in the loss. Nearer to the limits it is the other "
-            f"way: on a quadratic of curvature {CURVATURE:g} {measured[5] / SETTINGS:.0%} of these settings diverge with "
-            f"Nesterov's method, {measured[4] / SETTINGS:.0%} with momentum.",
-            holds=close(measured[:4], expected[:4], 2e-2)
-            and close(measured[4:], expected[4:], 0.02)
-            and measured[2] + 3.0 * measured[3] < 1.0
-            and measured[5] > measured[4],
+            f"Here it falls {measured[0]:.2f} ± {measured[1]:.2f} times as far in accuracy and {measured[2]:.2f} ± "
+            f"{measured[3]:.2f} times in the loss, with one order of the mini-batches. At {SCALES[1]:g} times the "
+            "curvature, where a network goes to and fro beyond its limits, it falls by "
+            f"{1.0 - measured[4]:.0%} and {1.0 - measured[6]:.0%} less; but on a quadratic of curvature {CURVATURE:g} "
+            f"{measured[9] / SETTINGS:.0%} of these settings diverge with Nesterov's method, "
+            f"{measured[8] / SETTINGS:.0%} with momentum.",
+            holds=close(measured[:8:2], expected[:8:2], 2e-2)
+            and max(abs(m - e) for m, e in zip(measured[8:], expected[8:], strict=True)) <= 5
+            and max(measured[4] + 3.0 * measured[5], measured[6] + 3.0 * measured[7]) < 1.0
+            and measured[9] > measured[8],
         ),
     )
