@@ -27,7 +27,7 @@ MAKERS = {"momentum": tw.momentum, "Nesterov": tw.nesterov}
 
 
 def world(seed):
-    """What users think of items: a matrix of rank `SIZE` and of variance 1, and ratings that are it with noise."""
+    """Opinions of users on items: a matrix of rank `SIZE` and of variance 1, and ratings that are it with noise."""
     draw = np.random.default_rng(seed)
     users, items = (draw.normal(size=(count, SIZE)) / SIZE**0.25 for count in (USERS, ITEMS))
     truth = users @ items.T

@@ -109,7 +109,7 @@ def beyond(maker, rates, betas, curvature):
 
 
 def quadratic(maker, drawn, scale, steps):
-    """Who diverges on the quadratic, and who is beyond the limit."""
+    """Settings that diverge on the quadratic, and those beyond the limit, as two masks."""
     f, curvature = least_squares(scale)
     make = lambda learning_rate, momentum: MAKERS[maker](f, learning_rate, momentum)  # noqa: E731
     grid = {tuple(drawn): list(zip(*drawn.values(), strict=True))}

@@ -85,7 +85,7 @@ def _apart(one: Embeddings, other: Embeddings, items: Any) -> float:
 def _numbers(
     makers: tuple[Callable[..., Method], ...], length: int, tail: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the new item moves, and its stored point; what the burst moves the tail: (2 ways, method, number, seed)."""
+    """Ways made, (method, number, seed), by hand and by the methods: of the new item, its stored point, the tail."""
     both: tuple[list[Any], list[Any]] = ([], [])
     for seed in range(SEEDS):
         ratings, start, rows, calm = _drawn(seed, length)
@@ -164,7 +164,7 @@ def further() -> Outcome:
     "In a burst of one item Nesterov's method keeps the embeddings of long-tail items stable.",
 )
 def stable() -> Outcome:
-    """What the burst moves the rarer half of the items, against the same batches without it.
+    """Distance that the burst moves the rarer half of the items, against the same batches without it.
 
     Of the way that the new item makes, and of momentum's; the trainings that are expected are loops in NumPy.
     """

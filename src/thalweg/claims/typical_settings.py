@@ -33,7 +33,7 @@ def _drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _digits() -> tuple[Any, np.ndarray, np.ndarray]:
-    """Where the network starts, and the digits in an order of their own: pixels (n, 64), labels (n, 10)."""
+    """Start of the network, and the digits in an order of their own: pixels (n, 64), labels (n, 10)."""
     problem: Any = network_digits(HIDDEN)
     args = {name: np.asarray(value) for name, value in problem.objective.args.items()}
     order = np.random.default_rng(1).permutation(args["labels"].shape[1])
