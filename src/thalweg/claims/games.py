@@ -80,7 +80,7 @@ def iterations() -> Outcome:
     r"""Steps from $10^{-8}$ beside a saddle of two players to $10^{-3}$, where momentum takes the 320 of the article.
 
     A network on images is beyond two cores; the ratio follows from the growth a step, whatever the network. Its
-    largest value over all $\alpha\mu$ is expected from the roots, measured by the probe on a coarser grid.
+    largest value over all real $\alpha\mu$ is expected from the roots, measured by the probe on a coarser grid.
     """
     rate = _slow()
     ran = [_steps_ran(rate, fraction) for fraction in (0.0, FRACTION)]
@@ -100,8 +100,8 @@ def iterations() -> Outcome:
         holds=close(ran[0] / max(ran[1], 1), _SAID[0] / _SAID[1], 0.05),
         correction=Correction(
             f"Where momentum takes {ran[0]} steps Nesterov's method takes {ran[1]}. At the same learning rate and "
-            f"momentum the ratio is below 1.29 at any saddle, not {_SAID[0] / _SAID[1]:.2f}, and near to that "
-            "where a few steps are enough.",
+            "momentum the ratio is below 1.29 along any real eigenvalue, as of a saddle where one player has the wrong "
+            f"curvature, not {_SAID[0] / _SAID[1]:.2f}, and near to that where a few steps are enough.",
             holds=ran == predicted and close(found, most, 1e-4) and max(most) < 1.29 and ran[1] < ran[0],
             amends=False,
         ),
