@@ -137,7 +137,8 @@ def escapes() -> Outcome:
         *shown(words, *mixed),
         holds=faster and max(measured) < 1.0,
         correction=Correction(
-            f"It is {ran[0] / max(ran[1], 1) - 1.0:.0%} faster there at learning rate {RATES[0]:g} and "
+            "With a generator and a discriminator of one number each it is "
+            f"{ran[0] / max(ran[1], 1) - 1.0:.0%} faster at learning rate {RATES[0]:g} and "
             f"{ran[2] / max(ran[3], 1) - 1.0:.0%} at {RATES[1]:g}. At the larger one neither of the two stays at the "
             "solution, about which players turn [gidel2019].",
             holds=faster and ran == predicted and close(measured, expected, 1e-9) and min(measured[2:]) > 1.0,
