@@ -112,8 +112,8 @@ def regularises() -> Outcome:
         holds=bool(ball < 0.99 * flow) or all(smaller),
         correction=Correction(
             "Both end at the one function that the least change of the parameters fits to the data. On the way the "
-            "ball, of the friction that is critical for the slowest mode, filters less: its modes go at the root of the "
-            "kernel's eigenvalues, and overshoot, so that at the same loss its correction is the larger one.",
+            "ball, of the friction that is critical for the slowest mode, filters less: its modes go at the root of "
+            "the kernel's eigenvalues, and overshoot, so that at the same loss its correction is the larger one.",
             holds=max(measured[:2]) < 1e-6
             and bool(np.allclose(measured, expected, atol=1e-4))
             and all(measured[i + 2] > measured[i] for i in (2, 6)),
