@@ -160,3 +160,77 @@ def test_digits_diffusion():
     again = run("digits_diffusion", 2000, 100)
     for name, end in found["ends"].items():
         np.testing.assert_array_equal(end, again["ends"][name])
+
+
+@pytest.mark.slow
+def test_two_players():
+    """Who leaves the saddle when its linearisation says, who comes in at the solution, and who goes round."""
+    found = run("two_players", 2000, 2)
+    for radius, growth in found["bilinear"].values():
+        # Of a run in turns the size goes up and down as it turns.
+        assert abs(radius - growth) < 2e-4
+    coming = {"extragradient", "look-ahead 4 times Nesterov's", "in turns, momentum -0.5"}
+    assert {name for name, (radius, _) in found["bilinear"].items() if radius < 1.0 - 1e-9} == coming
+    for rate in (0.002, 0.02):
+        for row in found["small", rate].values():
+            assert row["predicted"] == row["ran"]
+            assert (row["radius"] < 1.0) == (row["left"] < 1e-10) == (row["left"] < 1.0)
+    slow, fast = found["network", 0.003], found["network", 0.03]
+    for row in [*slow.values(), *fast.values()]:
+        np.testing.assert_allclose(row["ran"], row["predicted"], atol=1)
+    assert max(fast["descent-ascent"]["swing"]) < 0.02 < min(fast["momentum"]["swing"])
+    assert np.mean(slow["Nesterov"]["ran"]) < np.mean(slow["momentum"]["ran"]) < np.mean(slow["extragradient"]["ran"])
+    again = run("two_players", 2000, 2)
+    for rate in (0.003, 0.03):
+        for name, row in found["network", rate].items():
+            assert row == again["network", rate][name]
+
+
+@pytest.mark.slow
+def test_burst_embeddings():
+    """The new item moves as linear theory says, on by its velocity after the burst, and the tail alike."""
+    found = run("burst_embeddings", 3, 600, (3, 10), (0.5, 1.0))
+    for length, least in ((3, 0.02), (10, 0.1)):
+        ball, ahead = found["dense", length]["momentum"], found["dense", length]["Nesterov"]
+        for row in (ball, ahead):
+            # By the noise of some 32 samples a step.
+            np.testing.assert_allclose(row["moved"], row["predicted"], rtol=0.35)
+            # 0.9^101 of it is left after 100 steps.
+            np.testing.assert_allclose(row["moved after"], row["predicted after"], rtol=1e-4)
+        of, by = ([np.mean(ahead[what] / ball[what]) for what in names] for names in (
+            ("moved", "stored"), ("predicted", "predicted stored")))  # fmt: skip
+        np.testing.assert_allclose(of, by, rtol=0.05)
+        assert (ahead["moved"] < (1.0 - least) * ball["moved"]).all()
+        assert abs(np.mean(ahead["tail moved"] / ball["tail moved"]) - 1.0) < 0.05
+        assert (ahead["error after"] < ball["error after"]).all()
+    assert (found["dense", 3]["Nesterov"]["stored"] > 1.1 * found["dense", 3]["momentum"]["stored"]).all()
+    for row in found["lazy", 10].values():
+        assert row["moved after"].max() == 0.0
+        assert (row["error after"] < found["dense", 10]["momentum"]["error after"]).all()
+    again = run("burst_embeddings", 3, 600, (3, 10), (0.5, 1.0))
+    for kind, rows in found.items():
+        for maker, row in rows.items():
+            for name, values in row.items():
+                np.testing.assert_array_equal(values, again[kind][maker][name])
+
+
+@pytest.mark.slow
+def test_random_settings():
+    """The limit tells who diverges on a quadratic; a network lasts beyond it, and both methods lose alike within it."""
+    found = run("random_settings", 60, 100, 2)
+    for scale in (1.0, 4.0):
+        for maker in ("momentum", "Nesterov"):
+            lost, out = found["quadratic", scale, maker]
+            # So near to the limit that they have not got far by then.
+            assert np.sum(lost != out) <= 2
+    assert not found["quadratic", 1.0, "momentum"][1].any() and found["quadratic", 1.0, "Nesterov"][1].any()
+    beyond = found["network", 20.0, "Nesterov"]
+    assert beyond["beyond"].mean() > 0.5 and np.mean(beyond["accuracy"] > 0.5) > 0.9
+    ratio = np.mean(found["ratio", "accuracy", 1.0], axis=0)
+    assert abs(ratio[0] - 1.0) < 4.0 * ratio[1] < 1.0
+    assert max(one for one, _ in found["ratio", "loss", 20.0]) < 0.8
+    again = run("random_settings", 60, 100, 2)
+    for key, row in found.items():
+        if key[0] == "network":
+            for name in ("accuracy", "loss"):
+                np.testing.assert_array_equal(row[name], again[key][name])

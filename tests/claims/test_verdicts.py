@@ -15,11 +15,13 @@ from thalweg.claims import (
     adam,
     barrier,
     batches,
+    bursts,
     curved,
     diffusion,
     distributions,
     escape,
     flow,
+    games,
     hyperparameters,
     jko,
     kramers,
@@ -40,7 +42,9 @@ from thalweg.claims import (
     stationary,
     steepest,
     switching,
+    tangent_kernel,
     temperature,
+    typical_settings,
     viscous,
 )
 
@@ -135,11 +139,19 @@ THEORY = {
     "exact-score-reproduces-the-data": HOLDS,
     "noising-is-a-wasserstein-flow": HOLDS,
     "straight-flows-need-one-step": CORRECTED,
+    "nesterov-follows-bursts-further": FAILS,
+    "nesterov-keeps-the-tail": CORRECTED,
+    "nesterov-leaves-saddles-in-two-thirds": FAILS,
+    "nesterov-escapes-better-in-games": CORRECTED,
+    "nesterov-loses-less-by-a-setting": CORRECTED,
+    "momentum-regularises-tangent-kernel-flow": FAILS,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
     "negative-gradient-is-steepest", "switch-by-curvature", "switch-by-layer", "nesterov-in-hyperbolic-space",
     "direction-depends-on-the-distance", "gibbs-rate",
+    "nesterov-follows-bursts-further", "nesterov-keeps-the-tail", "nesterov-loses-less-by-a-setting",
+    "momentum-regularises-tangent-kernel-flow",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
@@ -148,6 +160,8 @@ ROUGH = {
     "probability-flow-has-the-marginals": {"atol": 0.0, "rtol": 0.01},
     # Steps from where space is curved are not those of flat space, but for the late ones.
     "nesterov-in-hyperbolic-space": {"atol": 0.0, "rtol": 0.02},
+    # Beyond its limits a training is chaotic, and its roundings grow.
+    "nesterov-loses-less-by-a-setting": {"atol": 0.003, "rtol": 0.02},
 }
 
 
@@ -291,6 +305,14 @@ def at_half_speed(potential):
     return 0.5 * tw.measures.KL(potential)
 
 
+def with_a_ridge(objective, friction):
+    return tw.HeavyBall(tw.Objective(lambda x: objective.value(x) + jnp.sum(x**2)), friction)
+
+
+def with_nesterov(make):
+    return {"momentum": make, "Nesterov": tw.nesterov}
+
+
 free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
 
@@ -404,6 +426,13 @@ OTHERWISE = [
     ),
     ("noising-is-a-wasserstein-flow", diffusion, "NOISING", tw.networks.SubVariancePreserving, FAILS),
     ("straight-flows-need-one-step", diffusion, "STRAIGHT", lambda: tw.networks.DataSet(jnp.ones((1, 1))), HOLDS),
+    ("nesterov-follows-bursts-further", bursts, "MAKERS", with_nesterov(at_a_quarter_of_its_rate), HOLDS),
+    ("nesterov-keeps-the-tail", bursts, "TAIL", (bursts.BURST,), FAILS),
+    ("nesterov-leaves-saddles-in-two-thirds", games, "FRACTION", 15.0, HOLDS),
+    ("nesterov-escapes-better-in-games", games, "FRACTION", 0.0, FAILS),
+    ("nesterov-escapes-better-in-games", games, "RATES", (0.002, 0.003), HOLDS),
+    ("nesterov-loses-less-by-a-setting", typical_settings, "MAKERS", with_nesterov(tw.nesterov), FAILS),
+    ("momentum-regularises-tangent-kernel-flow", tangent_kernel, "BALL", with_a_ridge, HOLDS),
 ]
 
 

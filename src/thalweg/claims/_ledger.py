@@ -14,6 +14,7 @@ _TOPICS = (
     "stationary", "kramers", "temperature", "batches", "robustness", "escape", "adam", "natural_gradient",
     "steepest", "curved", "preconditioning", "switching", "muon",
     "distributions", "jko", "modes", "diffusion",
+    "bursts", "games", "typical_settings", "tangent_kernel",
 )  # fmt: skip
 
 ARTICLE_FLOW = "article: gradient flow"
