@@ -61,6 +61,43 @@ def test_a_claim_says_who_says_what(claim):
         claim.id = "another"
 
 
+def test_sentences_are_data_in_groups():
+    assert len(claims.SENTENCES) == 163
+    for name, sentence in claims.SENTENCES.items():
+        assert sentence.id == name and sentence.article in claims.ARTICLES
+        assert sentence.group in ("core", "geometry", "distributions", "networks", "later")
+        assert sentence.text.endswith(".") and len(sentence.text.split()) > 2
+
+
+def test_every_claim_on_an_article_is_on_sentences_of_it():
+    for claim in claims.ledger():
+        assert set(claim.sentences) <= set(claims.SENTENCES)
+        for name in claim.sentences:
+            assert name in claim.source and claims.ARTICLES[name[:3]] in claim.source
+
+
+@pytest.mark.parametrize("group", ["geometry", "distributions"])
+def test_no_sentence_of_these_groups_is_without_a_claim(group):
+    rows = [row for row in claims.coverage() if row["group"] == group]
+    assert rows and [row["id"] for row in rows if not row["claims"]] == []
+
+
+def test_a_claim_is_found_by_its_sentence_and_its_article():
+    assert [claim.id for claim in claims.find("003.37")] == ["nesterov-damps-fast-modes"]
+    of_article = claims.find("001")
+    assert {"gradient-descent-is-euler", "rk4-follows-flow"} <= {claim.id for claim in of_article}
+    assert all(any(name.startswith("001.") for name in claim.sentences) for claim in of_article)
+    # Asked for twice, it is checked once.
+    assert len(claims.find("003.37", "nesterov-damps-fast-modes", "003.37")) == 1
+    for name, message in {
+        "003.999": "sentence '003.999' is unknown", "005": "sentence '005' is unknown",
+        "003.75": "003.75 has no experiment",
+        "nesterov-damps-fast-mode": "claim 'nesterov-damps-fast-mode' is unknown; did you mean",
+    }.items():  # fmt: skip
+        with pytest.raises(tw.InputError, match=message):
+            claims.find(name)
+
+
 def cited():
     """The keys of every source, and of every correction as it stands in the files."""
     for claim in claims.ledger():

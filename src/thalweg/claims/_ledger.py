@@ -2,10 +2,12 @@
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Callable
 
-from .._errors import check_choice
+from .._errors import InputError, check_choice, suggest
 from .._typed import typed
+from ._sentences import ARTICLES, SENTENCES
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
@@ -17,10 +19,8 @@ _TOPICS = (
     "bursts", "games", "typical_settings", "tangent_kernel",
 )  # fmt: skip
 
-ARTICLE_FLOW = "article: gradient flow"
-ARTICLE_RUNGE_KUTTA = "article: gradient descent as Euler's method, against Runge-Kutta"
-ARTICLE_MOMENTUM = "article: momentum and Nesterov as differential equations"
-ARTICLE_PARTICLE = "article: SGD, momentum and Nesterov as dynamics of a particle in a potential"
+ARTICLE_FLOW, ARTICLE_RUNGE_KUTTA, ARTICLE_WASSERSTEIN, ARTICLE_MOMENTUM, ARTICLE_PARTICLE = ARTICLES.values()
+_SENTENCE = re.compile(r"\b\d{3}\.\d+\b")
 
 HOLDS = "holds"
 CORRECTED = "holds with a correction"
@@ -93,12 +93,14 @@ class Claim:
         source: where it is said, with the equation where it is a paper's.
         statement: what is said, in one sentence.
         experiment: measures and says what was to be expected.
+        sentences: those of the articles that it judges, such as "003.9".
     """
 
     id: str
     source: str
     statement: str
     experiment: Callable[[], Outcome]
+    sentences: tuple[str, ...] = ()
 
     def check(self) -> Verdict:
         """Make the experiment, in float64, and judge."""
@@ -115,8 +117,22 @@ class Claim:
 
 
 def claim(name: str, source: str, statement: str) -> Callable[[Callable[[], Outcome]], Claim]:
-    """Turn an experiment into a `Claim`; the ledger holds every claim of a topic's file."""
-    return lambda experiment: Claim(name, source, statement, experiment)
+    """Turn an experiment into a `Claim`; the ledger holds every claim of a topic's file.
+
+    The source names the sentences of the articles that are judged, and what is cited: "003.9; polyak1964".
+    """
+    sentences = tuple(_SENTENCE.findall(source))
+    return lambda experiment: Claim(name, _spelled(source, sentences), statement, experiment, sentences)
+
+
+def _spelled(source: str, sentences: tuple[str, ...]) -> str:
+    """A source with the titles of its articles."""
+    if not sentences:
+        return source
+    articles = dict.fromkeys(name[:3] for name in sentences)
+    said = [f"{ARTICLES[a]} ({', '.join(name for name in sentences if name[:3] == a)})" for a in articles]
+    cited = [part for part in source.split("; ") if not _SENTENCE.search(part)]
+    return "; ".join([*said, *cited])
 
 
 def ledger() -> tuple[Claim, ...]:
@@ -135,13 +151,14 @@ def check(*ids: str) -> list[Verdict]:
     """Make the experiments of some claims, or of all.
 
     Arguments:
-        ids: names of claims; none means the whole ledger, which takes about a minute.
+        ids: names of claims, or sentences of the articles, "003.9", or articles, "003"; none means the whole ledger,
+            which takes minutes.
 
     Returns:
         a `Verdict` each, in the order asked for.
 
     Raises:
-        InputError: there is no claim of that name.
+        InputError: there is no claim of that name, or none on that sentence.
 
     >>> from thalweg import claims
     >>> claims.check("exponential-decay")[0].verdict
@@ -152,8 +169,42 @@ def check(*ids: str) -> list[Verdict]:
 
 @typed()
 def find(*ids: str) -> list[Claim]:
-    """The claims of these names, or all; an unknown name is refused with the nearest."""
+    """The claims of these names, of sentences of the articles, such as "003.9", or of an article, "003"; or all.
+
+    Raises:
+        InputError: a name is unknown (a near miss is suggested), or a sentence has no experiment.
+    """
     claims = {claim.id: claim for claim in ledger()}
-    for name in ids:
-        check_choice("claim", name, claims)
-    return [claims[name] for name in ids or claims]
+    found: dict[str, Claim] = {}
+    for name in ids or claims:
+        found |= {name: claims[name]} if name in claims else _of_article(name, claims)
+    return list(found.values())
+
+
+def _of_article(name: str, claims: dict[str, Claim]) -> dict[str, Claim]:
+    """The claims on a sentence, or on all sentences of an article."""
+    if name not in ARTICLES and name not in SENTENCES:
+        if name[:1].isdigit():
+            check_choice("sentence", name, [*SENTENCES, *ARTICLES])
+        raise InputError(f"claim {name!r} is unknown{suggest(name, claims)}")
+    judging = {c.id: c for c in claims.values() if any(name in (one, one[:3]) for one in c.sentences)}
+    if not judging:
+        raise InputError(f"sentence {name} has no experiment: {SENTENCES[name].text}")
+    return judging
+
+
+def coverage() -> list[dict[str, str | list[str]]]:
+    """Every sentence of the articles, with the claims that judge it.
+
+    Returns:
+        a dictionary each: `id`, `group`, `text`, `claims`.
+
+    >>> from thalweg import claims
+    >>> claims.coverage()[0]["claims"]
+    ['exponential-decay']
+    """
+    judging: dict[str, list[str]] = {name: [] for name in SENTENCES}
+    for one in ledger():
+        for name in one.sentences:
+            judging[name].append(one.id)
+    return [{"id": s.id, "group": s.group, "text": s.text, "claims": judging[s.id]} for s in SENTENCES.values()]

@@ -20,7 +20,7 @@ _LONG, _STEEP = 40.0, 1e-4
 
 @claim(
     "restart-linear-rate",
-    "su2016; donoghue2015",
+    "003.32; su2016; donoghue2015",
     "Restarted where it slows down, Nesterov's method with the friction 3/t converges linearly at a rate that is "
     "proportional to √μ, which it does not know.",
 )
@@ -82,7 +82,7 @@ def _bregman(p: float, time: float, steps: int = 4000) -> np.ndarray:
 
 @claim(
     "bregman-rate",
-    "wibisono2016",
+    "003.32; wibisono2016",
     "Along the Bregman flow of power p in Euclidean space f - f* ≤ |θ₀ - θ*|²/(2C t^p).",
 )
 def bregman_rate() -> Outcome:
@@ -123,7 +123,7 @@ FRICTION = 0.5
 
 @claim(
     "hessian-damping-stills",
-    "alvarez2002",
+    "003.32; alvarez2002",
     "Damping along the curvature removes oscillations: with λβ ≥ 1 no mode of θ'' + λθ' + β∇²f θ' + ∇f = 0 oscillates, "
     "whatever its curvature.",
 )

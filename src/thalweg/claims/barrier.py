@@ -13,7 +13,7 @@ from .._methods.method import Method
 from ..dynamics import HeavyBall
 from ..schemes import Leapfrog
 from ._experiment import boundary, close, path, shown
-from ._ledger import ARTICLE_PARTICLE, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 HIGH, LOW = -2.0, -1.3
 STEP, STEPS = 0.005, 12000
@@ -76,7 +76,7 @@ def stopping_friction(start: float) -> float:
 
 @claim(
     "barrier-without-noise",
-    ARTICLE_PARTICLE,
+    "003.14",
     "Momentum carries a particle over barriers that stop gradient descent, without noise.",
 )
 def without_noise() -> Outcome:
@@ -109,7 +109,7 @@ def without_noise() -> Outcome:
 
 @claim(
     "barrier-critical-friction",
-    ARTICLE_PARTICLE,
+    "003.14",
     "The ball stops crossing at the friction that takes, on the way to the top, all its energy above the barrier.",
 )
 def critical_friction() -> Outcome:

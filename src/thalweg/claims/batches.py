@@ -24,7 +24,7 @@ FAR, DRAWN = 1000.0, 6400
 
 @claim(
     "batch-growth-is-rate-decay",
-    "smith2018",
+    "004.15, 004.51; smith2018",
     "A batch that grows does the same as a learning rate that falls, with the same gradients in fewer steps.",
 )
 def batch_growth() -> Outcome:
@@ -63,7 +63,7 @@ def batch_growth() -> Outcome:
 
 @claim(
     "linear-scaling-rule",
-    "goyal2017",
+    "004.51; goyal2017",
     "When the batch grows κ times, SGD with a learning rate κ times as large does the same.",
 )
 def linear_scaling() -> Outcome:

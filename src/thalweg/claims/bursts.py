@@ -14,7 +14,7 @@ from .._objectives.finite_sum import FiniteSum
 from .._objectives.objective import Objective
 from ..schemes import Draws
 from ._experiment import close, path, shown
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 USERS, ITEMS, SIZE, BATCH, NOISE = 60, 120, 4, 64, 0.3
 BURST, TAIL, SHARE = 90, (*range(60, 90), *range(91, 120)), 0.25
@@ -123,7 +123,7 @@ def _mean(values: np.ndarray) -> list[float]:
 
 @claim(
     "nesterov-follows-bursts-further",
-    ARTICLE_MOMENTUM,
+    "003.56",
     "While an item has a burst Nesterov's method updates its embedding by 40 % more than momentum.",
 )
 def further() -> Outcome:
@@ -160,7 +160,7 @@ def further() -> Outcome:
 
 @claim(
     "nesterov-keeps-the-tail",
-    ARTICLE_MOMENTUM,
+    "003.57",
     "In a burst of one item Nesterov's method keeps the embeddings of long-tail items stable.",
 )
 def stable() -> Outcome:

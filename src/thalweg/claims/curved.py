@@ -15,7 +15,7 @@ from ..dynamics import GradientFlow, HeavyBall
 from ..geometry import Hyperboloid, Sphere
 from ..schemes import Euler, Leapfrog, Lookahead
 from ._experiment import close, path, shown, steps_to
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 STEP, TIME = 0.02, 20.0
 CURVATURES, FAR, TOLERANCE, MOST = (0.01, 1.0), 1.0, 1e-8, 2400
@@ -77,7 +77,7 @@ def _methods(objective: Any, geometry: Any) -> list[Method]:
 
 @claim(
     "nesterov-in-hyperbolic-space",
-    ARTICLE_MOMENTUM,
+    "003.72",
     "Nesterov's method accelerates in hyperbolic space too.",
 )
 def hyperbolic() -> Outcome:

@@ -21,7 +21,7 @@ from ..measures import flow
 from ..networks import time_grid
 from ..schemes import DDIM, RK4, AbstractScheme, Ancestral, Euler, EulerMaruyama
 from ._experiment import shown
-from ._ledger import ARTICLE_FLOW, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 # Of Gaussian data; of a mixture that no flow takes to in a straight line.
 MEAN, VARIANCE = 1.0, 0.3
@@ -42,7 +42,7 @@ LAW: Callable[[AbstractNoising, Any], AbstractDynamics] = ProbabilityFlow
 
 @claim(
     "probability-flow-has-the-marginals",
-    ARTICLE_FLOW,
+    "000.11, 000.12",
     "The reverse diffusion of DDPM can be modelled as an ordinary differential equation, the probability flow: a "
     "continuous way from noise to data.",
 )

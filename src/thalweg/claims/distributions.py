@@ -21,7 +21,7 @@ from ..geometry import FisherRao, KalmanWasserstein, Stein, Wasserstein, Wassers
 from ..measures import flow
 from ..schemes import ExactFokkerPlanck
 from ._experiment import ORDER_TOLERANCE, close, observed_order, shown
-from ._ledger import ARTICLE_FLOW, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 MEAN, VARIANCE, TIME, BRIEF = 1.5, 0.25, 0.5, 0.2
 CURVATURE, TEMPERATURE = 1.6, 0.7
@@ -64,7 +64,7 @@ def _carried(x: np.ndarray, time: float) -> np.ndarray:
 
 @claim(
     "continuity-equation",
-    ARTICLE_FLOW,
+    "002.9",
     "The Wasserstein gradient flow leads to the continuity equation, of particles with the velocity -∇ δF/δρ.",
 )
 def continuity() -> Outcome:
@@ -98,7 +98,7 @@ def _free_energy(temperature: float) -> Any:
 
 @claim(
     "fokker-planck-equation",
-    "jordan1998, and article: gradient flow",
+    "002.10; jordan1998",
     "The Wasserstein gradient flow of ∫V dρ + T ∫ρ log ρ is the Fokker-Planck equation ∂ρ/∂t = ∇·(ρ∇V) + TΔρ.",
 )
 def fokker_planck() -> Outcome:
@@ -249,7 +249,7 @@ def _exact(time: float) -> dict[str, tuple[float, float]]:
 
 @claim(
     "direction-depends-on-the-distance",
-    ARTICLE_FLOW,
+    "002.8",
     "The direction in which a functional of a distribution falls fastest depends on how distance is measured.",
 )
 def geometries() -> Outcome:

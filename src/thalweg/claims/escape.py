@@ -43,7 +43,7 @@ def time_on_one_side(temperature: float, tau: float) -> float:
 
 @claim(
     "noise-crosses-barriers",
-    "kramers1940; hanggi1990",
+    "004.14, 004.30; kramers1940; hanggi1990",
     "Noise carries a point out of a well that gradient descent stays in, in a time that grows as exp(ΔL/T).",
 )
 def crosses() -> Outcome:

@@ -8,10 +8,10 @@ from .._methods.method import Method
 from ..dynamics import GradientFlow
 from ..schemes import Euler, Tsit5
 from ._experiment import ROUNDING, VALLEY_START, path, quadratic, shown, valley
-from ._ledger import ARTICLE_FLOW, ARTICLE_RUNGE_KUTTA, Outcome, claim
+from ._ledger import Outcome, claim
 
 
-@claim("exponential-decay", ARTICLE_FLOW, "The solution of x' = -kx is x(t) = x₀ exp(-kt).")
+@claim("exponential-decay", "000.1, 000.9", "The solution of x' = -kx is x(t) = x₀ exp(-kt).")
 def exponential_decay() -> Outcome:
     r"""Gradient flow of $\tfrac12kx^2$ by a method of fifth order, at every time up to 5."""
     rate, start, time, steps = 0.7, -3.0, 5.0, 500
@@ -23,7 +23,7 @@ def exponential_decay() -> Outcome:
     )
 
 
-@claim("descent-identity", ARTICLE_FLOW, "Along θ' = -b(t) ∇f the objective falls at the rate df/dt = -b(t) |∇f|².")
+@claim("descent-identity", "000.3, 000.16", "Along θ' = -b(t) ∇f the objective falls at the rate df/dt = -b(t) |∇f|².")
 def descent_identity() -> Outcome:
     r"""$f(\theta(0)) - f(\theta(t)) = \int_0^t b\,|\nabla f|^2$ at every t, for a b that varies."""
     time, steps = 2.0, 4000
@@ -55,7 +55,7 @@ def _slope(x: np.ndarray) -> np.ndarray:
 
 @claim(
     "gradient-descent-is-euler",
-    ARTICLE_RUNGE_KUTTA,
+    "000.14, 001.2, 001.3, 004.1",
     "Gradient descent with steps bᵢ is Euler's method on gradient flow.",
 )
 def gradient_descent_is_euler() -> Outcome:

@@ -12,7 +12,7 @@ from .._methods.probe import spectral_radius
 from ..dynamics import DampedField
 from ..schemes import Lookahead
 from ._experiment import close, path, shown
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 BETA, RIDGE, FRACTION = 0.9, 2.0, 1.0
 _OFFSET, _AWAY = 1e-8, 1e-3
@@ -73,7 +73,7 @@ def _slow() -> float:
 
 @claim(
     "nesterov-leaves-saddles-in-two-thirds",
-    ARTICLE_MOMENTUM,
+    "003.58",
     "In adversarial training (DCGAN) momentum leaves a saddle after 320 iterations, Nesterov's method after 210.",
 )
 def iterations() -> Outcome:
@@ -110,7 +110,7 @@ def iterations() -> Outcome:
 
 @claim(
     "nesterov-escapes-better-in-games",
-    ARTICLE_MOMENTUM,
+    "003.59",
     "In generative adversarial training Nesterov's method escapes saddle points better than momentum.",
 )
 def escapes() -> Outcome:

@@ -58,7 +58,7 @@ def _apart(rate: float, weight: float) -> float:
 
 @claim(
     "sum-or-average",
-    "often taken for granted where code is moved between frameworks",
+    "003.21; often taken for granted where code is moved between frameworks",
     "Momentum as a sum, v = βv + g, and as an average, m = βm + (1 - β)g, do the same at the same learning rate.",
 )
 def sum_or_average() -> Outcome:
@@ -78,7 +78,7 @@ def sum_or_average() -> Outcome:
 
 @claim(
     "square-root-rule",
-    "often said, for a learning rate r times as large",
+    "004.35, 004.36",
     "Momentum 1 - (1 - β)√r keeps the friction when the learning rate changes by the factor r.",
 )
 def square_root_rule() -> Outcome:

@@ -14,7 +14,7 @@ from ..geometry import Wasserstein
 from ..measures import flow
 from ..schemes import ImplicitEuler, MinimizingMovement
 from ._experiment import ORDER_TOLERANCE, close, final, observed_order, shown, valley
-from ._ledger import ARTICLE_FLOW, Outcome, claim
+from ._ledger import Outcome, claim
 
 # A Gaussian, by mean and deviation, on its way to the standard one.
 MEAN, DEVIATION, TIME = 1.5, 0.5, 1.0
@@ -70,7 +70,7 @@ def _stepped(steps: int) -> np.ndarray:
 
 @claim(
     "wasserstein-gradient-flow",
-    ARTICLE_FLOW,
+    "002.8",
     "Replace the Euclidean distance by Wasserstein's, and gradient descent becomes the Wasserstein gradient flow as "
     "its step goes to 0.",
 )

@@ -11,7 +11,7 @@ from ..analysis import stationary_covariance, transient_covariance
 from ..dynamics import HeavyBall, UnderdampedLangevin
 from ..schemes import Draws, Leapfrog, Splitting
 from ._experiment import close, shown
-from ._ledger import ARTICLE_PARTICLE, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 from .barrier import wells
 
 FRICTION, TEMPERATURE, CURVATURE = 0.7, 0.3, 3.0
@@ -43,7 +43,7 @@ def drifts(method: Method, temperature: float) -> np.ndarray:
 
 @claim(
     "kramers-law",
-    "kramers1940; pavliotis2014, chapter 6",
+    "004.46; kramers1940; pavliotis2014, chapter 6",
     "With friction λ > 0 and noise √(2λT) dW the heavy ball settles to exp(-(η²/2 + L)/T).",
 )
 def kramers_law() -> Outcome:
@@ -78,7 +78,7 @@ def _settles() -> bool:
 
 @claim(
     "kramers-without-friction",
-    ARTICLE_PARTICLE,
+    "004.47",
     "Without friction too, dη = -∇L dt + σ dW has a stationary law in the energy η²/2 + L.",
 )
 def without_friction() -> Outcome:

@@ -17,7 +17,7 @@ from ..geometry import Stein, Wasserstein
 from ..measures import flow
 from ..schemes import Euler, ExactFokkerPlanck
 from ._experiment import close, shown
-from ._ledger import ARTICLE_FLOW, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 from .distributions import gap
 
 WELLS = Polynomial([1.0, -0.1, -2.0, 0.0, 1.0])
@@ -77,7 +77,7 @@ def _share(q: Any) -> float:
 
 @claim(
     "negative-direction-minimises",
-    ARTICLE_FLOW,
+    "002.11",
     "Steps in the negative direction of the gradient of F[q] make an iteration that minimises F[q].",
 )
 def negative() -> Outcome:

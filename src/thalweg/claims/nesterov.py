@@ -25,7 +25,7 @@ from ._experiment import (
     shown,
     valley,
 )
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 from .momentum import FRICTION, PUSH, STEPS, TIME, order_on_the_heavy_ball
 
 
@@ -75,7 +75,7 @@ def _outcome(fraction: float) -> Outcome:
     )
 
 
-@claim("nesterov-order", ARTICLE_MOMENTUM, "Nesterov's method integrates the heavy ball to second order.")
+@claim("nesterov-order", "004.40", "Nesterov's method integrates the heavy ball to second order.")
 def nesterov_order() -> Outcome:
     r"""$\nabla f(\theta + c\beta v) = \nabla f(\theta) + ch\nabla^2f(\theta)\,\dot\theta + O(h^2)$ with c = 1."""
     return _outcome(1.0)
@@ -83,7 +83,7 @@ def nesterov_order() -> Outcome:
 
 @claim(
     "nesterov-midpoint-order",
-    ARTICLE_MOMENTUM,
+    "004.40",
     "With the gradient at the midpoint θ + βv/2 Nesterov's method integrates the heavy ball to second order.",
 )
 def midpoint_order() -> Outcome:

@@ -17,7 +17,7 @@ from ..dynamics import AbstractDynamics, AbstractSecondOrder, Evaluation, Nester
 from ..dynamics._base import Time
 from ..schemes import RK4
 from ._experiment import ORDER_TOLERANCE, close, path, quadratic, shown
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 CURVATURES = np.array([0.3, 1.0, 4.0])
 START = np.array([1.0, -0.8, 0.5])
@@ -76,7 +76,7 @@ def _distance(followed: np.ndarray, steps: int) -> float:
 
 @claim(
     "nesterov-ode",
-    "su2016, equation 3 and theorem 2",
+    "003.23; su2016, equation 3 and theorem 2",
     "As its learning rate s goes to 0, Nesterov's method with momentum k/(k+3) follows θ'' + (3/t) θ' + ∇f(θ) = 0, "
     "t = k√s.",
 )
@@ -154,7 +154,7 @@ def _moved_by_units_elsewhere() -> float:
 
 @claim(
     "lookahead-ode",
-    ARTICLE_MOMENTUM,
+    "003.55",
     "In continuous time Nesterov's method is θ'' + (3/t) θ' + ∇f(θ + t/(t+3) θ') = 0.",
 )
 def lookahead_ode() -> Outcome:

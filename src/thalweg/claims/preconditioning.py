@@ -18,7 +18,7 @@ from ..geometry import Metric
 from ..problems._data import one_hot, standardised
 from ..schemes import RK4, Euler
 from ._experiment import close, shown, steps_to
-from ._ledger import ARTICLE_PARTICLE, ARTICLE_RUNGE_KUTTA, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 CONDITION, COUNT, TOLERANCE, MOST = 100.0, 20, 1e-3, 1200
 RATES = np.geomspace(0.01, 10.0, 25)
@@ -100,7 +100,7 @@ def _taylor(z: np.ndarray) -> np.ndarray:
 
 @claim(
     "preconditioning-beats-runge-kutta",
-    ARTICLE_RUNGE_KUTTA,
+    "001.13",
     "Better than the stages of Runge-Kutta is one gradient a step with preconditioning, such as Adam's scaling.",
 )
 def stages() -> Outcome:
@@ -199,7 +199,7 @@ def _trained_by_hand(adaptively: bool, uneven: float, rates: np.ndarray) -> floa
     return float(np.min(found))
 
 
-@claim("sgd-is-slow-beside-adam", ARTICLE_PARTICLE, "Pure SGD is slow compared with Adam.")
+@claim("sgd-is-slow-beside-adam", "004.20", "Pure SGD is slow compared with Adam.")
 def training() -> Outcome:
     """Softmax regression on digits by mini-batches, each at its best rate: pixels standardised, and unevenly scaled.
 

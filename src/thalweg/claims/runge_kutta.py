@@ -13,7 +13,7 @@ from .._methods.probe import contraction_per_gradient
 from ..dynamics import GradientFlow
 from ..schemes import RK4, Euler, Heun, Midpoint, RungeKutta
 from ._experiment import boundary, close, path, quadratic, shown, steps_to
-from ._ledger import ARTICLE_RUNGE_KUTTA, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 SCHEMES: dict[str, Callable[[], RungeKutta]] = {"Euler": Euler, "midpoint": Midpoint, "Heun": Heun, "RK4": RK4}
 _TAYLOR = {"Euler": 1, "midpoint": 2, "Heun": 2, "RK4": 4}
@@ -52,7 +52,7 @@ def _ends(scheme: RungeKutta, steps: Float[Array, " n"]) -> Float[Array, " n"]:
 
 @claim(
     "runge-kutta-stability",
-    "hairer1996, section IV.2",
+    "001.4; hairer1996, section IV.2",
     "On gradient flow the stable steps times the curvature end at 2 for one gradient a step (Euler), 2 for two "
     "(midpoint, Heun) and 2.785 for four (RK4).",
 )
@@ -72,7 +72,7 @@ def stability() -> Outcome:
 
 @claim(
     "rk4-follows-flow",
-    ARTICLE_RUNGE_KUTTA,
+    "001.1, 001.4, 001.5",
     "For the same number of gradients RK4 follows gradient flow more closely than gradient descent does.",
 )
 def follows() -> Outcome:
@@ -103,7 +103,7 @@ def _best_step(factor: Callable[[np.ndarray], np.ndarray], curvatures: np.ndarra
 
 @claim(
     "rk4-converges-faster",
-    ARTICLE_RUNGE_KUTTA,
+    "001.7",
     "RK4 on gradient flow reaches the minimum with less work than gradient descent.",
 )
 def converges() -> Outcome:

@@ -81,7 +81,7 @@ def nesterov_range() -> Outcome:
 
 @claim(
     "nesterov-damps-fast-modes",
-    "sutskever2013, theorem 2.1, for one mode",
+    "003.37; sutskever2013, theorem 2.1, for one mode",
     "Nesterov's method damps oscillations along steep directions, momentum does not: |z| = √(β(1 - αℓ)) against √β.",
 )
 def fast_modes() -> Outcome:

@@ -7,7 +7,7 @@ from ..analysis import stationary_covariance
 from ..dynamics import OverdampedLangevin
 from ..schemes import LeimkuhlerMatthews, StochasticHeun
 from ._experiment import close, shown
-from ._ledger import ARTICLE_PARTICLE, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 from ._transfer import second_moment
 from .barrier import wells
 
@@ -23,7 +23,7 @@ def averages(temperature: float) -> list[float]:
 
 @claim(
     "white-noise-law",
-    ARTICLE_PARTICLE,
+    "004.8",
     "With noise σ dW on the gradient, dθ = -∇L dt + σ dW, the stationary law is exp(-L/σ²).",
 )
 def white_noise_law() -> Outcome:

@@ -16,7 +16,7 @@ from ..dynamics import GradientFlow
 from ..geometry import AbstractDirection, Euclidean, FisherInformation, Metric, Norm
 from ..schemes import RK4
 from ._experiment import ORDER_TOLERANCE, close, final, observed_order, shown
-from ._ledger import ARTICLE_FLOW, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 SLOPE = (2.0, 1.0)
 MATRIX = ((1.0, 0.6), (0.6, 1.5))
@@ -60,7 +60,7 @@ def _directions() -> tuple[list[float], list[float]]:
 
 @claim(
     "steepest-descent-needs-a-norm",
-    ARTICLE_FLOW,
+    "002.4",
     "The negative gradient is the direction of steepest descent in Euclidean space only; in another metric the "
     "direction is another one.",
 )
@@ -128,7 +128,7 @@ def _stepped(rate: float, metric: Any) -> np.ndarray:
 
 @claim(
     "natural-gradient-is-kl-regularised",
-    ARTICLE_FLOW,
+    "002.5",
     "Natural gradient descent takes the Kullback-Leibler divergence as its regulariser.",
 )
 def regulariser() -> Outcome:
@@ -199,7 +199,7 @@ def _integrated(natural: bool) -> float:
 
 @claim(
     "natural-gradient-avoids-obstacles",
-    ARTICLE_FLOW,
+    "002.6",
     "Natural gradient takes a more accurate path and so goes round obstacles.",
 )
 def obstacles() -> Outcome:

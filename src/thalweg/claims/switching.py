@@ -16,7 +16,7 @@ from .._methods.probe import spectral_radius
 from ..adapters.optax import transformation
 from ..problems import network_digits
 from ._experiment import close, shown
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 CONDITION, COUNT, CUT = 100.0, 41, 0.1
 HIDDEN, STEPS, BATCH, SEEDS, BETA = 16, 200, 64, 3, 0.9
@@ -44,7 +44,7 @@ def _best(curvatures: np.ndarray, ahead: np.ndarray) -> tuple[float, float, floa
 
 @claim(
     "switch-by-curvature",
-    ARTICLE_MOMENTUM,
+    "003.62",
     "Switched by curvature, Nesterov's method where it is flat and momentum where it is steep, they are steadier than "
     "either alone.",
 )
@@ -166,7 +166,7 @@ def _by_hand(lower: bool, above: bool) -> np.ndarray:
 
 @claim(
     "switch-by-layer",
-    ARTICLE_MOMENTUM,
+    "003.63",
     "Layer by layer, momentum in the lower layers and Nesterov's method in the upper ones, trains better than either.",
 )
 def by_layer() -> Outcome:

@@ -13,7 +13,7 @@ from .._objectives.objective import Objective
 from ..dynamics import AbstractDynamics, GradientFlow, HeavyBall
 from ..schemes import Tsit5
 from ._experiment import final, shown
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 POINTS, INPUTS, WIDTH = 12, 5, 200
 LOSSES = (0.1, 0.01)
@@ -57,7 +57,7 @@ def _left_by_ball(friction: float) -> Filter:
 
 @claim(
     "momentum-regularises-tangent-kernel-flow",
-    ARTICLE_MOMENTUM,
+    "003.74",
     "In the tangent-kernel regime of wide networks the momentum term is a regulariser of gradient flow.",
 )
 def regularises() -> Outcome:

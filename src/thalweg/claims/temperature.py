@@ -46,7 +46,7 @@ def _wider(beta: float) -> list[float]:
 
 @claim(
     "sgd-temperature",
-    "mandt2017, section 3",
+    "004.10; mandt2017, section 3",
     "The noise of mini-batches holds SGD at the temperature T = αC/2B: on a bowl its variance is T/ℓ.",
 )
 def sgd_temperature() -> Outcome:
@@ -94,7 +94,7 @@ def variance(product: float, beta: float, ahead: float) -> float:
 
 @claim(
     "noise-narrows",
-    "mandt2017, section 3, and often said of learning rate and batch size",
+    "004.10, 004.14; mandt2017, section 3, and often said of learning rate and batch size",
     "The smaller the learning rate, and the larger the batch, the narrower the law that SGD, momentum and Nesterov's "
     "method settle to.",
 )

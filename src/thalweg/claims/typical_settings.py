@@ -14,7 +14,7 @@ from .._objectives.finite_sum import FiniteSum
 from ..problems import network_digits
 from ..schemes import Draws
 from ._experiment import close, quadratic, shown
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 from .settings import losses
 
 SETTINGS, RATES, BETAS = 1000, (0.01, 0.3), (0.9, 0.99)
@@ -112,7 +112,7 @@ def _ratio(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 @claim(
     "nesterov-loses-less-by-a-setting",
-    ARTICLE_MOMENTUM,
+    "003.60",
     "Over 1,000 random settings with learning rates from 0.01 to 0.3 the performance of Nesterov's method falls by "
     "60 % less than that of momentum.",
 )

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from .._methods.aliases import momentum, nesterov
 from .._objectives.objective import AbstractObjective, Objective
 from ._experiment import ROUNDING, VALLEY_START, close, modulus, path, quadratic, shown, valley
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 RATE, BETA = 0.05, 0.9
 
@@ -28,7 +28,7 @@ def viscous(f: AbstractObjective, start: Float[Array, " d"], weight: Float[Array
     return jnp.concatenate([start[None], points])
 
 
-@claim("viscous-damps", ARTICLE_MOMENTUM, "A viscous term γ(v - v⁻) added to momentum's step damps its oscillations.")
+@claim("viscous-damps", "003.64, 003.65", "A viscous term γ(v - v⁻) added to momentum's step damps its oscillations.")
 def viscous_damps() -> Outcome:
     r"""On a mode the two eigenvalues have the product $\beta + \gamma\ell$: $|z| = \sqrt{\beta + \gamma\ell}$."""
     curvature, weights = 4.0, (0.02, -0.02)
@@ -51,7 +51,7 @@ def viscous_damps() -> Outcome:
 
 @claim(
     "viscous-is-nesterov",
-    "sutskever2013, equations 3 and 4, rewritten",
+    "003.27, 003.33, 003.64; sutskever2013, equations 3 and 4, rewritten",
     "The viscous variant with γ = -ηβ is Nesterov's method, seen at its look-ahead point.",
 )
 def viscous_is_nesterov() -> Outcome:

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .._errors import InputError
 from ._options import Json
 from ._output import print_json, print_table
 
@@ -11,7 +12,10 @@ _COLUMNS = ("id", "statement", "expected", "measured", "verdict", "correction")
 
 
 def claims(
-    *ids: str, list_: Annotated[bool, Parameter(name="--list", negative="")] = False, json: Json = False
+    *ids: str,
+    list_: Annotated[bool, Parameter(name="--list", negative="")] = False,
+    coverage: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
 ) -> None:
     """Check what articles and textbooks say about these methods, each by an experiment.
 
@@ -20,11 +24,19 @@ def claims(
     Parameters
     ----------
     ids
-        Claims to check [all].
+        Claims to check [all], or sentences of the articles, such as 003.9, or articles, such as 003.
     list_
         Say what the claims are and who makes them, and check none.
+    coverage
+        Say which sentences of the articles have a claim, and check none.
     """
     import thalweg as tw
+
+    if coverage:
+        if ids or list_:
+            raise InputError("coverage is of all sentences; leave out the claims, and --list")
+        _print_coverage(tw.claims.coverage(), json)
+        return
 
     # All names are checked before the first experiment is made.
     asked = tw.claims.find(*ids)
@@ -69,3 +81,20 @@ def _print_verdict(row: dict[str, Any]) -> None:
 
     columns = [name for name in _COLUMNS if row[name] != ""]
     print(blocks(columns, [[row[name] for name in columns]], None, width_of_terminal()), end="\n\n", flush=True)
+
+
+def _print_coverage(rows: Any, json: bool) -> None:
+    if json:
+        print_json(rows)
+        return
+    from ..claims import ARTICLES
+
+    counts = []
+    for article, title in ARTICLES.items():
+        own = [row for row in rows if row["id"].startswith(article)]
+        counts.append((article, title.removeprefix("article: "), len(own), sum(bool(row["claims"]) for row in own)))
+    counts.append(("", "in all", len(rows), sum(bool(row["claims"]) for row in rows)))
+    print_table(("article", "", "sentences", "with a claim"), counts)
+    print()
+    left = [(row["id"], row["group"], row["text"]) for row in rows if not row["claims"]]
+    print_table(("sentence", "group", "without a claim"), left)
