@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, as_reals, check_number
 from .._objectives.objective import Objective, Quadratic, as_position
-from .._programs import compiled_quickly, on_grid, written_out
+from .._programs import compiled_barely, compiled_quickly, on_grid, written_out
 from .._tree import Vector, on_device, ravel, scalar, unraveler, zeros_like
 from .._typed import typed
 from ..dynamics import Field, GradientFlow, Phase
@@ -324,14 +324,14 @@ def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Arra
     return jax.jacfwd(written_out(map_, start))(start)
 
 
-@compiled_quickly
+@compiled_barely
 def _matrices(
     method: Method, hessians: Array, steps: Array, time: Array, kept: bool = False
 ) -> Float[Array, "k s n n"]:
     return on_grid(lambda hessian, step: _step_matrix(method, hessian, step, time, kept), hessians, steps)
 
 
-@compiled_quickly
+@compiled_barely
 def _matrices_at_rates(method: Method, spectrum: Array, rates: Array, kept: bool) -> Float[Array, "k s n n"]:
     def at(curvature: Array, rate: Array) -> Array:
         moved = method.with_learning_rate(rate)
