@@ -13,12 +13,15 @@ from thalweg import claims
 from thalweg.claims import (
     acceleration,
     adam,
+    adjoint,
     barrier,
     batches,
     curved,
+    depth,
     diffusion,
     distributions,
     escape,
+    expressive,
     flow,
     hyperparameters,
     jko,
@@ -37,6 +40,7 @@ from thalweg.claims import (
     settings,
     stabilised,
     stability,
+    stages,
     stationary,
     steepest,
     switching,
@@ -52,6 +56,7 @@ THEORY = {
     "runge-kutta-stability": HOLDS,
     "rk4-follows-flow": HOLDS,
     "rk4-converges-faster": FAILS,
+    "stages-do-not-pay-in-training": CORRECTED,
     "stabilised-interval": HOLDS,
     "interval-per-gradient": HOLDS,
     "stabilised-rate": HOLDS,
@@ -135,11 +140,15 @@ THEORY = {
     "exact-score-reproduces-the-data": HOLDS,
     "noising-is-a-wasserstein-flow": HOLDS,
     "straight-flows-need-one-step": CORRECTED,
+    "residual-network-is-euler": CORRECTED,
+    "neural-ode-is-more-expressive": FAILS,
+    "adjoint-is-the-gradient": CORRECTED,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
     "negative-gradient-is-steepest", "switch-by-curvature", "switch-by-layer", "nesterov-in-hyperbolic-space",
-    "direction-depends-on-the-distance", "gibbs-rate",
+    "direction-depends-on-the-distance", "gibbs-rate", "stages-do-not-pay-in-training", "residual-network-is-euler",
+    "neural-ode-is-more-expressive", "adjoint-is-the-gradient",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
@@ -148,6 +157,8 @@ ROUGH = {
     "probability-flow-has-the-marginals": {"atol": 0.0, "rtol": 0.01},
     # Steps from where space is curved are not those of flat space, but for the late ones.
     "nesterov-in-hyperbolic-space": {"atol": 0.0, "rtol": 0.02},
+    # Trainings that are best after finitely many steps.
+    "neural-ode-is-more-expressive": {"atol": 0.015, "rtol": 0.0},
 }
 
 
@@ -291,6 +302,14 @@ def at_half_speed(potential):
     return 0.5 * tw.measures.KL(potential)
 
 
+def of_the_steps(rates, theta, x, slope, scheme, steps):
+    """The gradient by reverse mode, whatever the end."""
+    if rates is not adjoint.layer:
+        return jnp.zeros(())
+    return jax.grad(lambda theta: adjoint._loss(adjoint._end(rates, theta, adjoint.START, scheme, steps)))(theta)
+
+
+reflecting = expressive.WAYS | {"by an ODE": (expressive.continuous, 1), "by layers": (expressive.continuous, 0)}
 free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
 
@@ -404,6 +423,13 @@ OTHERWISE = [
     ),
     ("noising-is-a-wasserstein-flow", diffusion, "NOISING", tw.networks.SubVariancePreserving, FAILS),
     ("straight-flows-need-one-step", diffusion, "STRAIGHT", lambda: tw.networks.DataSet(jnp.ones((1, 1))), HOLDS),
+    ("stages-do-not-pay-in-training", stages, "RATES", np.geomspace(0.0125, 0.1, 4), HOLDS),
+    ("stages-do-not-pay-in-training", stages, "WAYS", stages.WAYS | {"RK4": stages.WAYS["Euler"]}, FAILS),
+    ("residual-network-is-euler", depth, "COARSE", (16, 1 / 16, 300), HOLDS),
+    ("residual-network-is-euler", depth, "SCHEME", tw.Midpoint, FAILS),
+    ("neural-ode-is-more-expressive", expressive, "WAYS", reflecting, HOLDS),
+    ("adjoint-is-the-gradient", adjoint, "BACKWARDS", of_the_steps, HOLDS),
+    ("adjoint-is-the-gradient", adjoint, "SCHEMES", adjoint.SCHEMES | {"RK4": tw.Heun}, FAILS),
 ]
 
 

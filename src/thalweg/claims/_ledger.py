@@ -9,11 +9,11 @@ from .._typed import typed
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
-    "flow", "runge_kutta", "stabilised", "momentum", "hyperparameters", "stability", "rates", "nesterov",
+    "flow", "runge_kutta", "stages", "stabilised", "momentum", "hyperparameters", "stability", "rates", "nesterov",
     "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings",
     "stationary", "kramers", "temperature", "batches", "robustness", "escape", "adam", "natural_gradient",
     "steepest", "curved", "preconditioning", "switching", "muon",
-    "distributions", "jko", "modes", "diffusion",
+    "distributions", "jko", "modes", "diffusion", "depth", "expressive", "adjoint",
 )  # fmt: skip
 
 ARTICLE_FLOW = "article: gradient flow"
