@@ -21,6 +21,7 @@ from ..schemes import Adaptive, Draws, State
 from ..schemes._base import phase
 from .attempting import arrived, attempting, stopping
 from .between import between, brackets, check_between, ends_of
+from .forwards import forwards_only
 from .reversible import reversible, rounding
 from .saving import Chosen, Keeping, as_steps, as_times, position
 
@@ -179,6 +180,10 @@ def solve(
         raise
     if isinstance(method.scheme, Adaptive) and method.scheme.until is not None:
         final, rows = arrived(method, final, rows, count, wrong)
+    if reason := method.scheme.without_reverse():
+        scheme = method.scheme.scheme if isinstance(method.scheme, Adaptive) else method.scheme
+        words = f"{type(scheme).__name__} has no derivative in reverse, for {reason}"
+        final, rows = forwards_only((final, rows), words)
     if save is None and join is not same and rows is not None:
         # A module of so many rows, as `eqx.filter_vmap` takes one.
         rows = join(rows)

@@ -20,6 +20,9 @@ class AbstractDescending(AbstractScheme):
     def controlled(self) -> bool:
         return True
 
+    def without_reverse(self) -> str:
+        return "it repeats until f allows its step; take a scheme that does not look at f, such as tw.RK4()"
+
     def requires(self) -> tuple[type, ...]:
         return (AbstractFirstOrder,)
 

@@ -68,6 +68,9 @@ class ExponentialEuler(AbstractSolving):
         if not isinstance(self.dense, bool):
             raise InputError(f"dense must be True or False, but is {self.dense!r}")
 
+    def without_reverse(self) -> str:
+        return "" if self.dense else "it grows its spaces until they are large enough; take tw.ImplicitMidpoint()"
+
     def linearised(self) -> AbstractScheme:
         """The same by the eigenvectors of the Hessian, since a Krylov space is not linear in what it is made from."""
         return dataclasses.replace(self, dense=True)
