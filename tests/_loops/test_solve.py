@@ -138,7 +138,6 @@ def test_a_derivative_in_reverse_is_refused_by_whatever_way_it_is_asked_for(way)
 
 REPEATING = {
     "RungeKuttaChebyshev": lambda: tw.Adaptive(tw.RungeKuttaChebyshev(order=2), rtol=0.1, atol=0.1, until=0.1),
-    "ExponentialEuler": tw.ExponentialEuler,
     "PseudoTransient": tw.PseudoTransient,
 }
 
@@ -150,6 +149,28 @@ def test_what_repeats_until_it_is_done_has_no_derivative_in_reverse(name):
     with pytest.raises(tw.InputError, match=f"^{name} has no derivative in reverse, for it") as raised:
         jax.grad(lambda x: jnp.sum(tw.solve(method, x, 30).final.position))(X0)
     assert "\n" not in raised.value.args[0]
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
+def test_krylov_spaces_of_a_gradient_have_no_derivative(derivative):
+    method = tw.Method(tw.GradientFlow(bowl), tw.ExponentialEuler(), 0.1)
+    with pytest.raises(
+        tw.InputError, match=r"^ExponentialEuler has no derivative on GradientFlow, for its Krylov space"
+    ):
+        derivative(lambda x: jnp.sum(tw.solve(method, x, 3).final.position))(X0)
+
+
+def test_an_exponential_that_is_taken_whole_has_a_derivative_forwards():
+    field = tw.Method(tw.Field(lambda t, x, args: -jnp.sin(CURVATURE * x)), tw.ExponentialEuler(), 0.1)
+
+    def end(x):
+        return tw.solve(field, x, 3).final.position
+
+    found, shift = jnp.diagonal(jax.jacfwd(end)(X0)), 1e-5
+    # No entry moves the other.
+    np.testing.assert_allclose(found, (end(X0 + shift) - end(X0 - shift)) / (2 * shift), rtol=1e-8)
+    with pytest.raises(tw.InputError, match=r"^ExponentialEuler has no derivative in reverse, for it grows its spaces"):
+        jax.grad(lambda x: jnp.sum(end(x)))(X0)
 
 
 def test_stages_as_the_curvature_asks_have_a_derivative_forwards():

@@ -226,6 +226,11 @@ class AbstractScheme(eqx.Module):
         """The reason why a step has no derivative in reverse, and what has one; or nothing."""
         return ""
 
+    def without_derivative(self, dynamics: AbstractDynamics) -> str:
+        """The reason why a step of a law has no derivative at all, and what has one; or nothing."""
+        del dynamics
+        return ""
+
     def without_inverse(self, dynamics: AbstractDynamics) -> str:
         """The reason why a step of a law has no inverse that is known here; or nothing."""
         del dynamics
