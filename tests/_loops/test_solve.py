@@ -115,6 +115,74 @@ def test_a_starting_velocity():
     np.testing.assert_allclose(found.velocity, tw.run(method, X0, 10, velocity=push).final.velocity, rtol=1e-13)
 
 
+@pytest.mark.parametrize("way", ["grad", "jit", "vmap"])
+def test_a_derivative_in_reverse_is_refused_by_whatever_way_it_is_asked_for(way):
+    method = tw.Method(tw.GradientFlow(bowl), tw.RungeKuttaLegendre(), 0.1)
+
+    def end(x):
+        return jnp.sum(tw.solve(method, x, 5).final.position ** 2)
+
+    def on_the_way(x):
+        return jnp.sum(jnp.sin(tw.solve(method, x, 5, save=lambda state: state.position).saved))
+
+    ways = {
+        "grad": lambda: jax.grad(end)(X0),
+        "jit": lambda: jax.jit(jax.grad(on_the_way))(X0),
+        "vmap": lambda: jax.vmap(jax.grad(jax.checkpoint(end)))(X0[None]),
+    }
+    says = "^RungeKuttaLegendre has no derivative in reverse, for it makes as many stages as the curvature asks for"
+    with pytest.raises(tw.InputError, match=says):
+        ways[way]()
+    np.testing.assert_allclose(jax.jit(jax.vmap(end))(X0[None]), end(X0)[None], rtol=1e-12)
+
+
+REPEATING = {
+    "RungeKuttaChebyshev": lambda: tw.Adaptive(tw.RungeKuttaChebyshev(order=2), rtol=0.1, atol=0.1, until=0.1),
+    "PseudoTransient": tw.PseudoTransient,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REPEATING)
+def test_what_repeats_until_it_is_done_has_no_derivative_in_reverse(name):
+    method = tw.Method(tw.GradientFlow(bowl), REPEATING[name](), 0.1)
+    with pytest.raises(tw.InputError, match=f"^{name} has no derivative in reverse, for it") as raised:
+        jax.grad(lambda x: jnp.sum(tw.solve(method, x, 30).final.position))(X0)
+    assert "\n" not in raised.value.args[0]
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
+def test_krylov_spaces_of_a_gradient_have_no_derivative(derivative):
+    method = tw.Method(tw.GradientFlow(bowl), tw.ExponentialEuler(), 0.1)
+    with pytest.raises(
+        tw.InputError, match=r"^ExponentialEuler has no derivative on GradientFlow, for its Krylov space"
+    ):
+        derivative(lambda x: jnp.sum(tw.solve(method, x, 3).final.position))(X0)
+
+
+def test_an_exponential_that_is_taken_whole_has_a_derivative_forwards():
+    field = tw.Method(tw.Field(lambda t, x, args: -jnp.sin(CURVATURE * x)), tw.ExponentialEuler(), 0.1)
+
+    def end(x):
+        return tw.solve(field, x, 3).final.position
+
+    found, shift = jnp.diagonal(jax.jacfwd(end)(X0)), 1e-5
+    # No entry moves the other.
+    np.testing.assert_allclose(found, (end(X0 + shift) - end(X0 - shift)) / (2 * shift), rtol=1e-8)
+    with pytest.raises(tw.InputError, match=r"^ExponentialEuler has no derivative in reverse, for it grows its spaces"):
+        jax.grad(lambda x: jnp.sum(end(x)))(X0)
+
+
+def test_stages_as_the_curvature_asks_have_a_derivative_forwards():
+    method = tw.Method(tw.GradientFlow(bowl), tw.RungeKuttaChebyshev(), 0.1)
+    fixed = tw.Method(tw.GradientFlow(bowl), tw.RungeKuttaChebyshev(stages=6), 0.1)
+    diagonal = jnp.diagonal(jax.jacfwd(lambda x: tw.solve(method, x, 10).final.position)(X0))
+    # On a quadratic a step is linear, so that the derivative is what it makes of the start.
+    np.testing.assert_allclose(diagonal, tw.solve(method, X0, 10).final.position / X0, rtol=1e-10)
+    back = jax.grad(lambda x: jnp.sum(tw.solve(fixed, x, 10).final.position))(X0)
+    np.testing.assert_allclose(back, tw.solve(fixed, X0, 10).final.position / X0, rtol=1e-10)
+
+
 WRONG = {
     "no objective": (lambda: tw.solve(tw.momentum(None, 0.1), X0, 3), "built without an objective"),
     "no key": (lambda: tw.solve(tw.sgld(bowl, 0.1), X0, 3), "draws noise or mini-batches; give a key"),

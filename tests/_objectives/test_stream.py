@@ -312,6 +312,7 @@ def test_wrong_input_is_one_line(monkeypatch, tmp_path):
         (lambda: tw.Stream(one, LIST, samples=0), "samples must be a whole number of at least 1, but is 0"),
         (lambda: tw.Stream(one, LIST, smoothness=-1.0), "smoothness must be at least 0"),
         (lambda: tw.Stream(one, LIST, ahead=1), "ahead must be True or False, but is 1"),
+        (lambda: tw.Stream(one, LIST, keyed=1), "keyed must be True or False, but is 1"),
         (started([]), "batches must hold at least one mini-batch, but is empty"),
         (started(np.array(1.0)), "batches raised TypeError: iteration over a 0-d array at step 0"),
         (started(np.arange(3.0)), "every array in the batch of step 0 must have the same non-empty leading axis, but "

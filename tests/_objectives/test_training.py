@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from thalweg._methods.drawing import BATCHES
 
 X = jax.random.normal(jax.random.key(1), (24, 3))
 Y = jnp.sin(jnp.sum(X, axis=1, keepdims=True))
@@ -184,6 +185,103 @@ def test_the_derivative_of_steps_that_draw_is_the_same_by_their_inverses():
     np.testing.assert_allclose(*slopes, rtol=1e-12)
 
 
+def copy(state):
+    """A state that may be spent."""
+    return jax.tree.map(lambda leaf: leaf, state)
+
+
+EPOCHS = {"replace": False, "epochs": True}
+
+
+def batches_of(f, key, steps, noisy=False):
+    """The samples that a sum draws in each step of a run."""
+    key = jax.random.fold_in(key, BATCHES) if noisy else key
+    rows = [np.asarray(f.draw(key, k)[0]) for k in range(steps)]
+    return [(np.asarray(X)[at], np.asarray(Y)[at]) for at in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nesterov", "sgld"])
+def test_a_stream_goes_the_way_of_the_sum_whose_batches_it_gives(name):
+    def make(f):
+        return tw.nesterov(f, 0.05, 0.9) if name == "nesterov" else tw.sgld(f, 0.01, 0.1)
+
+    def average(seen):
+        return jnp.sum(jax.tree.leaves(seen.carried)[1])
+
+    whole, key = of_both(**EPOCHS), jax.random.key(3)
+    method = make(whole)
+    batches = batches_of(whole, key, 7, noisy=method.normals > 0)
+    # The host takes the one of every third step.
+    record = tw.Record(("loss", "gradient_norm", *([("average", average, 3)] if name == "sgld" else [])))
+    expected = tw.run(method, NET, 7, key=key, record=record)
+    run = tw.run(make(tw.Stream(loss, batches.__getitem__, keyed=True, state=STATE)), NET, 7, key=key, record=record)
+    for one, two in zip(leaves(run), leaves(expected), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-11, atol=1e-14)
+    for name, values in expected.metrics.items():
+        np.testing.assert_allclose(run.metrics[name][:-1], values[:-1], rtol=1e-11, err_msg=name)
+    # The last row is of the last batch, without dropout, with the state at the end.
+    net, state = run.final.lookahead, run.state.carried
+    last = jnp.mean(jax.vmap(lambda x, y: loss(net, (x, y), None, copy(state))[0], axis_name="batch")(*batches[-1]))
+    np.testing.assert_allclose(run.metrics["loss"][-1], last, rtol=1e-12)
+
+
+def both(x, sample, key, state):
+    """A small loss that draws and carries, and needs what it carries."""
+    return dropped(x - state, sample, key), average(x, sample, state)[1]
+
+
+def test_a_stream_draws_and_carries_as_a_sum_does():
+    whole, key = tw.FiniteSum(both, X, 5, keyed=True, state=jnp.zeros(3), **EPOCHS), jax.random.key(3)
+    batches = [np.asarray(X)[np.asarray(whole.draw(key, k)[0])] for k in range(6)]
+    stream = tw.Stream(both, batches, keyed=True, state=jnp.zeros(3))
+    expected, run = (tw.run(tw.momentum(f, 0.1, 0.9), X[0], 6, key=key) for f in (whole, stream))
+    np.testing.assert_allclose(run.final.position, expected.final.position, rtol=1e-13)
+    np.testing.assert_allclose(run.state.carried, expected.state.carried, rtol=1e-13)
+    np.testing.assert_allclose(run.metrics["loss"][:-1], expected.metrics["loss"][:-1], rtol=1e-13)
+
+
+OPTIONS = [{"keyed": True, "state": True}] + [
+    pytest.param(one, marks=pytest.mark.slow) for one in ({"keyed": True}, {"state": True})
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_stream_resumed_is_one_never_stopped_bit_for_bit(options, tmp_path):
+    batches = batches_of(of_both(**EPOCHS), jax.random.key(3), 9)
+    keyed, stateful = "keyed" in options, "state" in options
+
+    def fn(net, sample, *own):
+        found, state = loss(net, sample, own[0] if keyed else None, own[-1] if stateful else copy(STATE))
+        return (found, state) if stateful else found
+
+    def make():
+        return tw.adam(tw.Stream(fn, batches, **(options | ({"state": STATE} if stateful else {}))), 0.02)
+
+    key = 0 if keyed else None
+    whole = tw.run(make(), NET, 9, key=key)
+    tw.run(make(), NET, 4, key=key, out=tmp_path / "run")
+    resumed = tw.run(make(), NET, 9, key=key, out=tmp_path / "run", resume=True)
+    for one, two in zip(leaves(whole), leaves(resumed), strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(whole.metrics["loss"], resumed.metrics["loss"])
+    if keyed:
+        assert not np.array_equal(leaves(whole)[0], leaves(tw.run(make(), NET, 9, key=1))[0])
+    if stateful:
+        assert jax.tree.leaves(whole.state.carried)[0] == 9
+
+
+def test_a_stream_gives_what_a_loss_needs():
+    f = tw.Stream(dropped, [np.asarray(X[:4]), np.asarray(X[4:8])], keyed=True)
+    x = jnp.array([1.0, -2.0, 0.5])
+    samples, key = f.draw(jax.random.key(0), 1)
+    np.testing.assert_array_equal(samples, X[4:8])
+    expected = tw.FiniteSum(dropped, X[4:8], keyed=True)
+    np.testing.assert_array_equal(f.gradient(x, (samples, key)), expected.gradient(x, (None, key)))
+    np.testing.assert_array_equal(f.on(samples).gradient(x), expected.gradient(x))
+    assert f.draw(None)[1] is None
+
+
 def test_as_jax_comes():
     with jax.enable_x64(False):
         net, state = network()
@@ -193,6 +291,7 @@ def test_as_jax_comes():
         assert {leaf.dtype for leaf in leaves(run)} == {np.dtype("float32"), np.dtype("int32")}
 
 
+STREAM = tw.Stream(average, [X, X], state=jnp.zeros(3))
 F = tw.FiniteSum(average, X, state=jnp.zeros(3))
 REFUSED = {
     r"fn must be a function of \(x, sample, key\)": lambda: tw.FiniteSum(lambda x, s: 0.0, X, keyed=True),
@@ -208,6 +307,10 @@ REFUSED = {
     "which no inverse of a step gives back": lambda: tw.solve(tw.momentum(F, 0.1, 0.9), X[0], 3, gradient="reversible"),
     "changes at every step with the state": lambda: tw.solve(
         tw.gradient_descent(F, 0.1), X[0], 3, times=jnp.array([0.15])),
+    "the loss of this stream draws; give a key": lambda: tw.run(
+        tw.gradient_descent(tw.Stream(dropped, [X], keyed=True), 0.1), X[0], 1),
+    r"fn must be a function of \(x, sample, key, state\)": lambda: tw.Stream(
+        dropped, [X], keyed=True, state=jnp.zeros(1)),
     "depends on the others where": lambda: tw.analysis.gradient_noise(F, X[0]),
 }  # fmt: skip
 

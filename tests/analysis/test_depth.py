@@ -8,7 +8,8 @@ import pytest
 from scipy.linalg import expm
 
 import thalweg as tw
-from thalweg._networks.margin import first_beyond
+from thalweg._networks import margin
+from thalweg._networks.edges import first_beyond, first_beyond_damped
 
 XS = jax.random.normal(jax.random.key(0), (6, 3))
 LABELS = np.array([0, 1, 2, 0, 1, 2])
@@ -87,6 +88,87 @@ def test_the_edge_of_stability(scheme, real):
         np.testing.assert_allclose(first_beyond(scheme, np.exp(1j * angles)), -2.0 * np.cos(angles), rtol=1e-6)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.95])
+def test_margins_of_momentum_are_those_of_its_mass(momentum):
+    network = tw.networks.momentum(lambda x: jnp.array([-0.2, -3.0, 0.4]) * x, 3, 0.5, momentum, shared=True)
+    found = tw.analysis.depth_transfer(network, XS, depths=(6,))
+    # Momentum is stable up to (2 + 2 beta) / curvature, which is a step of 2 sqrt(m / curvature) whatever beta is.
+    np.testing.assert_allclose(found.margins, 2.0 * np.sqrt(network.mass / 3.0) / 0.5, rtol=1e-7)
+    if momentum == 0.0:
+        # At its own step it is the residual network, stable up to 2 / 3; its law is not.
+        np.testing.assert_allclose(found.margins**2, 2.0 / 3.0 / 0.5, rtol=1e-7)
+
+
+@pytest.mark.parametrize("scheme", [tw.Leapfrog(), tw.RK4(), tw.Heun()], ids=lambda scheme: type(scheme).__name__)
+def test_the_edge_of_a_damped_mode_that_turns(scheme):
+    decay, turn, mass = -2.0, 1.5, 0.3
+    law = tw.DampedField(lambda t, x, a: a @ x, jnp.array([[decay, -turn], [turn, decay]]), mass=mass)
+    edge = mass * first_beyond_damped(scheme, mass * np.array([decay + 1j * turn]))[0]
+    radii = [
+        tw.analysis.spectral_radius(tw.Method(law, scheme, step), at=(0.0, jnp.zeros(2)))
+        for step in (edge * (1.0 - 1e-5), edge * (1.0 + 1e-5))
+    ]
+    assert radii[0] < 1.0 < radii[1]
+
+
+def test_what_the_law_of_momentum_swells_has_no_margin():
+    # z = -1 + 8 i is damped in x' = z x, and not where it pushes a mass of 1/4: 4 m z = -1 + 8 i, whose root is 1.88.
+    law = jnp.array([[-1.0, -8.0], [8.0, -1.0]])
+    network = tw.networks.momentum(lambda x: law @ x, 2, 0.5, momentum=0.0, shared=True)
+    assert np.all(np.isinf(tw.analysis.depth_transfer(network, XS[:, :2], depths=(4,)).margins))
+
+
+def symmetric(count, lowest):
+    """A symmetric map whose eigenvalues go from a lowest one to 0.4, and are not along the coordinates."""
+    values = jnp.append(lowest, jnp.linspace(-2.0, 0.4, count - 1))
+    mirror = jax.random.normal(jax.random.key(1), (count,))
+    mirror = mirror / jnp.linalg.norm(mirror)
+
+    def reflected(x):
+        return x - 2.0 * jnp.vdot(mirror, x) * mirror
+
+    return lambda x: reflected(values * reflected(x))
+
+
+def test_margins_of_a_wide_network():
+    xs = jax.random.normal(jax.random.key(2), (3, 520))
+    makes = (tw.networks.residual, tw.networks.momentum)
+    still, moving = (make(symmetric(520, -3.0), 2, 0.9, shared=True) for make in makes)
+    found = tw.analysis.depth_transfer(still, xs, depths=(4,), schemes=())
+    assert found.outermost and found.margins.shape == (2, 2)
+    np.testing.assert_allclose(found.margins, 2.0 / 3.0 / 0.9, rtol=1e-7)
+    np.testing.assert_allclose(found.radii, 1.7, rtol=1e-10)
+    assert "margin of stability is at most 0.741" in str(found)
+    found = tw.analysis.depth_transfer(moving, xs, depths=(4,), schemes=())
+    np.testing.assert_allclose(found.margins, 2.0 * np.sqrt(moving.mass / 3.0) / 0.9, rtol=1e-7)
+    method = tw.Method(tw.HeavyBall(None, 1.0, moving.mass), tw.Leapfrog(), 0.9)
+    radius = max(tw.analysis.spectral_radius(method, [3.0, 2.0, -0.4]))
+    np.testing.assert_allclose(found.radii, radius, rtol=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", [tw.Euler(), tw.RK4(), tw.Leapfrog()], ids=lambda scheme: type(scheme).__name__)
+def test_the_outermost_eigenvalues_are_those_of_the_whole_matrix(scheme, monkeypatch):
+    make = tw.networks.momentum if isinstance(scheme, tw.Leapfrog) else tw.networks.residual
+    network = make(lambda key: eqx.nn.MLP(48, 48, 64, 1, activation=jnp.tanh, key=key), 2, 0.5, key=0, scheme=scheme)
+    xs = jax.random.normal(jax.random.key(4), (2, 48))
+    whole = tw.analysis.depth_transfer(network, xs, depths=(4,), schemes=())
+    monkeypatch.setattr(margin, "_LARGEST", 40)
+    found = tw.analysis.depth_transfer(network, xs, depths=(4,), schemes=())
+    assert found.outermost and not whole.outermost
+    np.testing.assert_allclose(found.radii, whole.radii, rtol=1e-9)
+    assert np.all(found.margins >= whole.margins * (1.0 - 1e-6))
+    if scheme == tw.RK4():
+        # What turns slowly is not blown up by it.
+        np.testing.assert_allclose(found.margins, whole.margins, rtol=1e-6)
+
+
+def test_a_wide_network_that_does_nothing():
+    network = tw.networks.residual(lambda x: 0.0 * x, 2, shared=True)
+    found = tw.analysis.depth_transfer(network, jnp.ones((2, 600)), depths=(4,), schemes=())
+    assert np.all(np.isinf(found.margins)) and np.all(found.radii == 1.0)
+
+
 class Model(eqx.Module):
     inward: eqx.nn.Linear
     network: tw.networks.Network
@@ -112,7 +194,7 @@ def test_a_network_within_a_module():
 def test_a_momentum_network_and_a_neural_ode():
     moving = tw.networks.momentum(lambda x: -jnp.sin(x), 8, 0.1, momentum=0.5, shared=True)
     found = tw.analysis.depth_transfer(moving, XS)
-    assert found.schemes == ("Leapfrog", "RK4") and np.isnan(found.margins).all()
+    assert found.schemes == ("Leapfrog", "RK4") and not found.outermost
     np.testing.assert_allclose(found.orders, [1.0, 4.0], atol=0.1)
     ode = tw.networks.neural_ode(lambda t, x: jnp.cos(t) * x, 1.0, 8)
     found = tw.analysis.depth_transfer(ode, XS, depths=(5, 8, 16, 32))

@@ -13,13 +13,16 @@ from thalweg import claims
 from thalweg.claims import (
     acceleration,
     adam,
+    adjoint,
     barrier,
     batches,
     bursts,
     curved,
+    depth,
     diffusion,
     distributions,
     escape,
+    expressive,
     flow,
     games,
     hyperparameters,
@@ -39,6 +42,7 @@ from thalweg.claims import (
     settings,
     stabilised,
     stability,
+    stages,
     stationary,
     steepest,
     switching,
@@ -56,6 +60,7 @@ THEORY = {
     "runge-kutta-stability": HOLDS,
     "rk4-follows-flow": HOLDS,
     "rk4-converges-faster": FAILS,
+    "stages-do-not-pay-in-training": CORRECTED,
     "stabilised-interval": HOLDS,
     "interval-per-gradient": HOLDS,
     "stabilised-rate": HOLDS,
@@ -145,6 +150,9 @@ THEORY = {
     "nesterov-escapes-better-in-games": CORRECTED,
     "nesterov-loses-less-by-a-setting": CORRECTED,
     "momentum-regularises-tangent-kernel-flow": FAILS,
+    "residual-network-is-euler": CORRECTED,
+    "neural-ode-is-more-expressive": FAILS,
+    "adjoint-is-the-gradient": CORRECTED,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
@@ -152,6 +160,8 @@ SLOW = {
     "direction-depends-on-the-distance", "gibbs-rate",
     "nesterov-follows-bursts-further", "nesterov-keeps-the-tail", "nesterov-loses-less-by-a-setting",
     "momentum-regularises-tangent-kernel-flow",
+    "stages-do-not-pay-in-training", "residual-network-is-euler",
+    "neural-ode-is-more-expressive", "adjoint-is-the-gradient",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
@@ -162,6 +172,8 @@ ROUGH = {
     "nesterov-in-hyperbolic-space": {"atol": 0.0, "rtol": 0.02},
     # Beyond its limits a training is chaotic, and its roundings grow.
     "nesterov-loses-less-by-a-setting": {"atol": 0.003, "rtol": 0.02},
+    # Trainings that are best after finitely many steps.
+    "neural-ode-is-more-expressive": {"atol": 0.015, "rtol": 0.0},
 }
 
 
@@ -313,6 +325,14 @@ def with_nesterov(make):
     return {"momentum": make, "Nesterov": tw.nesterov}
 
 
+def of_the_steps(rates, theta, x, slope, scheme, steps):
+    """The gradient by reverse mode, whatever the end."""
+    if rates is not adjoint.layer:
+        return jnp.zeros(())
+    return jax.grad(lambda theta: adjoint._loss(adjoint._end(rates, theta, adjoint.START, scheme, steps)))(theta)
+
+
+reflecting = expressive.WAYS | {"by an ODE": (expressive.continuous, 1), "by layers": (expressive.continuous, 0)}
 free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
 
@@ -433,6 +453,13 @@ OTHERWISE = [
     ("nesterov-escapes-better-in-games", games, "RATES", (0.002, 0.003), HOLDS),
     ("nesterov-loses-less-by-a-setting", typical_settings, "MAKERS", with_nesterov(tw.nesterov), FAILS),
     ("momentum-regularises-tangent-kernel-flow", tangent_kernel, "BALL", with_a_ridge, HOLDS),
+    ("stages-do-not-pay-in-training", stages, "RATES", np.geomspace(0.0125, 0.1, 4), HOLDS),
+    ("stages-do-not-pay-in-training", stages, "WAYS", stages.WAYS | {"RK4": stages.WAYS["Euler"]}, FAILS),
+    ("residual-network-is-euler", depth, "COARSE", (16, 1 / 16, 300), HOLDS),
+    ("residual-network-is-euler", depth, "SCHEME", tw.Midpoint, FAILS),
+    ("neural-ode-is-more-expressive", expressive, "WAYS", reflecting, HOLDS),
+    ("adjoint-is-the-gradient", adjoint, "BACKWARDS", of_the_steps, HOLDS),
+    ("adjoint-is-the-gradient", adjoint, "SCHEMES", adjoint.SCHEMES | {"RK4": tw.Heun}, FAILS),
 ]
 
 

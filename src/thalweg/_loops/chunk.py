@@ -111,7 +111,10 @@ def advance(
         state, kept = carry
         draws = method.draw(key, state.position, start + i)
         if batches is not None:
-            draws = dataclasses.replace(draws, batch=jax.tree.map(lambda leaf: leaf[offset + i], batches))
+            samples = jax.tree.map(lambda leaf: leaf[offset + i], batches)
+            # What a loss over them draws is their key.
+            batch = samples if draws.batch is None else (samples, draws.batch)
+            draws = dataclasses.replace(draws, batch=batch)
         state = method.evaluated(state, draws.batch) if metrics else state.with_lookahead()
         now = values(state, draws, start + i)
         after = method.step(state, draws)

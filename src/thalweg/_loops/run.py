@@ -104,9 +104,12 @@ def _check(method: Any, x0: Any, key: Any, record: Any, out: Any, resume: bool, 
         raise InputError("this method was built without an objective; give one to run it, such as tw.momentum(f, 0.1)")
     if method.normals and key is None:
         raise InputError("this method draws noise; give a key, such as key=0")
-    drawing = method.objective is not None and method.objective.stochastic and not isinstance(method.objective, Stream)
-    if drawing and key is None:
-        raise InputError("this objective draws mini-batches; give a key, such as key=0")
+    objective = method.objective
+    if objective is not None and objective.stochastic and key is None:
+        if not isinstance(objective, Stream):
+            raise InputError("this objective draws mini-batches; give a key, such as key=0")
+        if objective.keyed:
+            raise InputError("the loss of this stream draws; give a key, such as key=0")
     check_out(out, resume)
     record = as_record(record)
     if method.objective is None or not valued(method.objective, x0):

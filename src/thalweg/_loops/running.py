@@ -205,7 +205,7 @@ class Running(AbstractJob):
         else:
             times = np.asarray(kept["time"])[:taken]
         if self.measures.called:
-            batch = None if self.feed is None else self.feed.seen_from(self.done)
+            batch = self._batch(self.done)
             for name, value in self.measures.row(self.method, self.state, self.done, batch).items():
                 columns[name] = np.append(value, np.full(taken - 1, np.nan))
         return {"step": steps, "time": times} | columns
@@ -266,8 +266,22 @@ class Running(AbstractJob):
     def _loss_of(self, state: State, step: int) -> np.ndarray:
         objective = self.method.objective_at(state)
         assert objective is not None
-        batch = None if self.feed is None else self.feed.seen_from(step)
+        batch = self._batch(step)
         return np.asarray(start_value_and_gradient(objective, state.lookahead, batch)[0])
+
+    def _batch(self, step: int) -> Any:
+        """The mini-batch of a step where they come from the host, with its key where the loss takes one."""
+        if self.feed is None:
+            return None
+        samples, key = self.feed.seen_from(step), self.method.draw_batch(self.key, step)
+        return samples if key is None else (samples, key)
+
+    def _last_batch(self) -> Any:
+        """That before the end, without a key."""
+        if self.feed is None:
+            return None
+        objective: Any = self.method.objective
+        return (self.feed.last(self.done), None) if objective.stochastic else self.feed.last(self.done)
 
     def _last_finite(self, taken: int) -> int:
         low, high = 0, taken
@@ -284,7 +298,7 @@ class Running(AbstractJob):
         # its time the clock's.
         row: dict[str, Any] = {"step": np.array([self.done]), "time": np.array([self.time])}
         value = gradient = None
-        batch = None if self.feed is None else self.feed.last(self.done)
+        batch = self._last_batch()
         if {"loss", "gradient_norm"} & set(self.names):
             assert objective is not None
             if self._loss is not None and not objective.stochastic and "gradient_norm" not in self.names:

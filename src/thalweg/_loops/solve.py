@@ -21,6 +21,7 @@ from ..schemes import Adaptive, Draws, State
 from ..schemes._base import phase
 from .attempting import arrived, attempting, stopping
 from .between import between, brackets, check_between, ends_of
+from .forwards import forwards_only
 from .reversible import reversible, rounding
 from .saving import Chosen, Keeping, as_steps, as_times, position
 
@@ -179,10 +180,22 @@ def solve(
         raise
     if isinstance(method.scheme, Adaptive) and method.scheme.until is not None:
         final, rows = arrived(method, final, rows, count, wrong)
+    final, rows = _differentiable(method, (final, rows))
     if save is None and join is not same and rows is not None:
         # A module of so many rows, as `eqx.filter_vmap` takes one.
         rows = join(rows)
     return Solution(whole(final), rows)
+
+
+def _differentiable(method: Method, found: tuple[State, PyTree]) -> tuple[State, PyTree]:
+    """The same, with derivatives that the scheme does not have refused where they are asked for."""
+    scheme = method.scheme.scheme if isinstance(method.scheme, Adaptive) else method.scheme
+    name = type(scheme).__name__
+    if reason := scheme.without_derivative(method.dynamics):
+        return forwards_only(found, f"{name} has no derivative on {type(method.dynamics).__name__}, for {reason}", True)
+    if reason := scheme.without_reverse():
+        return forwards_only(found, f"{name} has no derivative in reverse, for {reason}")
+    return found
 
 
 def _going(method: Method, forth: Callable[[State, Array], State], begun: State) -> Callable[[State, Array], State]:

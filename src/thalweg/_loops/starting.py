@@ -19,7 +19,7 @@ from .._objectives.batches import Reader
 from .._objectives.feed import Feed
 from .._objectives.objective import as_position, check_at_start, check_values
 from .._objectives.parts import Composed, parted, same
-from .._objectives.stream import BatchMean, Stream
+from .._objectives.stream import Stream
 from .._records.run import Record
 from .._tree import Vector, ravel, sharded, unraveler
 from ..dynamics._curved import check_on
@@ -172,7 +172,7 @@ def prepare(method: Method, start: Start, steps: int, key: Any, record: Record) 
         feed = Feed(start.reader, steps, drive.CHUNK_SECONDS, stream.ahead)
         # What needs no mini-batch of its own, such as a velocity that starts right, takes the first of a stream.
         starting = method.with_objective(start.objective)
-        method = method.with_objective(BatchMean(stream.fn))
+        method = method.with_objective(stream.without_batches())
     whole = kept_whole(x0)
     if whole:
         # A sharded position keeps its tree and its sharding, and a distribution what it is.

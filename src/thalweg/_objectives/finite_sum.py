@@ -29,7 +29,7 @@ def _as_data(data: PyTree) -> PyTree:
         raise InputError(f"data must be arrays of numbers, but: {error}") from error
 
 
-def _as_state(state: PyTree) -> PyTree:
+def as_state(state: PyTree) -> PyTree:
     # Of a dtype that is known, as those of a loop have to be.
     if state is None:
         return None
@@ -39,6 +39,18 @@ def _as_state(state: PyTree) -> PyTree:
         raise InputError(
             f"state must be a pytree of arrays, such as the eqx.nn.State of a module, but: {error}"
         ) from error
+
+
+def check_trained(fn: Callable, keyed: bool, state: PyTree) -> None:
+    """Refuse a loss that does not take the key and the state that it is to be given."""
+    if keyed or state is not None:
+        check_arguments("fn", fn, "x", "sample", *["key"] * keyed, *["state"] * (state is not None))
+
+
+def key_of_step(key: Key[Array, ""], step: ArrayLike | None) -> Key[Array, ""]:
+    """The key of the loss in a step, made of that of the run; of the step, where no step is given."""
+    own = jax.random.fold_in(key, _KEYS)
+    return own if step is None else jax.random.fold_in(own, step)
 
 
 class FiniteSum(AbstractObjective):
@@ -89,7 +101,7 @@ class FiniteSum(AbstractObjective):
     replace: bool = eqx.field(default=True, static=True)
     epochs: bool = eqx.field(default=False, static=True, kw_only=True)
     keyed: bool = eqx.field(default=False, static=True, kw_only=True)
-    state: PyTree = eqx.field(default=None, converter=_as_state, kw_only=True)
+    state: PyTree = eqx.field(default=None, converter=as_state, kw_only=True)
     minimum: float | None = eqx.field(default=None, static=True)
     minimiser: PyTree = None
     smoothness: float | None = eqx.field(default=None, static=True)
@@ -111,8 +123,7 @@ class FiniteSum(AbstractObjective):
                     f"batch_size must be at most the {self.samples} samples without replacement, but is {count}"
                 )
         check_fields(self)
-        if self.keyed or self.state is not None:
-            check_arguments("fn", self.fn, "x", "sample", *["key"] * self.keyed, *["state"] * (self.state is not None))
+        check_trained(self.fn, self.keyed, self.state)
         if self.epochs and (self.replace or self.batch_size is None):
             raise InputError("epochs need a batch_size and replace=False: every sample once an epoch")
         check_facts(self)
@@ -173,8 +184,7 @@ class FiniteSum(AbstractObjective):
         rows = self._samples_of(key, step) if self.draws_samples else None
         if not self.keyed:
             return rows
-        own = jax.random.fold_in(key, _KEYS)
-        return rows, own if step is None else jax.random.fold_in(own, step)
+        return rows, key_of_step(key, step)
 
     def _samples_of(self, key: Key[Array, ""], step: ArrayLike | None) -> Int[Array, " batch"]:
         assert self.batch_size is not None

@@ -10,9 +10,9 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from .._errors import InputError, check_count
-from .._tree import Vector
+from .._tree import Vector, copied
 from .batches import EndedError, Source
-from .finite_sum import FiniteSum
+from .finite_sum import FiniteSum, as_state, check_trained, key_of_step
 from .objective import AbstractObjective, Batch, check_facts
 
 
@@ -30,7 +30,7 @@ class Stream(AbstractObjective):
     does `tw.sweep`.
 
     Arguments:
-        fn: `fn(x, sample)`, the loss of one sample, a real scalar.
+        fn: `fn(x, sample)`, the loss of one sample, a real scalar; with `keyed` or a state as `tw.FiniteSum` has it.
         batches: the mini-batches, pytrees of arrays whose leading axis counts samples; all have the shapes and dtypes
             of the first. A function, `batches(step)`, or an iterable, which every epoch begins anew. A one-shot
             iterator (a generator) serves one run, which stops where it ends. A run that is resumed asks the function
@@ -40,6 +40,9 @@ class Stream(AbstractObjective):
         minimum, minimiser, smoothness, strong_convexity: as in `Objective`.
         ahead: read in a thread of its own, one batch after the other; False reads between chunks, for a loader that
             must stay in the thread that made it.
+        keyed: the loss takes a key, as of dropout; `tw.run` is then given one.
+        state: what the loss carries at the start, as of batch normalisation. Both as in `tw.FiniteSum`; at the end of a
+            run the last batch has no key.
 
     Raises:
         InputError: `batches` is neither a function nor an iterable, or a fact is not a finite number. From `tw.run`:
@@ -63,6 +66,8 @@ class Stream(AbstractObjective):
     smoothness: float | None = eqx.field(default=None, static=True)
     strong_convexity: float | None = eqx.field(default=None, static=True)
     ahead: bool = eqx.field(default=True, static=True)
+    keyed: bool = eqx.field(default=False, static=True)
+    state: PyTree = None
 
     # Written out: the one that Equinox makes flattens its arguments, and JAX will not flatten an iterator.
     def __init__(
@@ -76,18 +81,22 @@ class Stream(AbstractObjective):
         strong_convexity: float | int | None = None,
         *,
         ahead: bool = True,
+        keyed: bool = False,
+        state: PyTree = None,
     ) -> None:
         if not callable(fn):
             raise InputError(f"fn must be a function of (x, sample), but is {fn!r}")
-        if not isinstance(ahead, bool):
-            raise InputError(f"ahead must be True or False, but is {ahead!r}")
+        for name, value in (("ahead", ahead), ("keyed", keyed)):
+            if not isinstance(value, bool):
+                raise InputError(f"{name} must be True or False, but is {value!r}")
         self.fn = fn
         self.batches = batches if isinstance(batches, Source) else Source(batches)
         self.samples = None if samples is None else check_count("samples", samples)
         self.minimum, self.minimiser = minimum, minimiser
         self.smoothness, self.strong_convexity = smoothness, strong_convexity
-        self.ahead = ahead
+        self.ahead, self.keyed, self.state = ahead, keyed, as_state(state)
         check_facts(self)
+        check_trained(fn, keyed, self.state)
 
     @property
     def stochastic(self) -> bool:
@@ -98,21 +107,29 @@ class Stream(AbstractObjective):
             raise InputError(
                 "a tw.Stream has no gradient over all of its data; use a tw.FiniteSum, or one mini-batch: f.on(batch)"
             )
-        return _mean(self.fn, x, batch)
+        return self.without_batches().value(x, batch)
+
+    @property
+    def carried(self) -> PyTree:
+        return self.state
+
+    def without_batches(self) -> "BatchMean":
+        """The loss alone, which the compiled loop holds."""
+        return BatchMean(self.fn, self.keyed, self.state)
 
     def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
-        """The batch of a step, the first where none is given; not inside compiled code."""
-        del key
+        """The batch of a step, the first where none is given, with its key where it has one; not in compiled code."""
         if isinstance(step, Tracer):
             raise InputError("a tw.Stream gives its mini-batches to tw.run alone; use a tw.FiniteSum here")
         step = 0 if step is None else check_count("step", step, at_least=0)
         try:
-            return jax.tree.map(jnp.asarray, self.batches.reader().begin().at(step))
+            samples = jax.tree.map(jnp.asarray, self.batches.reader().begin().at(step))
         except EndedError:
             raise InputError(f"the batches end before step {step}") from None
+        return (samples, None if key is None else key_of_step(key, step)) if self.keyed else samples
 
     def on(self, batch: Batch) -> FiniteSum:
-        """The mean over one mini-batch, with the same known facts, as an objective of its own.
+        """The mean over the samples of one mini-batch, with the same known facts, as an objective of its own.
 
         >>> import thalweg as tw, jax.numpy as jnp
         >>> f = tw.Stream(lambda x, s: 0.5 * (x - s) ** 2, [jnp.array([1.0, 2.0, 6.0])])
@@ -120,19 +137,45 @@ class Stream(AbstractObjective):
         -3.0
         """
         return FiniteSum(
-            self.fn, batch, minimum=self.minimum, minimiser=self.minimiser,
+            self.fn, batch, keyed=self.keyed, state=self.state, minimum=self.minimum, minimiser=self.minimiser,
             smoothness=self.smoothness, strong_convexity=self.strong_convexity,
         )  # fmt: skip
 
 
 class BatchMean(AbstractObjective):
-    """A stream without its batches: what the compiled loop holds of it."""
+    """A stream without its batches: what the compiled loop holds of it.
+
+    A batch is the samples, where the loss is keyed with its key, which is what a step draws, or None.
+    """
 
     fn: Callable
+    keyed: bool = eqx.field(default=False, static=True)
+    state: PyTree = None
+
+    @property
+    def stochastic(self) -> bool:
+        return self.keyed
 
     def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
-        return _mean(self.fn, x, batch)
+        if not self.keyed and self.state is None:
+            return jnp.mean(jax.vmap(self.fn, in_axes=(None, 0))(x, batch))
+        return self._sum(batch).value(x, self._key(batch))
 
+    def _sum(self, batch: Batch) -> FiniteSum:
+        return FiniteSum(self.fn, batch[0] if self.keyed else batch, keyed=self.keyed, state=self.state)
 
-def _mean(fn: Callable, x: Vector, batch: Batch) -> Float[Array, ""]:
-    return jnp.mean(jax.vmap(fn, in_axes=(None, 0))(x, batch))
+    def _key(self, batch: Batch) -> Batch:
+        return (None, batch[1]) if self.keyed and batch[1] is not None else None
+
+    @property
+    def carried(self) -> PyTree:
+        return self.state
+
+    def carrying(self, carried: PyTree) -> "BatchMean":
+        return copied(self, state=carried)
+
+    def carried_on(self, x: Vector, batch: Batch = None) -> PyTree:
+        return None if self.state is None else self._sum(batch).carried_on(x, self._key(batch))
+
+    def draw(self, key: Key[Array, ""] | None, step: ArrayLike | None = None) -> Batch:
+        return key_of_step(key, step) if self.keyed and key is not None else None

@@ -168,18 +168,15 @@ def depth_transfer(result: DepthTransfer, axes: Any = None) -> Any:
 def _stability(result: DepthTransfer, ax: Axes) -> None:
     handles, names = [], []
     looks = styles(("radius", "margin"))
-    if result.times is not None and result.radii is not None and result.margins is not None:
-        for name, rows in (("radius", result.radii), ("margin", result.margins)):
-            if not np.isfinite(rows).any():
-                continue
-            rows = np.where(np.isfinite(rows), rows, np.nan)
-            look = looks[name]
-            lines = ax.plot(result.times, rows, color=look.color, marker=look.marker, markersize=3, linewidth=1.0)
-            handles, names = [*handles, lines[0]], [*names, name]
-        ax.axhline(1.0, color=ink(), linestyle="--", linewidth=0.9, alpha=0.7)
-        ax.set_yscale("log")
-    else:
-        ax.text(0.5, 0.5, "steps not probed", transform=ax.transAxes, ha="center")
+    for name, rows in (("radius", result.radii), ("margin", result.margins)):
+        if not np.isfinite(rows).any():
+            continue
+        rows = np.where(np.isfinite(rows), rows, np.nan)
+        look = looks[name]
+        lines = ax.plot(result.times, rows, color=look.color, marker=look.marker, markersize=3, linewidth=1.0)
+        handles, names = [*handles, lines[0]], [*names, name]
+    ax.axhline(1.0, color=ink(), linestyle="--", linewidth=0.9, alpha=0.7)
+    ax.set_yscale("log")
     finish(ax, "depth-time", "radius of a step; largest stable step over the step")
     if handles:
         legend_above(ax, handles, names)

@@ -222,6 +222,15 @@ class AbstractScheme(eqx.Module):
         del dynamics
         return "its state is not known to be the law's at one time"
 
+    def without_reverse(self) -> str:
+        """The reason why a step has no derivative in reverse, and what has one; or nothing."""
+        return ""
+
+    def without_derivative(self, dynamics: AbstractDynamics) -> str:
+        """The reason why a step of a law has no derivative at all, and what has one; or nothing."""
+        del dynamics
+        return ""
+
     def without_inverse(self, dynamics: AbstractDynamics) -> str:
         """The reason why a step of a law has no inverse that is known here; or nothing."""
         del dynamics

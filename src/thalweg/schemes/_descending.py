@@ -20,6 +20,12 @@ class AbstractDescending(AbstractScheme):
     def controlled(self) -> bool:
         return True
 
+    def without_reverse(self) -> str:
+        return (
+            "it repeats until f allows its step; differentiate forwards, by jax.jacfwd, or take a scheme that does not "
+            "look at f, such as tw.RK4()"
+        )
+
     def requires(self) -> tuple[type, ...]:
         return (AbstractFirstOrder,)
 

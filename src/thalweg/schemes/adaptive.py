@@ -236,6 +236,9 @@ class Adaptive(AbstractScheme):
         control = Control(first, slope, number, number, count, code, count, state.memory)
         return dataclasses.replace(state, memory=control)
 
+    def without_reverse(self) -> str:
+        return self.scheme.without_reverse()
+
     def step(self, dynamics: AbstractDynamics, state: State, step_size: ArrayLike, draws: Draws = Draws()) -> State:
         clock, old = state.clock, state.memory
         assert isinstance(clock, Clock) and isinstance(old, Control)

@@ -88,6 +88,14 @@ class AbstractStabilised(AbstractEstimating):
         found = Stated(objective.smoothness, objective.strong_convexity)
         return self if found == Stated() else dataclasses.replace(self, stated=found)
 
+    def without_reverse(self) -> str:
+        if self.stages is not None:
+            return ""
+        return (
+            "it makes as many stages as the curvature asks for; give their number, such as stages=10, or differentiate "
+            "forwards, by jax.jacfwd"
+        )
+
     def moves_auxiliary(self, dynamics: AbstractDynamics) -> bool:
         del dynamics
         return True

@@ -68,6 +68,15 @@ class ExponentialEuler(AbstractSolving):
         if not isinstance(self.dense, bool):
             raise InputError(f"dense must be True or False, but is {self.dense!r}")
 
+    def without_derivative(self, dynamics: AbstractDynamics) -> str:
+        # That of eigenvectors in a space which is not full is NaN, and a space does not see what leads out of it.
+        if self.dense or not is_eliminated(dynamics):
+            return ""
+        return "its Krylov space of the gradient has none; take tw.ImplicitMidpoint()"
+
+    def without_reverse(self) -> str:
+        return "" if self.dense else "it grows its spaces until they are large enough; take tw.ImplicitMidpoint()"
+
     def linearised(self) -> AbstractScheme:
         """The same by the eigenvectors of the Hessian, since a Krylov space is not linear in what it is made from."""
         return dataclasses.replace(self, dense=True)
