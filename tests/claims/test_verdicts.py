@@ -21,6 +21,7 @@ from thalweg.claims import (
     escape,
     flow,
     hyperparameters,
+    images,
     jko,
     kramers,
     modes,
@@ -135,11 +136,18 @@ THEORY = {
     "exact-score-reproduces-the-data": HOLDS,
     "noising-is-a-wasserstein-flow": HOLDS,
     "straight-flows-need-one-step": CORRECTED,
+    "nesterov-falls-more-steeply": HOLDS,
+    "nesterov-ends-lower": CORRECTED,
+    "nesterov-sooner-on-images": CORRECTED,
+    "nesterov-85-epochs-of-120": CORRECTED,
+    "nesterov-for-deep-networks": FAILS,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
     "negative-gradient-is-steepest", "switch-by-curvature", "switch-by-layer", "nesterov-in-hyperbolic-space",
     "direction-depends-on-the-distance", "gibbs-rate",
+    "nesterov-falls-more-steeply", "nesterov-ends-lower", "nesterov-sooner-on-images", "nesterov-85-epochs-of-120",
+    "nesterov-for-deep-networks",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
@@ -291,6 +299,11 @@ def at_half_speed(potential):
     return 0.5 * tw.measures.KL(potential)
 
 
+def at_a_hundredth_of_its_rate(objective, rate, beta):
+    return tw.momentum(objective, 0.01 * rate, beta)
+
+
+alike = dict.fromkeys(images.WAYS, (tw.momentum, tw.momentum))
 free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
 
@@ -404,6 +417,17 @@ OTHERWISE = [
     ),
     ("noising-is-a-wasserstein-flow", diffusion, "NOISING", tw.networks.SubVariancePreserving, FAILS),
     ("straight-flows-need-one-step", diffusion, "STRAIGHT", lambda: tw.networks.DataSet(jnp.ones((1, 1))), HOLDS),
+    ("nesterov-falls-more-steeply", images, "WAYS", alike, FAILS),
+    ("nesterov-ends-lower", images, "WAYS", alike, FAILS),
+    ("nesterov-sooner-on-images", images, "WAYS", alike, FAILS),
+    ("nesterov-85-epochs-of-120", images, "WAYS", alike, FAILS),
+    (
+        "nesterov-for-deep-networks",
+        images,
+        "WAYS",
+        alike | {"residual": (at_a_hundredth_of_its_rate, tw.nesterov)},
+        HOLDS,
+    ),
 ]
 
 
