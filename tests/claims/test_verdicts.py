@@ -16,6 +16,7 @@ from thalweg.claims import (
     barrier,
     batches,
     curved,
+    deep_linear,
     diffusion,
     distributions,
     escape,
@@ -24,6 +25,7 @@ from thalweg.claims import (
     images,
     jko,
     kramers,
+    large_batches,
     modes,
     momentum,
     muon,
@@ -141,19 +143,25 @@ THEORY = {
     "nesterov-sooner-on-images": CORRECTED,
     "nesterov-85-epochs-of-120": CORRECTED,
     "nesterov-for-deep-networks": FAILS,
+    "nesterov-spreads-less-in-large-batches": CORRECTED,
+    "nesterov-on-deep-linear-networks": CORRECTED,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
     "negative-gradient-is-steepest", "switch-by-curvature", "switch-by-layer", "nesterov-in-hyperbolic-space",
     "direction-depends-on-the-distance", "gibbs-rate",
     "nesterov-falls-more-steeply", "nesterov-ends-lower", "nesterov-sooner-on-images", "nesterov-85-epochs-of-120",
-    "nesterov-for-deep-networks",
+    "nesterov-for-deep-networks", "nesterov-spreads-less-in-large-batches", "nesterov-on-deep-linear-networks",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
     "adam-edge-of-stability": {"atol": 0.0, "rtol": 0.1},
     # With noise the steps are of order 1.
     "probability-flow-has-the-marginals": {"atol": 0.0, "rtol": 0.01},
+    # Deviations over seeds, to three of their errors.
+    "nesterov-spreads-less-in-large-batches": {"atol": 0.1, "rtol": 0.0},
+    # Exponents as they are printed, to two digits.
+    "nesterov-on-deep-linear-networks": {"atol": 0.011, "rtol": 0.0},
     # Steps from where space is curved are not those of flat space, but for the late ones.
     "nesterov-in-hyperbolic-space": {"atol": 0.0, "rtol": 0.02},
 }
@@ -428,6 +436,8 @@ OTHERWISE = [
         alike | {"residual": (at_a_hundredth_of_its_rate, tw.nesterov)},
         HOLDS,
     ),
+    ("nesterov-spreads-less-in-large-batches", large_batches, "nesterov", tw.momentum, FAILS),
+    ("nesterov-on-deep-linear-networks", deep_linear, "momentum_for", deep_linear.constant, HOLDS),
 ]
 
 
