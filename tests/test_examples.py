@@ -165,7 +165,7 @@ def test_digits_diffusion():
 @pytest.mark.slow
 def test_images_momentum_nesterov():
     """Untuned, Nesterov's method is the sooner there; a second time all is the same, bit for bit."""
-    found, again = (run("images_momentum_nesterov", 2, 8, 100, 8, ("shallow",))["shallow"] for _ in range(2))
+    found, again = (run("images_momentum_nesterov", 2, 8, 100, 16, ("shallow",))["shallow"] for _ in range(2))
     assert found["chosen"] == again["chosen"]
     for name, values in found["found"].items():
         np.testing.assert_array_equal(values, again["found"][name])
