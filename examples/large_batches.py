@@ -10,6 +10,7 @@ over the seeds, in trainings from the best parameters, beside what theory says t
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 from scipy.special import log_softmax
 
@@ -78,7 +79,7 @@ def random_start(seed):
 
 def curvatures(law, best):
     """Eigenvalues of the Hessian at the best parameters, without those that are 0."""
-    flat, tree = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, best))
+    flat, tree = ravel_pytree(jax.tree.map(jnp.asarray, best))
     f = NextWord(jnp.asarray(law), jnp.zeros(1), 1)
     values = np.linalg.eigvalsh(np.asarray(jax.hessian(lambda x: f.value(tree(x)))(flat), float))
     return values[values > 1e-5 * values[-1]]

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from .._methods.aliases import momentum, nesterov
@@ -57,7 +58,7 @@ class NextWord(AbstractObjective):
 def _spectrum() -> np.ndarray:
     """Curvatures at the best parameters; there the covariance of a sample's gradient is the Hessian as well."""
     law, best = language()
-    flat, tree = jax.flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, best))
+    flat, tree = ravel_pytree(jax.tree.map(jnp.asarray, best))
     f = NextWord(jnp.asarray(law))
     values = np.linalg.eigvalsh(np.asarray(jax.hessian(lambda x: f.value(tree(x)))(flat)))
     return values[values > 1e-8 * values[-1]]
