@@ -26,6 +26,7 @@ from thalweg.claims import (
     jko,
     kramers,
     large_batches,
+    layers,
     modes,
     momentum,
     muon,
@@ -145,6 +146,7 @@ THEORY = {
     "nesterov-for-deep-networks": FAILS,
     "nesterov-spreads-less-in-large-batches": CORRECTED,
     "nesterov-on-deep-linear-networks": CORRECTED,
+    "switch-by-layer-in-depth": FAILS,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
@@ -152,6 +154,7 @@ SLOW = {
     "direction-depends-on-the-distance", "gibbs-rate",
     "nesterov-falls-more-steeply", "nesterov-ends-lower", "nesterov-sooner-on-images", "nesterov-85-epochs-of-120",
     "nesterov-for-deep-networks", "nesterov-spreads-less-in-large-batches", "nesterov-on-deep-linear-networks",
+    "switch-by-layer-in-depth",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
@@ -311,6 +314,7 @@ def at_a_hundredth_of_its_rate(objective, rate, beta):
     return tw.momentum(objective, 0.01 * rate, beta)
 
 
+slow_alone = dict.fromkeys(("momentum", "Nesterov"), (at_a_hundredth_of_its_rate, at_a_hundredth_of_its_rate))
 alike = dict.fromkeys(images.WAYS, (tw.momentum, tw.momentum))
 free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
@@ -438,6 +442,7 @@ OTHERWISE = [
     ),
     ("nesterov-spreads-less-in-large-batches", large_batches, "nesterov", tw.momentum, FAILS),
     ("nesterov-on-deep-linear-networks", deep_linear, "momentum_for", deep_linear.constant, HOLDS),
+    ("switch-by-layer-in-depth", layers, "WAYS", layers.WAYS | slow_alone, HOLDS),
 ]
 
 

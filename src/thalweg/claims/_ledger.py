@@ -13,7 +13,7 @@ _TOPICS = (
     "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings",
     "stationary", "kramers", "temperature", "batches", "robustness", "escape", "adam", "natural_gradient",
     "steepest", "curved", "preconditioning", "switching", "muon",
-    "distributions", "jko", "modes", "diffusion", "images", "large_batches", "deep_linear",
+    "distributions", "jko", "modes", "diffusion", "images", "large_batches", "deep_linear", "layers",
 )  # fmt: skip
 
 ARTICLE_FLOW = "article: gradient flow"

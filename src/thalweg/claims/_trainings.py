@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float
 
 from .._methods.method import Method
 from .._objectives.finite_sum import FiniteSum
+from ..adapters.optax import transformation
 from ..problems._data import standardised
 from ..schemes import Draws
 
@@ -20,6 +22,7 @@ EARLY = 30  # gradients, about an epoch
 TARGET = 0.92
 SEEN, ASIDE = 997, 400
 DEPTH, WIDTH, FILTERS = 10, 16, 8
+_HALVES = (slice(DEPTH // 2), slice(DEPTH // 2, DEPTH))
 # Squares of 4 by 4 pixels, at every second of a row and of a column.
 _SQUARES = np.array([[8 * (row + i) + column + j for i in range(4) for j in range(4)]
                      for row in (0, 2, 4) for column in (0, 2, 4)])  # fmt: skip
@@ -118,21 +121,66 @@ def by_method(net: str, make: Callable[..., Method], starts: Any, rates: Array, 
     return jax.vmap(one)(starts, rates, betas, batches)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def by_layers(net: str, ways: tuple[Any, Any], starts: Any, rates: Array, betas: Array, batches: Array) -> Any:
+    """The same of a residual network with one method in its lower half and another in its upper one."""
+    pictures, labels = (jnp.asarray(part) for part in digits(net)[0])
+
+    def parted(x: Any) -> dict[str, Any]:
+        below, above = (jax.tree.map(lambda leaf, cut=cut: leaf[cut], x["blocks"]) for cut in _HALVES)
+        return {"lower": {"in": x["in"], "blocks": below}, "upper": {"blocks": above, "out": x["out"]}}
+
+    def joined(parts: dict[str, Any]) -> Any:
+        lower, upper = parts["lower"], parts["upper"]
+        blocks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), lower["blocks"], upper["blocks"])
+        return {"in": lower["in"], "blocks": blocks, "out": upper["out"]}
+
+    def one(x: Any, rate: Array, beta: Array, batches: Array) -> Any:
+        names = ("lower", "upper")
+        parts: Any = {name: transformation(make(None, rate, beta)) for name, make in zip(names, ways, strict=True)}
+        labelled: Any = {name: name for name in names}
+        optimizer = optax.partition(parts, labelled)
+
+        def step(carry: Any, batch: Array) -> Any:
+            x, state = carry
+            slope = jax.grad(lambda x: _loss(net, joined(x), pictures[batch], labels[batch]))(x)
+            updates, state = optimizer.update(slope, state, x)
+            return optax.apply_updates(x, updates), state
+
+        begun = parted(x)
+        return _scanned(step, lambda carry: joined(carry[0]), (begun, optimizer.init(begun)), batches)
+
+    return jax.vmap(one)(starts, rates, betas, batches)
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def by_hand(net: str, ahead: Any, starts: Any, rates: Array, betas: Array, batches: Array) -> Any:
-    """The same by v = βv + g and a step of v, or of g + βv for Nesterov's method."""
+    """The same by v = βv + g and a step of v, or of g + βv where it looks ahead: for all, or a tree like x."""
     pictures, labels = (jnp.asarray(part) for part in digits(net)[0])
 
     def one(x: Any, rate: Array, beta: Array, batches: Array) -> Any:
+        looks = ahead if isinstance(ahead, dict) else jax.tree.map(lambda leaf: ahead, x)
+
         def step(state: Any, batch: Array) -> Any:
             x, v = state
             g = jax.grad(lambda x: _loss(net, x, pictures[batch], labels[batch]))(x)
             v = jax.tree.map(lambda v, g: beta * v + g, v, g)
-            return jax.tree.map(lambda x, v, g: x - rate * jnp.where(ahead, g + beta * v, v), x, v, g), v
+            return jax.tree.map(lambda x, v, g, a: x - rate * jnp.where(a, g + beta * v, v), x, v, g, looks), v
 
         return _scanned(step, lambda state: state[0], (x, jax.tree.map(jnp.zeros_like, x)), batches)
 
     return jax.vmap(one)(starts, rates, betas, batches)
+
+
+def _points(net: str, loop: Any, *rest: Any) -> Any:
+    if isinstance(loop, tuple) and isinstance(loop[0], bool):
+        below, above = loop
+        blocks = np.where(np.arange(DEPTH) < DEPTH // 2, below, above)
+        own = {"weights": blocks[:, None, None], "bias": blocks[:, None]}
+        return by_hand(net, {"in": below, "blocks": own, "out": above}, *rest)
+    if isinstance(loop, tuple):
+        return by_layers(net, loop, *rest)
+    return by_hand(net, loop, *rest) if isinstance(loop, bool) else by_method(net, loop, *rest)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -157,7 +205,8 @@ def trained(net: str, loop: Any, settings: tuple[Setting, ...], seeds: tuple[int
 
     Arguments:
         net: a name of `NETS`.
-        loop: a maker of methods, or True or False for the loop by hand with or without a look ahead.
+        loop: a maker of methods, or True or False for the loop by hand with or without a look ahead; two of them for
+            the lower and the upper half of a residual network.
         settings: learning rates and momenta.
         seeds: of the start and the batches, the same for all settings.
         judge: which images of `digits` say when the target is reached.
@@ -174,8 +223,7 @@ def trained(net: str, loop: Any, settings: tuple[Setting, ...], seeds: tuple[int
         rates, betas, own = zip(*(runs[i % len(runs)] for i in range(first, first + AT_ONCE)), strict=True)
         starts = jax.tree.map(lambda *leaves: np.stack(leaves), *(begun[seed] for seed in own))
         rest = starts, np.array(rates), np.array(betas), np.stack([drawn[seed] for seed in own])
-        points = by_hand(net, loop, *rest) if isinstance(loop, bool) else by_method(net, loop, *rest)
-        found.append([np.asarray(part) for part in _judged(net, points, digits(net)[judge])])
+        found.append([np.asarray(part) for part in _judged(net, _points(net, loop, *rest), digits(net)[judge])])
     accuracy, *losses = (np.concatenate(part)[: len(runs)] for part in zip(*found, strict=True))
     reached = accuracy >= TARGET
     gradients = np.where(reached.any(axis=1), EVERY * reached.argmax(axis=1), STEPS[net] + EVERY).astype(float)
