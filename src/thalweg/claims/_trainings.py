@@ -17,7 +17,7 @@ from ..problems._data import standardised
 from ..schemes import Draws
 
 EVERY, BATCH, AT_ONCE = 5, 32, 8
-STEPS = {"shallow": 100, "residual": 200, "convolutional": 100}
+STEPS = {"shallow": 100, "residual": 150, "convolutional": 100}
 EARLY = 30  # gradients, about an epoch
 TARGET = 0.92
 SEEN, ASIDE = 997, 400
