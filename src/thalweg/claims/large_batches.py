@@ -76,7 +76,7 @@ def _deviation(make: Make, product: float) -> float:
 
 @functools.cache
 def _batches() -> np.ndarray:
-    """How often each pair is in a batch, (steps, seeds, pairs)."""
+    """Counts of each pair in the batches, (steps, seeds, pairs)."""
     draw = np.random.default_rng(0)
     pairs = language()[0].ravel()
     return np.stack([draw.multinomial(BATCH, pairs / pairs.sum(), size=SEEDS) for _ in range(STEPS)]).astype(np.uint16)
