@@ -234,3 +234,33 @@ def test_random_settings():
         if key[0] == "network":
             for name in ("accuracy", "loss"):
                 np.testing.assert_array_equal(row[name], again[key][name])
+
+
+@pytest.mark.slow
+def test_images_momentum_nesterov():
+    """Untuned, Nesterov's method is the sooner there; a second time all is the same, bit for bit."""
+    found, again = (run("images_momentum_nesterov", 2, 8, 100, 16, ("shallow",))["shallow"] for _ in range(2))
+    assert found["chosen"] == again["chosen"]
+    for name, values in found["found"].items():
+        np.testing.assert_array_equal(values, again["found"][name])
+    ball, ahead = (found["found"][name, "gradients, untuned"] for name in ("momentum", "Nesterov"))
+    gain = ball - ahead
+    assert gain.mean() > 2.0 * gain.std(ddof=1) / gain.size**0.5
+    assert ahead.mean() > 20.0 and ball.mean() < 100.0
+
+
+@pytest.mark.slow
+def test_large_batches():
+    """Near the minimum a large batch leaves the spread of theory; a second time all is the same, bit for bit."""
+    found, again = (
+        run("large_batches", 200, 48, (4096,), ("momentum 0.9", "Nesterov 0.9")) for _ in range(2)
+    )  # fmt: skip
+    for name, row in found.items():
+        np.testing.assert_array_equal(row["near"], again[name]["near"])
+        np.testing.assert_array_equal(row["far"], again[name]["far"])
+        mean, deviation = row["theory"]
+        assert abs(row["near"].mean() / mean - 1.0) < 0.08
+        # A deviation of 48 has an error of a tenth.
+        assert abs(row["near"].std(ddof=1) / deviation - 1.0) < 0.4
+    ball, ahead = (found[4096, name]["near"] for name in ("momentum 0.9", "Nesterov 0.9"))
+    assert ahead.mean() < ball.mean()

@@ -1,6 +1,7 @@
 """Types read from annotations: what is of another type is refused before the function is entered."""
 
 import dataclasses
+import runpy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -103,3 +104,20 @@ def test_fields():
     for given, said in (((1.5,), "count must be"), ((1, (2,)), "names must be"), ((1, (), "x"), "found must be")):
         with pytest.raises(tw.InputError, match=said):
             Fields(*given)
+
+
+def test_a_class_of_a_file_that_was_run_by_itself(tmp_path):
+    # Its module is gone when the class is used.
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from thalweg.dynamics import AbstractObjective\n"
+        "class Bowl(AbstractObjective):\n"
+        "    scale: float\n"
+        "    late: 'NoSuchName'\n"
+        "    def value(self, x, batch=None):\n"
+        "        return self.scale * (x @ x)\n"
+    )
+    bowl = runpy.run_path(str(file))["Bowl"]
+    assert float(bowl(2.0, None).value(jnp.ones(3))) == 6.0
+    with pytest.raises(tw.InputError, match="scale must be a real number"):
+        bowl("a", None)

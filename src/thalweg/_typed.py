@@ -100,7 +100,9 @@ def _field_kinds(cls: type) -> dict[str, Kind]:
         # What a converter has made of it, its class checks.
         if field.init and not field.metadata.get("converter"):
             home = next((base for base in cls.__mro__ if field.name in vars(base).get("__annotations__", {})), cls)
-            space = vars(sys.modules[home.__module__])
+            # A file that `runpy` has run is a module no more.
+            module = sys.modules.get(home.__module__)
+            space = {} if module is None else vars(module)
             none = {field.name} if field.default is None else set()
             found |= kinds({field.name: field.type}, space, none)
     return found

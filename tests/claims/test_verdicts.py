@@ -18,6 +18,7 @@ from thalweg.claims import (
     batches,
     bursts,
     curved,
+    deep_linear,
     depth,
     diffusion,
     distributions,
@@ -26,8 +27,11 @@ from thalweg.claims import (
     flow,
     games,
     hyperparameters,
+    images,
     jko,
     kramers,
+    large_batches,
+    layers,
     modes,
     momentum,
     muon,
@@ -153,6 +157,14 @@ THEORY = {
     "residual-network-is-euler": CORRECTED,
     "neural-ode-is-more-expressive": FAILS,
     "adjoint-is-the-gradient": CORRECTED,
+    "nesterov-falls-more-steeply": HOLDS,
+    "nesterov-ends-lower": CORRECTED,
+    "nesterov-sooner-on-images": CORRECTED,
+    "nesterov-85-epochs-of-120": CORRECTED,
+    "nesterov-for-deep-networks": FAILS,
+    "nesterov-spreads-less-in-large-batches": CORRECTED,
+    "nesterov-on-deep-linear-networks": CORRECTED,
+    "switch-by-layer-in-depth": FAILS,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
@@ -162,12 +174,19 @@ SLOW = {
     "momentum-regularises-tangent-kernel-flow",
     "stages-do-not-pay-in-training", "residual-network-is-euler",
     "neural-ode-is-more-expressive", "adjoint-is-the-gradient",
+    "nesterov-falls-more-steeply", "nesterov-ends-lower", "nesterov-sooner-on-images", "nesterov-85-epochs-of-120",
+    "nesterov-for-deep-networks", "nesterov-spreads-less-in-large-batches", "nesterov-on-deep-linear-networks",
+    "switch-by-layer-in-depth",
 }  # fmt: skip
 ROUGH = {
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
     "adam-edge-of-stability": {"atol": 0.0, "rtol": 0.1},
     # With noise the steps are of order 1.
     "probability-flow-has-the-marginals": {"atol": 0.0, "rtol": 0.01},
+    # Deviations over seeds, to three of their errors.
+    "nesterov-spreads-less-in-large-batches": {"atol": 0.1, "rtol": 0.0},
+    # Exponents as they are printed, to two digits.
+    "nesterov-on-deep-linear-networks": {"atol": 0.011, "rtol": 0.0},
     # Steps from where space is curved are not those of flat space, but for the late ones.
     "nesterov-in-hyperbolic-space": {"atol": 0.0, "rtol": 0.02},
     # Beyond its limits a training is chaotic, and its roundings grow.
@@ -333,6 +352,14 @@ def of_the_steps(rates, theta, x, slope, scheme, steps):
 
 
 reflecting = expressive.WAYS | {"by an ODE": (expressive.continuous, 1), "by layers": (expressive.continuous, 0)}
+
+
+def at_a_hundredth_of_its_rate(objective, rate, beta):
+    return tw.momentum(objective, 0.01 * rate, beta)
+
+
+slow_alone = dict.fromkeys(("momentum", "Nesterov"), (at_a_hundredth_of_its_rate, at_a_hundredth_of_its_rate))
+alike = dict.fromkeys(images.WAYS, (tw.momentum, tw.momentum))
 free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
 
@@ -460,6 +487,20 @@ OTHERWISE = [
     ("neural-ode-is-more-expressive", expressive, "WAYS", reflecting, HOLDS),
     ("adjoint-is-the-gradient", adjoint, "BACKWARDS", of_the_steps, HOLDS),
     ("adjoint-is-the-gradient", adjoint, "SCHEMES", adjoint.SCHEMES | {"RK4": tw.Heun}, FAILS),
+    ("nesterov-falls-more-steeply", images, "WAYS", alike, FAILS),
+    ("nesterov-ends-lower", images, "WAYS", alike, FAILS),
+    ("nesterov-sooner-on-images", images, "WAYS", alike, FAILS),
+    ("nesterov-85-epochs-of-120", images, "WAYS", alike, FAILS),
+    (
+        "nesterov-for-deep-networks",
+        images,
+        "WAYS",
+        alike | {"residual": (at_a_hundredth_of_its_rate, tw.nesterov)},
+        HOLDS,
+    ),
+    ("nesterov-spreads-less-in-large-batches", large_batches, "nesterov", tw.momentum, FAILS),
+    ("nesterov-on-deep-linear-networks", deep_linear, "momentum_for", deep_linear.constant, HOLDS),
+    ("switch-by-layer-in-depth", layers, "WAYS", layers.WAYS | slow_alone, HOLDS),
 ]
 
 

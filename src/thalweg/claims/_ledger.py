@@ -17,6 +17,7 @@ _TOPICS = (
     "steepest", "curved", "preconditioning", "switching", "muon",
     "distributions", "jko", "modes", "diffusion", "depth", "expressive", "adjoint",
     "bursts", "games", "typical_settings", "tangent_kernel",
+    "images", "large_batches", "deep_linear", "layers",
 )  # fmt: skip
 
 ARTICLE_FLOW, ARTICLE_RUNGE_KUTTA, ARTICLE_WASSERSTEIN, ARTICLE_MOMENTUM, ARTICLE_PARTICLE = ARTICLES.values()
