@@ -76,7 +76,7 @@ def test_every_claim_on_an_article_is_on_sentences_of_it():
             assert name in claim.source and claims.ARTICLES[name[:3]] in claim.source
 
 
-@pytest.mark.parametrize("group", ["geometry", "distributions"])
+@pytest.mark.parametrize("group", ["geometry", "distributions", "networks"])
 def test_no_sentence_of_these_groups_is_without_a_claim(group):
     rows = [row for row in claims.coverage() if row["group"] == group]
     assert rows and [row["id"] for row in rows if not row["claims"]] == []
