@@ -73,6 +73,14 @@ def test_solve_sweep_and_a_resumed_run_do_too(tmp_path):
     np.testing.assert_allclose(swept.final_loss[1, 0], one.metrics["loss"][-1], rtol=1e-12)
 
 
+def test_the_look_ahead_point_of_a_module_is_a_module():
+    full = tw.FiniteSum(loss, (DATA, LABELS))
+    run, solved = (go(tw.nesterov(full, 0.1, 0.9), NET, 4) for go in (tw.run, tw.solve))
+    ahead = [one.final.lookahead(DATA[0]) for one in (run, solved)]
+    np.testing.assert_allclose(*ahead, rtol=1e-12)
+    assert not np.allclose(ahead[1], solved.final.position(DATA[0]))
+
+
 def test_a_tree_may_hold_modules_beside_arrays():
     def f(x):
         return jnp.sum((x["net"](DATA[0]) * x["scale"] - 1.0) ** 2)

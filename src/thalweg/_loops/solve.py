@@ -137,7 +137,10 @@ def solve(
         check_between(method, x0, count)
 
     def whole(state: State) -> State:
-        return state if join is same else copied(state, position=join(state.position))
+        if join is same:
+            return state
+        ahead = None if state.lookahead_weight is None else join(state.lookahead)
+        return copied(state, position=join(state.position), ahead=ahead)
 
     kept = None if save is None else lambda state: save(whole(state))
 
