@@ -81,7 +81,7 @@ class State(eqx.Module):
         return self.buffer if self.unit is None else combine((self.unit, self.buffer))
 
     @property
-    def lookahead(self) -> Vector:
+    def lookahead(self) -> PyTree:
         r"""Point where the next gradient is taken: $\theta$, or $\theta + \text{weight}\cdot\text{buffer}$."""
         if self.lookahead_weight is None:
             return self.position
