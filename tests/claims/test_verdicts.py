@@ -20,6 +20,7 @@ from thalweg.claims import (
     curved,
     deep_linear,
     depth,
+    descent,
     diffusion,
     distributions,
     escape,
@@ -61,7 +62,18 @@ THEORY = {
     "exponential-decay": HOLDS,
     "descent-identity": HOLDS,
     "gradient-descent-is-euler": HOLDS,
+    "descent-tends-to-the-flow": HOLDS,
+    "every-iteration-descends": CORRECTED,
+    "small-steps-descend": HOLDS,
+    "flow-settles": CORRECTED,
+    "convex-flow-finds-the-minimum": CORRECTED,
+    "flow-of-a-convex-function-converges": HOLDS,
+    "flow-sticks-in-a-small-valley": HOLDS,
+    "rate-is-a-clock": HOLDS,
+    "step-is-a-piece-of-the-flow": CORRECTED,
     "runge-kutta-stability": HOLDS,
+    "rk4-is-steadier": CORRECTED,
+    "stages-are-orders": HOLDS,
     "rk4-follows-flow": HOLDS,
     "rk4-converges-faster": FAILS,
     "stages-do-not-pay-in-training": CORRECTED,
@@ -233,6 +245,14 @@ def as_the_flow(objective, stages):
     return tw.stabilised_descent(objective, 1.9 * stages**2, stages, damping=0.05)
 
 
+def pit(x):
+    return 1.0 - jnp.exp(-jnp.sum(x**2))
+
+
+def twice_as_fast(f, rate, dt):
+    return tw.Method(tw.GradientFlow(f, lambda t: 2.0 * rate(t)), tw.Euler(), dt)
+
+
 def slower(objective, rate=1.0):
     return tw.GradientFlow(objective, 0.999)
 
@@ -367,6 +387,23 @@ OTHERWISE = [
     ("exponential-decay", flow, "GradientFlow", slower, FAILS),
     ("descent-identity", flow, "Tsit5", tw.Euler, FAILS),
     ("gradient-descent-is-euler", flow, "Euler", tw.Midpoint, FAILS),
+    ("descent-tends-to-the-flow", descent, "descent", twice_as_fast, FAILS),
+    ("every-iteration-descends", descent, "RATES", (0.5, 1.5, 1.9), HOLDS),
+    ("small-steps-descend", descent, "DIRECTION", 1.0, FAILS),
+    ("flow-settles", descent, "FLOWS", {"on a bowl": descent.FLOWS["on a bowl"]}, HOLDS),
+    ("convex-flow-finds-the-minimum", descent, "FLAT", lambda x: 0.5 * jnp.sum(x**2), HOLDS),
+    (
+        "flow-of-a-convex-function-converges",
+        descent,
+        "HILLS",
+        {"a pit": lambda x: 1.0 - jnp.exp(-jnp.sum(x**2))},
+        FAILS,
+    ),
+    ("flow-sticks-in-a-small-valley", descent, "TILT", 0.5, FAILS),
+    ("rate-is-a-clock", descent, "FLOW", lambda f, rate: tw.GradientFlow(f), FAILS),
+    ("step-is-a-piece-of-the-flow", descent, "SCHEME", tw.Heun, FAILS),
+    ("rk4-is-steadier", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"RK4": tw.Tsit5}, FAILS),
+    ("stages-are-orders", runge_kutta, "ORDERS", runge_kutta.ORDERS | {"RK4": tw.Heun}, FAILS),
     ("runge-kutta-stability", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"RK4": tw.Tsit5}, FAILS),
     ("stabilised-interval", stabilised, "FAMILIES", stabilised.FAMILIES | {"Legendre": lambda s: tw.RK4()}, FAILS),
     ("interval-per-gradient", stabilised, "PER_GRADIENT", stabilised.PER_GRADIENT | {"RK4": tw.Tsit5}, FAILS),

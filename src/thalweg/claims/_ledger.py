@@ -11,8 +11,8 @@ from ._sentences import ARTICLES, SENTENCES
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
-    "flow", "runge_kutta", "stages", "stabilised", "momentum", "hyperparameters", "stability", "rates", "nesterov",
-    "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings",
+    "flow", "descent", "runge_kutta", "stages", "stabilised", "momentum", "hyperparameters", "stability", "rates",
+    "nesterov", "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings",
     "stationary", "kramers", "temperature", "batches", "robustness", "escape", "adam", "natural_gradient",
     "steepest", "curved", "preconditioning", "switching", "muon",
     "distributions", "jko", "modes", "diffusion", "depth", "expressive", "adjoint",
