@@ -25,6 +25,7 @@ from thalweg.claims import (
     distributions,
     escape,
     expressive,
+    filters,
     flow,
     games,
     hyperparameters,
@@ -83,6 +84,15 @@ THEORY = {
     "momentum-order": CORRECTED,
     "momentum-linear-map": CORRECTED,
     "energy-account": HOLDS,
+    "velocity-is-a-sum-of-gradients": HOLDS,
+    "velocity-is-an-average": CORRECTED,
+    "consistent-gradients-accelerate": HOLDS,
+    "oscillations-are-cancelled": CORRECTED,
+    "momentum-is-a-low-pass-filter": CORRECTED,
+    "momentum-moves-on-where-it-is-flat": HOLDS,
+    "no-momentum-is-gradient-descent": HOLDS,
+    "lower-the-base-rate": HOLDS,
+    "zero-start-is-a-bias": CORRECTED,
     "sum-or-average": CORRECTED,
     "square-root-rule": CORRECTED,
     "velocity-at-a-change": FAILS,
@@ -243,6 +253,11 @@ def ahead(start="exact"):
 
 def as_the_flow(objective, stages):
     return tw.stabilised_descent(objective, 1.9 * stages**2, stages, damping=0.05)
+
+
+def without_momentum(f, learning_rate, momentum):
+    del momentum
+    return tw.gradient_descent(f, learning_rate)
 
 
 def pit(x):
@@ -411,6 +426,15 @@ OTHERWISE = [
     ("rk4-follows-flow", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"RK4": tw.Heun}, FAILS),
     ("momentum-order", momentum, "Leapfrog", ahead, FAILS),
     ("momentum-order", momentum, "Leapfrog", lambda start: tw.Leapfrog(), HOLDS),
+    ("velocity-is-a-sum-of-gradients", filters, "MAKE", tw.nesterov, FAILS),
+    ("velocity-is-an-average", filters, "MAKE", without_momentum, HOLDS),
+    ("consistent-gradients-accelerate", filters, "MAKE", without_momentum, FAILS),
+    ("oscillations-are-cancelled", filters, "MAKE", without_momentum, FAILS),
+    ("momentum-is-a-low-pass-filter", filters, "MAKE", without_momentum, FAILS),
+    ("momentum-moves-on-where-it-is-flat", filters, "MAKE", without_momentum, FAILS),
+    ("no-momentum-is-gradient-descent", filters, "MAKE", lambda f, a, b: tw.momentum(f, a, b + 0.1), FAILS),
+    ("lower-the-base-rate", filters, "MAKE", without_momentum, FAILS),
+    ("zero-start-is-a-bias", filters, "MAKE", filters.averaging, HOLDS),
     ("momentum-linear-map", momentum, "momentum", tw.nesterov, CORRECTED),
     ("energy-account", momentum, "Tsit5", tw.Euler, FAILS),
     ("sum-or-average", hyperparameters, "momentum", tw.nesterov, FAILS),

@@ -179,7 +179,7 @@ def converges() -> Outcome:
         for held, x in ((expected, by_hand[:, None]), (measured, points)):
             values = np.asarray(jax.vmap(f)(jnp.asarray(x)))
             held.append(float(np.max(2.0 * times * values / start**2)))
-        falling &= bool(np.all(np.diff(np.asarray(jax.vmap(f)(jnp.asarray(points)))) <= 0.0))
+        falling &= bool(jnp.all(jnp.diff(jax.vmap(f)(jnp.asarray(points))) <= 0.0))
     words = ", ".join(f"{{:.6f}} of {name}" for name in HILLS)
     return Outcome(*shown(f"share of the bound: {words}", expected, measured), holds=falling and max(measured) <= 1.0)
 
