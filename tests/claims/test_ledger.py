@@ -79,7 +79,13 @@ def test_every_claim_on_an_article_is_on_sentences_of_it():
 @pytest.mark.parametrize("group", ["geometry", "distributions", "networks"])
 def test_no_sentence_of_these_groups_is_without_a_claim(group):
     rows = [row for row in claims.coverage() if row["group"] == group]
-    assert rows and [row["id"] for row in rows if not row["claims"]] == []
+    assert rows and [row["id"] for row in rows if not (row["claims"] or row["reason"])] == []
+
+
+def test_a_sentence_has_claims_or_a_reason_for_none():
+    assert [row["id"] for row in claims.coverage() if row["claims"] and row["reason"]] == []
+    with pytest.raises(tw.InputError, match=r"003\.44 has no experiment; it says what is common"):
+        claims.find("003.44")
 
 
 def test_a_claim_is_found_by_its_sentence_and_its_article():

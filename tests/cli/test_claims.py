@@ -42,8 +42,8 @@ def test_coverage_counts_the_sentences(thalweg, monkeypatch):
     rows = thalweg("claims", "--coverage", "--json").rows
     assert rows == tw.claims.coverage() and len(rows) == len(tw.claims.SENTENCES)
     text = thalweg("claims", "--coverage").out
-    held = sum(bool(row["claims"]) for row in rows)
-    assert re.search(rf"in all\s+{len(rows)}\s+{held}\b", text)
+    held, excused = (sum(bool(row[name]) for row in rows) for name in ("claims", "reason"))
+    assert re.search(rf"in all\s+{len(rows)}\s+{held}\s+{excused}\b", text)
     assert all(row["id"] in text for row in rows if not row["claims"])
     assert "leave out the claims" in thalweg("claims", "003.9", "--coverage", status=2).err
 

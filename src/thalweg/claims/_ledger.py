@@ -12,7 +12,7 @@ from ._sentences import ARTICLES, SENTENCES
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
     "flow", "descent", "runge_kutta", "stages", "stabilised", "momentum", "filters",
-    "hyperparameters", "stability", "rates", "nesterov", "nesterov_flow", "acceleration", "viscous",
+    "hyperparameters", "stability", "rates", "canyon", "nesterov", "forms", "nesterov_flow", "acceleration", "viscous",
     "saddle", "barrier", "settings", "stationary", "kramers", "temperature", "batches", "robustness", "escape",
     "adam", "natural_gradient", "steepest", "curved", "preconditioning", "switching", "muon",
     "distributions", "jko", "modes", "diffusion", "depth", "expressive", "adjoint",
@@ -190,7 +190,9 @@ def _of_article(name: str, claims: dict[str, Claim]) -> dict[str, Claim]:
         raise InputError(f"claim {name!r} is unknown{suggest(name, claims)}")
     judging = {c.id: c for c in claims.values() if any(name in (one, one[:3]) for one in c.sentences)}
     if not judging:
-        raise InputError(f"sentence {name} has no experiment: {SENTENCES[name].text}")
+        sentence = SENTENCES[name]
+        why = f"; it {sentence.reason}" if sentence.reason else ""
+        raise InputError(f"sentence {name} has no experiment{why}: {sentence.text}")
     return judging
 
 
@@ -198,7 +200,7 @@ def coverage() -> list[dict[str, str | list[str]]]:
     """Every sentence of the articles, with the claims that judge it.
 
     Returns:
-        a dictionary each: `id`, `group`, `text`, `claims`.
+        a dictionary each: `id`, `group`, `text`, `claims`, and the `reason` of one that has none and needs none.
 
     >>> from thalweg import claims
     >>> claims.coverage()[0]["claims"]
@@ -208,4 +210,7 @@ def coverage() -> list[dict[str, str | list[str]]]:
     for one in ledger():
         for name in one.sentences:
             judging[name].append(one.id)
-    return [{"id": s.id, "group": s.group, "text": s.text, "claims": judging[s.id]} for s in SENTENCES.values()]
+    return [
+        {"id": s.id, "group": s.group, "text": s.text, "claims": judging[s.id], "reason": s.reason}
+        for s in SENTENCES.values()
+    ]

@@ -90,11 +90,13 @@ def _print_coverage(rows: Any, json: bool) -> None:
     from ..claims import ARTICLES
 
     counts = []
-    for article, title in ARTICLES.items():
+    for article, title in [*ARTICLES.items(), ("", "in all")]:
         own = [row for row in rows if row["id"].startswith(article)]
-        counts.append((article, title.removeprefix("article: "), len(own), sum(bool(row["claims"]) for row in own)))
-    counts.append(("", "in all", len(rows), sum(bool(row["claims"]) for row in rows)))
-    print_table(("article", "", "sentences", "with a claim"), counts)
-    print()
-    left = [(row["id"], row["group"], row["text"]) for row in rows if not row["claims"]]
-    print_table(("sentence", "group", "without a claim"), left)
+        judged, excused = (sum(bool(row[name]) for row in own) for name in ("claims", "reason"))
+        counts.append((article, title.removeprefix("article: "), len(own), judged, excused))
+    print_table(("article", "", "sentences", "with a claim", "with a reason for none"), counts)
+    for name, heading in (("reason", "no claim, because it"), ("text", "no claim yet")):
+        left = [row for row in rows if not row["claims"] and bool(row["reason"]) == (name == "reason")]
+        if left:
+            print()
+            print_table(("sentence", "group", heading), [(row["id"], row["group"], row[name]) for row in left])
