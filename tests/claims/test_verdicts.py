@@ -25,10 +25,12 @@ from thalweg.claims import (
     diffusion,
     distributions,
     escape,
+    estimates,
     expressive,
     filters,
     flow,
     forms,
+    friction,
     games,
     hyperparameters,
     images,
@@ -95,6 +97,11 @@ THEORY = {
     "no-momentum-is-gradient-descent": HOLDS,
     "lower-the-base-rate": HOLDS,
     "zero-start-is-a-bias": CORRECTED,
+    "difference-quotients": HOLDS,
+    "momentum-is-leapfrog": HOLDS,
+    "momentum-goes-by-the-root": HOLDS,
+    "without-friction-it-never-stops": HOLDS,
+    "too-much-friction-stops-it": FAILS,
     "sum-or-average": CORRECTED,
     "square-root-rule": CORRECTED,
     "velocity-at-a-change": FAILS,
@@ -132,6 +139,11 @@ THEORY = {
     "barrier-critical-friction": HOLDS,
     "random-settings-diverge": FAILS,
     "random-settings-converge": CORRECTED,
+    "subset-estimates-the-gradient": HOLDS,
+    "gradient-error-is-normal": CORRECTED,
+    "sgd-is-langevin": CORRECTED,
+    "noise-is-the-gradients-variance": FAILS,
+    "sgd-visits-all-values": CORRECTED,
     "white-noise-law": FAILS,
     "kramers-law": HOLDS,
     "kramers-without-friction": FAILS,
@@ -208,6 +220,8 @@ SLOW = {
     "switch-by-layer-in-depth",
 }  # fmt: skip
 ROUGH = {
+    # Fourth moments of 40,000 batches.
+    "gradient-error-is-normal": {"atol": 0.15, "rtol": 0.15},
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
     "adam-edge-of-stability": {"atol": 0.0, "rtol": 0.1},
     # With noise the steps are of order 1.
@@ -265,6 +279,10 @@ def as_the_flow(objective, stages):
 def without_momentum(f, learning_rate, momentum):
     del momentum
     return tw.gradient_descent(f, learning_rate)
+
+
+def on_the_flat(f, friction):
+    return tw.HeavyBall(tw.Objective(lambda x: 0.0 * f.value(x)), friction)
 
 
 def pit(x):
@@ -442,6 +460,16 @@ OTHERWISE = [
     ("no-momentum-is-gradient-descent", filters, "MAKE", lambda f, a, b: tw.momentum(f, a, b + 0.1), FAILS),
     ("lower-the-base-rate", filters, "MAKE", without_momentum, FAILS),
     ("zero-start-is-a-bias", filters, "MAKE", filters.averaging, HOLDS),
+    ("difference-quotients", friction, "MIDDLE", 0.0, FAILS),
+    ("momentum-is-leapfrog", friction, "MAKE", tw.nesterov, FAILS),
+    ("momentum-goes-by-the-root", friction, "MAKE", without_momentum, FAILS),
+    ("without-friction-it-never-stops", friction, "MAKE", lambda f, a, b: tw.momentum(f, a, 0.99 * b), FAILS),
+    ("too-much-friction-stops-it", friction, "FRICTION", on_the_flat, HOLDS),
+    ("subset-estimates-the-gradient", estimates, "LOSS", lambda x, s: jnp.sum(jnp.abs(x - s)), FAILS),
+    ("gradient-error-is-normal", estimates, "SIZES", (64, 256), HOLDS),
+    ("sgd-is-langevin", estimates, "SGD", lambda rate: tw.gradient_descent(None, 2.0 / 3.0), HOLDS),
+    ("noise-is-the-gradients-variance", estimates, "SGD", lambda rate: tw.gradient_descent(None, 1.0), HOLDS),
+    ("sgd-visits-all-values", estimates, "START", 50.0, HOLDS),
     ("momentum-linear-map", momentum, "momentum", tw.nesterov, CORRECTED),
     ("energy-account", momentum, "Tsit5", tw.Euler, FAILS),
     ("sum-or-average", hyperparameters, "momentum", tw.nesterov, FAILS),

@@ -11,10 +11,10 @@ from ._sentences import ARTICLES, SENTENCES
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
-    "flow", "descent", "runge_kutta", "stages", "stabilised", "momentum", "filters",
+    "flow", "descent", "runge_kutta", "stages", "stabilised", "momentum", "filters", "friction",
     "hyperparameters", "stability", "rates", "canyon", "nesterov", "forms", "nesterov_flow", "acceleration", "viscous",
-    "saddle", "barrier", "settings", "stationary", "kramers", "temperature", "batches", "robustness", "escape",
-    "adam", "natural_gradient", "steepest", "curved", "preconditioning", "switching", "muon",
+    "saddle", "barrier", "settings", "estimates", "stationary", "kramers", "temperature", "batches", "robustness",
+    "escape", "adam", "natural_gradient", "steepest", "curved", "preconditioning", "switching", "muon",
     "distributions", "jko", "modes", "diffusion", "depth", "expressive", "adjoint",
     "bursts", "games", "typical_settings", "tangent_kernel",
     "images", "large_batches", "deep_linear", "layers",
