@@ -28,6 +28,7 @@ from thalweg.claims import (
     estimates,
     expressive,
     filters,
+    fixed_points,
     flow,
     forms,
     friction,
@@ -55,6 +56,7 @@ from thalweg.claims import (
     stages,
     stationary,
     steepest,
+    strongly_convex,
     switching,
     tangent_kernel,
     temperature,
@@ -76,6 +78,10 @@ THEORY = {
     "flow-sticks-in-a-small-valley": HOLDS,
     "rate-is-a-clock": HOLDS,
     "step-is-a-piece-of-the-flow": CORRECTED,
+    "stable-points-are-minima": HOLDS,
+    "a-ball-does-not-stop-on-a-slope": HOLDS,
+    "same-ends-other-speed": CORRECTED,
+    "conservative-so-it-converges": CORRECTED,
     "runge-kutta-stability": HOLDS,
     "rk4-is-steadier": CORRECTED,
     "stages-are-orders": HOLDS,
@@ -116,6 +122,9 @@ THEORY = {
     "ninety-percent-fewer": CORRECTED,
     "heavy-ball-converges": FAILS,
     "best-constant-friction": HOLDS,
+    "nesterov-on-strongly-convex": HOLDS,
+    "momentum-only-linear-in-kappa": CORRECTED,
+    "ninety-percent-or-more": CORRECTED,
     "descent-goes-zigzag": CORRECTED,
     "gradient-deviates-from-the-optimum": HOLDS,
     "alike-where-curvatures-are": CORRECTED,
@@ -281,6 +290,10 @@ def without_momentum(f, learning_rate, momentum):
     return tw.gradient_descent(f, learning_rate)
 
 
+def upwards(f):
+    return tw.GradientFlow(lambda x: -f(x))
+
+
 def on_the_flat(f, friction):
     return tw.HeavyBall(tw.Objective(lambda x: 0.0 * f.value(x)), friction)
 
@@ -444,6 +457,10 @@ OTHERWISE = [
     ("step-is-a-piece-of-the-flow", descent, "SCHEME", tw.Heun, FAILS),
     ("rk4-is-steadier", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"RK4": tw.Tsit5}, FAILS),
     ("stages-are-orders", runge_kutta, "ORDERS", runge_kutta.ORDERS | {"RK4": tw.Heun}, FAILS),
+    ("stable-points-are-minima", fixed_points, "MOTIONS", fixed_points.MOTIONS | {"the flow": upwards}, FAILS),
+    ("a-ball-does-not-stop-on-a-slope", fixed_points, "STEPS", 20, FAILS),
+    ("same-ends-other-speed", fixed_points, "MOTIONS", fixed_points.MOTIONS | {"the ball": tw.GradientFlow}, HOLDS),
+    ("conservative-so-it-converges", fixed_points, "TURN", 0.0, FAILS),
     ("runge-kutta-stability", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"RK4": tw.Tsit5}, FAILS),
     ("stabilised-interval", stabilised, "FAMILIES", stabilised.FAMILIES | {"Legendre": lambda s: tw.RK4()}, FAILS),
     ("interval-per-gradient", stabilised, "PER_GRADIENT", stabilised.PER_GRADIENT | {"RK4": tw.Tsit5}, FAILS),
@@ -487,6 +504,9 @@ OTHERWISE = [
     ("nesterov-order", nesterov, "Lookahead", lambda fraction: tw.Leapfrog(), HOLDS),
     ("nesterov-midpoint-order", nesterov, "Lookahead", lambda fraction: tw.RK4(), HOLDS),
     ("high-resolution", nesterov, "nesterov", tw.momentum, FAILS),
+    ("nesterov-on-strongly-convex", strongly_convex, "MAKE", without_momentum, FAILS),
+    ("momentum-only-linear-in-kappa", strongly_convex, "momentum", lambda *numbers: strongly_convex.ALONE, HOLDS),
+    ("ninety-percent-or-more", strongly_convex, "BEATEN", dict.fromkeys("ab", strongly_convex.BEATEN["at 1/L"]), HOLDS),
     ("descent-goes-zigzag", canyon, "RATES", (1.5, 1.9), HOLDS),
     ("gradient-deviates-from-the-optimum", canyon, "CURVATURES", (0.9, 1.0), FAILS),
     ("alike-where-curvatures-are", canyon, "nesterov", tw.momentum, HOLDS),
