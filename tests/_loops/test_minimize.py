@@ -111,6 +111,8 @@ def test_a_function_that_is_not_finite_beyond_a_wall_is_minimised_within():
     assert run.status == "converged" and float(run.final.position[0]) == pytest.approx(1.0, abs=1e-5)
 
 
+# To the bit, which XLA's older emitter, of the quick tests, does not keep.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "powers"),
     [(jnp.float32, (24, 27, -60)), (jnp.float64, (24, -60, 600, -900))],
@@ -132,6 +134,7 @@ def test_another_unit_of_f_changes_no_step(dtype, powers):
         np.testing.assert_array_equal(run.metrics["loss"], 2.0**power * plain.metrics["loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("f", "start"), [(rosenbrock, 1e8), (lambda x: 1e20 * rosenbrock(x), 3.0)])
 def test_norms_beyond_the_square_root_of_what_a_number_holds(f, start):
     """Gradients of 4e26, whose squares are infinite in float32."""

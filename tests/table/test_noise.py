@@ -22,7 +22,7 @@ from thalweg.analysis import (
     stationary_covariance,
     transient_covariance,
 )
-from thalweg.schemes._base import advice
+from thalweg.schemes._advice import advice
 
 NOISY = [row for row in tw.table() if row.method.normals]
 ROWS = quick(NOISY)

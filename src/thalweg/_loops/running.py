@@ -277,7 +277,7 @@ class Running(AbstractJob):
         return samples if key is None else (samples, key)
 
     def _last_batch(self) -> Any:
-        """That before the end, without a key."""
+        """The batch of the step before the end, without a key."""
         if self.feed is None:
             return None
         objective: Any = self.method.objective

@@ -23,7 +23,7 @@ from .._tree import Unravel, on_device, size
 from ..dynamics import AbstractDynamics
 from ..geometry.base import named
 from ..schemes import AbstractScheme, State
-from ..schemes._base import advice, right_scheme
+from ..schemes._advice import advice, right_scheme
 from .chains import Plan, acceptance, advance, start_chains
 
 # Of the stability limit on a Gaussian; a law with tails needs the other half.

@@ -54,7 +54,7 @@ def _moved(network: Network, place: Place) -> tuple[Callable[[Array], Array], Ar
 
 
 def outermost(network: Network) -> Callable[[Place], tuple[np.ndarray, np.ndarray]]:
-    """What gives the outermost eigenvalues at a place of the field's Jacobian and of a step's.
+    """A function for the outermost eigenvalues at a place of the field's Jacobian and of a step's.
 
     Of the field those that are the largest, the most negative and the farthest from real ones, of a step the largest.
     """

@@ -5,19 +5,19 @@ import importlib
 import re
 from collections.abc import Callable
 
-from .._errors import InputError, check_choice, suggest
+from .._errors import InputError, check_choice
 from .._typed import typed
 from ._sentences import ARTICLES, SENTENCES
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
     "flow", "descent", "fixed_points", "runge_kutta", "stages", "stabilised", "momentum", "filters", "friction",
-    "hyperparameters", "stability", "rates", "strongly_convex", "canyon", "nesterov", "forms",
-    "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings", "estimates", "stationary", "kramers", "temperature", "batches", "robustness",
-    "escape", "adam", "natural_gradient", "steepest", "curved", "preconditioning", "switching", "muon",
-    "distributions", "jko", "modes", "diffusion", "depth", "expressive", "adjoint",
-    "bursts", "games", "typical_settings", "tangent_kernel",
-    "images", "large_batches", "deep_linear", "layers",
+    "hyperparameters", "stability", "rates", "strongly_convex", "canyon", "nesterov", "forms", "nesterov_flow",
+    "acceleration", "viscous", "saddle", "barrier", "settings", "estimates", "stationary", "kramers",
+    "temperature", "batches", "robustness", "escape", "adam", "natural_gradient", "steepest", "curved",
+    "preconditioning", "switching", "muon", "distributions", "jko", "modes", "diffusion", "depth", "expressive",
+    "adjoint", "bursts", "games", "typical_settings", "tangent_kernel", "images", "large_batches",
+    "deep_linear", "layers",
 )  # fmt: skip
 
 ARTICLE_FLOW, ARTICLE_RUNGE_KUTTA, ARTICLE_WASSERSTEIN, ARTICLE_MOMENTUM, ARTICLE_PARTICLE = ARTICLES.values()
@@ -187,7 +187,7 @@ def _of_article(name: str, claims: dict[str, Claim]) -> dict[str, Claim]:
     if name not in ARTICLES and name not in SENTENCES:
         if name[:1].isdigit():
             check_choice("sentence", name, [*SENTENCES, *ARTICLES])
-        raise InputError(f"claim {name!r} is unknown{suggest(name, claims)}")
+        check_choice("claim", name, claims)
     judging = {c.id: c for c in claims.values() if any(name in (one, one[:3]) for one in c.sentences)}
     if not judging:
         sentence = SENTENCES[name]

@@ -1,4 +1,4 @@
-"""What gradient flow does in the end, and what a step of gradient descent has of it."""
+"""The ends of gradient flow, and its share in a step of gradient descent."""
 
 from collections.abc import Callable
 from typing import Any
@@ -216,7 +216,7 @@ FLOW: Callable[..., Any] = GradientFlow
 
 @claim("rate-is-a-clock", "000.10", "The choice of the rate b affects how fast the flow converges.")
 def rate_is_a_clock() -> Outcome:
-    r"""Where three rates have taken a mode of curvature 1 at t = 3: $e^{-\int b}$; and the curve, which is the same."""
+    r"""A mode of curvature 1 at t = 3 under three rates: $e^{-\int b}$; and the curve, which is the same."""
     rates = (lambda t: 1.0 + 0.0 * t, lambda t: 2.0 + 0.0 * t, slowing)
     f, start = valley, np.array(VALLEY_START)
     ends = [float(final(Method(FLOW(quadratic(1.0), b), Tsit5(), 0.01), 1.0, 300)[0]) for b in rates]

@@ -100,13 +100,13 @@ def _starts() -> np.ndarray:
 
 
 def _where(ends: np.ndarray) -> np.ndarray:
-    """Which stationary point each has come to; -1 of one on a slope."""
+    """The stationary point that each has come to, by number; -1 of one on a slope."""
     away = np.abs(ends[:, None] - stationary_points()[None]).max(axis=-1)
     return np.where(away.min(axis=1) < 1e-3, away.argmin(axis=1), -1)
 
 
 @claim(
-    "a-ball-does-not-stop-on-a-slope",
+    "ball-stops-in-valleys",
     "004.24",
     "A ball that stops can stop in a valley, with low probability at a top or a saddle, never on a slope.",
 )

@@ -117,7 +117,7 @@ FRICTION: Callable[..., Any] = HeavyBall
     "With too much friction the motion stops before it has reached the lowest point.",
 )
 def too_much() -> Outcome:
-    r"""Where it is in a bowl of curvature 1 with λ = 50, from rest at 1, by its two roots."""
+    r"""Its place in a bowl of curvature 1 with λ = 50, from rest at 1, by its two roots."""
     friction = 50.0
     root = (friction**2 - 4.0) ** 0.5
     slow, fast = 0.5 * (-friction + root), 0.5 * (-friction - root)

@@ -170,7 +170,7 @@ def spreads() -> Outcome:
     apart = np.abs(np.subtract(measured, expected)) < [3.0 * found[0][1], 3.0 * found[1][1], 1e-6, 1e-6]
     return Outcome(
         *shown(f"ratio of deviations from the best parameters {near}; from random ones {far}", expected, measured),
-        holds=all(abs(ratio - SAID) < 2.0 * error for ratio, error in found),
+        holds=all(abs(ratio - SAID) < 2.0 * spread for ratio, spread in found),
         correction=Correction(
             f"Where the learning rate is large beside the curvature. In trainings of {STEPS} steps from random starts "
             f"the ratio, {SAID:.2f} in the article, is {begun} at αL = {FAR[0]:g} and "

@@ -2,7 +2,6 @@
 
 import abc
 import dataclasses
-import json
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -21,14 +20,13 @@ from ..dynamics import (
     AbstractFirstOrder,
     AbstractNoisy,
     AbstractSecondOrder,
-    AbstractThermostat,
-    AbstractWhite,
     Evaluation,
     Phase,
 )
 from ..dynamics._curved import check_noise, no_manifold
-from ..geometry import AbstractDualFlat, AbstractGeometry, AbstractManifold, AbstractMetric
+from ..geometry import AbstractDualFlat, AbstractGeometry, AbstractManifold
 from ..geometry.base import named
+from ._advice import advice
 from ._state import Clock, Draws, Report, State, Termination
 
 
@@ -263,28 +261,6 @@ def check_exact(scheme: AbstractScheme, dynamics: AbstractDynamics, instead: str
         )
 
 
-def even_noise(geometry: AbstractGeometry | None) -> bool:
-    """Tell whether noise is the same everywhere: in flat space, and in a metric that is constant."""
-    return geometry is None or (isinstance(geometry, AbstractMetric) and geometry.linear)
-
-
-def right_scheme(dynamics: AbstractDynamics) -> tuple[str, tuple[str, ...]]:
-    """Name in `tw` and arguments of the scheme that is right for a law: advised, and taken where none is given."""
-    if not isinstance(dynamics, AbstractNoisy):
-        return "RK4", ()
-    if dynamics.order == 1 and not even_noise(dynamics.geometry):
-        return "EulerMaruyama", ()
-    if dynamics.order == 1:
-        return "LeimkuhlerMatthews" if isinstance(dynamics, AbstractWhite) else "StochasticHeun", ()
-    return "Splitting", ("BADODAB" if isinstance(dynamics, AbstractThermostat) else "BAOAB",)
-
-
-def advice(dynamics: AbstractDynamics) -> str:
-    """The right scheme of a law as code."""
-    name, arguments = right_scheme(dynamics)
-    return f"tw.{name}({', '.join(map(json.dumps, arguments))})"
-
-
 def noise_count(dynamics: AbstractDynamics) -> int:
     """Number of normals that a law takes at a time."""
     return dynamics.normals if isinstance(dynamics, AbstractNoisy) else 0
@@ -389,16 +365,13 @@ __all__ = [
     "AbstractFirstOrder",
     "AbstractScheme",
     "AbstractSecondOrder",
-    "advice",
     "check_exact",
     "derivative",
     "energy",
     "evaluated",
-    "even_noise",
     "half_step_velocity",
     "noise_count",
     "phase",
-    "right_scheme",
     "start_of",
     "start_velocity",
 ]

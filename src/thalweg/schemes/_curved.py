@@ -9,7 +9,7 @@ from ..dynamics import AbstractDynamics, AbstractNoisy, Phase
 from ..dynamics._noise import Terms
 from ..geometry import AbstractDualFlat, AbstractEmbedded, AbstractGeometry, AbstractManifold, AbstractMetric
 from ..geometry.base import named
-from ._base import even_noise
+from ._advice import even_noise
 from ._state import State
 
 

@@ -12,7 +12,8 @@ from ..dynamics._curved import noise_at
 from ..dynamics._noise import Terms
 from ..geometry import AbstractDensityGeometry, AbstractGeometry, AbstractManifold, AbstractMetric, AbstractNoise
 from ..geometry.base import named
-from ._base import AbstractScheme, advice, derivative, evaluated, noise_count, phase
+from ._advice import advice
+from ._base import AbstractScheme, derivative, evaluated, noise_count, phase
 from ._curved import wandered
 from ._heated import heated
 from ._state import Draws, State

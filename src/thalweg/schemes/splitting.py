@@ -9,7 +9,8 @@ from .._tree import Vector, combine
 from ..dynamics import AbstractDamped, AbstractDynamics, AbstractNoisy, AbstractThermostat, KleinKramers, Phase
 from ..dynamics._curved import noise_at
 from ..geometry import AbstractGeometry, AbstractManifold
-from ._base import AbstractScheme, advice, noise_count, start_of, start_velocity
+from ._advice import advice
+from ._base import AbstractScheme, noise_count, start_of, start_velocity
 from ._curved import carried, manifold
 from ._kinetic import begun, moved, said
 from ._state import Clock, Draws, State
