@@ -39,6 +39,7 @@ from thalweg.claims import (
     kramers,
     large_batches,
     layers,
+    looking_ahead,
     modes,
     momentum,
     muon,
@@ -135,6 +136,11 @@ THEORY = {
     "nesterov-third-form": FAILS,
     "frameworks-form": HOLDS,
     "stored-point-is-the-iterate": CORRECTED,
+    "look-ahead-predicts-the-gradient": HOLDS,
+    "look-ahead-is-a-larger-step": FAILS,
+    "nesterov-at-most-of-the-rate": FAILS,
+    "friction-over-time-damps-more-later": FAILS,
+    "nesterov-ode-on-strongly-convex": CORRECTED,
     "nesterov-ode": HOLDS,
     "nesterov-ode-bound": HOLDS,
     "lookahead-ode": FAILS,
@@ -290,6 +296,10 @@ def as_the_flow(objective, stages):
 def without_momentum(f, learning_rate, momentum):
     del momentum
     return tw.gradient_descent(f, learning_rate)
+
+
+def ever_more_friction(f):
+    return tw.HeavyBall(f, lambda t: 0.01 * t)
 
 
 def upwards(f):
@@ -516,6 +526,11 @@ OTHERWISE = [
     ("nesterov-third-form", forms, "ASKED", lambda ahead: -forms.RATE * forms.BETA, HOLDS),
     ("frameworks-form", forms, "STORED", 1.0, FAILS),
     ("stored-point-is-the-iterate", forms, "AHEAD", 0.0, HOLDS),
+    ("look-ahead-predicts-the-gradient", looking_ahead, "MAKE", tw.momentum, FAILS),
+    ("look-ahead-is-a-larger-step", looking_ahead, "momentum", without_momentum, HOLDS),
+    ("nesterov-at-most-of-the-rate", looking_ahead, "MAKE", tw.momentum, FAILS),
+    ("friction-over-time-damps-more-later", looking_ahead, "LAW", ever_more_friction, HOLDS),
+    ("nesterov-ode-on-strongly-convex", looking_ahead, "LAW", lambda f: tw.NesterovFlow(f, 2.0), HOLDS),
     ("nesterov-ode", nesterov_flow, "NesterovFlow", weak, FAILS),
     ("nesterov-ode-bound", nesterov_flow, "NesterovFlow", lambda f: tw.HeavyBall(f, 0.1), FAILS),
     ("lookahead-ode", nesterov_flow, "LookaheadFlow", tw.NesterovFlow, HOLDS),

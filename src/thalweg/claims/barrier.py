@@ -109,7 +109,7 @@ def without_noise() -> Outcome:
 
 @claim(
     "barrier-critical-friction",
-    "003.14",
+    "003.14, 004.29",
     "The ball stops crossing at the friction that takes, on the way to the top, all its energy above the barrier.",
 )
 def critical_friction() -> Outcome:
