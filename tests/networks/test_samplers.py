@@ -138,6 +138,10 @@ def test_misfits_are_one_line():
     for message, method in wrong.items():
         with pytest.raises(tw.InputError, match=message):
             tw.networks.compare_samplers(problem.data, {"mine": method})
+    # The same kind of noising, with other numbers.
+    fast = tw.ProbabilityFlow(tw.networks.VariancePreserving(beta_max=10.0), lambda t, x: -x)
+    with pytest.raises(tw.InputError, match="but the data are noised by"):
+        tw.networks.compare_samplers(problem, {"mine": tw.Method(fast, tw.DDIM(), times=times)})
     with pytest.raises(tw.InputError, match=r"a step of rk4 takes 4 evaluations, more than the 3"):
         tw.networks.compare_samplers(problem, "rk4", [3, 8])
     with pytest.raises(tw.InputError, match="evaluations must hold"):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -229,10 +230,10 @@ def _own(name: str, method: Method, noising: AbstractNoising) -> _Made:
             f"{type(law).__name__}"
         )
     law = in_float64(law)
-    if type(law.noising) is not type(noising):
+    # Numbers that were given in 32 bits are those of 64 but for rounding.
+    if not bool(eqx.tree_equal(law.noising, noising, rtol=1e-6, atol=0.0)):
         raise InputError(
-            f"samplers[{name!r}] is of {type(law.noising).__name__}, but the data are noised by "
-            f"{type(noising).__name__}; give that one as noising"
+            f"samplers[{name!r}] is of {law.noising!r}, but the data are noised by {noising!r}; give that as noising"
         )
     if method.scheme.controlled:
         raise InputError(f"samplers[{name!r}]: {type(method.scheme).__name__} sets its own steps, and not by a budget")
