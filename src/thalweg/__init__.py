@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from . import problems as problems
     from . import schemes as schemes
     from . import testing as testing
+    from . import web as web
     # isort: on
 
 __getattr__, __dir__, __all__ = attach(__name__)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ _FILES = ("run.toml", "checkpoint/state.npz", "metrics.jsonl")
 # What changed so lately may change once more without another time.
 _SETTLED_NS = 2 * 10**9
 _INSIDE = {"checkpoint", "trace"}
+# Of what a row holds: another where rows of before lack something.
+_LAYOUT = 2
 
 
-def rows_below(root: Path) -> list[dict[str, Any]]:
-    """A row each, by path; of one that cannot be read why, whatever is wrong with it."""
+def rows_below(root: Path, allowed: Callable[[Path], bool] = lambda path: True) -> list[dict[str, Any]]:
+    """A row each, by path; of one that cannot be read why, whatever is wrong with it; those not `allowed` are left out."""
     index = _Index(root)
-    rows = [index.row(path, key) for path, key in sorted(_directories(root))]
+    rows = [index.row(path, key) for path, key in sorted(_directories(root)) if allowed(path)]
     index.save()
     return rows
 
@@ -37,7 +39,7 @@ class _Index:
     def __init__(self, root: Path) -> None:
         from .. import __version__
 
-        self._root, self._made = root, [__version__, str(root.resolve())]
+        self._root, self._made = root, [f"{__version__} {_LAYOUT}", str(root.resolve())]
         name = hashlib.sha256(self._made[1].encode(errors="surrogateescape")).hexdigest()[:24]
         self._file, self._before = cache_directory() / f"{name}.json", {}
         self._rows: dict[str, Any] = {}
@@ -93,7 +95,8 @@ def _summary(path: Path) -> dict[str, Any]:
 
     try:
         config = read_config(path)
-        return kind_of(config).call("summary", path, config)
+        kind = kind_of(config)
+        return kind.call("summary", path, config) | {"kind": kind.name}
     except Exception as error:
         # Whatever is wrong with one does not hide the others.
         text = " ".join(str(error).split())

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from .. import __version__
 from .._errors import InputError
 from .._loops.interrupt import Terminated
-from . import claims, compare, flow, records, run, sample, table, translate, verify
+from . import claims, compare, flow, records, run, sample, table, translate, verify, view
 from ._caches import keep_programs, switched
 
 # An option of every command, and of none: what is computed does not depend on it.
@@ -45,6 +45,7 @@ app.command(table.table)
 app.command(translate.translate)
 app.command(verify.verify)
 app.command(claims.claims)
+app.command(view.view)
 
 
 def main(arguments: list[str] | None = None) -> None:
