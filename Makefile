@@ -57,9 +57,9 @@ clean:
 # One stamp a target. A newer pyproject.toml or constraints.txt installs again.
 $(VENV)/.demo: EXTRAS := plot,data
 $(VENV)/.test: EXTRAS := test
-$(VENV)/.lint: EXTRAS := dev,plot,data,ot,sample,torch,xarray
+$(VENV)/.lint: EXTRAS := dev,plot,data,ot,sample,torch,web,xarray
 $(VENV)/.bench: EXTRAS := bench
-$(VENV)/.docs: EXTRAS := docs,plot,data,ot,sample,torch,xarray
+$(VENV)/.docs: EXTRAS := docs,plot,data,ot,sample,torch,web,xarray
 
 $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing thalweg[$(EXTRAS)] into $(VENV) (minutes the first time)"

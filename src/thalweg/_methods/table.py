@@ -192,7 +192,25 @@ def table() -> tuple[Row, ...]:
     >>> row.name, row.order, row.gradients_per_step, row.stability
     ('gradient_descent', 1, 1, 'learning_rate < 2')
     """
-    return (*_ROWS, *_REGISTERED.values())
+    return _Table((*_ROWS, *_REGISTERED.values()))
+
+
+class _Table(tuple[Row, ...]):
+    """Rows, which a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from .._html import table_html
+        from .._text import make_table
+
+        cells = []
+        for row in self:
+            numbers = ", ".join(f"{name} {value:g}" for name, value in row.defaults.items())
+            scheme = getattr(row.scheme, "name", type(row.scheme).__name__)
+            aliases = ", ".join(row.aliases)
+            cells.append((row.name, aliases, type(row.dynamics).__name__, scheme, row.order, numbers))
+        return table_html(make_table(("method", "aliases", "law of motion", "scheme", "order", "numbers"), cells))
 
 
 def find_row(name: str) -> Row:

@@ -12,6 +12,8 @@ from .storage import RecordError
 _BLOCK = 4 * 2**20
 # Longer than any number that Python writes.
 _WIDTH = 26
+# Fewer rows are read number by number.
+_FEW = 1000
 
 
 class Columns:
@@ -107,6 +109,20 @@ class Columns:
         return parts[0][start:] if parts else np.zeros(0)
 
 
+def _letters() -> tuple[np.ndarray, np.ndarray]:
+    """A weight a letter, and which sums of weights numbers have: one point, one exponent, two signs at most."""
+    weights = np.full(256, 255, np.uint8)
+    weights[[ord(letter) for letter in "0123456789 "]] = 0
+    for letters, weight in (("\n", 0), (".", 1), ("eE", 4), ("+-", 16)):
+        weights[[ord(letter) for letter in letters]] = weight
+    allowed = np.zeros(256, bool)
+    allowed[[point + exponent + sign for point in (0, 1) for exponent in (0, 4) for sign in (0, 16, 32)]] = True
+    return weights, allowed
+
+
+_LETTERS, _ALLOWED = _letters()
+
+
 def _alike(
     block: bytes, first: dict[str, object], only: tuple[str, ...] | None
 ) -> tuple[dict[str, np.ndarray], int] | None:
@@ -143,10 +159,19 @@ def _alike(
 
 
 def _counted(padded: bytes, starts: np.ndarray, stops: np.ndarray) -> np.ndarray | None:
-    """Whole numbers that rise by one from row to row, known by the first and the last of them; else None."""
-    first, last = (int(padded[starts[at] : stops[at]]) for at in (0, -1))
-    # Rows of a loop come in the order of their steps.
-    return np.arange(first, last + 1, dtype=float) if last - first == len(starts) - 1 else None
+    """Whole numbers that rise by one from row to row, known by their ends, lengths and last digits; else None."""
+    count, ends = len(starts), [padded[starts[at] : stops[at]] for at in (0, -1)]
+    if count < _FEW or not all(text.isdigit() for text in ends):
+        return None
+    first, last = map(int, ends)
+    if last - first != count - 1:
+        return None
+    found = np.arange(first, last + 1)
+    digits = np.frombuffer(padded, np.uint8)[stops - 1] - ord("0")
+    lengths = np.searchsorted(10 ** np.arange(1, 18), found, side="right") + 1
+    if not (np.array_equal(digits, found % 10) and np.array_equal(stops - starts, lengths)):
+        return None
+    return found.astype(float)
 
 
 def _texts(padded: bytes, width: int, starts: np.ndarray) -> np.ndarray:
@@ -163,12 +188,14 @@ def _numbers(padded: bytes, starts: np.ndarray, stops: np.ndarray) -> np.ndarray
         return None
     letters = _texts(padded, _WIDTH, starts).view(np.uint8).reshape(len(starts), _WIDTH)
     letters[np.arange(_WIDTH)[None, :] >= lengths[:, None]] = ord(" ")
-    first = letters[:, 0]
-    missing = first == ord("n")
-    plain = (first == ord("-")) | ((first >= ord("0")) & (first <= ord("9")))
-    if not np.all(missing | plain):
+    missing = letters[:, 0] == ord("n")
+    if missing.any():
+        if not np.all(_texts(padded, 4, starts[missing]) == b"null"):
+            return None
+        letters[missing] = np.frombuffer(b"0".ljust(_WIDTH), np.uint8)
+    # The reader goes no further than it understands: what else is there is looked at here.
+    if not np.all(_ALLOWED[_LETTERS[letters].sum(axis=1, dtype=np.uint8)]):
         return None
-    letters[missing] = np.frombuffer(b"0".ljust(_WIDTH), np.uint8)
     letters[:, -1] = ord("\n")
     head = b"%%%%MatrixMarket matrix array real general\n%d 1\n" % len(starts)
     values = np.asarray(mmread(io.BytesIO(head + letters.tobytes())), float).ravel()

@@ -21,7 +21,12 @@ _LAYOUT = 2
 
 
 def rows_below(root: Path, allowed: Callable[[Path], bool] = lambda path: True) -> list[dict[str, Any]]:
-    """A row each, by path; of one that cannot be read why, whatever is wrong with it; those not `allowed` are left out."""
+    """A row each, by path; of one that cannot be read why, whatever is wrong with it.
+
+    Arguments:
+        root: the directory.
+        allowed: tells which directories are read at all.
+    """
     index = _Index(root)
     rows = [index.row(path, key) for path, key in sorted(_directories(root)) if allowed(path)]
     index.save()

@@ -246,6 +246,18 @@ class Run:
         value = "" if loss is None or not len(loss) else f", loss {loss[-1]:.6g}"
         return f"Run({self.status} after {self.steps} steps, {self.gradients} gradients{value}; {self.message})"
 
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: what it was of, how it ended, and a small picture of its loss."""
+        from .._html import curve_html, facts_html
+        from .shown import row_of
+
+        row = row_of(self)
+        facts = {name: value for name, value in row.items() if name not in ("path", "message", "hyperparameters")}
+        facts = {"run": row["path"] if self.path is not None else None} | facts | row["hyperparameters"]
+        loss = self.metrics.get("loss")
+        below = "" if loss is None else curve_html(loss, f"loss over {self.steps} steps")
+        return facts_html(f"{self.status}: {self.message}", facts, below)
+
 
 def read_trace(path: Path, structure: Unravel | None, measure: dict[str, Any] | None = None) -> Trace | None:
     """The trace, memory-mapped, once it is checked."""

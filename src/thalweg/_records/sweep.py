@@ -19,6 +19,8 @@ from .storage import read_checkpoint
 
 # A rise of the loss below this fraction of its start is rounding, not oscillation.
 _RISE = 1e-9
+# Settings that a notebook shows.
+_BEST = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +150,17 @@ class Sweep:
         return (
             f"Sweep({len(self.final_loss)} settings x {self.final_loss.shape[1]} seeds, {finite} ended finite; {best})"
         )
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: the settings of least final loss."""
+        from .._html import table_html
+        from .._text import make_table
+
+        typical = self.typical_loss
+        order = np.argsort(typical, kind="stable")[:_BEST]
+        rows = [(*(float(values[i]) for values in self.settings.values()), float(typical[i])) for i in order]
+        columns = (*(name.replace("_", " ") for name in self.settings), "final loss")
+        return table_html(make_table(columns, rows, repr(self)))
 
     @property
     def plot(self) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError, check_count, check_number
+from .._html import table_html
 from .._loops.run import run
 from .._methods.linearity import has_limit
 from .._methods.method import Method
@@ -134,6 +135,9 @@ class Comparison:
 
     def __repr__(self) -> str:
         return "\n".join((plain(self.as_table()), *self.notes))
+
+    def _repr_html_(self) -> str:
+        return table_html(self.as_table(), self.notes)
 
 
 @typed()

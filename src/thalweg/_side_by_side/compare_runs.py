@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._errors import InputError, check_number
+from .._html import table_html
 from .._records.describe import labels
 from .._records.run import Run
 from .._records.sweep import regime
@@ -104,6 +105,9 @@ class RunComparison:
 
     def __repr__(self) -> str:
         return plain(self.as_table())
+
+    def _repr_html_(self) -> str:
+        return table_html(self.as_table())
 
 
 @typed()

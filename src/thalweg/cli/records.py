@@ -9,7 +9,7 @@ from ._options import Json, Progress, Whole
 from ._output import print_json, print_shown, print_table, say
 from ._spec import check_format
 
-_ENDINGS = {"nc": "netcdf", "nc4": "netcdf"}
+_ENDINGS = {"nc": "netcdf", "nc4": "netcdf", "htm": "html"}
 
 
 def resume(
@@ -107,9 +107,10 @@ def show(directory: Path, *, json: Json = False) -> None:
 
 
 def export(directory: Path, out: Path, *, format: str | None = None) -> None:
-    """Write a run's metrics as csv or json, metrics and positions as npz, or all of it as netCDF or Zarr.
+    """Write a run's metrics as csv or json, metrics and positions as npz, or all of it as netCDF, Zarr or a page.
 
-    Draws are written as csv or npz, what ArviZ reads as netCDF or Zarr.
+    Draws are written as csv or npz, what ArviZ reads as netCDF or Zarr. A page shows what `thalweg view` does, in one
+    html file that opens without a network.
 
     Parameters
     ----------
@@ -118,19 +119,24 @@ def export(directory: Path, out: Path, *, format: str | None = None) -> None:
     out
         The file to write; a directory for zarr.
     format
-        csv, json, npz, netcdf (ending nc) or zarr [by the file's ending].
+        csv, json, npz, netcdf (ending nc), zarr or html [by the file's ending].
     """
     from .._errors import InputError
     from .._records.kinds import KINDS, kind_of, read_config
 
     ending = out.suffix.lstrip(".")
     chosen = format or _ENDINGS.get(ending, ending)
-    check_format(chosen, {known for kind in KINDS.values() for known in kind.formats})
+    check_format(chosen, {known for kind in KINDS.values() for known in kind.formats} | {"html"})
     if out.exists():
         raise InputError(f"{out} exists; choose another file")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent} is not a directory")
     kind = kind_of(read_config(directory))
-    check_format(chosen, kind.formats)
-    kind.call("export", directory, out, chosen)
+    if chosen == "html":
+        from ..web import write_page
+
+        write_page(directory, out, directory.resolve().name)
+    else:
+        check_format(chosen, (*kind.formats, "html"))
+        kind.call("export", directory, out, chosen)
     say(f"wrote {out}")

@@ -1,8 +1,8 @@
 """A local page over run directories: a server on this machine, and pages that open without one."""
 
-from .._lazy import attach
-
 from typing import TYPE_CHECKING
+
+from .._lazy import attach
 
 if TYPE_CHECKING:
     from ._page import write_page as write_page

@@ -19,9 +19,9 @@ def summary(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     """A row a parameter with its diagnostics, and what was warned of."""
     tree = read(path)
     shown = show_samples(path, config, tree)
-    rows = shown.rows[:_MOST_PARAMETERS]
+    remarks = [text for text in shown.remarks if not text.startswith("samples:")]
     return {
-        "rows": rows, "of": len(shown.rows), "remarks": [text for text in shown.remarks if not text.startswith("samples:")],
+        "rows": shown.rows[:_MOST_PARAMETERS], "of": len(shown.rows), "remarks": remarks,
         "warnings": json.loads(tree.attrs["warnings"]), "status": tree.attrs["status"],
     }  # fmt: skip
 

@@ -1,8 +1,8 @@
 """The page itself: its files, served one by one, or all in one file with what it would have asked for."""
 
 import html
-import importlib.resources
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ SCRIPTS = (
     "samples.js", "playground.js", "main.js",
 )  # fmt: skip
 STYLES = ("uPlot.min.css", "app.css")
+_STATIC = Path(__file__).parent / "static"
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".html": "text/html; charset=utf-8"}
 _PICTURE_METRICS = 12
 _POINTS = 2000
@@ -27,12 +28,10 @@ _POINTS = 2000
 def files() -> dict[str, tuple[bytes, str]]:
     """Content and kind of each file of the page, by name."""
     found = {}
-    static = importlib.resources.files(__package__) / "static"
-    for folder in (static, static / "vendor"):
+    for folder in (_STATIC, _STATIC / "vendor"):
         for file in folder.iterdir():
-            ending = Path(file.name).suffix
-            if ending in _KINDS:
-                found[file.name] = (file.read_bytes(), _KINDS[ending])
+            if file.suffix in _KINDS:
+                found[file.name] = (file.read_bytes(), _KINDS[file.suffix])
     scripts = "\n".join(f'<script src="/static/{name}" defer></script>' for name in SCRIPTS)
     styles = "\n".join(f'<link rel="stylesheet" href="/static/{name}">' for name in STYLES)
     content = found["index.html"][0].decode().replace("<!-- styles -->", styles).replace("<!-- scripts -->", scripts)
@@ -85,8 +84,6 @@ def write_page(runs: Sequence[str | Path] | str | Path, path: str | Path, title:
 
 def _chosen(given: list[str | Path]) -> tuple[Path, list[str]]:
     """The directory below which all runs lie, and their names there."""
-    import os
-
     if not given:
         raise InputError("give at least one run directory")
     found: list[Path] = []
@@ -153,6 +150,6 @@ def _whole(title: str, kept: dict[str, Any], names: list[str]) -> str:
     # In a script no tag may end it.
     data = json.dumps({"title": title, "runs": names, "answers": kept}, separators=(",", ":")).replace("<", "\\u003c")
     scripts = f'<script type="application/json" id="kept">{data}</script>\n{scripts}'
-    content = (importlib.resources.files(__package__) / "static" / "index.html").read_text()
+    content = (_STATIC / "index.html").read_text()
     content = content.replace("<title>thalweg</title>", f"<title>{html.escape(title)}</title>")
     return content.replace("<!-- styles -->", styles).replace("<!-- scripts -->", scripts)

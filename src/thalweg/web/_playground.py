@@ -310,10 +310,12 @@ def _words(eigenvalues: np.ndarray, radius: float) -> str:
         return "diverges"
     if radius > 1.0 - 1e-9:
         return "at the limit"
-    if np.any(np.abs(eigenvalues.imag) > 1e-7):
+    if np.any(np.abs(np.imag(eigenvalues)) > 1e-7):
         return "underdamped: oscillates as it comes near"
     return (
-        "zigzags: each step goes beyond" if eigenvalues.real.min() < -1e-9 else "overdamped: comes near without a swing"
+        "zigzags: each step goes beyond"
+        if np.real(eigenvalues).min() < -1e-9
+        else "overdamped: comes near without a swing"
     )
 
 
@@ -345,7 +347,8 @@ def _best_step(row: Row, settings: dict[str, float], spectrum: np.ndarray) -> fl
     coarse = np.geomspace(1e-3, 1.0, 40) * top
     at = int(np.argmin([radius(step) for step in coarse]))
     low, high = coarse[max(at - 1, 0)], coarse[min(at + 1, len(coarse) - 1)]
-    return float(minimize_scalar(radius, bounds=(low, high), method="bounded", options={"xatol": 1e-9 * top}).x)
+    found: Any = minimize_scalar(radius, bounds=(low, high), method="bounded", options={"xatol": 1e-9 * top})
+    return float(found.x)
 
 
 def _point(given: Any) -> np.ndarray:
@@ -360,7 +363,8 @@ def _python(found: Ground, answers: list[dict[str, Any]], start: Any, steps: int
     from .. import __all__ as public
 
     lines = [
-        "import jax", "import jax.numpy as jnp", "import thalweg as tw", "", 'jax.config.update("jax_enable_x64", True)',
+        "import jax", "import jax.numpy as jnp", "import thalweg as tw", "",
+        'jax.config.update("jax_enable_x64", True)',
         f"problem = {found.code}", f"start = jnp.array({np.asarray(start).tolist()})", "runs = {}",
     ]  # fmt: skip
     for i, one in enumerate(answers, 1):

@@ -13,6 +13,7 @@
       this.span = null;
       this.host = T.el("div", { class: "chart", role: "img", "aria-label": `${ylabel} against ${xlabel}`, tabindex: "0",
         onkeydown: (event) => this.key(event) });
+      this.host.chart = this;
       this.tip = T.el("div", { class: "tip" });
       this.legend = T.el("div", { class: "legend", role: "group", "aria-label": "Curves" });
       this.note = T.el("p", { class: "quiet note" });
@@ -24,6 +25,7 @@
             T.button("PNG", () => this.png()), T.button("SVG", () => this.svg()), T.button("CSV", () => this.csv()))),
         this.host, this.legend, this.note);
       new ResizeObserver(() => this.fit()).observe(this.host);
+      this.host.addEventListener("recolour", () => { if (this.u) this.make(); });
     }
 
     set(curves, { bands = [], xlabel = this.xlabel, ylabel = this.ylabel, marks = [] } = {}) {
