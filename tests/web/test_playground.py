@@ -8,7 +8,8 @@ import thalweg as tw
 from thalweg._errors import InputError
 from thalweg._methods.table import find_row
 from thalweg.web import _playground
-from thalweg.web._playground import ROWS, Playground, ground, shipped
+from thalweg.web._grounds import ground, shipped
+from thalweg.web._playground import ROWS, Playground
 
 
 @pytest.fixture(scope="module")
@@ -143,4 +144,25 @@ def test_every_landscape_covers_start_and_minimum(playground, name):
         assert left < x < right and low < y < high
     assert (right - left) / (high - low) == pytest.approx(1.5)
     values = np.frombuffer(__import__("base64").b64decode(found["values"]), "<f4")
-    assert len(values) == found["cells"] ** 2 and values.min() >= 0
+    assert len(values) == found["cells"] ** 2 and np.nanmin(values) >= 0 and np.isfinite(values).any()
+
+
+def test_on_the_sphere_methods_move_along_it(playground):
+    methods = [{"name": "momentum", "settings": {"learning_rate": 0.02, "momentum": 0.9}}, {"name": "gradient_descent"}]
+    found = playground.answer({"problem": "sphere", "methods": methods, "steps": 400, "start": [-0.8, -0.45]})
+    land = playground.landscape("sphere")
+    for one in found["methods"]:
+        assert np.allclose(one["path"][-1], land["centre"], atol=1e-3) and len(one["path"]) == 401
+        assert np.allclose(one["flow"][-1], land["centre"], atol=1e-3)
+    space = {}
+    exec(found["python"].replace("print(", "shown = ("), space)
+    for run, one in zip(space["runs"].values(), found["methods"], strict=True):
+        path = run.trace.position
+        assert np.allclose(np.linalg.norm(path, axis=1), 1.0)
+        seen = path[:, 2] >= 0.0
+        assert np.allclose(path[seen, :2], np.asarray(one["path"])[seen], atol=1e-9)
+        assert np.all(np.isnan(np.asarray(one["path"])[~seen]))
+    limit = found["methods"][1]["limit"]
+    assert limit == pytest.approx(2.0 / max(land["curvatures"]), rel=1e-9)
+    with pytest.raises(InputError, match="on the sphere there are"):
+        playground.answer({"problem": "sphere", "methods": [{"name": "adam"}]})

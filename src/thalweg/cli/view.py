@@ -56,7 +56,7 @@ def view(
         )
     grounds = {}
     if objective is not None:
-        from ..web._playground import ground
+        from ..web._grounds import ground
         from ._spec import objective_and_start, set_precision
 
         set_precision(64)

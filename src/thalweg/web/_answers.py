@@ -20,10 +20,13 @@ from ._series import AGAINST, MOST_POINTS, Store, series, tick_points
 
 if TYPE_CHECKING:
     from .._records.run import Run
-    from ._playground import Ground, Playground
+    from ._grounds import Ground
+    from ._playground import Playground
 
 _MOST_CURVES = 500
 _LISTED = 20_000
+# Of one run: rows of its log, and arrays of its state.
+_ROWS, _ARRAYS, _STATE_BYTES = 12, 40, 32 * 2**20
 
 
 class Answers:
@@ -44,7 +47,8 @@ class Answers:
     @functools.cached_property
     def _playground(self) -> "Playground":
         # It loads JAX, which a list of runs does without.
-        from ._playground import Playground, shipped
+        from ._grounds import shipped
+        from ._playground import Playground
 
         return Playground(self._grounds | shipped())
 
@@ -94,7 +98,8 @@ class Answers:
             "id": asked["id"], "kind": kind, "objective": objective, "method": method,
             "hyperparameters": hyperparameters, "config": _short_config(config), "metrics": names,
             "about": {key: value for key, value in (about or {"status": "running"}).items() if key in _TOLD},
-            "environment": _environment(path), "measure": bool(config.get("start", {}).get("measure")),
+            "environment": _environment(path), "log": _last_rows(path), "state": _state(path),
+            "measure": bool(config.get("start", {}).get("measure")),
             "against": [name for name in AGAINST if _knows(name, config)],
             "python": f"import thalweg as tw\n\nrun = {_reader(kind)}({str(path)!r})\n",
         }  # fmt: skip
@@ -243,6 +248,46 @@ def _short_config(config: dict[str, Any]) -> dict[str, Any]:
         return value
 
     return short(config)
+
+
+def _last_rows(path: Path) -> list[dict[str, Any]]:
+    """The last whole rows of the metrics."""
+    import json
+
+    found = []
+    try:
+        with open(path / "metrics.jsonl", "rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 65_536))
+            for line in file.read().split(b"\n")[1:-1][-_ROWS:]:
+                row = json.loads(line)
+                found.append(row if isinstance(row, dict) else {"row": row})
+    except (OSError, ValueError, RecursionError):
+        return found
+    return found
+
+
+def _state(path: Path) -> list[dict[str, Any]]:
+    """The arrays of the last checkpoint: position, velocity and the like, each by its shape and its extent."""
+    import numpy as np
+
+    file = path / "checkpoint" / "state.npz"
+    if not file.exists() or file.stat().st_size > _STATE_BYTES:
+        return []
+    about = read_checkpoint(path, derived=True) or {}
+    arrays = about.get("derived") or dict(zip(about.get("names", ()), about.get("leaves", ()), strict=False))
+    found = []
+    for name, array in list(arrays.items())[:_ARRAYS]:
+        if array.dtype.kind not in "fiu" or not array.size:
+            continue
+        values = np.asarray(array, float).ravel()
+        with np.errstate(over="ignore", invalid="ignore"):
+            about_it = {
+                "norm": float(np.linalg.norm(values)),
+                "least": float(values.min()),
+                "largest": float(values.max()),
+            }
+        found.append({"name": name, "shape": list(array.shape), "dtype": str(array.dtype)} | about_it)
+    return found
 
 
 def _environment(path: Path) -> Any:

@@ -1,7 +1,5 @@
 """Methods on functions of two parameters, as a page asks for them: every number is the library's."""
 
-import dataclasses
-import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +18,8 @@ from .._methods.row import Row
 from .._methods.stationary import stationary_covariance
 from .._methods.table import find_row
 from .._records.sweep import regime
-from ..schemes import RK4
+from ..schemes import RK4, Euler, Leapfrog
+from ._grounds import ON_SPHERE, Ground
 from ._plain import packed
 
 # Steps come in one of these numbers, so that few programs are compiled.
@@ -38,65 +37,6 @@ ROWS = (
 )  # fmt: skip
 # Those that have a map of learning rate and momentum.
 MAPPED = ("momentum", "nesterov", "midpoint_momentum")
-
-
-@dataclasses.dataclass(frozen=True)
-class Ground:
-    """A function of two parameters, and what of it is known.
-
-    Attributes:
-        name: as the page calls it.
-        objective: the function.
-        start: (2,), where to begin.
-        centre: (2,), a minimiser, or the start where none is known.
-        curvatures: (2,), eigenvalues of the Hessian at the centre.
-        hessian: (2, 2), of it.
-        box: (low, high) of both coordinates, what is shown.
-        code: how it is written in Python.
-    """
-
-    name: str
-    objective: Any
-    start: np.ndarray
-    centre: np.ndarray
-    curvatures: np.ndarray
-    hessian: np.ndarray
-    box: tuple[tuple[float, float], tuple[float, float]]
-    code: str
-
-    @property
-    def spectrum(self) -> np.ndarray:
-        """The positive curvatures, which bound a step."""
-        return np.unique(self.curvatures[self.curvatures > 1e-12])
-
-
-def ground(name: str, objective: Any, start: Any, code: str) -> Ground:
-    """A function of two parameters with its curvatures, refused where it has another number of them."""
-    first = np.asarray(start, float)
-    if first.shape != (2,):
-        raise InputError(f"{name} has a start of shape {np.shape(first)}; the playground is for two parameters")
-    known = getattr(objective, "minimiser", None)
-    centre = first if known is None else np.asarray(known, float)
-    with jax.enable_x64(True):
-        hessian = np.asarray(_hessian(objective, jnp.asarray(centre)), float)
-    if not np.all(np.isfinite(hessian)):
-        raise InputError(f"{name} has no finite curvature at {centre.tolist()}")
-    middle, reach = 0.5 * (first + centre), max(1.0, float(np.abs(first - centre).max()))
-    box = tuple((float(m - 1.1 * reach), float(m + 1.1 * reach)) for m in middle)
-    return Ground(name, objective, first, centre, np.linalg.eigvalsh(hessian), hessian, box, code)  # pyright: ignore
-
-
-def shipped() -> dict[str, Callable[[], Ground]]:
-    """Problems of ours with two parameters, each made when it is asked for."""
-    from .. import problems
-
-    def make(name: str) -> Ground:
-        with jax.enable_x64(True):
-            problem = problems.get(name)
-            return ground(name, problem.objective, problem.start, f'tw.problems.get("{name}")')
-
-    flat = ("quadratic-2d", "rosenbrock", "beale", "himmelblau", "double-well", "saddle", "canyon", "banana")
-    return {name: functools.partial(make, name) for name in flat}
 
 
 class Playground:
@@ -142,13 +82,14 @@ class Playground:
             )
             x, y = (np.linspace(low, high, _CELLS) for low, high in box)
             grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-            values = np.asarray(_values(found.objective, jnp.asarray(grid)), float)
-            least = float(np.nanmin(values))
+            values = np.asarray(_values(found.objective, jnp.asarray(_above(grid) if found.sphere else grid)), float)
+            least = float(np.nanmin(values, initial=np.inf, where=np.isfinite(values)))
             known = found.objective.minimum
             floor = least if known is None else min(float(known), least)
             return {
                 "name": found.name, "box": box, "cells": _CELLS, "values": packed(values - floor), "floor": floor,
                 "start": found.start, "centre": found.centre, "curvatures": found.curvatures,
+                "rows": list(ON_SPHERE) if found.sphere else None,
             }  # fmt: skip
 
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -174,34 +115,44 @@ class Playground:
 
     def _one(self, found: Ground, asked: Any, start: np.ndarray, steps: int, seed: int) -> dict[str, Any]:
         row, settings = chosen(asked)
-        method = row.build(found.objective, **settings)
+        if found.sphere and row.name not in ON_SPHERE:
+            raise InputError(f"on the sphere there are {' and '.join(ON_SPHERE)}")
+        method, first = found.method(row, settings), found.lifted(start)
         whole = next(count for count in _STEPS if count >= steps)
         key = jnp.asarray(seed) if method.stochastic else None
-        path, losses = (np.asarray(one) for one in _path(method, jnp.asarray(start), whole, key))
+        path, losses = (np.asarray(one) for one in _path(method, jnp.asarray(first), whole, key))
+        path = found.flattened(path)
         reach = _FAR * max(high - low for low, high in found.box) + float(np.abs(start - found.centre).max())
-        seen = _within(path[: steps + 1], found.centre, reach)
+        seen = steps + 1 if found.sphere else _within(path[: steps + 1], found.centre, reach)
         about = {"name": row.name, "settings": settings, "path": path[:seen], "losses": losses[: steps + 1]}
         about["end"] = path[steps] if np.all(np.isfinite(path[steps])) else None
         about["ran"] = regime(losses[: steps + 1])
         about["draws"] = method.stochastic
         if method.stochastic and about["end"] is not None:
             about["ran"] = "wandering"
-        return about | self._continuous(found, method, start, steps, reach) | self._linear(found, row, method, settings)
+        flow = self._continuous(found, method, first, steps, reach)
+        return about | flow | self._linear(found, row, method, settings)
 
     def _continuous(self, found: Ground, method: Method, start: np.ndarray, steps: int, reach: float) -> dict[str, Any]:
         """The law of motion itself, followed for the same time at much smaller steps."""
         if method.stochastic:
             return {"flow": None, "no_flow": "a law with noise has no one path"}
+        # On the sphere by the method's own scheme, along geodesics.
+        scheme = Leapfrog() if found.sphere and method.dynamics.order == 2 else Euler() if found.sphere else RK4()
         try:
-            RK4().check(method.dynamics)
+            scheme.check(method.dynamics)
         except InputError as error:
             return {"flow": None, "no_flow": str(error)}
-        fine = Method(method.dynamics, RK4(), steps * jnp.asarray(method.step_size) / _FINE)
+        fine = Method(method.dynamics, scheme, steps * jnp.asarray(method.step_size) / _FINE)
         flow = np.asarray(_fine(fine, jnp.asarray(start)))
+        if found.sphere:
+            return {"flow": found.flattened(flow), "no_flow": None}
         return {"flow": flow[: _within(flow, found.centre, reach)], "no_flow": None}
 
     def _linear(self, found: Ground, row: Row, method: Method, settings: dict[str, float]) -> dict[str, Any]:
         """What the step says near the centre: its limit, its contraction, its regime, its stationary law."""
+        # Near its minimum a manifold is flat.
+        method = row.build(None, **settings) if found.sphere else method
         empty = dict.fromkeys(("limit", "limit_of", "rate", "regime", "law", "margin"))
         spectrum = found.spectrum
         if not has_limit(method) or method.dynamics.preconditioned or not spectrum.size:
@@ -258,6 +209,12 @@ class Playground:
             return {"settings": settings | {row.knob: _best_step(row, settings, spectrum)}}
 
 
+def _above(grid: np.ndarray) -> np.ndarray:
+    """Points of the upper half of the sphere, not finite beside it."""
+    with np.errstate(invalid="ignore"):
+        return np.column_stack([grid, np.sqrt(1.0 - np.sum(grid**2, axis=1))])
+
+
 def chosen(asked: Any) -> tuple[Row, dict[str, float]]:
     """A row of ours by name, with all of its numbers."""
     name, given = (asked.get("name"), asked.get("settings", {})) if isinstance(asked, dict) else (None, {})
@@ -270,11 +227,6 @@ def chosen(asked: Any) -> tuple[Row, dict[str, float]]:
         check_number(knob, value, at_least=0.0, below=1e6)
     row = row.at(**{knob: float(value) for knob, value in given.items()})
     return row, {name: float(value) for name, value in row.defaults.items()}
-
-
-@eqx.filter_jit
-def _hessian(objective: Any, x: Any) -> Any:
-    return jax.hessian(objective.value)(x)
 
 
 @eqx.filter_jit
@@ -365,15 +317,17 @@ def _python(found: Ground, answers: list[dict[str, Any]], start: Any, steps: int
     lines = [
         "import jax", "import jax.numpy as jnp", "import thalweg as tw", "",
         'jax.config.update("jax_enable_x64", True)',
-        f"problem = {found.code}", f"start = jnp.array({np.asarray(start).tolist()})", "runs = {}",
+        f"problem = {found.code}", f"start = jnp.array({found.lifted(start).tolist()})", "runs = {}",
     ]  # fmt: skip
     for i, one in enumerate(answers, 1):
         name = one["name"]
         numbers = ", ".join(f"{knob}={value!r}" for knob, value in one["settings"].items())
         own = f'next(row for row in tw.table() if row.name == "{name}").build'
         key = f", key={seed}" if one["draws"] else ""
+        made = f"{f'tw.{name}' if name in public else own}(problem.objective, {numbers})"
+        made = ON_SPHERE[name][1].format(**one["settings"]) if found.sphere else made
         lines += [
-            f"method = {f'tw.{name}' if name in public else own}(problem.objective, {numbers})",
+            f"method = {made}",
             f'runs["{i}. {name}"] = tw.run(method, start, steps={steps}{key}, record=1)',
         ]
     return "\n".join([*lines, "print(tw.compare_runs(runs))", ""])

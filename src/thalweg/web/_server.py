@@ -16,7 +16,7 @@ from ._page import files
 from ._plain import encoded
 
 if TYPE_CHECKING:
-    from ._playground import Ground
+    from ._grounds import Ground
 
 _FIRST, _TRIED = 8471, 50
 

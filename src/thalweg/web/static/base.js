@@ -58,6 +58,17 @@ const T = { pages: {}, kept: null };
   // The same page with other state: no new entry in the history, nothing is drawn anew.
   T.keep = (page, params) => history.replaceState(null, "", T.address(page, params));
 
+  // Some of the state, the rest as it is.
+  T.amend = (changes) => {
+    const { page, params } = T.where();
+    for (const [name, value] of Object.entries(changes)) {
+      params.delete(name);
+      for (const one of [value].flat()) if (one !== null && one !== undefined && one !== "") params.append(name, one);
+    }
+    const query = params.toString();
+    history.replaceState(null, "", `#/${page}${query ? `?${query}` : ""}`);
+  };
+
   // ---- elements ----
   T.el = (tag, attributes = {}, ...children) => {
     const made = document.createElement(tag);

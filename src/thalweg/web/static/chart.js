@@ -63,9 +63,10 @@
       if (!(x1 >= x0)) { x0 = 0; x1 = 1; }
       if (x1 === x0) { x0 -= 0.5; x1 += 0.5; }
       const within = this.span || [x0, x1];
-      const positive = this.log && curves.some((c) => c.y.some((v) => v > 0));
+      // Below this a number is rounding alone, or has no logarithm that a picture could show.
+      const positive = this.log && curves.some((c) => c.y.some((v) => v > 1e-300));
       this.logNow = positive;
-      const take = (x, y) => { if (y !== null && x >= within[0] && x <= within[1] && (!positive || y > 0)) { if (y < y0) y0 = y; if (y > y1) y1 = y; } };
+      const take = (x, y) => { if (y !== null && x >= within[0] && x <= within[1] && (!positive || y > 1e-300)) { if (y < y0) y0 = y; if (y > y1) y1 = y; } };
       for (const c of curves) for (let k = 0; k < c.x.length; k++) take(c.x[k], c.y[k]);
       for (const b of this.bands) for (let k = 0; k < b.x.length; k++) { take(b.x[k], b.low[k]); take(b.x[k], b.high[k]); }
       for (const m of this.marks) take(within[0], m.y);
@@ -90,7 +91,7 @@
       this.u = new uPlot({
         width: this.width(), height: this.height, legend: { show: false },
         scales: { x: { time: false, range: () => this.ext.x }, y: { distr: this.logNow ? 3 : 1, log: 10, range: () => this.ext.y } },
-        axes: [axis(this.xlabel, 34), { ...axis(this.ylabel, 62), ...(this.logNow ? { filter: (u, splits) => this.few(splits), grid: { stroke: T.ink("line"), width: 1, filter: (u, splits) => this.few(splits) }, ticks: { show: false } } : {}) }],
+        axes: [axis(this.xlabel, 34), { ...axis(this.ylabel, 62), ...(this.logNow ? this.powers() : {}) }],
         series: [{}, { stroke: "transparent" }],
         cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
         hooks: {
@@ -109,12 +110,10 @@
       this.u.over.addEventListener("mouseleave", () => { this.tip.style.display = "none"; });
     }
     data(range) { return [range.x, range.y]; }
-    few(splits) {
-      const powers = splits.filter((v) => v !== null && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-9);
-      if (powers.length < 2) return splits;
-      const every = Math.ceil(powers.length / Math.max(2, Math.floor(this.height / 45)));
-      const kept = new Set(powers.filter((_, i) => i % every === 0));
-      return splits.map((v) => (kept.has(v) ? v : null));
+    // uPlot's own ticks of a logarithmic axis never end where numbers are very small.
+    powers() {
+      const all = (u, splits) => splits;
+      return { splits: (u, i, low, high) => T.ticks(low, high, Math.max(2, Math.floor(this.height / 45)), true), filter: all, grid: { stroke: T.ink("line"), width: 1, filter: all } };
     }
     width() { return Math.max(this.host.clientWidth || this.host.parentElement?.clientWidth || 600, 200); }
     fit() { if (this.u && Math.abs(this.u.width - this.width()) > 1) this.u.setSize({ width: this.width(), height: this.height }); }

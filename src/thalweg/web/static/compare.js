@@ -36,9 +36,19 @@ T.pages.compare = (host, params) => {
       summary(lines);
       where(lines);
     }
+    differences(ids.filter((id) => !about[id].failed));
     for (const id of ids.filter((one) => !lines.includes(one) && !about[one].failed)) curves.append(T.el("p", {}, T.el("a", { href: T.address("run", { run: id }) }, id), ` is ${about[id].kind}, shown by itself`));
     host.append(T.python(`import thalweg as tw\n\nruns = tw.compare_runs(${JSON.stringify(lines.map((id) => about[id].python.match(/\((.*)\)/)[1].slice(1, -1)), null, 1)}, tolerance=${state.tolerance})\nprint(runs)\n`));
   });
+
+  // Entries of the configurations that are not alike.
+  const differences = (some) => {
+    const flat = (tree, prefix = "") => Object.entries(tree).flatMap(([name, v]) => (v && typeof v === "object" && !Array.isArray(v) ? flat(v, `${prefix}${name}.`) : [[`${prefix}${name}`, Array.isArray(v) ? JSON.stringify(v) : v]]));
+    const configs = some.map((id) => Object.fromEntries(flat(about[id].config))), short = T.shorten(some);
+    const names = [...new Set(configs.flatMap(Object.keys))].filter((n) => !/digest|start\.loss|created/.test(n) && new Set(configs.map((c) => String(c[n]))).size > 1);
+    if (some.length < 2 || !names.length) return;
+    host.append(T.el("section", { class: "card" }, T.el("h2", {}, "What differs between configurations"), T.rows("Differences, a table", ["", ...some.map((id) => short[id])], names.map((n) => [n, ...configs.map((c) => c[n])]), 1)));
+  };
 
   const summary = async (lines) => {
     const draw = async () => {

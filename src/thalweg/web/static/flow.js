@@ -9,7 +9,7 @@ T.flow = (host, id, params) => {
     const last = film.time.length - 1, line = film.dimension === 1;
     let at = Math.min(Number(params.get("frame") ?? last), last), dots = true;
     if (!Number.isInteger(at) || at < 0) at = last;
-    let picture = null;
+    let picture = null, kept = params.get("frame") ?? String(last);
     const top = line ? film.high[1] : 0;
     const frame = new T.Frame({ width: Math.min(680, Math.max(290, root.clientWidth - 30)), height: line ? 340 : 460, x: [film.low[0], film.high[0]], y: [film.low[1], film.high[1]], equal: !line,
       labels: line ? ["x", "density"] : ["x₁", "x₂"], label: "The distribution at the time of the slider",
@@ -48,7 +48,7 @@ T.flow = (host, id, params) => {
       words.textContent = `time ${T.number(film.time[at], 5)}, step ${T.number(film.step[at])}, mean ${film.mean[at].map((m) => T.number(m, 4)).join(", ")}`;
       slider.setAttribute("aria-valuetext", words.textContent);
       frame.canvas.dataset.frame = String(at);
-      T.keep("run", { ...Object.fromEntries(T.where().params), run: id, frame: at === last ? "" : at });
+      if (String(at) !== kept) { T.amend({ frame: at === last ? "" : at }); kept = String(at); }
     };
     keyed = (event) => { if (event.key === " " && event.target.tagName !== "BUTTON" && event.target.tagName !== "INPUT") { play.click(); event.preventDefault(); } };
     const rows = () => (line ? [["time", "from", "to", "density"], film.time.flatMap((t, i) => film.curves[i].density.map((d, k) => [t, film.curves[i].edges[k], film.curves[i].edges[k + 1], d]))] : [["time", "mean x1", "mean x2"], film.time.map((t, i) => [t, film.mean[i][0], film.mean[i][1]])]);

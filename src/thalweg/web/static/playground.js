@@ -41,6 +41,13 @@ T.pages.playground = async (host, params) => {
     land = await T.ask("landscape", { problem: state.problem, aspect: (width - 72) / (height - 56), zoom: state.zoom });
     land.grid = T.floats(land.values);
     if (!state.start) state.start = [...land.start];
+    const allowed = land.rows || Object.keys(known.methods);
+    if (state.methods.some((m) => !allowed.includes(m.name))) {
+      state.methods = state.methods.filter((m) => allowed.includes(m.name));
+      if (!state.methods.length) state.methods = [{ name: "momentum", settings: { ...known.methods.momentum.settings } }];
+      answer = null;
+    }
+    build_methods();
     const n = land.cells;
     const finite = [...land.grid].filter(Number.isFinite).sort((a, b) => a - b), top = finite[Math.floor(0.98 * finite.length)] || 1, small = Math.max(finite[Math.floor(0.02 * finite.length)], 1e-9 * top);
     const share = (v) => Math.log1p(Math.max(v, 0) / small) / Math.log1p(top / small);
@@ -56,15 +63,18 @@ T.pages.playground = async (host, params) => {
     const at = ([i, j]) => [px0 + ((px1 - px0) * i) / (n - 1), py0 + ((py1 - py0) * j) / (n - 1)];
     const path = contours.flat().flatMap(([a, b]) => [at(a), at(b), [NaN, NaN]]);
     pen.line(path, { color: T.ink("quiet"), width: 0.7, alpha: 0.55 });
+    if (land.rows) pen.line(Array.from({ length: 121 }, (_, k) => to(Math.cos((k * Math.PI) / 60), Math.sin((k * Math.PI) / 60))), { color: T.ink("quiet"), width: 1.4 });
     if (!answer) return;
+    // What is behind the sphere has no place.
+    const place = (p) => (p[0] === null ? [NaN, NaN] : to(...p));
     answer.methods.forEach((m, i) => {
       const look = T.look(i);
       if (m.law && m.law.exact) for (const [covariance, dash] of [[m.law.exact, [3, 3]], [m.law.own, []]]) if (covariance) pen.line(ellipse(m.law.centre, covariance, to), { color: look.color, width: 1.8, dash });
-      if (state.flow && m.flow) pen.line(m.flow.map((p) => to(...p)), { color: look.color, width: 6, alpha: 0.25 });
+      if (state.flow && m.flow) pen.line(m.flow.map(place), { color: look.color, width: 6, alpha: 0.25 });
       const some = shown === null ? m.path : m.path.slice(0, shown + 1);
-      pen.line(some.map((p) => to(...p)), { color: look.color, width: 1.3, dash: look.dash });
+      pen.line(some.map(place), { color: look.color, width: 1.3, dash: look.dash });
       const every = Math.max(1, Math.floor(some.length / 300));
-      some.forEach((p, k) => { if (k % every === 0 || k === some.length - 1) pen.dot(...to(...p), k === some.length - 1 ? 4 : 2.1, look.color); });
+      some.forEach((p, k) => { if (p[0] !== null && (k % every === 0 || k === some.length - 1)) pen.dot(...to(...p), k === some.length - 1 ? 4 : 2.1, look.color); });
     });
     const [cx, cy] = to(...land.centre);
     pen.line([[cx - 6, cy], [cx + 6, cy], [NaN, NaN], [cx, cy - 6], [cx, cy + 6]], { color: T.ink("ink"), width: 1.6 });
@@ -132,10 +142,10 @@ T.pages.playground = async (host, params) => {
       });
       fields.push({ verdict, facts, inputs });
       return T.el("div", { class: "method", style: `border-color:${T.look(i).color}` },
-        T.el("div", { class: "tools" }, T.choose(`method ${i + 1}`, Object.keys(known.methods).map((n) => [n, n.replaceAll("_", " ")]), m.name, (v) => { state.methods[i] = { name: v, settings: { ...known.methods[v].settings } }; build_methods(); remap(); changed(); }),
+        T.el("div", { class: "tools" }, T.choose(`method ${i + 1}`, (land?.rows || Object.keys(known.methods)).map((n) => [n, n.replaceAll("_", " ")]), m.name, (v) => { state.methods[i] = { name: v, settings: { ...known.methods[v].settings } }; build_methods(); remap(); changed(); }),
           about.knob ? T.button("best step", () => best(i), { title: "the settings of least error after a step, near the minimum" }) : "", state.methods.length > 1 ? T.button("remove", () => { state.methods.splice(i, 1); answer = null; build_methods(); remap(); changed(); }) : ""),
         T.el("div", { class: "tools" }, fieldsOf), verdict, facts);
-    }), state.methods.length < 6 ? T.button("add a method", () => { const used = state.methods.map((m) => m.name), next = ["nesterov", "adam", "rk4", "sgld", "momentum"].find((n) => !used.includes(n)) || "momentum"; state.methods.push({ name: next, settings: { ...known.methods[next].settings } }); answer = null; build_methods(); remap(); changed(); }) : "");
+    }), state.methods.length < 6 ? T.button("add a method", () => { const used = state.methods.map((m) => m.name), next = (land?.rows || ["nesterov", "adam", "rk4", "sgld", "momentum"]).find((n) => !used.includes(n)) || "momentum"; state.methods.push({ name: next, settings: { ...known.methods[next].settings } }); answer = null; build_methods(); remap(); changed(); }) : "");
   };
   const fill = (i) => { for (const [name, box] of Object.entries(fields[i].inputs)) { box.value = state.methods[i].settings[name]; if (box.slide) box.slide.value = name === known.methods[state.methods[i].name].knob ? Math.log10(state.methods[i].settings[name] || 1e-4) : state.methods[i].settings[name]; } };
   const best = async (i) => {
@@ -215,7 +225,6 @@ T.pages.playground = async (host, params) => {
     T.el("label", { class: "field" }, T.el("span", {}, "steps"), stepsBox), T.el("label", { class: "field" }, T.el("span", {}, "seed of the noise"), seedBox),
     T.check("continuous path", state.flow, (on) => { state.flow = on; keep(); draw(); }),
     T.button("start of the problem", () => { state.start = [...land.start]; draw(); changed(); }));
-  build_methods();
   try { await build(); draw(); ask(); remap(); } catch (error) { plane.replaceChildren(T.failed(error)); }
   T.recolour.add(async () => { if (!gone) { await build(); draw(); chart?.draw(); loss.make(); } });
   return { close: () => { gone = true; stop(); loss.close(); }, key: (event) => { if (event.key === " " && !/BUTTON|INPUT|SELECT|SUMMARY/.test(event.target.tagName)) { play.click(); event.preventDefault(); } } };

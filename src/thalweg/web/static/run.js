@@ -140,11 +140,16 @@ T.kept_state = (state) => ({ against: state.against === "step" ? "" : state.agai
 
 T.facts = (pairs) => T.el("dl", { class: "facts" }, pairs.filter(([, v]) => v !== null && v !== undefined && v !== "").map(([name, v]) => T.el("div", {}, T.el("dt", {}, name), T.el("dd", {}, v instanceof Node ? v : T.number(v, 8)))));
 
+// A table of words, so many of its columns at first, and numbers.
+T.rows = (label, heads, rows, words) => T.el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, T.el("table", {},
+  T.el("thead", {}, T.el("tr", {}, heads.map((h, i) => T.el("th", { scope: "col", class: i < words ? "text" : "" }, h)))),
+  T.el("tbody", {}, rows.map((row) => T.el("tr", {}, row.map((c, i) => T.el("td", { class: i < words ? "text name" : "" }, T.number(c, 8))))))));
+
 T.pages.run = (host, params) => {
   const id = params.get("run");
   let part = null, gone = false;
   const state = T.state(params);
-  const keep = () => T.keep("run", { run: id, ...T.kept_state(state) });
+  const keep = () => T.amend(T.kept_state(state));
   T.ask("run", { id }).then((run) => {
     if (gone) return;
     const about = { [id]: run }, facts = T.el("div", { class: "card" });
@@ -169,7 +174,10 @@ T.pages.run = (host, params) => {
       const film = part;
       part = { close: () => { film?.close(); courses.close(); }, key: film?.key };
     }
+    const log = run.log.length ? [...new Set(run.log.flatMap((row) => Object.keys(row)))] : [];
     host.append(T.python(run.python),
+      run.state.length ? T.el("details", {}, T.el("summary", {}, "state"), T.rows("The last state, a table", ["array", "shape", "type", "norm", "least", "largest"], run.state.map((a) => [a.name, a.shape.join(" × ") || "1", a.dtype, a.norm, a.least, a.largest]), 3)) : "",
+      run.log.length ? T.el("details", {}, T.el("summary", {}, "log, its last rows"), T.rows("The last rows, a table", log, run.log.map((row) => log.map((name) => row[name])), 0)) : "",
       T.el("details", {}, T.el("summary", {}, "configuration"), T.el("pre", {}, JSON.stringify(run.config, null, 1))),
       run.environment ? T.el("details", {}, T.el("summary", {}, "machine and versions"), T.el("pre", {}, JSON.stringify(run.environment, null, 1))) : "");
   }).catch((error) => host.append(T.el("h1", {}, id || "Run"), T.failed(error)));

@@ -22,7 +22,7 @@ T.samples = (host, id, params) => {
         T.el("p", { class: "quiet" }, "Red: chains that do not agree (r hat above 1.01), or fewer than 400 effective draws."),
         ...found.remarks.filter((text) => !text.startsWith("warning")).map((text) => T.el("p", { class: "quiet" }, text)));
     };
-    const choose = (one) => { name = one; T.keep("run", { run: id, parameter: name }); draw(); show(); };
+    const choose = (one) => { name = one; T.amend({ parameter: name }); draw(); show(); };
     if (!found.rows.some((r) => r.name === name)) name = found.rows[0]?.name;
     draw();
     if (name !== undefined) show();

@@ -36,7 +36,7 @@ T.sweep = (host, id, params) => {
         if (found.best && found.up) { const [px, py] = to(found.best[found.across], found.best[found.up]); pen.dot(px, py, 6, "none", T.ink("ink")); pen.dot(px, py, 2, T.ink("ink")); }
       } });
     const rows = () => (cells ? [["x from", "x to", "y from", "y to", "median final loss", "settings"], cells.median.map((v, k) => [cells.x[k % cells.count], cells.x[(k % cells.count) + 1], cells.y[Math.floor(k / cells.count)], cells.y[Math.floor(k / cells.count) + 1], v, cells.settings[k]]).filter((r) => r[5])] : [[found.across, found.up || "final loss", "final loss"], points.x.map((x, k) => [x, points.y[k], points.loss[k]])]);
-    const again = (name) => (v) => { state[name] = v; T.keep("run", { run: id, across: state.across, up: state.up }); draw(); };
+    const again = (name) => (v) => { state[name] = v; T.amend({ across: state.across, up: state.up }); draw(); };
     root.replaceChildren(T.el("div", { class: "head" }, T.el("h2", {}, "Final loss"), T.exports(() => frame, () => T.slug(`${id}-map`), rows)),
       found.names.length > 2 && !T.kept ? T.el("div", { class: "tools" }, T.choose("across", found.names, found.across, again("across")), T.choose("up", found.names, found.up, again("up"))) : "",
       T.el("div", { class: "frame" }, frame.canvas),
