@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -108,19 +109,16 @@ def test_export_and_view_write_a_page(runs, tmp_path, capsys):
 @pytest.mark.slow
 def test_the_command_serves_until_it_is_interrupted(runs, tmp_path):
     (tmp_path / "mine.py").write_text("import jax.numpy as jnp\ndef bowl(x): return jnp.sum(x**2)\n")
-    import signal
-
-    server = subprocess.Popen(
-        [sys.executable, "-m", "thalweg", "view", str(runs), "--objective", "mine:bowl", "--start", "1,2"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert server.stdout is not None and server.stderr is not None
-    address = server.stdout.readline().strip()
-    token = address.partition("token=")[2]
-    headers = {"x-thalweg-token": token, "content-type": "application/json"}
-    request = urllib.request.Request(address.partition("?")[0] + "api/landscape", b'{"problem": "mine:bowl"}', headers)
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        assert json.loads(answer.read())["curvatures"] == [2.0, 2.0]
-    server.send_signal(signal.SIGINT)
-    assert server.wait(20) == 0
-    assert "Traceback" not in server.stderr.read()
+    asked = [sys.executable, "-m", "thalweg", "view", str(runs), "--objective", "mine:bowl", "--start", "1,2"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(asked, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path) as server:
+        assert server.stdout is not None and server.stderr is not None
+        address = server.stdout.readline().strip()
+        headers = {"x-thalweg-token": address.partition("token=")[2], "content-type": "application/json"}
+        where = address.partition("?")[0] + "api/landscape"
+        request = urllib.request.Request(where, b'{"problem": "mine:bowl"}', headers)
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            assert json.loads(answer.read())["curvatures"] == [2.0, 2.0]
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+        assert "Traceback" not in server.stderr.read()

@@ -110,14 +110,17 @@ const T = { pages: {}, kept: null };
     if (!Number.isFinite(value)) return value > 0 ? "∞" : "–";
     if (Number.isInteger(value) && Math.abs(value) < 1e9) return value.toLocaleString("en-US").replace("-", "−");
     const size = Math.abs(value);
-    const text = size !== 0 && (size < 1e-4 || size >= 1e7) ? value.toExponential(Math.max(digits - 3, 2)) : String(Number(value.toPrecision(digits)));
+    const text = size !== 0 && (size < 1e-4 || size >= 1e7) ? value.toExponential(Math.max(digits - 3, 2)).replace(/\.?0+e/, "e") : String(Number(value.toPrecision(digits)));
     return text.replace("-", "−").replace("e−", "e−").replace("e+", "e");
   };
   T.settings = (numbers) => Object.entries(numbers || {})
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${T.number(value, 4)}`).join(", ");
 
   // ---- colours: Okabe and Ito's, that the colour-blind tell apart; after eight, dashes ----
-  T.palette = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
+  const light = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f"];
+  // The same hues on a dark ground.
+  const dark = ["#4db1ee", "#ff8a45", "#27c79a", "#e59bc4", "#f5b83d", "#9ad4f5", "#b79ad6", "#a6a6a6"];
+  Object.defineProperty(T, "palette", { get: () => (document.documentElement.dataset.theme === "dark" ? dark : light) });
   T.dashes = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
   T.look = (i) => ({ color: T.palette[i % 8], dash: T.dashes[Math.floor(i / 8) % 4] });
   T.ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

@@ -25,7 +25,6 @@
             T.button("PNG", () => this.png()), T.button("SVG", () => this.svg()), T.button("CSV", () => this.csv()))),
         this.host, this.legend, this.note);
       new ResizeObserver(() => this.fit()).observe(this.host);
-      this.host.addEventListener("recolour", () => { if (this.u) this.make(); });
     }
 
     set(curves, { bands = [], xlabel = this.xlabel, ylabel = this.ylabel, marks = [] } = {}) {
@@ -92,7 +91,7 @@
         width: this.width(), height: this.height, legend: { show: false },
         scales: { x: { time: false, range: () => this.ext.x }, y: { distr: this.logNow ? 3 : 1, log: 10, range: () => this.ext.y } },
         axes: [axis(this.xlabel, 34), { ...axis(this.ylabel, 62), ...(this.logNow ? this.powers() : {}) }],
-        series: [{}, { stroke: "transparent" }],
+        series: [{}, { stroke: "transparent", points: { show: false } }],
         cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false } },
         hooks: {
           draw: [(u) => this.paint(u)],

@@ -12,7 +12,7 @@ T.pages.compare = (host, params) => {
     return {};
   }
   const table = T.el("div", {}), place = T.el("div", {}), curves = T.el("div", {});
-  host.append(curves, T.el("div", { class: "grid" }, table, place));
+  host.append(curves, table, place);
   const about = {};
   Promise.all(ids.map((id) => T.ask("run", { id }).then((run) => { about[id] = run; }).catch((error) => { about[id] = { failed: error.message, metrics: [], against: [], about: {}, hyperparameters: {}, config: {} }; }))).then(() => {
     if (gone) return;
@@ -86,7 +86,6 @@ T.pages.compare = (host, params) => {
     place.replaceChildren(T.el("section", { class: "card" }, T.el("div", { class: "head" }, T.el("h2", {}, "Learning rate and momentum"), T.exports(() => frame, () => "settings", () => [["run", "learning rate", "momentum", "status"], some.map((id) => [id, ...numbers(id), about[id].about.status])])),
       T.el("div", { class: "frame" }, frame.canvas), T.el("p", { class: "quiet" }, "A ring is a run that diverged.")));
     frame.draw();
-    T.recolour.add(() => frame.draw());
   };
   return { close: () => { gone = true; courses?.close(); } };
 };

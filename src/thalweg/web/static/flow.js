@@ -57,7 +57,6 @@ T.flow = (host, id, params) => {
       T.el("p", { class: "quiet" }, `${film.words}. ${line ? "The curve is the density" : "The colour is the density, yellow its largest at that time"}${film.smoothed ? ", of particles that of a smoothed histogram" : ""}.`),
       film.dots[0] ? T.check("particles", dots, (on) => { dots = on; show(); }) : "", energy);
     show();
-    T.recolour.add(() => frame.draw());
   }).catch((error) => root.replaceChildren(T.el("h2", {}, "The distribution"), T.failed(error)));
   return { close: () => { gone = true; clearInterval(timer); }, key: (event) => keyed(event) };
 };

@@ -3,7 +3,6 @@
 (() => {
   const host = document.getElementById("content"), nav = document.getElementById("nav"), live = document.getElementById("live"), theme = document.getElementById("theme");
   let current = null, drawn = 0;
-  T.recolour = new Set();
   T.live = (running) => { live.textContent = T.kept ? "" : running === null ? "the server does not answer" : running ? `${running} running` : ""; live.classList.toggle("bad", running === null); };
   const pages = T.kept ? [["runs", "Runs"], ["compare", "Compare"]] : [["runs", "Runs"], ["compare", "Compare"], ["playground", "Playground"]];
 
@@ -16,8 +15,8 @@
     document.documentElement.dataset.theme = stored === "auto" ? (system.matches ? "dark" : "light") : stored;
     theme.textContent = signs[stored];
     theme.setAttribute("aria-label", `Colours: ${stored === "auto" ? "as the system has them" : stored}`);
-    for (const again of T.recolour) again();
-    document.querySelectorAll(".chart").forEach((one) => one.dispatchEvent(new Event("recolour")));
+    // All of a page is in its address, so that it is drawn anew in other colours.
+    if (drawn) show();
   };
   theme.addEventListener("click", () => {
     const next = themes[(themes.indexOf(stored) + 1) % 3];
@@ -31,7 +30,6 @@
     const name = T.pages[page] && !(T.kept && page === "playground") ? page : T.kept && T.kept.runs.length === 1 ? "run" : T.kept ? "compare" : "runs";
     if (name === "run" && T.kept && !params.get("run")) params.set("run", T.kept.runs[0]);
     (await current)?.close?.();
-    T.recolour.clear();
     host.replaceChildren();
     T.live(0);
     nav.replaceChildren(...pages.map(([key, text]) => T.el("a", { href: `#/${key}`, "aria-current": key === name ? "page" : null }, text)));

@@ -226,6 +226,5 @@ T.pages.playground = async (host, params) => {
     T.check("continuous path", state.flow, (on) => { state.flow = on; keep(); draw(); }),
     T.button("start of the problem", () => { state.start = [...land.start]; draw(); changed(); }));
   try { await build(); draw(); ask(); remap(); } catch (error) { plane.replaceChildren(T.failed(error)); }
-  T.recolour.add(async () => { if (!gone) { await build(); draw(); chart?.draw(); loss.make(); } });
   return { close: () => { gone = true; stop(); loss.close(); }, key: (event) => { if (event.key === " " && !/BUTTON|INPUT|SELECT|SUMMARY/.test(event.target.tagName)) { play.click(); event.preventDefault(); } } };
 };

@@ -9,7 +9,7 @@ T.pages.runs = (host, params) => {
   const count = T.el("span", { class: "quiet", role: "status" });
   const compare = T.button("compare", () => T.go("compare", { run: [...state.selected] }), { class: "main", disabled: true });
   const clear = T.button("select none", () => { state.selected.clear(); keep(); draw(); });
-  const table = T.el("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": "Runs, a table" });
+  const table = T.el("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": "Runs, a table" }, T.el("p", { class: "quiet" }, "reading …"));
   const tools = T.el("div", { class: "tools" }, T.el("label", { class: "field" }, T.el("span", {}, "filter (/)"), search),
     T.choose("kind", [["", "all"], "run", "recorded", "samples", "sweep"], state.kind, (v) => { state.kind = v; keep(); draw(); }),
     T.choose("status", [["", "all"], "running", "finished", "diverged", "interrupted", ["unreadable", "unreadable"]], state.status, (v) => { state.status = v; keep(); draw(); }),

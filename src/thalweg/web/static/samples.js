@@ -45,7 +45,6 @@ T.samples = (host, id, params) => {
       picture.replaceChildren(chart.root, card);
       chart.set(found.chains.map((c, i) => ({ name: `chain ${i + 1}`, ...T.look(i), x: c.x, y: c.y, of: found.draws, thin: true, alpha: 0.8 })));
       frame.draw();
-      T.recolour.add(() => frame.draw());
     } catch (error) { picture.replaceChildren(T.failed(error)); }
   };
   return { close: () => { gone = true; chart?.close(); } };

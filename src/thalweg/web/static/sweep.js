@@ -43,7 +43,6 @@ T.sweep = (host, id, params) => {
       T.el("p", { class: "quiet" }, `${T.number(found.of)} settings${found.seeds > 1 ? `, ${found.seeds} seeds each` : ""}, ${T.number(found.lost)} of them diverged (${cells ? "grey" : "rings"}). The brighter, the lower the loss: from ${T.number(low, 4)} on${positive ? ", by its logarithm" : ""}.${cells ? " A cell has the median of what lies in it." : ""}`),
       found.best ? T.el("p", {}, "Best: ", T.settings(found.best), found.least !== null ? `, final loss ${T.number(found.least)}` : "") : "");
     frame.draw();
-    T.recolour.add(() => frame.draw());
   };
   draw();
   return { close: () => {} };
