@@ -77,7 +77,7 @@ def stopping_friction(start: float) -> float:
 @claim(
     "barrier-without-noise",
     "003.14",
-    "Momentum helps to leave local minima over barriers that stop gradient descent, without noise.",
+    "Momentum that was accumulated helps to leave shallow local minima, in which gradient descent stays.",
 )
 def without_noise() -> Outcome:
     """Start above the height of the barrier, at 0.1 and 1.1 times the friction that stops it, and below it.
@@ -100,8 +100,8 @@ def without_noise() -> Outcome:
         *shown(words, predicted, found),
         holds=all(measured) and not descent,
         correction=Correction(
-            f"Only from a start higher than the barrier ({_height(0.0):.3f}) by more than friction takes on the way; "
-            "otherwise the ball stays, with momentum as without.",
+            f"Where the ball has come from higher than the barrier ({_height(0.0):.3f}) by more than friction takes on "
+            "the way; otherwise it stays, with momentum as without.",
             holds=measured == expected and any(measured) and not descent,
         ),
     )

@@ -99,7 +99,7 @@ DRAWN: Callable[[int], float] = noise_of_batches
 
 @claim(
     "noise-narrows",
-    "004.10, 004.14; mandt2017, section 3, and often said of learning rate and batch size",
+    "004.10, 004.13, 004.14; mandt2017, section 3, and often said of learning rate and batch size",
     "The smaller the learning rate, and the larger the batch, the narrower the law that SGD, momentum and Nesterov's "
     "method settle to.",
 )
