@@ -3,6 +3,7 @@
 import json
 import re
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +34,7 @@ from thalweg.claims import (
     forms,
     friction,
     games,
+    half_steps,
     hyperparameters,
     images,
     jko,
@@ -46,11 +48,14 @@ from thalweg.claims import (
     natural_gradient,
     nesterov,
     nesterov_flow,
+    noisy_momentum,
+    pits,
     preconditioning,
     rates,
     robustness,
     runge_kutta,
     saddle,
+    schedules,
     settings,
     stabilised,
     stability,
@@ -64,6 +69,7 @@ from thalweg.claims import (
     typical_settings,
     viscous,
 )
+from thalweg.claims._experiment import final, path, valley
 
 HOLDS, CORRECTED, FAILS = "holds", "holds with a correction", "does not hold"
 THEORY = {
@@ -89,6 +95,9 @@ THEORY = {
     "rk4-follows-flow": HOLDS,
     "rk4-converges-faster": FAILS,
     "stages-do-not-pay-in-training": CORRECTED,
+    "schedules-before-accuracy": HOLDS,
+    "small-batch-and-large-rate-first": CORRECTED,
+    "growth-of-the-batch-stops-paying": HOLDS,
     "stabilised-interval": HOLDS,
     "interval-per-gradient": HOLDS,
     "stabilised-rate": HOLDS,
@@ -132,6 +141,11 @@ THEORY = {
     "nesterov-order": FAILS,
     "nesterov-midpoint-order": FAILS,
     "high-resolution": HOLDS,
+    "half-steps-to-the-implicit-form": HOLDS,
+    "implicit-form-order": FAILS,
+    "half-of-beta-is-the-middle": HOLDS,
+    "implicit-so-stable-further": CORRECTED,
+    "midpoint-gradient-is-more-central": HOLDS,
     "nesterov-second-form": FAILS,
     "nesterov-third-form": FAILS,
     "frameworks-form": HOLDS,
@@ -153,9 +167,13 @@ THEORY = {
     "momentum-escapes-saddles-faster": HOLDS,
     "saddles-are-escaped": CORRECTED,
     "barrier-without-noise": CORRECTED,
+    "little-friction-passes-the-barrier": HOLDS,
     "barrier-critical-friction": HOLDS,
     "random-settings-diverge": FAILS,
     "random-settings-converge": CORRECTED,
+    "minima-are-most-likely": CORRECTED,
+    "rate-within-the-width": FAILS,
+    "narrower-pits-want-a-smaller-rate": CORRECTED,
     "subset-estimates-the-gradient": HOLDS,
     "gradient-error-is-normal": CORRECTED,
     "sgd-is-langevin": CORRECTED,
@@ -167,6 +185,8 @@ THEORY = {
     "sgd-temperature": CORRECTED,
     "momentum-temperature": CORRECTED,
     "noise-narrows": HOLDS,
+    "momentum-accelerates-sgd": CORRECTED,
+    "kramers-marginal-is-sgds-law": CORRECTED,
     "batch-growth-is-rate-decay": CORRECTED,
     "linear-scaling-rule": CORRECTED,
     "adam-square-root-rule": CORRECTED,
@@ -232,6 +252,8 @@ SLOW = {
     "momentum-regularises-tangent-kernel-flow",
     "stages-do-not-pay-in-training", "residual-network-is-euler",
     "neural-ode-is-more-expressive", "adjoint-is-the-gradient",
+    "schedules-before-accuracy", "implicit-form-order", "narrower-pits-want-a-smaller-rate",
+    "momentum-accelerates-sgd", "kramers-marginal-is-sgds-law",
     "nesterov-falls-more-steeply", "nesterov-ends-lower", "nesterov-sooner-on-images", "nesterov-85-epochs-of-120",
     "nesterov-for-deep-networks", "nesterov-spreads-less-in-large-batches", "nesterov-on-deep-linear-networks",
     "switch-by-layer-in-depth",
@@ -239,6 +261,8 @@ SLOW = {
 ROUGH = {
     # Fourth moments of 40,000 batches.
     "gradient-error-is-normal": {"atol": 0.15, "rtol": 0.15},
+    # The mode of a law on a grid, of samples in place of normals.
+    "minima-are-most-likely": {"atol": 2e-3, "rtol": 0.0},
     "adam-is-sign-descent": {"atol": 0.03, "rtol": 0.0},
     "adam-edge-of-stability": {"atol": 0.0, "rtol": 0.1},
     # With noise the steps are of order 1.
@@ -448,7 +472,58 @@ alike = dict.fromkeys(images.WAYS, (tw.momentum, tw.momentum))
 free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
 
+
+def linear(step):
+    return step**2, 1.0 - half_steps.FRICTION * step
+
+
+def by_the_midpoint_rule(step, steps):
+    method = tw.Method(tw.HeavyBall(valley, half_steps.FRICTION), tw.ImplicitMidpoint(), step)
+    return final(method, half_steps.VALLEY_START, steps, half_steps.PUSH)
+
+
+def by_equation_20(f, rate, beta, start, velocity, steps):
+    del velocity
+    return jnp.asarray(path(tw.midpoint_momentum(f, rate, beta), start, steps).position[1:])
+
+
+def a_little_ahead(f, rate, beta):
+    return eqx.tree_at(lambda method: method.scheme.fraction, tw.nesterov(f, rate, beta), jnp.asarray(0.08))
+
+
+def at_twice_its_rate(f, rate, beta):
+    return tw.nesterov(f, 2.0 * rate, beta)
+
+
+def stabilised_in_its_place(f, rate, beta):
+    del beta
+    return tw.stabilised_descent(f, rate)
+
+
+drop_as_it_is = hyperparameters._order_across_a_drop
+
+
+def with_the_sigmas_exchanged(rate, sigma):
+    return escape_as_it_is(rate, 2.0 / sigma)
+
+
+escape_as_it_is = pits.ESCAPE
+
 OTHERWISE = [
+    ("schedules-before-accuracy", schedules, "SCHEDULES", lambda: np.full(8, 1.98), FAILS),
+    ("schedules-before-accuracy", schedules, "falling", lambda n: [schedules.Phase(1.0, 1.0, n)], FAILS),
+    ("small-batch-and-large-rate-first", schedules, "NOISES", {"in noise": 1.0, "in as much": 1.0}, HOLDS),
+    ("growth-of-the-batch-stops-paying", schedules, "SIZES", schedules.SIZES[:4], FAILS),
+    ("half-steps-to-the-implicit-form", half_steps, "COEFFICIENTS", linear, FAILS),
+    ("implicit-form-order", half_steps, "implicit_run", by_the_midpoint_rule, HOLDS),
+    ("half-of-beta-is-the-middle", half_steps, "GUESS", 1.0, FAILS),
+    ("implicit-so-stable-further", half_steps, "IMPLICIT", by_equation_20, FAILS),
+    ("midpoint-gradient-is-more-central", half_steps, "MIDDLE", 1.0, FAILS),
+    ("minima-are-most-likely", pits, "MIXED", ((1.0, 0.5), (1.0, -0.5)), HOLDS),
+    ("rate-within-the-width", pits, "PITS", ((1.0, 1.0), (2.0, 2.0)), HOLDS),
+    ("narrower-pits-want-a-smaller-rate", pits, "ESCAPE", with_the_sigmas_exchanged, HOLDS),
+    ("momentum-accelerates-sgd", noisy_momentum, "CASES", {"here": (1e-10, 150), "there": (1e-10, 150)}, HOLDS),
+    ("kramers-marginal-is-sgds-law", noisy_momentum, "HEATED", hotter, FAILS),
     ("exponential-decay", flow, "GradientFlow", slower, FAILS),
     ("descent-identity", flow, "Tsit5", tw.Euler, FAILS),
     ("gradient-descent-is-euler", flow, "Euler", tw.Midpoint, FAILS),
@@ -477,6 +552,7 @@ OTHERWISE = [
     ("stabilised-interval", stabilised, "FAMILIES", stabilised.FAMILIES | {"Legendre": lambda s: tw.RK4()}, FAILS),
     ("interval-per-gradient", stabilised, "PER_GRADIENT", stabilised.PER_GRADIENT | {"RK4": tw.Tsit5}, FAILS),
     ("stabilised-rate", stabilised, "stabilised_descent", as_the_flow, FAILS),
+    ("rk4-converges-faster", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"Euler": tw.RK4}, HOLDS),
     ("rk4-follows-flow", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"RK4": tw.Heun}, FAILS),
     ("momentum-order", momentum, "Leapfrog", ahead, FAILS),
     ("momentum-order", momentum, "Leapfrog", lambda start: tw.Leapfrog(), HOLDS),
@@ -499,17 +575,19 @@ OTHERWISE = [
     ("sgd-is-langevin", estimates, "SGD", lambda rate: tw.gradient_descent(None, 2.0 / 3.0), HOLDS),
     ("noise-is-the-gradients-variance", estimates, "SGD", lambda rate: tw.gradient_descent(None, 1.0), HOLDS),
     ("sgd-visits-all-values", estimates, "START", 50.0, HOLDS),
-    ("momentum-linear-map", momentum, "momentum", tw.nesterov, CORRECTED),
+    ("momentum-linear-map", momentum, "FRICTION", 0.0, HOLDS),
     ("energy-account", momentum, "Tsit5", tw.Euler, FAILS),
     ("sum-or-average", hyperparameters, "momentum", tw.nesterov, FAILS),
     ("square-root-rule", hyperparameters, "Hyperparameters", rounded, FAILS),
-    ("velocity-at-a-change", hyperparameters, "Leapfrog", ahead, FAILS),
+    ("velocity-at-a-change", hyperparameters, "_order_across_a_drop", lambda how: drop_as_it_is("carried"), HOLDS),
     ("heavy-ball-stability", stability, "momentum", tw.nesterov, FAILS),
     ("midpoint-stability", stability, "midpoint_momentum", tw.momentum, FAILS),
+    ("nesterov-stability", stability, "nesterov", stabilised_in_its_place, HOLDS),
     ("nesterov-damps-fast-modes", stability, "nesterov", tw.momentum, FAILS),
     ("proximal-point-has-no-limit", stability, "ImplicitEuler", tw.Heun, FAILS),
     ("heavy-ball-rate", rates, "momentum", tw.nesterov, FAILS),
     ("nesterov-rate", rates, "nesterov", tw.momentum, FAILS),
+    ("nesterov-faster-than-momentum", rates, "momentum", at_a_quarter_of_its_rate, HOLDS),
     ("ninety-percent-fewer", rates, "momentum", textbook, FAILS),
     ("heavy-ball-converges", rates, "momentum", textbook, HOLDS),
     ("best-constant-friction", rates, "HeavyBall", sticky, FAILS),
@@ -528,7 +606,7 @@ OTHERWISE = [
     ("stored-point-is-the-iterate", forms, "AHEAD", 0.0, HOLDS),
     ("look-ahead-predicts-the-gradient", looking_ahead, "MAKE", tw.momentum, FAILS),
     ("look-ahead-is-a-larger-step", looking_ahead, "momentum", without_momentum, HOLDS),
-    ("nesterov-at-most-of-the-rate", looking_ahead, "MAKE", tw.momentum, FAILS),
+    ("nesterov-at-most-of-the-rate", looking_ahead, "MAKE", a_little_ahead, HOLDS),
     ("friction-over-time-damps-more-later", looking_ahead, "LAW", ever_more_friction, HOLDS),
     ("nesterov-ode-on-strongly-convex", looking_ahead, "LAW", lambda f: tw.NesterovFlow(f, 2.0), HOLDS),
     ("nesterov-ode", nesterov_flow, "NesterovFlow", weak, FAILS),
@@ -545,6 +623,9 @@ OTHERWISE = [
     ("momentum-escapes-saddles-faster", saddle, "BETA", 0.0, FAILS),
     ("saddles-are-escaped", saddle, "saddle", lambda x: 0.5 * jnp.sum(x * x), FAILS),
     ("barrier-without-noise", barrier, "STEPS", 10, FAILS),
+    ("little-friction-passes-the-barrier", barrier, "PARTS", (0.5, 1.1), FAILS),
+    ("random-settings-diverge", settings, "momentum", at_twice_its_rate, HOLDS),
+    ("random-settings-converge", settings, "momentum", at_a_hundredth_of_its_rate, HOLDS),
     ("barrier-critical-friction", barrier, "Leapfrog", ahead, FAILS),
     ("white-noise-law", stationary, "averages", lambda temperature: averages_as_they_are(temperature / 2), HOLDS),
     ("kramers-law", kramers, "UnderdampedLangevin", hotter, FAILS),
@@ -554,6 +635,7 @@ OTHERWISE = [
     ("momentum-temperature", temperature, "momentum", tw.nesterov, FAILS),
     ("momentum-temperature", temperature, "PRODUCTS", (1e-5, 1e-4, 1e-3), HOLDS),
     ("noise-narrows", temperature, "momentum", tw.nesterov, FAILS),
+    ("noise-narrows", temperature, "DRAWN", lambda size: temperature.noise_of_batches(1), FAILS),
     ("batch-growth-is-rate-decay", batches, "equivalent_batch_schedule", falling_further, FAILS),
     ("linear-scaling-rule", batches, "scale_sgd", half_the_batch, FAILS),
     ("linear-scaling-rule", batches, "SCALED", (1e-5, 1e-4, 1e-3), HOLDS),

@@ -11,16 +11,16 @@ from ._sentences import ARTICLES, SENTENCES
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
-    "flow", "descent", "fixed_points", "runge_kutta", "stages", "stabilised", "momentum", "filters", "friction",
-    "hyperparameters", "stability", "rates", "strongly_convex", "canyon", "nesterov", "forms", "looking_ahead",
-    "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings", "estimates", "stationary",
-    "kramers", "temperature", "batches", "robustness", "escape", "adam", "natural_gradient", "steepest",
-    "curved", "preconditioning", "switching", "muon", "distributions", "jko", "modes", "diffusion", "depth",
-    "expressive", "adjoint", "bursts", "games", "typical_settings", "tangent_kernel", "images", "large_batches",
-    "deep_linear", "layers",
+    "flow", "descent", "fixed_points", "runge_kutta", "stages", "schedules", "stabilised", "momentum",
+    "filters", "friction", "hyperparameters", "stability", "rates", "strongly_convex", "canyon", "nesterov",
+    "half_steps", "forms", "looking_ahead", "nesterov_flow", "acceleration", "viscous", "saddle", "barrier",
+    "settings", "pits", "estimates", "stationary", "kramers", "temperature", "noisy_momentum", "batches",
+    "robustness", "escape", "adam", "natural_gradient", "steepest", "curved", "preconditioning", "switching",
+    "muon", "distributions", "jko", "modes", "diffusion", "depth", "expressive", "adjoint", "bursts", "games",
+    "typical_settings", "tangent_kernel", "images", "large_batches", "deep_linear", "layers",
 )  # fmt: skip
 
-ARTICLE_FLOW, ARTICLE_RUNGE_KUTTA, ARTICLE_WASSERSTEIN, ARTICLE_MOMENTUM, ARTICLE_PARTICLE = ARTICLES.values()
+ARTICLE_MOMENTUM = ARTICLES["003"]
 _SENTENCE = re.compile(r"\b\d{3}\.\d+\b")
 
 HOLDS = "holds"

@@ -11,7 +11,7 @@ from numpy.polynomial import chebyshev, hermite_e
 from scipy.linalg import lu_factor, lu_solve
 
 from .._methods.method import Method
-from ..dynamics import ColouredLangevin
+from ..dynamics import ColouredLangevin, UnderdampedLangevin
 from ..schemes import Draws
 
 REACH = 2.4
@@ -32,12 +32,14 @@ def _stepped(
     """Positions to which the method goes from each state by each draw."""
 
     def one(x: Array, y: Array, normal: Array) -> tuple[Array, Array]:
-        state = method.init(x[None])
+        moving = method.dynamics.order == 2
+        state = method.init(x[None], width * y[None] if moving else None)
         memory = state.auxiliary is not None
         if memory:
             state = dataclasses.replace(state, auxiliary=width * y[None])
         state = method.step(state, Draws(noise=tuple(normal[:, None])))
-        return state.position[0], state.auxiliary[0] / width if memory else y  # pyright: ignore
+        other = state.velocity if moving else state.auxiliary
+        return state.position[0], other[0] / width if moving or memory else y  # pyright: ignore
 
     return jax.vmap(jax.vmap(one, (None, None, 0)), (0, 0, None))(x, y, normals)
 
@@ -45,17 +47,22 @@ def _stepped(
 def transfer(method: Method, parity: int, degree: int = 40, modes: int = 1) -> np.ndarray:
     r"""$(Pg)(z) = \mathbb{E}\,g(z^+)$ on polynomials of one parity, for a well that is its own mirror image.
 
-    In $T_i(x/\mathtt{REACH})\,\mathrm{He}_j(\zeta/\mathtt{width})$ with $i + j$ even or odd, collocated; the mean over
+    In $T_i(x/\mathtt{REACH})\,\mathrm{He}_j(\zeta/\mathtt{width})$, $\zeta$ the noise or the velocity, with $i + j$
+    even or odd, collocated; the mean over
     the normals of a step by Gauss-Hermite quadrature.
 
     Arguments:
-        method: overdamped or coloured Langevin dynamics in the two wells.
+        method: overdamped, coloured or underdamped Langevin dynamics in the two wells.
         parity: EVEN or ODD.
         degree: how many polynomials in x, an even number.
-        modes: how many in the noise, where it is coloured.
+        modes: how many in the noise, where it is coloured, or in the velocity.
     """
     law = method.dynamics
-    width = float(law.temperature / law.correlation_time) ** 0.5 if isinstance(law, ColouredLangevin) else 1.0  # pyright: ignore
+    width = 1.0
+    if isinstance(law, UnderdampedLangevin):
+        width = float(law.temperature) ** 0.5  # pyright: ignore[reportArgumentType]
+    if isinstance(law, ColouredLangevin):
+        width = float(law.temperature / law.correlation_time) ** 0.5  # pyright: ignore
     i, j = np.divmod(np.arange(degree * modes), modes)
     degrees = np.stack([i, j], axis=1)[(i + j) % 2 == parity]
     # By the symmetry the nodes on the right are enough.
@@ -71,13 +78,13 @@ def transfer(method: Method, parity: int, degree: int = 40, modes: int = 1) -> n
     return np.linalg.solve(_functions(x, y, degrees), mean)
 
 
-def second_moment(method: Method) -> float:
+def second_moment(method: Method, degree: int = 40, modes: int = 1) -> float:
     r"""$\langle x^2\rangle$ of the stationary law: $\pi P = \pi$, and $x^2 = \tfrac12\mathtt{REACH}^2(T_0 + T_2)$."""
-    matrix = transfer(method, EVEN)
+    matrix = transfer(method, EVEN, degree, modes)
     still = matrix.T - np.eye(len(matrix))
-    # The first number of the law is the mean of 1, which is 1.
+    # The first number of the law is the mean of 1, which is 1; as many functions as modes stand before T_2 alone.
     law = np.linalg.lstsq(still[:, 1:], -still[:, 0], rcond=None)[0]
-    return float(0.5 * REACH**2 * (1.0 + law[0]))
+    return float(0.5 * REACH**2 * (1.0 + law[modes - 1]))
 
 
 def residence_time(method: Method, degree: int = 40, modes: int = 1) -> float:

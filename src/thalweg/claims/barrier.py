@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from .._methods.aliases import gradient_descent
 from .._methods.method import Method
 from ..dynamics import HeavyBall
-from ..schemes import Leapfrog
+from ..schemes import Leapfrog, Tsit5
 from ._experiment import boundary, close, path, shown
 from ._ledger import Correction, Outcome, claim
 
@@ -77,7 +77,7 @@ def stopping_friction(start: float) -> float:
 @claim(
     "barrier-without-noise",
     "003.14",
-    "Momentum carries a particle over barriers that stop gradient descent, without noise.",
+    "Momentum that was accumulated helps to leave shallow local minima, in which gradient descent stays.",
 )
 def without_noise() -> Outcome:
     """Start above the height of the barrier, at 0.1 and 1.1 times the friction that stops it, and below it.
@@ -100,16 +100,65 @@ def without_noise() -> Outcome:
         *shown(words, predicted, found),
         holds=all(measured) and not descent,
         correction=Correction(
-            f"Only from a start higher than the barrier ({_height(0.0):.3f}) by more than friction takes on the way; "
-            "otherwise the ball stays, with momentum as without.",
+            f"Where the ball has come from higher than the barrier ({_height(0.0):.3f}) by more than friction takes on "
+            "the way; otherwise it stays, with momentum as without.",
             holds=measured == expected and any(measured) and not descent,
         ),
     )
 
 
+PARTS = (0.1, 0.5)
+
+
+def _energy_at_the_top(friction: float) -> float:
+    """The height above the barrier that the ball still has as kinetic energy there, by SciPy."""
+
+    def motion(_: float, y: np.ndarray) -> list[float]:
+        return [y[1], -friction * y[1] + y[0] - y[0] ** 3]
+
+    def top(_: float, y: np.ndarray) -> float:
+        return y[0]
+
+    top.terminal = True  # pyright: ignore[reportFunctionMemberAccess]
+    found = solve_ivp(motion, (0.0, 100.0), np.array([HIGH, 0.0]), "DOP853", events=top, rtol=1e-11, atol=1e-13)
+    return float(0.5 * found.y[1, -1] ** 2)
+
+
+@claim(
+    "little-friction-passes-the-barrier",
+    "004.29",
+    "With little friction the ball rolls from a height through a pit and over the next top, where gradient descent "
+    "stops in the pit: by its energy, without noise.",
+)
+def passes() -> Outcome:
+    """The kinetic energy at the top at a tenth and at half of the friction that stops it; where gradient descent ends.
+
+    From higher than the top, as the article has it.
+    """
+    limit = stopping_friction(HIGH)
+    expected = [*(_energy_at_the_top(part * limit) for part in PARTS), -1.0]
+    measured = []
+    for part in PARTS:
+        found = path(Method(HeavyBall(wells, part * limit), Tsit5(), STEP), HIGH, 2000)
+        over = np.flatnonzero(found.position[:, 0] >= 0.0)
+        if not over.size:
+            measured.append(-1.0)
+            continue
+        # Where it crosses 0, between two points.
+        here, there = found.position[over[0] - 1 : over[0] + 1, 0]
+        speed = np.interp(0.0, [here, there], found.velocity[over[0] - 1 : over[0] + 1, 0])
+        measured.append(float(0.5 * speed**2))
+    measured.append(float(path(gradient_descent(wells, 0.05), HIGH, 2000).position[-1, 0]))
+    words = ", ".join(f"{{:.4f}} at {part:g} of the friction that stops it" for part in PARTS)
+    return Outcome(
+        *shown(f"kinetic energy at the top {words}; gradient descent ends at {{:.4f}}", expected, measured),
+        holds=min(measured[:2]) > 0.0 and close(measured, expected, 1e-4),
+    )
+
+
 @claim(
     "barrier-critical-friction",
-    "003.14, 004.29",
+    "004.29",
     "The ball stops crossing at the friction that takes, on the way to the top, all its energy above the barrier.",
 )
 def critical_friction() -> Outcome:

@@ -54,6 +54,18 @@ def estimates() -> Outcome:
     )
 
 
+def noise_of_batches(size: int) -> float:
+    """The variance of the gradient over all ordered batches of six samples, drawn with replacement."""
+    f, x = FiniteSum(pulled, jnp.asarray(SAMPLES)), jnp.asarray(1.0)
+    rows = jnp.asarray(list(itertools.product(range(len(SAMPLES)), repeat=size)))
+    return float(np.var(np.asarray(_gradients(f, x, rows))))
+
+
+@eqx.filter_jit
+def _gradients(f: FiniteSum, x: Array, rows: Array) -> Array:
+    return jax.vmap(lambda batch: f.gradient(x, batch))(rows)
+
+
 @eqx.filter_jit
 def _batches(f: FiniteSum, keys: Array) -> Array:
     return jax.vmap(lambda key: f.gradient(jnp.asarray(0.0), f.draw(key)))(keys)

@@ -44,7 +44,7 @@ def descent_identity() -> Outcome:
     )
 
 
-def _slope(x: np.ndarray) -> np.ndarray:
+def slope_of_valley(x: np.ndarray) -> np.ndarray:
     """The gradient of `valley`, by hand."""
     return (
         np.array([1.0, 4.0, 9.0]) * x
@@ -70,6 +70,6 @@ def gradient_descent_is_euler() -> Outcome:
     by_rate = path(Method(slowing, Euler(), clock), VALLEY_START, steps).position
     points = [np.array(VALLEY_START)]
     for i in range(steps):
-        points.append(points[-1] - np.asarray(rate(i)) * _slope(points[-1]))
+        points.append(points[-1] - np.asarray(rate(i)) * slope_of_valley(points[-1]))
     apart = max(float(np.max(np.abs(positions - points))) for positions in (by_steps, by_rate))
     return Outcome(expected=0.0, measured=apart, holds=apart < ROUNDING)

@@ -49,19 +49,20 @@ def _run(fraction: float) -> Callable[[float, int], np.ndarray]:
     return run
 
 
-def _order_with_curvature_damping(fraction: float) -> float:
+def order_with_curvature_damping(run: Callable[[float, int], np.ndarray], fraction: float) -> float:
     """The order against the heavy ball with the damping ch added, another equation at each step h."""
 
     def error(steps: int) -> float:
         step = TIME / steps
         law = CurvatureDamped(as_objective(valley), jnp.asarray(FRICTION), jnp.asarray(fraction * step))
-        return float(np.linalg.norm(_run(fraction)(step, steps) - reference(law, VALLEY_START, TIME, PUSH)))
+        return float(np.linalg.norm(run(step, steps) - reference(law, VALLEY_START, TIME, PUSH)))
 
     return observed_order(error, STEPS)
 
 
 def _outcome(fraction: float) -> Outcome:
-    plain, damped = order_on_the_heavy_ball(_run(fraction)), _order_with_curvature_damping(fraction)
+    run = _run(fraction)
+    plain, damped = order_on_the_heavy_ball(run), order_with_curvature_damping(run, fraction)
     weight = "" if fraction == 1.0 else f"{fraction:g} "
     return Outcome(
         *shown(f"order {{:.2f}} on the heavy ball, {{:.2f}} with {weight}h∇²f θ' added to it", [1, 2], [plain, damped]),

@@ -34,7 +34,7 @@ def _method(scheme: RungeKutta, step: ArrayLike, *curvatures: float) -> Method:
     return Method(GradientFlow(quadratic(*curvatures)), scheme, step)
 
 
-def _factor(name: str, z: np.ndarray) -> np.ndarray:
+def factor(name: str, z: np.ndarray) -> np.ndarray:
     r"""The stability function: $\exp(-z)$ cut after the power of the order (p stages, order p, p ≤ 4)."""
     terms = np.cumprod([np.ones_like(z), *(-z / j for j in range(1, _TAYLOR[name] + 1))], axis=0)
     return np.sum(terms, axis=0)
@@ -143,7 +143,7 @@ def follows() -> Outcome:
     def errors(of: Callable[[str, int], np.ndarray]) -> list[float]:
         return [float(np.linalg.norm(of(name, gradients // _TAYLOR[name]) - exact)) for name in SCHEMES]
 
-    expected = errors(lambda name, n: _factor(name, curvatures / n) ** n)
+    expected = errors(lambda name, n: factor(name, curvatures / n) ** n)
     measured = errors(lambda name, n: path(_method(SCHEMES[name](), 1.0 / n, *curvatures), np.ones(3), n).position[-1])
     return Outcome(
         *shown("error " + ", ".join(f"{name} {{:.2e}}" for name in SCHEMES), expected, measured),
@@ -151,12 +151,12 @@ def follows() -> Outcome:
     )
 
 
-def _best_step(factor: Callable[[np.ndarray], np.ndarray], curvatures: np.ndarray) -> float:
+def best_step(shrink: Callable[[np.ndarray], np.ndarray], curvatures: np.ndarray) -> float:
     """The step whose slowest mode shrinks most, on ever finer grids."""
     low, high = 0.0, 4.0 / curvatures.max()
     for _ in range(8):
         grid = np.linspace(low, high, 201)[1:]
-        best = int(np.argmin(np.max(np.abs(factor(np.multiply.outer(grid, curvatures))), axis=1)))
+        best = int(np.argmin(np.max(np.abs(shrink(np.multiply.outer(grid, curvatures))), axis=1)))
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
     return float(0.5 * (low + high))
 
@@ -175,8 +175,8 @@ def converges() -> Outcome:
     start, tolerance, most = np.ones(curvatures.size), 1e-6, 1000
     expected, measured, contractions_predicted, contractions = [], [], [], []
     for name, make in SCHEMES.items():
-        step = _best_step(lambda z, name=name: _factor(name, z), curvatures)
-        method, factors = _method(make(), step, *curvatures), np.abs(_factor(name, step * curvatures))
+        step = best_step(lambda z, name=name: factor(name, z), curvatures)
+        method, factors = _method(make(), step, *curvatures), np.abs(factor(name, step * curvatures))
         distances = np.linalg.norm(path(method, start, most).position, axis=1)
         measured.append(method.gradients_per_step * steps_to(distances, tolerance))
         expected.append(

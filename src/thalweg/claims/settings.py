@@ -13,8 +13,10 @@ from .._methods.method import Method
 from .._methods.probe import largest_stable_learning_rate
 from .._objectives.objective import AbstractObjective, Objective
 from ._experiment import quadratic, shown
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
+# The article's own thousand, with rates of 0.01 to 0.3, are those of `typical_settings`.
+_BESIDE = "this project: a question beside that of the article's thousand random settings"
 SETTINGS = 1000
 SEED = 0
 _BLOWN_UP = 1e3
@@ -49,7 +51,7 @@ def _stable(make: Callable[..., Method], rates: np.ndarray, betas: np.ndarray) -
 
 @claim(
     "random-settings-diverge",
-    ARTICLE_MOMENTUM,
+    _BESIDE,
     "Over 1,000 random settings of learning rate and momentum Nesterov's method diverges less often than momentum.",
 )
 def diverge() -> Outcome:
@@ -154,7 +156,7 @@ def _shares(
 
 @claim(
     "random-settings-converge",
-    ARTICLE_MOMENTUM,
+    _BESIDE,
     "Over 1,000 random settings of learning rate and momentum Nesterov's method reaches the minimum more often than "
     "momentum.",
 )

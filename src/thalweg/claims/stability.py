@@ -10,7 +10,7 @@ from .._methods.probe import largest_stable_learning_rate
 from ..dynamics import GradientFlow
 from ..schemes import ImplicitEuler
 from ._experiment import close, modulus, path, quadratic, shown
-from ._ledger import ARTICLE_MOMENTUM, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 MOMENTA = (0.0, 0.5, 0.9, 0.99)
 _STEPS = 20000
@@ -57,7 +57,7 @@ def midpoint() -> Outcome:
 
 @claim(
     "nesterov-stability",
-    ARTICLE_MOMENTUM,
+    "004.41",
     "Nesterov's method is stable over a wider range of learning rates than momentum.",
 )
 def nesterov_range() -> Outcome:
