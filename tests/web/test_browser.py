@@ -155,6 +155,7 @@ def test_a_live_run_s_curve_grows(live, port, root):
     live.get_by_text("finished").first.wait_for()
 
 
+@pytest.mark.slow
 def test_a_selection_survives_a_reload_and_is_compared(live, port):
     live.goto(at(port, "runs"))
     live.get_by_label("Select bowl-0.05-0").check()
@@ -180,6 +181,7 @@ def root_of(live, port, name):
     return code.split("(")[1].split(")")[0].strip("'")
 
 
+@pytest.mark.slow
 def test_the_slider_moves_the_density_and_its_place_is_kept(live, port):
     live.goto(at(port, "run", run="flow"))
     frame = live.locator("canvas[data-frame]")

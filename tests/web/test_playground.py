@@ -48,6 +48,7 @@ def test_every_method_goes_down_from_where_it_is_put(playground, name):
     assert (found["flow"] is None) == bool(found["no_flow"])
 
 
+@pytest.mark.slow
 def test_the_continuous_path_is_the_law_of_motion(playground):
     found = asked(playground, "gradient_descent", {"learning_rate": 0.1}, steps=30)
     problem = tw.problems.get("quadratic-2d")
@@ -81,6 +82,7 @@ def test_a_drag_compiles_nothing(playground, rng):
     assert [_playground._path._cached._cache_size(), _playground._fine._cached._cache_size()] == sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gradient_descent", "momentum", "leapfrog", "rk4"])
 def test_the_best_step_is_better_than_those_beside_it(playground, name):
     best = playground.best({"problem": "quadratic-2d", "name": name, "settings": {}})["settings"]
@@ -106,6 +108,7 @@ def test_the_map_has_the_limit_of_the_library(playground):
             playground.stability(asked_of)
 
 
+@pytest.mark.slow
 def test_a_method_whose_law_is_not_linear_says_so(playground):
     found = asked(playground, "adam", {"learning_rate": 0.05})
     assert found["limit"] is None and "not linear" in found["regime"]
@@ -119,6 +122,7 @@ def test_a_path_that_leaves_is_cut_where_it_is_far_away(playground):
     assert found["end"] is None
 
 
+@pytest.mark.slow
 def test_the_code_is_what_was_shown(playground):
     methods = [{"name": "momentum", "settings": {"learning_rate": 0.3, "momentum": 0.9}}, {"name": "leapfrog"},
                {"name": "nesterov_flow", "settings": {"step_size": 0.2}}]  # fmt: skip
@@ -136,6 +140,7 @@ def test_a_function_of_ones_own_has_two_parameters():
         ground("bowl", tw.Objective(lambda x: jnp.sum(x**2)), jnp.ones(3), "...")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(shipped()))
 def test_every_landscape_covers_start_and_minimum(playground, name):
     found = playground.landscape(name, aspect=1.5)
@@ -147,6 +152,7 @@ def test_every_landscape_covers_start_and_minimum(playground, name):
     assert len(values) == found["cells"] ** 2 and np.nanmin(values) >= 0 and np.isfinite(values).any()
 
 
+@pytest.mark.slow
 def test_on_the_sphere_methods_move_along_it(playground):
     methods = [{"name": "momentum", "settings": {"learning_rate": 0.02, "momentum": 0.9}}, {"name": "gradient_descent"}]
     found = playground.answer({"problem": "sphere", "methods": methods, "steps": 400, "start": [-0.8, -0.45]})

@@ -132,7 +132,7 @@ T.pages.playground = async (host, params) => {
   const build_methods = () => {
     fields.length = 0;
     list.replaceChildren(...state.methods.map((m, i) => {
-      const about = known.methods[m.name], verdict = T.el("span", { class: "verdict" }), facts = T.el("div", {}), inputs = {};
+      const about = known.methods[m.name], verdict = T.el("span", { class: "verdict quiet" }, answer ? "" : "computing …"), facts = T.el("div", {}), inputs = {};
       const fieldsOf = Object.keys(about.settings).map((name) => {
         inputs[name] = T.el("input", { type: "number", step: "any", min: "0", value: m.settings[name], oninput: () => { const v = Number(inputs[name].value); if (inputs[name].value !== "" && v >= 0 && Number.isFinite(v)) { m.settings[name] = v; changed(); } } });
         const rate = name === about.knob;

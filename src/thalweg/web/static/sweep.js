@@ -33,7 +33,7 @@ T.sweep = (host, id, params) => {
             pen.rect(x0, y1, x1 - x0 + 0.5, y0 - y1 + 0.5, cells.median[k] === null ? T.ink("line") : color(cells.median[k]));
           }
         } else points.x.forEach((x, k) => { const [px, py] = to(x, points.y[k] ?? Y.range[1]); if (points.loss[k] === null) pen.dot(px, py, 3.5, T.ink("card"), T.ink("bad")); else pen.dot(px, py, 4.5, found.up ? color(points.loss[k]) : T.palette[0]); });
-        if (found.best && found.up) { const [px, py] = to(found.best[found.across], found.best[found.up]); pen.dot(px, py, 6, "none", T.ink("ink")); pen.dot(px, py, 2, T.ink("ink")); }
+        if (found.best && found.up) { const [px, py] = to(found.best[found.across], found.best[found.up]); pen.dot(px, py, 7, "transparent", T.ink("ink")); pen.dot(px, py, 2, T.ink("ink")); }
       } });
     const rows = () => (cells ? [["x from", "x to", "y from", "y to", "median final loss", "settings"], cells.median.map((v, k) => [cells.x[k % cells.count], cells.x[(k % cells.count) + 1], cells.y[Math.floor(k / cells.count)], cells.y[Math.floor(k / cells.count) + 1], v, cells.settings[k]]).filter((r) => r[5])] : [[found.across, found.up || "final loss", "final loss"], points.x.map((x, k) => [x, points.y[k], points.loss[k]])]);
     const again = (name) => (v) => { state[name] = v; T.amend({ across: state.across, up: state.up }); draw(); };
