@@ -237,7 +237,7 @@ def _values(objective: Any, grid: Any) -> Any:
 @eqx.filter_jit
 def _path(method: Method, start: Any, steps: int, key: Any) -> tuple[Any, Any]:
     # Made inside, or the seed would be a program of its own.
-    key = None if key is None else jax.random.PRNGKey(key)
+    key = None if key is None else jax.random.key(key)
     found = solve(method, start, steps, key, save=lambda state: state.position)
     return found.saved, jax.vmap(method.dynamics.objective.value)(found.saved)  # pyright: ignore
 
