@@ -65,7 +65,7 @@ from thalweg.claims import (
     viscous,
 )
 
-HOLDS, CORRECTED, FAILS = "holds", "holds with a correction", "does not hold"
+HOLDS, CORRECTED, FAILS, OPEN = "holds", "holds with a condition", "does not hold", "open"
 THEORY = {
     "exponential-decay": HOLDS,
     "descent-identity": HOLDS,
@@ -216,7 +216,7 @@ THEORY = {
     "nesterov-loses-less-by-a-setting": CORRECTED,
     "momentum-regularises-tangent-kernel-flow": FAILS,
     "nesterov-falls-more-steeply": HOLDS,
-    "nesterov-ends-lower": CORRECTED,
+    "nesterov-ends-lower": OPEN,
     "nesterov-sooner-on-images": CORRECTED,
     "nesterov-85-epochs-of-120": CORRECTED,
     "nesterov-for-deep-networks": FAILS,
@@ -271,8 +271,11 @@ def test_theory_speaks_of_every_claim():
 @pytest.mark.parametrize("name", named(THEORY))
 def test_the_verdict_is_what_theory_says(name):
     verdict = claims.check(name)[0]
+    if verdict.verdict == "not checked":
+        pytest.skip(verdict.seen)
     assert verdict.verdict == THEORY[name]
-    assert bool(verdict.correction) == (verdict.verdict != HOLDS)
+    assert bool(verdict.correction) == (verdict.verdict in (CORRECTED, FAILS))
+    assert bool(verdict.seen) == (verdict.verdict == OPEN)
     assert json.loads(json.dumps(verdict.as_dict())) == verdict.as_dict()
     # Observed orders stand within 0.03 of whole numbers, shares within half a point of the probe's.
     tolerance = {"atol": 0.5, "rtol": 0.0} if name.startswith("random-settings") else {"atol": 0.03, "rtol": 1e-9}
