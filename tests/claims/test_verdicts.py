@@ -16,8 +16,10 @@ from thalweg.claims import (
     adjoint,
     barrier,
     batches,
+    braking,
     bursts,
     canyon,
+    convex,
     curved,
     deep_linear,
     depth,
@@ -35,6 +37,7 @@ from thalweg.claims import (
     games,
     hyperparameters,
     images,
+    integrating,
     jko,
     kramers,
     large_batches,
@@ -55,6 +58,7 @@ from thalweg.claims import (
     stabilised,
     stability,
     stages,
+    starting,
     stationary,
     steepest,
     strongly_convex,
@@ -223,6 +227,14 @@ THEORY = {
     "nesterov-spreads-less-in-large-batches": CORRECTED,
     "nesterov-on-deep-linear-networks": CORRECTED,
     "switch-by-layer-in-depth": FAILS,
+    "root-of-the-accuracy": CORRECTED,
+    "energy-proves-the-rate": CORRECTED,
+    "nesterov-is-an-integrator": HOLDS,
+    "second-order-convergence": CORRECTED,
+    "friction-prevents-oscillation": CORRECTED,
+    "nesterov-brakes-by-itself": CORRECTED,
+    "nesterov-corrects-overshoots": CORRECTED,
+    "start-at-zero-or-warmed-up": CORRECTED,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
@@ -450,6 +462,9 @@ slow_alone = dict.fromkeys(("momentum", "Nesterov"), (at_a_hundredth_of_its_rate
 alike = dict.fromkeys(images.WAYS, (tw.momentum, tw.momentum))
 free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
+always_rising = dict.fromkeys(convex.WAYS, (convex.rising, 300)) | {"gradient descent": convex.WAYS["gradient descent"]}
+enough_friction = {name: braking.LAWS[name] for name in ("the critical one", "twice it")}
+never_filled = {name: (0.0, early) for name, (_, early) in starting.STARTS.items()}
 
 OTHERWISE = [
     ("exponential-decay", flow, "GradientFlow", slower, FAILS),
@@ -644,6 +659,17 @@ OTHERWISE = [
     ("nesterov-spreads-less-in-large-batches", large_batches, "nesterov", tw.momentum, FAILS),
     ("nesterov-on-deep-linear-networks", deep_linear, "momentum_for", deep_linear.constant, HOLDS),
     ("switch-by-layer-in-depth", layers, "WAYS", layers.WAYS | slow_alone, HOLDS),
+    ("root-of-the-accuracy", convex, "WAYS", always_rising, HOLDS),
+    ("energy-proves-the-rate", convex, "RATES", (0.5, 1.0), HOLDS),
+    ("energy-proves-the-rate", convex, "LAW", weak, FAILS),
+    ("nesterov-is-an-integrator", integrating, "FINER", lambda f, rate: tw.NesterovFlow(f), FAILS),
+    ("second-order-convergence", integrating, "NesterovFlow", lambda f: tw.HeavyBall(f, 0.1), FAILS),
+    ("friction-prevents-oscillation", braking, "LAWS", enough_friction, HOLDS),
+    ("nesterov-brakes-by-itself", braking, "PRODUCTS", (0.1, 0.5, 0.9), HOLDS),
+    ("nesterov-brakes-by-itself", braking, "AHEAD", tw.momentum, FAILS),
+    ("nesterov-corrects-overshoots", braking, "STEEP", (0.1, 0.5, 0.95), HOLDS),
+    ("nesterov-corrects-overshoots", braking, "AHEAD", tw.momentum, FAILS),
+    ("start-at-zero-or-warmed-up", starting, "STARTS", never_filled, HOLDS),
 ]
 
 

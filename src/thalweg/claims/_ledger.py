@@ -17,7 +17,8 @@ _TOPICS = (
     "kramers", "temperature", "batches", "robustness", "escape", "adam", "natural_gradient", "steepest",
     "curved", "preconditioning", "switching", "muon", "distributions", "jko", "modes", "diffusion", "depth",
     "expressive", "adjoint", "bursts", "games", "typical_settings", "tangent_kernel", "images", "large_batches",
-    "deep_linear", "layers",
+    "deep_linear", "layers", "convex", "integrating", "braking",
+    "starting",
 )  # fmt: skip
 
 ARTICLE_FLOW, ARTICLE_RUNGE_KUTTA, ARTICLE_WASSERSTEIN, ARTICLE_MOMENTUM, ARTICLE_PARTICLE = ARTICLES.values()
