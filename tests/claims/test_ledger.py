@@ -104,6 +104,11 @@ def test_every_claim_on_an_article_is_on_sentences_of_it():
             assert name in claim.source and claims.ARTICLES[name[:3]] in claim.source
 
 
+def test_no_sentence_on_momentum_is_without_a_claim():
+    rows = [row for row in claims.coverage() if row["id"].startswith("003.")]
+    assert len(rows) == 74 and [row["id"] for row in rows if not (row["claims"] or row["reason"])] == []
+
+
 @pytest.mark.parametrize("group", ["geometry", "distributions", "networks"])
 def test_no_sentence_of_these_groups_is_without_a_claim(group):
     rows = [row for row in claims.coverage() if row["group"] == group]

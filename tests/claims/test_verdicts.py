@@ -43,6 +43,7 @@ from thalweg.claims import (
     large_batches,
     layers,
     looking_ahead,
+    many_saddles,
     modes,
     momentum,
     muon,
@@ -50,10 +51,12 @@ from thalweg.claims import (
     nesterov,
     nesterov_flow,
     preconditioning,
+    pytorch,
     rates,
     robustness,
     runge_kutta,
     saddle,
+    sensitivity,
     settings,
     stabilised,
     stability,
@@ -62,6 +65,7 @@ from thalweg.claims import (
     stationary,
     steepest,
     strongly_convex,
+    surfaces,
     switching,
     tangent_kernel,
     temperature,
@@ -108,11 +112,15 @@ THEORY = {
     "no-momentum-is-gradient-descent": HOLDS,
     "lower-the-base-rate": HOLDS,
     "zero-start-is-a-bias": CORRECTED,
+    "start-at-zero-or-warmed-up": CORRECTED,
     "difference-quotients": HOLDS,
     "momentum-is-leapfrog": HOLDS,
     "momentum-goes-by-the-root": HOLDS,
     "without-friction-it-never-stops": HOLDS,
     "too-much-friction-stops-it": FAILS,
+    "friction-prevents-oscillation": CORRECTED,
+    "nesterov-brakes-by-itself": CORRECTED,
+    "nesterov-corrects-overshoots": CORRECTED,
     "sum-or-average": CORRECTED,
     "square-root-rule": CORRECTED,
     "velocity-at-a-change": FAILS,
@@ -130,6 +138,8 @@ THEORY = {
     "nesterov-on-strongly-convex": HOLDS,
     "momentum-only-linear-in-kappa": CORRECTED,
     "ninety-percent-or-more": CORRECTED,
+    "root-of-the-accuracy": CORRECTED,
+    "energy-proves-the-rate": CORRECTED,
     "descent-goes-zigzag": CORRECTED,
     "gradient-deviates-from-the-optimum": HOLDS,
     "alike-where-curvatures-are": CORRECTED,
@@ -140,6 +150,7 @@ THEORY = {
     "nesterov-third-form": FAILS,
     "frameworks-form": HOLDS,
     "stored-point-is-the-iterate": CORRECTED,
+    "pytorch-has-nesterov-sgd": CORRECTED,
     "look-ahead-predicts-the-gradient": HOLDS,
     "look-ahead-is-a-larger-step": FAILS,
     "nesterov-at-most-of-the-rate": FAILS,
@@ -148,6 +159,8 @@ THEORY = {
     "nesterov-ode": HOLDS,
     "nesterov-ode-bound": HOLDS,
     "lookahead-ode": FAILS,
+    "nesterov-is-an-integrator": HOLDS,
+    "second-order-convergence": CORRECTED,
     "restart-linear-rate": HOLDS,
     "bregman-rate": HOLDS,
     "bregman-time-dilation": HOLDS,
@@ -156,10 +169,12 @@ THEORY = {
     "viscous-is-nesterov": HOLDS,
     "momentum-escapes-saddles-faster": HOLDS,
     "saddles-are-escaped": CORRECTED,
+    "nesterov-excels-at-many-saddles": CORRECTED,
     "barrier-without-noise": CORRECTED,
     "barrier-critical-friction": HOLDS,
     "random-settings-diverge": FAILS,
     "random-settings-converge": CORRECTED,
+    "rough-or-smooth-momentum": CORRECTED,
     "subset-estimates-the-gradient": HOLDS,
     "gradient-error-is-normal": CORRECTED,
     "sgd-is-langevin": CORRECTED,
@@ -176,6 +191,8 @@ THEORY = {
     "adam-square-root-rule": CORRECTED,
     "nesterov-quieter": CORRECTED,
     "nesterov-quieter-as-stored": CORRECTED,
+    "nesterov-in-small-batches": CORRECTED,
+    "look-ahead-and-fading-friction-under-noise": CORRECTED,
     "noise-crosses-barriers": HOLDS,
     "coloured-noise-crosses-as-well": FAILS,
     "adam-is-sign-descent": CORRECTED,
@@ -227,14 +244,6 @@ THEORY = {
     "nesterov-spreads-less-in-large-batches": CORRECTED,
     "nesterov-on-deep-linear-networks": CORRECTED,
     "switch-by-layer-in-depth": FAILS,
-    "root-of-the-accuracy": CORRECTED,
-    "energy-proves-the-rate": CORRECTED,
-    "nesterov-is-an-integrator": HOLDS,
-    "second-order-convergence": CORRECTED,
-    "friction-prevents-oscillation": CORRECTED,
-    "nesterov-brakes-by-itself": CORRECTED,
-    "nesterov-corrects-overshoots": CORRECTED,
-    "start-at-zero-or-warmed-up": CORRECTED,
 }
 SLOW = {
     "random-settings-converge", "preconditioning-beats-runge-kutta", "sgd-is-slow-beside-adam",
@@ -246,7 +255,7 @@ SLOW = {
     "neural-ode-is-more-expressive", "adjoint-is-the-gradient",
     "nesterov-falls-more-steeply", "nesterov-ends-lower", "nesterov-sooner-on-images", "nesterov-85-epochs-of-120",
     "nesterov-for-deep-networks", "nesterov-spreads-less-in-large-batches", "nesterov-on-deep-linear-networks",
-    "switch-by-layer-in-depth",
+    "switch-by-layer-in-depth", "nesterov-excels-at-many-saddles", "pytorch-has-nesterov-sgd",
 }  # fmt: skip
 ROUGH = {
     # Fourth moments of 40,000 batches.
@@ -465,6 +474,7 @@ euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in
 always_rising = dict.fromkeys(convex.WAYS, (convex.rising, 300)) | {"gradient descent": convex.WAYS["gradient descent"]}
 enough_friction = {name: braking.LAWS[name] for name in ("the critical one", "twice it")}
 never_filled = {name: (0.0, early) for name, (_, early) in starting.STARTS.items()}
+slow_at_saddles = many_saddles.MAKERS | {"momentum": at_a_quarter_of_its_rate}
 
 OTHERWISE = [
     ("exponential-decay", flow, "GradientFlow", slower, FAILS),
@@ -670,6 +680,18 @@ OTHERWISE = [
     ("nesterov-corrects-overshoots", braking, "STEEP", (0.1, 0.5, 0.95), HOLDS),
     ("nesterov-corrects-overshoots", braking, "AHEAD", tw.momentum, FAILS),
     ("start-at-zero-or-warmed-up", starting, "STARTS", never_filled, HOLDS),
+    ("nesterov-excels-at-many-saddles", many_saddles, "MAKERS", slow_at_saddles, HOLDS),
+    ("rough-or-smooth-momentum", surfaces, "READINGS", {"noise": surfaces.READINGS["noise"]}, HOLDS),
+    ("pytorch-has-nesterov-sgd", pytorch, "NAME", "SGD", HOLDS),
+    ("nesterov-in-small-batches", sensitivity, "PRODUCTS", (1.34, 1.35), HOLDS),
+    ("look-ahead-and-fading-friction-under-noise", sensitivity, "PAIRS", (0.2, 0.5), HOLDS),
+    (
+        "look-ahead-and-fading-friction-under-noise",
+        sensitivity,
+        "LOOKS",
+        sensitivity.LOOKS | {"3/t and look-ahead": 0.0},
+        FAILS,
+    ),
 ]
 
 

@@ -11,14 +11,14 @@ from ._sentences import ARTICLES, SENTENCES
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
-    "flow", "descent", "fixed_points", "runge_kutta", "stages", "stabilised", "momentum", "filters", "friction",
-    "hyperparameters", "stability", "rates", "strongly_convex", "canyon", "nesterov", "forms", "looking_ahead",
-    "nesterov_flow", "acceleration", "viscous", "saddle", "barrier", "settings", "estimates", "stationary",
-    "kramers", "temperature", "batches", "robustness", "escape", "adam", "natural_gradient", "steepest",
+    "flow", "descent", "fixed_points", "runge_kutta", "stages", "stabilised", "momentum", "filters", "starting",
+    "friction", "braking", "hyperparameters", "stability", "rates", "strongly_convex", "convex", "canyon",
+    "nesterov", "forms", "pytorch", "looking_ahead", "nesterov_flow", "integrating", "acceleration", "viscous",
+    "saddle", "many_saddles", "barrier", "settings", "surfaces", "estimates", "stationary", "kramers",
+    "temperature", "batches", "robustness", "sensitivity", "escape", "adam", "natural_gradient", "steepest",
     "curved", "preconditioning", "switching", "muon", "distributions", "jko", "modes", "diffusion", "depth",
     "expressive", "adjoint", "bursts", "games", "typical_settings", "tangent_kernel", "images", "large_batches",
-    "deep_linear", "layers", "convex", "integrating", "braking",
-    "starting",
+    "deep_linear", "layers",
 )  # fmt: skip
 
 ARTICLE_FLOW, ARTICLE_RUNGE_KUTTA, ARTICLE_WASSERSTEIN, ARTICLE_MOMENTUM, ARTICLE_PARTICLE = ARTICLES.values()

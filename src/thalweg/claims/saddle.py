@@ -9,7 +9,7 @@ from .._methods.aliases import gradient_descent, momentum, nesterov
 from .._methods.method import Method
 from .._methods.probe import spectral_radius
 from ._experiment import close, path, shown
-from ._ledger import ARTICLE_PARTICLE, Correction, Outcome, claim
+from ._ledger import Correction, Outcome, claim
 
 RATE, BETA = 0.05, 0.9
 _OFFSET, _AWAY = 1e-8, 1e-3
@@ -71,7 +71,7 @@ def escapes_faster() -> Outcome:
     )
 
 
-@claim("saddles-are-escaped", ARTICLE_PARTICLE, "Momentum escapes from saddle points.")
+@claim("saddles-are-escaped", "often said of momentum", "Momentum escapes from saddle points.")
 def escaped() -> Outcome:
     r"""Start on the axis of positive curvature, which leads to the saddle, and $10^{-8}$ beside it."""
     end = {}

@@ -45,7 +45,7 @@ def _made(filled: float, early: tuple[float, int]) -> np.ndarray:
 def _told(points: np.ndarray) -> list[float]:
     """The first step, in αg, along the flat mode; the farthest along the steep one; steps to a millionth."""
     first = (points[0, 0] - points[1, 0]) / (RATE * CURVATURES[0])
-    return [float(first), float(np.max(np.abs(points[:, 1]))), steps_to(np.linalg.norm(points, axis=1), 1e-6)]
+    return [float(first), float(np.max(np.abs(points[:, 1]))), float(steps_to(np.linalg.norm(points, axis=1), 1e-6))]
 
 
 @claim("start-at-zero-or-warmed-up", "003.15", "Start with v₀ = 0, or warm the momentum up.")
@@ -63,13 +63,13 @@ def starting() -> Outcome:
     for start in STARTS.values():
         expected += _told(_by_hand(*start))
         measured += _told(_made(*start))
-    words = "; ".join(f"{name}: first step {{:.4f}} αg, at most {{:.4f}} away, {{:d}} steps" for name in STARTS)
+    words = "; ".join(f"{name}: first step {{:.4f}} αg, at most {{:.4f}} away, {{:.0f}} steps" for name in STARTS)
     away, counts = measured[2::3], measured[3::3]
     return Outcome(
         *shown(f"ball from rest: first step {{:.4f}} αg; {words}", expected, measured),
         holds=max(away) < 2.0 and max(counts) < 1.1 * counts[0],
         correction=Correction(
-            f"From v₀ = 0, or with a momentum that rises ({counts[2]} steps for {counts[0]}), neither of which goes "
+            f"From v₀ = 0, or with a momentum that rises ({counts[2]:.0f} steps for {counts[0]:.0f}): neither goes "
             "farther than the start. A buffer filled by gradients at the start makes a first step of αg/(1 - β) and "
             f"goes {away[1]:.1f} times as far as the start along the steep direction.",
             holds=close(measured, expected, 1e-9)
