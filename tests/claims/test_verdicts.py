@@ -474,6 +474,19 @@ euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in
 always_rising = dict.fromkeys(convex.WAYS, (convex.rising, 300)) | {"gradient descent": convex.WAYS["gradient descent"]}
 enough_friction = {name: braking.LAWS[name] for name in ("the critical one", "twice it")}
 never_filled = {name: (0.0, early) for name, (_, early) in starting.STARTS.items()}
+
+
+def at_its_friction(objective, rate, beta):
+    """Momentum of the friction of β = 1 - λh at the step √α, to second order."""
+    half = 0.5 * (1.0 - beta)
+    return tw.momentum(objective, rate / (1.0 + half), (1.0 - half) / (1.0 + half))
+
+
+def by_a_tenth(objective, rate, beta):
+    motion = tw.Hyperparameters(rate, beta).physical()
+    return tw.Method(tw.HeavyBall(objective, motion.friction), tw.Lookahead(0.1, "zero"), motion.step)
+
+
 slow_at_saddles = many_saddles.MAKERS | {"momentum": at_a_quarter_of_its_rate}
 
 OTHERWISE = [
@@ -505,6 +518,7 @@ OTHERWISE = [
     ("stabilised-interval", stabilised, "FAMILIES", stabilised.FAMILIES | {"Legendre": lambda s: tw.RK4()}, FAILS),
     ("interval-per-gradient", stabilised, "PER_GRADIENT", stabilised.PER_GRADIENT | {"RK4": tw.Tsit5}, FAILS),
     ("stabilised-rate", stabilised, "stabilised_descent", as_the_flow, FAILS),
+    ("rk4-converges-faster", runge_kutta, "SCHEMES", dict(reversed(runge_kutta.SCHEMES.items())), HOLDS),
     ("rk4-follows-flow", runge_kutta, "SCHEMES", runge_kutta.SCHEMES | {"RK4": tw.Heun}, FAILS),
     ("momentum-order", momentum, "Leapfrog", ahead, FAILS),
     ("momentum-order", momentum, "Leapfrog", lambda start: tw.Leapfrog(), HOLDS),
@@ -527,17 +541,18 @@ OTHERWISE = [
     ("sgd-is-langevin", estimates, "SGD", lambda rate: tw.gradient_descent(None, 2.0 / 3.0), HOLDS),
     ("noise-is-the-gradients-variance", estimates, "SGD", lambda rate: tw.gradient_descent(None, 1.0), HOLDS),
     ("sgd-visits-all-values", estimates, "START", 50.0, HOLDS),
-    ("momentum-linear-map", momentum, "momentum", tw.nesterov, CORRECTED),
+    ("momentum-linear-map", momentum, "momentum", at_its_friction, HOLDS),
     ("energy-account", momentum, "Tsit5", tw.Euler, FAILS),
     ("sum-or-average", hyperparameters, "momentum", tw.nesterov, FAILS),
     ("square-root-rule", hyperparameters, "Hyperparameters", rounded, FAILS),
-    ("velocity-at-a-change", hyperparameters, "Leapfrog", ahead, FAILS),
+    ("velocity-at-a-change", hyperparameters, "DROP", 1.0, HOLDS),
     ("heavy-ball-stability", stability, "momentum", tw.nesterov, FAILS),
     ("midpoint-stability", stability, "midpoint_momentum", tw.momentum, FAILS),
     ("nesterov-damps-fast-modes", stability, "nesterov", tw.momentum, FAILS),
     ("proximal-point-has-no-limit", stability, "ImplicitEuler", tw.Heun, FAILS),
     ("heavy-ball-rate", rates, "momentum", tw.nesterov, FAILS),
     ("nesterov-rate", rates, "nesterov", tw.momentum, FAILS),
+    ("nesterov-faster-than-momentum", rates, "BEST_BALL", (1.0, 0.5), HOLDS),
     ("ninety-percent-fewer", rates, "momentum", textbook, FAILS),
     ("heavy-ball-converges", rates, "momentum", textbook, HOLDS),
     ("best-constant-friction", rates, "HeavyBall", sticky, FAILS),
@@ -556,7 +571,7 @@ OTHERWISE = [
     ("stored-point-is-the-iterate", forms, "AHEAD", 0.0, HOLDS),
     ("look-ahead-predicts-the-gradient", looking_ahead, "MAKE", tw.momentum, FAILS),
     ("look-ahead-is-a-larger-step", looking_ahead, "momentum", without_momentum, HOLDS),
-    ("nesterov-at-most-of-the-rate", looking_ahead, "MAKE", tw.momentum, FAILS),
+    ("nesterov-at-most-of-the-rate", looking_ahead, "MAKE", by_a_tenth, HOLDS),
     ("friction-over-time-damps-more-later", looking_ahead, "LAW", ever_more_friction, HOLDS),
     ("nesterov-ode-on-strongly-convex", looking_ahead, "LAW", lambda f: tw.NesterovFlow(f, 2.0), HOLDS),
     ("nesterov-ode", nesterov_flow, "NesterovFlow", weak, FAILS),
@@ -572,6 +587,7 @@ OTHERWISE = [
     ("viscous-is-nesterov", viscous, "nesterov", tw.momentum, FAILS),
     ("momentum-escapes-saddles-faster", saddle, "BETA", 0.0, FAILS),
     ("saddles-are-escaped", saddle, "saddle", lambda x: 0.5 * jnp.sum(x * x), FAILS),
+    ("random-settings-converge", settings, "momentum", at_a_hundredth_of_its_rate, HOLDS),
     ("barrier-without-noise", barrier, "STEPS", 10, FAILS),
     ("barrier-critical-friction", barrier, "Leapfrog", ahead, FAILS),
     ("white-noise-law", stationary, "averages", lambda temperature: averages_as_they_are(temperature / 2), HOLDS),

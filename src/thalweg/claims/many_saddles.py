@@ -84,7 +84,8 @@ def _ratios(scale: float, count: Callable[[int, np.ndarray, np.ndarray, np.ndarr
             chosen = [values[best : best + 1] for values in tried]
             means.append(count(way, chosen[0], chosen[1], starts[STARTS:]).mean())
         alike.append([means[0] / means[2], means[1] / means[2]])
-        ball, ahead = (count(way, *(np.array([value]) for value in SAME), starts[STARTS:]).mean() for way in (1, 2))
+        rate, beta = (np.array([value]) for value in SAME)
+        ball, ahead = (count(way, rate, beta, starts[STARTS:]).mean() for way in (1, 2))
         same.append(ball / ahead)
     columns = [*np.transpose(alike), np.array(same)]
     return [float(f) for c in columns for f in (c.mean(), c.std(ddof=1) / TUNINGS**0.5)]

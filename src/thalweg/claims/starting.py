@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._dictionary.conventions import Hyperparameters
 from .._methods.aliases import momentum
 from .._methods.method import Method
 from ..dynamics import HeavyBall
@@ -36,9 +37,10 @@ def _made(filled: float, early: tuple[float, int]) -> np.ndarray:
     """The same by the package: two runs, the second with the velocity of the first."""
     f, (beta, steps) = quadratic(*CURVATURES), early
     slow, method = momentum(f, RATE, beta), momentum(f, RATE, BETA)
+    now, later = (float(Hyperparameters(RATE, b).physical().step) for b in (beta, BETA))
     velocity = -filled * RATE * CURVATURES / (1.0 - BETA)
-    first = path(slow, START, steps, velocity / float(slow.step_size))
-    velocity = first.velocity[-1] * float(slow.step_size) / float(method.step_size)
+    first = path(slow, START, steps, velocity / now)
+    velocity = first.velocity[-1] * now / later
     return np.concatenate([first.position, path(method, first.position[-1], STEPS - steps, velocity).position[1:]])
 
 
@@ -56,9 +58,9 @@ def starting() -> Outcome:
     start fill it, is $\alpha g/(1-\beta)$.
     """
     expected, measured = [1.0 / (1.0 + BETA)], []
-    step = float(momentum(None, RATE, BETA).step_size)
-    friction = 2.0 * (1.0 - BETA) / (1.0 + BETA) / step
-    rest = path(Method(HeavyBall(quadratic(*CURVATURES), friction), Leapfrog(start="exact"), step), START, 1).position
+    motion = Hyperparameters(RATE, BETA).physical()
+    ball = Method(HeavyBall(quadratic(*CURVATURES), motion.friction), Leapfrog(start="exact"), motion.step)
+    rest = path(ball, START, 1).position
     measured.append(float((rest[0, 0] - rest[1, 0]) / (RATE * CURVATURES[0])))
     for start in STARTS.values():
         expected += _told(_by_hand(*start))
