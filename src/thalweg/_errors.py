@@ -27,6 +27,10 @@ class InputError(ValueError):
         super().__init__(cut(" ".join(line.strip() for line in message.splitlines())))
 
 
+class MissingExtraError(InputError):
+    """Something that is asked for needs a package that comes with an extra and is not installed."""
+
+
 def cut(text: str) -> str:
     """A message with what it quotes cut: texts, and what stands in brackets."""
     if len(text) <= _QUOTED:

@@ -11,13 +11,14 @@ import pytest
 import thalweg as tw
 from thalweg import claims
 from thalweg.claims import Claim, Correction, Outcome
+from thalweg.claims._experiment import undecided
 
 ROOT = Path(__file__).parents[2]
-KEYS = ["id", "source", "statement", "expected", "measured", "verdict", "correction"]
+KEYS = ["id", "source", "statement", "expected", "measured", "verdict", "correction", "seen"]
 
 
-def judged(holds, correction=None):
-    return Claim("an-id", "a source", "A statement.", lambda: Outcome(1.0, "one", holds, correction)).check()
+def judged(holds, correction=None, seen=""):
+    return Claim("an-id", "a source", "A statement.", lambda: Outcome(1.0, "one", holds, correction, seen)).check()
 
 
 def test_a_statement_that_agrees_holds_and_is_not_corrected():
@@ -27,7 +28,7 @@ def test_a_statement_that_agrees_holds_and_is_not_corrected():
 
 def test_a_correction_that_amends_and_agrees_saves_the_statement():
     verdict = judged(False, Correction("Only if.", holds=True))
-    assert (verdict.verdict, verdict.correction) == ("holds with a correction", "Only if.")
+    assert (verdict.verdict, verdict.correction) == ("holds with a condition", "Only if.")
 
 
 def test_a_correction_that_contradicts_is_printed_and_saves_nothing():
@@ -39,6 +40,33 @@ def test_a_correction_that_contradicts_is_printed_and_saves_nothing():
 def test_a_correction_that_was_not_measured_is_not_told(correction):
     verdict = judged(False, correction)
     assert (verdict.verdict, verdict.correction) == ("does not hold", "")
+
+
+@pytest.mark.parametrize("holds", [True, False])
+@pytest.mark.parametrize("correction", [None, Correction("Only if.", holds=True), Correction("No.", True, False)])
+def test_what_does_not_decide_leaves_the_statement_open(holds, correction):
+    verdict = judged(holds, correction, "It was 1.1 ± 0.2.")
+    assert (verdict.verdict, verdict.correction, verdict.seen) == ("open", "", "It was 1.1 ± 0.2.")
+    assert judged(holds, correction).seen == ""
+
+
+def test_a_threshold_within_two_errors_does_not_decide():
+    assert undecided(1.1, 0.06, 1.0) and undecided(0.9, 0.06, 1.0)
+    assert not undecided(1.1, 0.04, 1.0) and not undecided(1.1, 0.0, 1.1)
+    assert undecided(1.1, 0.04, 1.0, errors=3.0)
+
+
+def test_a_claim_whose_extra_is_missing_is_not_checked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    data = Claim("of-data", "a source", "A statement.", lambda: tw.problems.get("digits") and pytest.fail("it loaded"))
+    verdict = data.check()
+    assert (verdict.verdict, verdict.expected, verdict.measured, verdict.correction) == ("not checked", "", "", "")
+    assert verdict.seen.startswith("the digits data come with scikit-learn, which is not installed; pip install")
+
+
+def test_a_wrong_input_within_an_experiment_is_an_error():
+    with pytest.raises(tw.InputError, match="problem 'digit' is unknown"):
+        Claim("an-id", "a source", "A statement.", lambda: tw.problems.get("digit")).check()
 
 
 def test_a_verdict_as_a_dictionary():
@@ -74,6 +102,11 @@ def test_every_claim_on_an_article_is_on_sentences_of_it():
         assert set(claim.sentences) <= set(claims.SENTENCES)
         for name in claim.sentences:
             assert name in claim.source and claims.ARTICLES[name[:3]] in claim.source
+
+
+def test_no_sentence_on_momentum_is_without_a_claim():
+    rows = [row for row in claims.coverage() if row["id"].startswith("003.")]
+    assert len(rows) == 74 and [row["id"] for row in rows if not (row["claims"] or row["reason"])] == []
 
 
 @pytest.mark.parametrize("group", ["geometry", "distributions", "networks"])

@@ -17,8 +17,10 @@ from thalweg.claims import (
     adjoint,
     barrier,
     batches,
+    braking,
     bursts,
     canyon,
+    convex,
     curved,
     deep_linear,
     depth,
@@ -37,11 +39,13 @@ from thalweg.claims import (
     half_steps,
     hyperparameters,
     images,
+    integrating,
     jko,
     kramers,
     large_batches,
     layers,
     looking_ahead,
+    many_saddles,
     modes,
     momentum,
     muon,
@@ -51,18 +55,22 @@ from thalweg.claims import (
     noisy_momentum,
     pits,
     preconditioning,
+    pytorch,
     rates,
     robustness,
     runge_kutta,
     saddle,
     schedules,
+    sensitivity,
     settings,
     stabilised,
     stability,
     stages,
+    starting,
     stationary,
     steepest,
     strongly_convex,
+    surfaces,
     switching,
     tangent_kernel,
     temperature,
@@ -71,7 +79,7 @@ from thalweg.claims import (
 )
 from thalweg.claims._experiment import final, path, valley
 
-HOLDS, CORRECTED, FAILS = "holds", "holds with a correction", "does not hold"
+HOLDS, CORRECTED, FAILS, OPEN = "holds", "holds with a condition", "does not hold", "open"
 THEORY = {
     "exponential-decay": HOLDS,
     "descent-identity": HOLDS,
@@ -113,11 +121,15 @@ THEORY = {
     "no-momentum-is-gradient-descent": HOLDS,
     "lower-the-base-rate": HOLDS,
     "zero-start-is-a-bias": CORRECTED,
+    "start-at-zero-or-warmed-up": CORRECTED,
     "difference-quotients": HOLDS,
     "momentum-is-leapfrog": HOLDS,
     "momentum-goes-by-the-root": HOLDS,
     "without-friction-it-never-stops": HOLDS,
     "too-much-friction-stops-it": FAILS,
+    "friction-prevents-oscillation": CORRECTED,
+    "nesterov-brakes-by-itself": CORRECTED,
+    "nesterov-corrects-overshoots": CORRECTED,
     "sum-or-average": CORRECTED,
     "square-root-rule": CORRECTED,
     "velocity-at-a-change": FAILS,
@@ -135,6 +147,8 @@ THEORY = {
     "nesterov-on-strongly-convex": HOLDS,
     "momentum-only-linear-in-kappa": CORRECTED,
     "ninety-percent-or-more": CORRECTED,
+    "root-of-the-accuracy": CORRECTED,
+    "energy-proves-the-rate": CORRECTED,
     "descent-goes-zigzag": CORRECTED,
     "gradient-deviates-from-the-optimum": HOLDS,
     "alike-where-curvatures-are": CORRECTED,
@@ -150,6 +164,7 @@ THEORY = {
     "nesterov-third-form": FAILS,
     "frameworks-form": HOLDS,
     "stored-point-is-the-iterate": CORRECTED,
+    "pytorch-has-nesterov-sgd": CORRECTED,
     "look-ahead-predicts-the-gradient": HOLDS,
     "look-ahead-is-a-larger-step": FAILS,
     "nesterov-at-most-of-the-rate": FAILS,
@@ -158,6 +173,8 @@ THEORY = {
     "nesterov-ode": HOLDS,
     "nesterov-ode-bound": HOLDS,
     "lookahead-ode": FAILS,
+    "nesterov-is-an-integrator": HOLDS,
+    "second-order-convergence": CORRECTED,
     "restart-linear-rate": HOLDS,
     "bregman-rate": HOLDS,
     "bregman-time-dilation": HOLDS,
@@ -166,11 +183,13 @@ THEORY = {
     "viscous-is-nesterov": HOLDS,
     "momentum-escapes-saddles-faster": HOLDS,
     "saddles-are-escaped": CORRECTED,
+    "nesterov-excels-at-many-saddles": CORRECTED,
     "barrier-without-noise": CORRECTED,
     "little-friction-passes-the-barrier": HOLDS,
     "barrier-critical-friction": HOLDS,
     "random-settings-diverge": FAILS,
     "random-settings-converge": CORRECTED,
+    "rough-or-smooth-momentum": CORRECTED,
     "minima-are-most-likely": CORRECTED,
     "rate-within-the-width": FAILS,
     "narrower-pits-want-a-smaller-rate": CORRECTED,
@@ -192,6 +211,8 @@ THEORY = {
     "adam-square-root-rule": CORRECTED,
     "nesterov-quieter": CORRECTED,
     "nesterov-quieter-as-stored": CORRECTED,
+    "nesterov-in-small-batches": CORRECTED,
+    "look-ahead-and-fading-friction-under-noise": CORRECTED,
     "noise-crosses-barriers": HOLDS,
     "coloured-noise-crosses-as-well": FAILS,
     "adam-is-sign-descent": CORRECTED,
@@ -236,7 +257,7 @@ THEORY = {
     "nesterov-loses-less-by-a-setting": CORRECTED,
     "momentum-regularises-tangent-kernel-flow": FAILS,
     "nesterov-falls-more-steeply": HOLDS,
-    "nesterov-ends-lower": CORRECTED,
+    "nesterov-ends-lower": OPEN,
     "nesterov-sooner-on-images": CORRECTED,
     "nesterov-85-epochs-of-120": CORRECTED,
     "nesterov-for-deep-networks": FAILS,
@@ -256,7 +277,7 @@ SLOW = {
     "momentum-accelerates-sgd", "kramers-marginal-is-sgds-law",
     "nesterov-falls-more-steeply", "nesterov-ends-lower", "nesterov-sooner-on-images", "nesterov-85-epochs-of-120",
     "nesterov-for-deep-networks", "nesterov-spreads-less-in-large-batches", "nesterov-on-deep-linear-networks",
-    "switch-by-layer-in-depth",
+    "switch-by-layer-in-depth", "nesterov-excels-at-many-saddles", "pytorch-has-nesterov-sgd",
 }  # fmt: skip
 ROUGH = {
     # Fourth moments of 40,000 batches.
@@ -295,8 +316,11 @@ def test_theory_speaks_of_every_claim():
 @pytest.mark.parametrize("name", named(THEORY))
 def test_the_verdict_is_what_theory_says(name):
     verdict = claims.check(name)[0]
+    if verdict.verdict == "not checked":
+        pytest.skip(verdict.seen)
     assert verdict.verdict == THEORY[name]
-    assert bool(verdict.correction) == (verdict.verdict != HOLDS)
+    assert bool(verdict.correction) == (verdict.verdict in (CORRECTED, FAILS))
+    assert bool(verdict.seen) == (verdict.verdict == OPEN)
     assert json.loads(json.dumps(verdict.as_dict())) == verdict.as_dict()
     # Observed orders stand within 0.03 of whole numbers, shares within half a point of the probe's.
     tolerance = {"atol": 0.5, "rtol": 0.0} if name.startswith("random-settings") else {"atol": 0.03, "rtol": 1e-9}
@@ -471,6 +495,12 @@ slow_alone = dict.fromkeys(("momentum", "Nesterov"), (at_a_hundredth_of_its_rate
 alike = dict.fromkeys(images.WAYS, (tw.momentum, tw.momentum))
 free_energy_as_it_is = distributions._free_energy
 euclidean_by_name = {name: lambda: tw.geometry.Norm("l2", unit=True) for name in ("one", "other", "third")}
+always_rising = dict.fromkeys(convex.WAYS, (convex.rising, 300)) | {"gradient descent": convex.WAYS["gradient descent"]}
+enough_friction = {name: braking.LAWS[name] for name in ("the critical one", "twice it")}
+never_filled = {name: (0.0, early) for name, (_, early) in starting.STARTS.items()}
+
+
+slow_at_saddles = many_saddles.MAKERS | {"momentum": at_a_quarter_of_its_rate}
 
 
 def linear(step):
@@ -723,6 +753,29 @@ OTHERWISE = [
     ("nesterov-spreads-less-in-large-batches", large_batches, "nesterov", tw.momentum, FAILS),
     ("nesterov-on-deep-linear-networks", deep_linear, "momentum_for", deep_linear.constant, HOLDS),
     ("switch-by-layer-in-depth", layers, "WAYS", layers.WAYS | slow_alone, HOLDS),
+    ("root-of-the-accuracy", convex, "WAYS", always_rising, HOLDS),
+    ("energy-proves-the-rate", convex, "RATES", (0.5, 1.0), HOLDS),
+    ("energy-proves-the-rate", convex, "LAW", weak, FAILS),
+    ("nesterov-is-an-integrator", integrating, "FINER", lambda f, rate: tw.NesterovFlow(f), FAILS),
+    ("second-order-convergence", integrating, "NesterovFlow", lambda f: tw.HeavyBall(f, 0.1), FAILS),
+    ("friction-prevents-oscillation", braking, "LAWS", enough_friction, HOLDS),
+    ("nesterov-brakes-by-itself", braking, "PRODUCTS", (0.1, 0.5, 0.9), HOLDS),
+    ("nesterov-brakes-by-itself", braking, "AHEAD", tw.momentum, FAILS),
+    ("nesterov-corrects-overshoots", braking, "STEEP", (0.1, 0.5, 0.95), HOLDS),
+    ("nesterov-corrects-overshoots", braking, "AHEAD", tw.momentum, FAILS),
+    ("start-at-zero-or-warmed-up", starting, "STARTS", never_filled, HOLDS),
+    ("nesterov-excels-at-many-saddles", many_saddles, "MAKERS", slow_at_saddles, HOLDS),
+    ("rough-or-smooth-momentum", surfaces, "READINGS", {"noise": surfaces.READINGS["noise"]}, HOLDS),
+    ("pytorch-has-nesterov-sgd", pytorch, "NAME", "SGD", HOLDS),
+    ("nesterov-in-small-batches", sensitivity, "PRODUCTS", (1.34, 1.35), HOLDS),
+    ("look-ahead-and-fading-friction-under-noise", sensitivity, "PAIRS", (0.2, 0.5), HOLDS),
+    (
+        "look-ahead-and-fading-friction-under-noise",
+        sensitivity,
+        "LOOKS",
+        sensitivity.LOOKS | {"3/t and look-ahead": 0.0},
+        FAILS,
+    ),
 ]
 
 

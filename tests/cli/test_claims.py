@@ -16,8 +16,8 @@ def test_json_is_the_contract(thalweg):
     assert all(line.startswith("claims") for line in outcome.err.splitlines())
     assert [row["id"] for row in outcome.rows] == ids
     for row in outcome.rows:
-        assert tuple(row) == ("id", "source", "statement", "expected", "measured", "verdict", "correction")
-        assert row["verdict"] in ("holds", "holds with a correction", "does not hold")
+        assert tuple(row) == ("id", "source", "statement", "expected", "measured", "verdict", "correction", "seen")
+        assert row["verdict"] in ("holds", "holds with a condition", "does not hold", "open")
         assert all(isinstance(value, str) for value in row.values())
 
 
@@ -35,6 +35,35 @@ def test_the_list_makes_no_experiment(thalweg, monkeypatch):
     assert all(set(row) == {"id", "source", "statement"} and all(row.values()) for row in rows)
     text = thalweg("claims", "--list", "exponential-decay").out
     assert "exponential-decay" in text and "article: gradient flow" in text and "descent-identity" not in text
+
+
+def verdict_of(claim, verdict, seen=""):
+    return tw.claims.Verdict(claim.id, claim.source, claim.statement, 1.0, 1.0, verdict, "", seen)
+
+
+def test_what_was_seen_of_an_open_claim_is_printed(thalweg, monkeypatch):
+    monkeypatch.setattr(tw.claims.Claim, "check", lambda claim: verdict_of(claim, "open", "It was 1.1 ± 0.2."))
+    text = thalweg("claims", "exponential-decay").out
+    assert "verdict    open" in text and "seen       It was 1.1 ± 0.2." in text and "correction" not in text
+    assert thalweg("claims", "exponential-decay", "--json").rows[0]["seen"] == "It was 1.1 ± 0.2."
+
+
+def test_a_claim_whose_extra_is_missing_is_one_line_and_the_rest_goes_on(thalweg, monkeypatch):
+    check = tw.claims.Claim.check
+
+    def without_data(claim):
+        missing = claim.id == "exponential-decay"
+        return verdict_of(claim, "not checked", "the digits need an extra") if missing else check(claim)
+
+    monkeypatch.setattr(tw.claims.Claim, "check", without_data)
+    text = thalweg("claims", "exponential-decay", "descent-identity").out
+    assert text.startswith("exponential-decay: not checked, the digits need an extra\n\ndescent-identity\n")
+    assert "verdict    holds" in text
+    rows = thalweg("claims", "exponential-decay", "descent-identity", "--json").rows
+    assert [row["verdict"] for row in rows] == ["not checked", "holds"]
+    # Nothing that was asked for could be done.
+    outcome = thalweg("claims", "exponential-decay", status=2)
+    assert outcome.err == "error: none of these claims was checked: the digits need an extra\n"
 
 
 def test_coverage_counts_the_sentences(thalweg, monkeypatch):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._errors import InputError, check_number
+from .._errors import MissingExtraError, check_number
 from .._krylov import conjugate_gradients
 from .._tree import length, scalar
 from .base import AbstractMeasure
@@ -85,7 +85,7 @@ def check_ott(what: str) -> None:
             warnings.simplefilter("ignore", DeprecationWarning)
             import ott  # noqa: F401
     except ImportError:
-        raise InputError(f"{what} needs ott-jax: pip install 'thalweg[ot]'") from None
+        raise MissingExtraError(f"{what} needs ott-jax: pip install 'thalweg[ot]'") from None
 
 
 def regularised(q: tuple[Array, Array], p: tuple[Array, Array], epsilon: Array) -> Float[Array, ""]:

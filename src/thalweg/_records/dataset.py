@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._errors import InputError
+from .._errors import MissingExtraError
 from .describe import labels
 from .naming import as_variable
 from .run import Run
@@ -190,4 +190,4 @@ def _require(module: str = "xarray") -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise InputError(f"this needs {module}; install it with pip install 'thalweg[xarray]'") from None
+        raise MissingExtraError(f"this needs {module}; install it with pip install 'thalweg[xarray]'") from None

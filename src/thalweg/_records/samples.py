@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._errors import InputError
+from .._errors import InputError, MissingExtraError
 from .derived import recorded_structure
 from .growing import checked_arrays
 from .kinds import opened
@@ -36,7 +36,7 @@ def require() -> Any:
         import arviz_stats
         import xarray  # noqa: F401
     except ImportError:
-        raise InputError(_MISSING) from None
+        raise MissingExtraError(_MISSING) from None
     return arviz_stats
 
 
@@ -48,7 +48,7 @@ def require_soon() -> None:
     if sys.modules.get("arviz_stats") is not None:
         return
     if any(importlib.util.find_spec(name) is None for name in ("arviz_stats", "xarray")):
-        raise InputError(_MISSING)
+        raise MissingExtraError(_MISSING)
     threading.Thread(target=_load, name="load ArviZ").start()
 
 

@@ -125,6 +125,11 @@ def close(measured: float | Sequence[float], expected: float | Sequence[float], 
     return bool(np.allclose(measured, expected, rtol=relative, atol=0.0))
 
 
+def undecided(value: float, error: float, threshold: float, errors: float = 2.0) -> bool:
+    """Tell whether a threshold stands within so many standard errors of a mean."""
+    return bool(abs(value - threshold) < errors * error)
+
+
 def shown(template: str, expected: Sequence[Figure], measured: Sequence[Figure]) -> tuple[str, str]:
     """The figures expected and the figures measured, in the same words."""
     return template.format(*expected), template.format(*measured)

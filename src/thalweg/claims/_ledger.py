@@ -5,27 +5,30 @@ import importlib
 import re
 from collections.abc import Callable
 
-from .._errors import InputError, check_choice
+from .._errors import InputError, MissingExtraError, check_choice
 from .._typed import typed
 from ._sentences import ARTICLES, SENTENCES
 
 # One file a topic, in the order of the ledger. They load JAX, so they are loaded when they are asked for.
 _TOPICS = (
-    "flow", "descent", "fixed_points", "runge_kutta", "stages", "schedules", "stabilised", "momentum",
-    "filters", "friction", "hyperparameters", "stability", "rates", "strongly_convex", "canyon", "nesterov",
-    "half_steps", "forms", "looking_ahead", "nesterov_flow", "acceleration", "viscous", "saddle", "barrier",
-    "settings", "pits", "estimates", "stationary", "kramers", "temperature", "noisy_momentum", "batches",
-    "robustness", "escape", "adam", "natural_gradient", "steepest", "curved", "preconditioning", "switching",
-    "muon", "distributions", "jko", "modes", "diffusion", "depth", "expressive", "adjoint", "bursts", "games",
-    "typical_settings", "tangent_kernel", "images", "large_batches", "deep_linear", "layers",
+    "flow", "descent", "fixed_points", "runge_kutta", "stages", "schedules", "stabilised", "momentum", "filters",
+    "starting", "friction", "braking", "hyperparameters", "stability", "rates", "strongly_convex", "convex",
+    "canyon", "nesterov", "half_steps", "forms", "pytorch", "looking_ahead", "nesterov_flow", "integrating",
+    "acceleration", "viscous", "saddle", "many_saddles", "barrier", "settings", "surfaces", "pits", "estimates",
+    "stationary", "kramers", "temperature", "noisy_momentum", "batches", "robustness", "sensitivity", "escape",
+    "adam", "natural_gradient", "steepest", "curved", "preconditioning", "switching", "muon", "distributions",
+    "jko", "modes", "diffusion", "depth", "expressive", "adjoint", "bursts", "games", "typical_settings",
+    "tangent_kernel", "images", "large_batches", "deep_linear", "layers",
 )  # fmt: skip
 
 ARTICLE_MOMENTUM = ARTICLES["003"]
 _SENTENCE = re.compile(r"\b\d{3}\.\d+\b")
 
 HOLDS = "holds"
-CORRECTED = "holds with a correction"
+CORRECTED = "holds with a condition"
 FAILS = "does not hold"
+OPEN = "open"
+UNCHECKED = "not checked"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,16 +55,20 @@ class Outcome:
         measured: what it gave.
         holds: whether the statement, as its source makes it, agrees with what was measured.
         correction: what is so otherwise; None where nothing is known but the statement.
+        open: what was seen, with its error, where that does not decide; "" where it does.
     """
 
     expected: str | float
     measured: str | float
     holds: bool
     correction: Correction | None = None
+    open: str = ""
 
     @property
     def verdict(self) -> str:
-        """`holds`, `holds with a correction` or `does not hold`."""
+        """`holds`, `holds with a condition`, `does not hold` or `open`."""
+        if self.open:
+            return OPEN
         if self.holds:
             return HOLDS
         mended = self.correction is not None and self.correction.holds and self.correction.amends
@@ -70,7 +77,10 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """A claim and what its experiment found, as it is printed."""
+    """A claim and what its experiment found, as it is printed.
+
+    `seen` is what was seen where the verdict is `open`, and what is missing where a claim is `not checked`.
+    """
 
     id: str
     source: str
@@ -79,6 +89,7 @@ class Verdict:
     measured: str | float
     verdict: str
     correction: str
+    seen: str = ""
 
     def as_dict(self) -> dict[str, str | float]:
         """The fields by name, ready for JSON."""
@@ -104,16 +115,19 @@ class Claim:
     sentences: tuple[str, ...] = ()
 
     def check(self) -> Verdict:
-        """Make the experiment, in float64, and judge."""
+        """Make the experiment, in float64, and judge; `not checked` where it needs an extra that is not installed."""
         import jax
 
-        with jax.enable_x64(True):
-            outcome = self.experiment()
-        correction = outcome.correction
-        corrected = correction is not None and correction.holds and not outcome.holds
+        try:
+            with jax.enable_x64(True):
+                outcome = self.experiment()
+        except MissingExtraError as missing:
+            return Verdict(self.id, self.source, self.statement, "", "", UNCHECKED, "", str(missing))
+        correction, verdict = outcome.correction, outcome.verdict
+        corrected = correction is not None and correction.holds and verdict in (CORRECTED, FAILS)
         return Verdict(
-            self.id, self.source, self.statement, outcome.expected, outcome.measured, outcome.verdict,
-            correction.text if correction is not None and corrected else "",
+            self.id, self.source, self.statement, outcome.expected, outcome.measured, verdict,
+            correction.text if correction is not None and corrected else "", outcome.open,
         )  # fmt: skip
 
 
@@ -156,7 +170,7 @@ def check(*ids: str) -> list[Verdict]:
             which takes minutes.
 
     Returns:
-        a `Verdict` each, in the order asked for.
+        a `Verdict` each, in the order asked for; one that needs an extra that is not installed is `not checked`.
 
     Raises:
         InputError: there is no claim of that name, or none on that sentence.

@@ -103,25 +103,28 @@ def square_root_rule() -> Outcome:
     )
 
 
+DROP = 4.0
+
+
 def _order_across_a_drop(how: str) -> float:
-    """The observed order where the learning rate falls to a quarter half-way, and with it the step to half."""
+    """The observed order where the learning rate falls half-way, and the step by the root of its fall."""
     ball = HeavyBall(valley, FRICTION)
     exact = reference(ball, VALLEY_START, 2 * TIME, PUSH)
 
     def error(steps: int) -> float:
-        h = TIME / steps
+        h, shorter = TIME / steps, TIME / steps / DROP**0.5
         first = path(Method(ball, Leapfrog(), h), VALLEY_START, steps, PUSH)
         x, eta = first.position[-1], first.velocity[-1]
-        now, then = (Hyperparameters.from_physical(Physical(step, FRICTION)) for step in (h, h / 2))
-        rest = Method(ball, Leapfrog(start="zero"), h / 2)
+        now, then = (Hyperparameters.from_physical(Physical(step, FRICTION)) for step in (h, shorter))
+        rest = Method(ball, Leapfrog(start="zero"), shorter)
         if how == "left alone":
-            # Displacement is learning rate times buffer, and a quarter now; the step is half.
-            rest, eta = momentum(valley, now.learning_rate / 4, now.momentum), eta / 2
+            # Displacement is learning rate times buffer, and falls with it; the step falls by the root.
+            rest, eta = momentum(valley, now.learning_rate / DROP, now.momentum), eta / DROP**0.5
         if how == "carried":
             gradient = np.asarray(jax.grad(valley)(jnp.asarray(x)))
             buffer = now.carry(then, x, -h * eta / now.learning_rate, gradient)[1]
-            eta = -then.learning_rate * buffer / (h / 2)
-        return float(np.linalg.norm(final(rest, x, 2 * steps, eta) - exact))
+            eta = -then.learning_rate * buffer / shorter
+        return float(np.linalg.norm(final(rest, x, round(DROP**0.5 * steps), eta) - exact))
 
     return observed_order(error, STEPS)
 

@@ -8,7 +8,7 @@ from .._errors import InputError
 from ._options import Json
 from ._output import print_json, print_table
 
-_COLUMNS = ("id", "statement", "expected", "measured", "verdict", "correction")
+_COLUMNS = ("id", "statement", "expected", "measured", "verdict", "correction", "seen")
 
 
 def claims(
@@ -19,7 +19,8 @@ def claims(
 ) -> None:
     """Check what articles and textbooks say about these methods, each by an experiment.
 
-    Each verdict is printed as soon as it is known; an interrupt loses none.
+    Each verdict is printed as soon as it is known; an interrupt loses none. A claim that needs an extra that is not
+    installed is not checked, and the others are.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ def claims(
         Say which sentences of the articles have a claim, and check none.
     """
     import thalweg as tw
+
+    from ..claims._ledger import UNCHECKED
 
     if coverage:
         if ids or list_:
@@ -56,6 +59,8 @@ def claims(
     finally:
         if json:
             print_json(rows)
+    if all(row["verdict"] == UNCHECKED for row in rows):
+        raise InputError(f"none of these claims was checked: {rows[0]['seen']}")
 
 
 def _check_all(asked: Any, rows: list[dict[str, Any]]) -> None:
@@ -78,7 +83,11 @@ def _print_list(asked: Any, json: bool) -> None:
 
 def _print_verdict(row: dict[str, Any]) -> None:
     from .._text import blocks, width_of_terminal
+    from ..claims._ledger import UNCHECKED
 
+    if row["verdict"] == UNCHECKED:
+        print(f"{row['id']}: {UNCHECKED}, {row['seen']}", end="\n\n", flush=True)
+        return
     columns = [name for name in _COLUMNS if row[name] != ""]
     print(blocks(columns, [[row[name] for name in columns]], None, width_of_terminal()), end="\n\n", flush=True)
 

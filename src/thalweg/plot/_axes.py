@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._errors import InputError
+from .._errors import InputError, MissingExtraError
 from .._records.run import Run
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise InputError("plots need matplotlib; install it with pip install 'thalweg[plot]'") from None
+        raise MissingExtraError("plots need matplotlib; install it with pip install 'thalweg[plot]'") from None
 
 
 def check_runs(what: str, runs: Mapping[str, Any]) -> None:

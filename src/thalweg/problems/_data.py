@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._errors import InputError
+from .._errors import MissingExtraError
 
 
 def load(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -16,7 +16,7 @@ def load(name: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         datasets = importlib.import_module("sklearn.datasets")
     except ImportError:
-        raise InputError(
+        raise MissingExtraError(
             f"the {name} data come with scikit-learn, which is not installed; pip install 'thalweg[data]'"
         ) from None
     return getattr(datasets, f"load_{name}")(return_X_y=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .._errors import InputError
+from .._errors import MissingExtraError
 
 # Shrunk to the left. All are exact in bfloat16.
 NUMBERS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0)
@@ -37,7 +37,7 @@ def need_hypothesis() -> Any:
     try:
         import hypothesis  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
-        raise InputError("thalweg.testing needs hypothesis: pip install 'thalweg[testing]'") from None
+        raise MissingExtraError("thalweg.testing needs hypothesis: pip install 'thalweg[testing]'") from None
     if ours:
         # Nobody else in this process uses it, so that its cache need not lie in the working directory.
         from hypothesis.configuration import (  # pyright: ignore[reportMissingImports]
