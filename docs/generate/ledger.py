@@ -122,11 +122,13 @@ def _anchor(sentence: str) -> str:
 
 
 def _plain(title: str) -> str:
-    return title.removeprefix("article: ")
+    title = title.removeprefix("article: ")
+    return title[:1].upper() + title[1:]
 
 
 def _text(value: str | float) -> str:
     """A text of the ledger in Markdown: nothing in it is markup but the keys of references in brackets."""
-    escaped = re.sub(r"([\\`*_{}\[\]<>#|$~^])", r"\\\1", str(value))
+    shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|$~^])", r"\\\1", shown)
     escaped = re.sub(r"\\\[([\w, ]+\d{4}\w?)\\\]", lambda found: f"{{cite:p}}`{found[1]}`", escaped)
     return re.sub(r"(?<![\w`])([a-z]+(?:19|20)\d\d)(?![\w`])", r"{cite:t}`\1`", escaped)

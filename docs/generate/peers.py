@@ -18,6 +18,13 @@ def summary() -> str:
         question = next(line for line in body.splitlines() if line and not re.match(r"\d{4}-|\|", line))
         date = re.search(r"^(\d{4}-\d\d-\d\d)", body, flags=re.MULTILINE)
         spread = ", ".join(f"{value:.3g}" for value in (min(ratios), statistics.median(ratios), max(ratios)))
-        cells = (f"`{name}`", question, date[1] if date else "not dated", len(ratios), spread, body.count("(not held)"))
+        cells = (
+            f"`{name}`",
+            question,
+            date[1].replace("-", "\N{NON-BREAKING HYPHEN}") if date else "not dated",
+            len(ratios),
+            spread,
+            body.count("(not held)"),
+        )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)

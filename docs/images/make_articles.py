@@ -65,9 +65,9 @@ def canyon() -> None:
     products = np.linspace(0.0, 2.0, 400)[1:]
     for colour, name, make in (("C1", "momentum", tw.momentum), ("C0", "Nesterov", tw.nesterov)):
         radii = tw.analysis.spectral_radius(make(None, 1.0, 0.9), products)
-        right.plot(products, radii, color=colour, label=f"{name}, momentum 0.9")
+        right.plot(products, radii, color=colour, label=f"{name}, β = 0.9")
     right.axhline(1.0, color="0.8", linewidth=1)
-    right.set(xlabel="learning rate × curvature", ylabel="left of a mode by a step", ylim=(0.0, 1.3))
+    right.set(xlabel="learning rate × curvature", ylabel="part of a mode left by a step", ylim=(0.0, 1.3))
     right.legend(edgecolor="none")
     figure.savefig(HERE / "article_003.png")
 

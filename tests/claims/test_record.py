@@ -43,4 +43,4 @@ def test_what_a_page_counts_are_verdicts_of_the_file(tmp_path, monkeypatch):
     assert "1 [open]{.verdict .open}, 1 [odd]{.verdict .odd}, 12 [no claim yet]{.verdict .no-claim-yet}" in page
     assert "2026-01-02" in page and "`a command`" in page
     assert r"- Expected: x\*y {cite:p}`polyak1964`" in page and r"A \`word\`." in page
-    assert "| [gradient flow](000.md) | 17 | 0 | 0 | 1 | 16 |" in pages.articles()
+    assert "| [Gradient flow](000.md) | 17 | 0 | 0 | 1 | 16 |" in pages.articles()
