@@ -1,7 +1,8 @@
 """Write down the verdicts that the documentation shows: `python -m tools.claims_ledger`, from the root.
 
 It makes every experiment of the ledger, which takes minutes; `python -m tools.claims_ledger 003.9 kramers-law` makes
-those alone, and leaves the rest of the file as it is. Claims that the ledger has no more are left out.
+those alone, and leaves the rest of the file as it is; `python -m tools.claims_ledger stale` makes those that the file
+lacks or says otherwise. Claims that the ledger has no more are left out.
 """
 
 import datetime
@@ -26,11 +27,22 @@ def read() -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in json.loads(FILE.read_text("utf-8"))["claims"]}
 
 
-def row(claim: Any) -> dict[str, Any]:
+def stale() -> list[str]:
+    """The claims that the file lacks, or whose statement, source or sentences are others there."""
+    kept = read()
+    return [one.id for one in claims.ledger() if one.id not in kept or kept[one.id] != kept[one.id] | said(one)]
+
+
+def said(claim: claims.Claim) -> dict[str, Any]:
+    """What a claim says before it is judged."""
+    return {"source": claim.source, "statement": claim.statement, "sentences": list(claim.sentences)}
+
+
+def row(claim: claims.Claim) -> dict[str, Any]:
     """A claim, judged, as the file holds it."""
     found = claim.check().as_dict()
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return found | {"sentences": list(claim.sentences), "made": today}
+    return found | said(claim) | {"made": today}
 
 
 def write(rows: list[dict[str, Any]]) -> None:
@@ -45,7 +57,7 @@ def write(rows: list[dict[str, Any]]) -> None:
 
 def main(*ids: str) -> None:
     """Judge the claims of these names, sentences or articles, or all, and keep what is found as it is found."""
-    asked = {claim.id for claim in claims.find(*ids)}
+    asked = set(stale()) if ids == ("stale",) else {claim.id for claim in claims.find(*ids)}
     kept = read()
     for count, claim in enumerate((one for one in claims.ledger() if one.id in asked), start=1):
         kept[claim.id] = row(claim)
