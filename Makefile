@@ -48,11 +48,13 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/.docs
-	$(BIN)/python -m sphinx -E -W --keep-going --quiet -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -E -W --keep-going -b html docs docs/_build/html
 	@echo "built docs/_build/html/index.html"
 
 clean:
 	rm -rf $(VENV) docs/_build demo-out .pytest_cache .ruff_cache
+
+QUIET := -qq
 
 # One stamp a target. A newer pyproject.toml or constraints.txt installs again.
 $(VENV)/.demo: EXTRAS := plot,data
@@ -60,10 +62,11 @@ $(VENV)/.test: EXTRAS := test
 $(VENV)/.lint: EXTRAS := dev,plot,data,ot,sample,torch,web,xarray
 $(VENV)/.bench: EXTRAS := bench
 $(VENV)/.docs: EXTRAS := docs,plot,data,ot,sample,torch,web,xarray
+$(VENV)/.docs: QUIET :=
 
 $(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.bench $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing thalweg[$(EXTRAS)] into $(VENV) (minutes the first time)"
-	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	@touch $@
 
 $(BIN)/python:

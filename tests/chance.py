@@ -67,7 +67,7 @@ def variance_score(found, expected, error):
 
 def in_documents(root):
     """(file, multiple) of every check of a random number that readers see, as `... < 6 * error`."""
-    files = [root / "README.md", *root.glob("docs/*.md"), *root.glob("examples/*.py"), *root.glob("src/**/*.py")]
+    files = [root / "README.md", *root.glob("docs/*/*.md"), *root.glob("examples/*.py"), *root.glob("src/**/*.py")]
     for file in sorted(files):
         for multiple in re.findall(r"<=? *([\d.]+) \* \w*error\b", file.read_text("utf-8")):
             yield file.relative_to(root).as_posix(), float(multiple)

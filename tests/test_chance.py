@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 def test_all_shares_together_are_less_than_the_budget(tests_of_chance):
     """Of what was collected: in a run of the suite, of everything."""
     documents = list(in_documents(ROOT))
-    assert {"docs/sampling.md", "docs/targets.md"} <= {file for file, _ in documents}
+    assert {"docs/howto/sampling.md", "docs/reference/targets.md"} <= {file for file, _ in documents}
     assert all(multiple >= DOCUMENTED for _, multiple in documents), documents
     assert 50 * 2 * stats.norm.sf(DOCUMENTED) < SHARE
     assert (len(tests_of_chance) + len(documents)) * SHARE < BUDGET, [test.nodeid for test in tests_of_chance]

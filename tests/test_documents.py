@@ -10,15 +10,21 @@ import pytest
 import thalweg as tw
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts]
+DOCUMENTS = [ROOT / "README.md", ROOT / "README.zh.md", *sorted(PAGES)]
 CITED = set(re.findall(r"^@\w+\{([\w-]+),", (ROOT / "docs" / "references.bib").read_text("utf-8"), flags=re.MULTILINE))
-_FIRST = ("README.md", "minimize.md")
+_FIRST = ("README.md", "docs/index.md", "docs/howto/minimize.md")
 
 
 @pytest.mark.parametrize(
     "path",
     # What a newcomer reads first is tried in every run, the other pages among the slow tests.
-    [pytest.param(p, id=p.name, marks=[] if p.name in _FIRST else pytest.mark.slow) for p in DOCUMENTS],
+    [
+        pytest.param(path, id=name, marks=[] if name in _FIRST else pytest.mark.slow)
+        for path in DOCUMENTS
+        for name in [path.relative_to(ROOT).as_posix()]
+        if "```python\n" in path.read_text("utf-8")
+    ],
 )
 def test_python_in_the_documents_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
