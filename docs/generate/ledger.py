@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[1]
 FILE = DOCS / "reference" / "claims" / "ledger.json"
 NONE, EXCUSED = "no claim yet", "cannot be judged"
 # Best first, as the counts stand; a verdict that is not here comes after them.
-ORDER = ("holds", "holds with a condition", "holds with a correction", "does not hold", "open")
+ORDER = ("holds", "holds with a condition", "does not hold", "open")
 
 
 def record() -> dict[str, Any]:
