@@ -352,6 +352,8 @@ def calls():
                            labels=[0, 1, 0, 1, 0], ax=None),
         "plot.depth_transfer": lambda: dict(result=tw.analysis.depth_transfer(
             tw.networks.residual(jnp.sin, 2, 0.1, shared=True), DATA), axes=None),
+        "web.serve": dict(root="none", port=None, token=None, ready=None),
+        "web.write_page": dict(runs="none", path="page.html", title="mine"),
         "plot.sweep": lambda: dict(result=made().sweep, over=None, ax=None),
     }  # fmt: skip
 

@@ -12,7 +12,9 @@ import thalweg as tw
 from tests.calls import calls, found
 
 # Refused in either precision: there is nothing to read, or nothing that makes what is asked for.
-REFUSED = {"read_samples", "Run.load", "Sweep.load", "testing.check_optimizer", "plot.chains"}
+REFUSED = {
+    "read_samples", "Run.load", "Sweep.load", "testing.check_optimizer", "plot.chains", "web.serve", "web.write_page",
+}  # fmt: skip
 SLOW = {
     "sample", "minimize", "work_precision", "compare", "Comparison.report", "plot.paths", "plot.curves",
     "plot.write_report", "plot.work_precision", "WorkPrecision.cost", "WorkPrecision.cheapest", "WorkPrecision.of",
