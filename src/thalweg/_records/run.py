@@ -247,16 +247,9 @@ class Run:
         return f"Run({self.status} after {self.steps} steps, {self.gradients} gradients{value}; {self.message})"
 
     def _repr_html_(self) -> str:
-        """As a notebook shows it: what it was of, how it ended, and a small picture of its loss."""
-        from .._html import curve_html, facts_html
-        from .shown import row_of
+        from .shown import run_html
 
-        row = row_of(self)
-        facts = {name: value for name, value in row.items() if name not in ("path", "message", "hyperparameters")}
-        facts = {"run": row["path"] if self.path is not None else None} | facts | row["hyperparameters"]
-        loss = self.metrics.get("loss")
-        below = "" if loss is None else curve_html(loss, f"loss over {self.steps} steps")
-        return facts_html(f"{self.status}: {self.message}", facts, below)
+        return run_html(self)
 
 
 def read_trace(path: Path, structure: Unravel | None, measure: dict[str, Any] | None = None) -> Trace | None:

@@ -109,3 +109,15 @@ def lines_of(row: dict[str, Any]) -> list[str]:
     """The same, a line for each."""
     shown = row | {"hyperparameters": settings(row["hyperparameters"]) or "none", "loss": number(row["loss"], 6)}
     return [f"{name:15} {number(value)}" for name, value in shown.items()]
+
+
+def run_html(run: "Run") -> str:
+    """A run as a notebook shows it: what it was of, how it ended, and a small picture of its loss."""
+    from .._html import curve_html, facts_html
+
+    row = row_of(run)
+    facts = {name: value for name, value in row.items() if name not in ("path", "message", "hyperparameters")}
+    facts = {"run": row["path"] if run.path is not None else None} | facts | row["hyperparameters"]
+    loss = run.metrics.get("loss")
+    below = "" if loss is None else curve_html(loss, f"loss over {run.steps} steps")
+    return facts_html(f"{run.status}: {run.message}", facts, below)
