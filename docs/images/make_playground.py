@@ -7,7 +7,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-STATE = "f=quadratic-2d&x=-1.5,1.4&m=momentum:learning_rate%3D0.5,momentum%3D0.85&m=gradient_descent:learning_rate%3D0.5"
+STATE = (
+    "f=quadratic-2d&x=-1.5,1.4&m=momentum:learning_rate%3D0.5,momentum%3D0.85&m=gradient_descent:learning_rate%3D0.5"
+)
 
 
 def main() -> None:
@@ -17,7 +19,9 @@ def main() -> None:
     address = server.stdout.readline().strip()
     try:
         with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
+            browser = driver.chromium.launch(
+                executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+            )
             page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
             page.goto(f"{address}#/playground?{STATE}")
             page.locator(".limit").first.wait_for(timeout=120_000)

@@ -3,6 +3,7 @@
 import collections.abc
 import dataclasses
 import functools
+import inspect
 import pathlib
 import sys
 import types
@@ -52,7 +53,10 @@ def _checked(function: _Function, own: tuple[str, ...]) -> _Function:
     while hasattr(inner, "__wrapped__"):
         inner = inner.__wrapped__
     code = inner.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    named = code.co_argcount + code.co_kwonlyargcount
+    names, positional = code.co_varnames[:named], code.co_argcount
+    # All that is given beyond them has one annotation, as `*ids: str`.
+    rest = code.co_varnames[named] if code.co_flags & inspect.CO_VARARGS else None
     known: dict[str, Kind] = {}
     read = False
 
@@ -64,9 +68,13 @@ def _checked(function: _Function, own: tuple[str, ...]) -> _Function:
             found = kinds(inner.__annotations__, inner.__globals__, _defaults(inner))
             known.update({name: kind for name, kind in found.items() if name not in own})
             read = True
-        for name, value in zip(names, args, strict=False):
+        for name, value in zip(names[:positional], args, strict=False):
             if name in known and not known[name].holds(value):
                 raise refusal(name, known[name], value)
+        if rest in known:
+            for value in args[positional:]:
+                if not known[rest].holds(value):
+                    raise refusal(rest, known[rest], value)
         for name, value in kwargs.items():
             if name in known and not known[name].holds(value):
                 raise refusal(name, known[name], value)

@@ -16,7 +16,7 @@ from ..schemes import Clock
 def _times(value: Any) -> Any:
     try:
         return jnp.asarray(value, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxtyping import ArrayLike
 
+from .._errors import InputError
 from .._typed import typed
 from ..dynamics import MuonFlow
 from ..geometry._newton_schulz import QUINTIC
@@ -71,6 +72,8 @@ def muon(
 
     Reference: Jordan et al. (2024).
     """
+    if learning_rate is None:
+        raise InputError("learning_rate must be a number or a schedule of the step, but is None")
     law = partial(
         MuonFlow, objective, iterations=iterations, coefficients=coefficients, layout=layout, scaling=scaling,
         corrected=corrected, stacked=stacked, iteration_dtype=iteration_dtype,

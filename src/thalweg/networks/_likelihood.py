@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -101,6 +102,7 @@ def log_likelihood(
         check_arguments("end_law", end_law, "x")
     grid = method.grid.times
     times = grid[::-1] if method.grid.backwards else grid
+    _check_flow(law, times[0], x)
     field = Field(_with_divergence, (law, signs))
     end, spread = solve(Method(field, method.scheme, times=times), (x, jnp.zeros((), float))).final.position
     noise, d = law.noising.noise(times[-1]), size(x)
@@ -109,6 +111,19 @@ def log_likelihood(
         return LogLikelihood(normal + spread, end, None)
     exact = jnp.asarray(end_law(end), float)
     return LogLikelihood(exact + spread, end, normal - exact)
+
+
+def _check_flow(law: ProbabilityFlow, time: Any, x: Vector) -> None:
+    """Refuse data that the score does not take, in one line."""
+    try:
+        eqx.filter_eval_shape(lambda x: law.rates(time, Phase(x), law.evaluate(time, Phase(x))), x)
+    except InputError:
+        raise
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"the score raised {type(error).__name__} at x, which must be one of the data as the score takes it: {line}"
+        ) from error
 
 
 def _with_divergence(t: Any, both: tuple[Vector, Array], args: tuple[ProbabilityFlow, Any]) -> tuple[Vector, Array]:

@@ -49,7 +49,7 @@ def animate(run: Run, path: str | Path, frames: int = 60, seconds: float = 6.0) 
         raise InputError(f"{path.parent} is not a directory")
     if path.suffix.lower() == ".mp4" and not animation.FFMpegWriter.isAvailable():
         raise InputError("an MP4 needs ffmpeg, which is not installed; write a .gif")
-    check_number("seconds", seconds, above=0.0)
+    check_number("seconds", seconds, at_least=0.01)
     if not isinstance(run.final.position, AbstractMeasure):
         raise InputError("animate draws distributions, but the position of this run is none; take tw.plot.paths")
     trace = _traced(run)

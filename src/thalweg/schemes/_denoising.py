@@ -55,7 +55,7 @@ class AbstractExponential(AbstractDenoising):
 
 
 def check_order(order: object, options: tuple[int, ...]) -> None:
-    if not is_whole(order) or order not in options:
+    if isinstance(order, bool) or not is_whole(order) or order not in options:
         raise InputError(f"order must be {', '.join(map(str, options[:-1]))} or {options[-1]}, but is {order!r}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .._errors import InputError
+from .._errors import InputError, is_path
 from .._records.storage import RecordError, write_atomically
 from .._typed import typed
 from ._answers import Answers
@@ -86,6 +86,9 @@ def _chosen(given: list[str | Path]) -> tuple[Path, list[str]]:
     """The directory below which all runs lie, and their names there."""
     if not given:
         raise InputError("give at least one run directory")
+    for one in given:
+        if not is_path(one):
+            raise InputError(f"runs must be the paths of run directories, but one is {one!r}")
     found: list[Path] = []
     for one in map(Path, given):
         if not one.is_dir():
