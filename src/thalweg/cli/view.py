@@ -50,7 +50,10 @@ def view(
     from ..web._server import _serve, require_web
 
     require_web()
-    if not runs.is_dir():
+    if runs == Path("runs") and not runs.exists():
+        # Who has no runs yet comes for the playground.
+        say("there are no runs here yet; thalweg run rosenbrock makes one")
+    elif not runs.is_dir():
         raise InputError(
             f"{runs} is not a directory; give the one that holds the runs, or make one: thalweg run rosenbrock"
         )

@@ -41,6 +41,8 @@ def serve(
     Raises:
         InputError: the directory is none, the port is taken, or the extra `web` is not installed.
     """
+    if not Path(root).is_dir():
+        raise InputError(f"{root} is not a directory; give the one that holds the runs")
     _serve(Path(root), port, token, ready, {})
 
 
@@ -49,8 +51,6 @@ def _serve(
     grounds: "dict[str, Callable[[], Ground]]",
 ) -> None:  # fmt: skip
     require_web()
-    if not root.is_dir():
-        raise InputError(f"{root} is not a directory; give the one that holds the runs")
     if port is not None:
         check_count("port", port)
     secret = new_token() if token is None else token
