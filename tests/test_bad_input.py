@@ -625,9 +625,12 @@ CLI = {
     "export onto a file": ("export run module.py --format csv", "module.py exists; choose another file"),
     "export to an unknown format": (
         "export run out.xlsx",
-        "format 'xlsx' is unknown; choose one of: csv, json, netcdf, npz, zarr",
+        "format 'xlsx' is unknown; choose one of: csv, html, json, netcdf, npz, zarr",
     ),
-    "export to no format": ("export run out", "format '' is unknown; choose one of: csv, json, netcdf, npz, zarr"),
+    "export to no format": (
+        "export run out",
+        "format '' is unknown; choose one of: csv, html, json, netcdf, npz, zarr",
+    ),
     "export into nowhere": ("export run nowhere/out.csv", "nowhere is not a directory"),
     "claim": ("claims exponential-decaj", "did you mean 'exponential-decay'?"),
     "config typo": (

@@ -200,13 +200,13 @@ def test_bytes_that_are_no_request_are_survived(port):
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"problem": "__import__('os')"}, "the playground has"),
+        ({"problem": "__import__('os')", "methods": [{"name": "momentum"}]}, "the playground has"),
         ({"problem": "quadratic-2d", "methods": [{"name": "momentum"}], "steps": 10**9}, "steps must be"),
         ({"problem": "quadratic-2d", "methods": [{"name": "momentum"}], "steps": True}, "steps must be"),
         ({"problem": "quadratic-2d", "methods": [{"name": "momentum"}] * 7}, "methods go at once"),
         ({"problem": "quadratic-2d", "methods": [{"name": "os:system"}]}, "a method is one of"),
         ({"problem": "quadratic-2d", "methods": [{"name": "momentum", "settings": {"momentum": "0.9"}}]}, "real"),
-        ({"problem": "quadratic-2d", "methods": [{"name": "momentum", "settings": {"momentum": 1e300}}]}, "below"),
+        ({"problem": "quadratic-2d", "methods": [{"name": "momentum", "settings": {"momentum": 1e300}}]}, "less than"),
         ({"problem": "quadratic-2d", "methods": [{"name": "momentum", "settings": {"x": 1}}]}, "no hyperparameter"),
         ({"problem": "quadratic-2d", "methods": [{"name": "momentum"}], "start": [1e300, 0]}, "start must be"),
         ({"problem": "quadratic-2d", "methods": [{"name": "momentum"}], "start": "1,2"}, "start must be"),

@@ -24,6 +24,11 @@ class AbstractCounted(eqx.Module):
     scheme: eqx.AbstractVar[AbstractScheme]
     lacks_objective: eqx.AbstractVar[bool]
 
+    def _repr_html_(self) -> str:
+        from .._html import method_html
+
+        return method_html(self)
+
     @property
     def gradients_per_step(self) -> int:
         """Gradients in one step, counted in the traced step, loops and all (a Hessian-vector product counts 2).

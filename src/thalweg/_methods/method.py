@@ -365,11 +365,6 @@ class Method(AbstractDrawing, AbstractCounted, AbstractCarrying, AbstractInverte
         numbers = [f"{name}={shown(value)}" for name, value in self.hyperparameters.items() if name != "step_size"]
         return call("Method", parts, ", ".join(one for one in numbers if one not in parts[0]))
 
-    def _repr_html_(self) -> str:
-        from .._html import method_html
-
-        return method_html(self)
-
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """Numbers that a user tunes, by the names of the alias: the inverse of it.

@@ -24,7 +24,7 @@ LAWS: dict[str, Callable[[Any], Any]] = {
 
 
 def _passages(times: np.ndarray) -> list[int]:
-    r"""How often each passes the minimum from rest.
+    r"""Number of times that each passes the minimum from rest.
 
     Below the critical friction at roots of $\cos(\omega t - \phi)$, $\tan\phi = \lambda/2m\omega$; from it on never;
     with 3/t at those of $J_1(t\sqrt\ell)$, whatever the mass.
@@ -42,7 +42,7 @@ def _passages(times: np.ndarray) -> list[int]:
     "In m x'' + μx' + ∇U = 0, and so in Nesterov's method, friction prevents oscillation.",
 )
 def prevents() -> Outcome:
-    """How often a ball passes the lowest point of a bowl until t = 40, from rest, m = 2 and curvature 3."""
+    """Number of times that a ball passes the lowest point of a bowl until t = 40, from rest, m = 2 and curvature 3."""
     times = np.linspace(0.0, TIME, round(TIME / STEP) + 1)
     measured = []
     for law in LAWS.values():
@@ -119,7 +119,7 @@ def _mode(product: float, ahead: float) -> np.ndarray:
     "In steep regions momentum overshoots the optimum; Nesterov's method corrects in time.",
 )
 def corrects() -> Outcome:
-    r"""How far each gets beyond the minimum in 200 steps, of its distance at the start, at five αℓ.
+    r"""The distance that each gets beyond the minimum in 200 steps, of its distance at the start, at five αℓ.
 
     Along a mode the points are powers of the roots of $z^2 - (1 + \beta - \alpha\ell(1 + a))z + \beta - \alpha\ell a$.
     """

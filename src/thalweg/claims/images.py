@@ -103,7 +103,7 @@ def _more_tuned(tuned: list[float]) -> bool:
 
 
 def _open(usual: list[float], tuned: list[float], what: str) -> str:
-    """What was seen where the errors leave it open whether momentum has more; "" where they do not."""
+    """Words for what was seen where the errors leave it open whether momentum has more; "" where they do not."""
     leaves = undecided(usual[2], usual[3], 1.0, T_USUAL)
     # Where there is no more with the same numbers, what it is with others cannot save the statement.
     if leaves or (_more(usual) and undecided(tuned[2], tuned[3], 1.0, T_TUNED)):

@@ -23,7 +23,7 @@ def _torch() -> Any:
 
 
 def _points(make: Any, **settings: Any) -> np.ndarray:
-    """What an optimizer of PyTorch stores after each step, with the gradient that JAX takes of the valley."""
+    """Points that an optimizer of PyTorch stores after each step, with the gradient that JAX takes of the valley."""
     torch, slope = _torch(), jax.jit(jax.grad(valley))
     x = torch.tensor(VALLEY_START, dtype=torch.float64, requires_grad=True)
     optimizer, points = make([x], lr=RATE, momentum=BETA, **settings), []

@@ -217,7 +217,7 @@ _TOLD = {"status", "message", "step", "gradients", "seconds", "compile_seconds",
 
 
 def _double() -> Any:
-    """What is read back is in double precision, whatever JAX is set to; its switch is of a thread."""
+    """Double precision for what is read back, whatever JAX is set to; its switch is of a thread."""
     import jax
 
     return jax.enable_x64(True)

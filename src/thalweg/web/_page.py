@@ -103,7 +103,7 @@ def _chosen(given: list[str | Path]) -> tuple[Path, list[str]]:
 
 
 def _asked(answers: Answers, names: list[str]) -> dict[str, Any]:
-    """What the page would ask a server for, by question."""
+    """Answers to all that the page would ask a server, by question."""
     kept: dict[str, Any] = {}
 
     def ask(question: str, asked: dict[str, Any]) -> Any:

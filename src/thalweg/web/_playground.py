@@ -150,7 +150,7 @@ class Playground:
         return {"flow": flow[: _within(flow, found.centre, reach)], "no_flow": None}
 
     def _linear(self, found: Ground, row: Row, method: Method, settings: dict[str, float]) -> dict[str, Any]:
-        """What the step says near the centre: its limit, its contraction, its regime, its stationary law."""
+        """Facts that the step tells near the centre: its limit, its contraction, its regime, its stationary law."""
         # Near its minimum a manifold is flat.
         method = row.build(None, **settings) if found.sphere else method
         empty = dict.fromkeys(("limit", "limit_of", "rate", "regime", "law", "margin"))
