@@ -85,7 +85,10 @@ def mode_by_quadrature(kinds: tuple[tuple[float, float], ...]) -> float:
 
 
 def mode_of_diffusion(kinds: tuple[tuple[float, float], ...]) -> float:
-    r"""The place where $L' + D' = 0$ for $dx = -L'dt + \sqrt{2D}\,dW$: its law is $D^{-1}e^{-\int L'/D}$, $D = \alpha C/2$."""
+    r"""The place where $L' + D' = 0$ for $dx = -L'dt + \sqrt{2D}\,dW$, $D = \alpha C/2$.
+
+    Its law is $D^{-1}e^{-\int L'/D}$.
+    """
     (one, here), (other, there) = kinds
 
     def slope(x: float) -> float:
