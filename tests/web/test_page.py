@@ -99,11 +99,12 @@ def test_export_and_view_write_a_page(runs, tmp_path, capsys):
     assert kept(tmp_path / "all.html")["runs"] == ["rate-0.25", "rate-0.5"]
     capsys.readouterr()
     command("view", runs, "--report", tmp_path / "all.html", "--port", 1, status=2)
+    command("view", runs, "--report", tmp_path / "all.html", "--open", status=2)
     command("view", tmp_path / "none", status=2)
     command("view", runs, "--start", "1,2", status=2)
     command("view", runs, "--objective", "rosenbrock", status=2)
     errors = capsys.readouterr().err.strip().split("\n")
-    assert len(errors) == 4 and all(line.startswith("error: ") for line in errors)
+    assert len(errors) == 5 and all(line.startswith("error: ") for line in errors)
 
 
 @pytest.mark.slow

@@ -29,6 +29,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def write_out(path: Path, text: str) -> Path:
+    """Write a file that a user asked for, folders on the way made, or raise one line."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise RecordError(f"could not write {path}: {error.strerror or error}") from error
+    return path
+
+
 def write_checkpoint(
     path: Path,
     leaves: list[np.ndarray],

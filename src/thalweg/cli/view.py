@@ -41,6 +41,8 @@ def view(
         for option, given in (("port", port), ("objective", objective), ("start", start)):
             if given is not None:
                 raise InputError(f"--report writes a file, for which there is no --{option}")
+        if open:
+            raise InputError("--report writes a file, for which there is no --open")
         from ..web import write_page
 
         if not runs.is_dir():

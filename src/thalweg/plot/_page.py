@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
-from .._records.storage import RecordError, write_atomically
+from .._records.storage import write_out
 from ._axes import require_matplotlib
 
 # What stands for the page's own text colour in a figure, whatever that is: no figure uses it otherwise.
@@ -98,12 +98,7 @@ def write(path: str | Path, title: str, body: Callable[[], str]) -> Path:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(ink_style())  # pyright: ignore[reportCallIssue, reportArgumentType]
         text = page(title, body())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise RecordError(f"could not write {path}: {error.strerror or error}") from error
-    return path
+    return write_out(path, text)
 
 
 def ink_style() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError, is_path
-from .._records.storage import RecordError, write_atomically
+from .._records.storage import write_out
 from .._typed import typed
 from ._answers import Answers
 from ._plain import plain
@@ -73,13 +73,7 @@ def write_page(runs: Sequence[str | Path] | str | Path, path: str | Path, title:
         kept = _asked(answers, names)
     finally:
         answers.close()
-    content = _whole(title, kept, names)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.encode())
-    except OSError as error:
-        raise RecordError(f"could not write {path}: {error.strerror or error}") from error
-    return path
+    return write_out(path, _whole(title, kept, names))
 
 
 def _chosen(given: list[str | Path]) -> tuple[Path, list[str]]:

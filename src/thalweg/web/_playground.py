@@ -18,6 +18,8 @@ from .._methods.row import Row
 from .._methods.stationary import stationary_covariance
 from .._methods.table import find_row
 from .._records.sweep import regime
+from ..plot._stability import SCHEMES as MAPPED
+from ..plot._stability import best_setting, limit_at, radius_at
 from ..schemes import RK4, Euler, Leapfrog
 from ._grounds import ON_SPHERE, Ground
 from ._plain import packed
@@ -35,8 +37,6 @@ ROWS = (
     "heun", "rk4", "rkc", "proximal_point", "rosenbrock_euler", "leapfrog", "heavy_ball_rk4", "nesterov_flow",
     "nesterov_flow_rk4", "sgld", "baoab", "obabo",
 )  # fmt: skip
-# Those that have a map of learning rate and momentum.
-MAPPED = ("momentum", "nesterov", "midpoint_momentum")
 
 
 class Playground:
@@ -173,8 +173,6 @@ class Playground:
 
     def stability(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The spectral radius over learning rate and momentum, the limit at each momentum, and the best setting."""
-        from ..plot._stability import best_setting, limit_at, radius_at
-
         name = asked.get("method")
         if name not in MAPPED:
             raise InputError(f"there are maps of {', '.join(MAPPED)}")
@@ -195,8 +193,6 @@ class Playground:
 
     def best(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The settings of least spectral radius near the centre: the step, and the momentum where there is one."""
-        from ..plot._stability import best_setting
-
         with self._lock, jax.enable_x64(True):
             found = self._ground(asked.get("problem"))
             row, settings = chosen(asked)
