@@ -100,6 +100,15 @@ def test_the_best_step_is_better_than_those_beside_it(playground, name):
         assert abs(best["momentum"] - ((1 - 0.05**0.5) / (1 + 0.05**0.5)) ** 2) < 1e-3
 
 
+def test_a_drag_does_not_wait_for_a_limit_that_is_not_known_yet(playground):
+    settings = {"learning_rate": 0.3, "momentum": 0.123}
+    found = asked(playground, "momentum", settings, limits=False)
+    assert found["pending"] and found["limit"] is None and found["rate"] is not None
+    whole = asked(playground, "momentum", settings)
+    assert not whole["pending"] and whole["limit"] == pytest.approx(2.246, rel=1e-9)
+    assert asked(playground, "momentum", settings, limits=False)["limit"] == whole["limit"]
+
+
 def test_the_map_has_the_limit_of_the_library(playground):
     found = playground.stability({"problem": "quadratic-2d", "method": "momentum"})
     assert np.allclose(found["limits"], 2.0 + 2.0 * found["momenta"], rtol=1e-6)

@@ -96,7 +96,9 @@ class Playground:
         """Paths of methods from a start, with what the step itself says of each.
 
         Arguments:
-            asked: `problem`; `start`, two numbers; `steps`; `seed`; `methods`, each with a `name` and `settings`.
+            asked: `problem`; `start`, two numbers; `steps`; `seed`; `methods`, each with a `name` and `settings`; and
+                `limits`, False for a drag on its way, which does not wait for a stability limit that is not known yet,
+                but has it `pending`.
         """
         steps = asked.get("steps", 100)
         if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= _STEPS[-1]:
@@ -110,10 +112,11 @@ class Playground:
         with self._lock, jax.enable_x64(True):
             found = self._ground(asked.get("problem"))
             start = _point(asked.get("start", found.start.tolist()))
-            answers = [self._one(found, each, start, steps, seed) for each in methods]
+            wait = asked.get("limits", True) is not False
+            answers = [self._one(found, each, start, steps, seed, wait) for each in methods]
             return {"methods": answers, "start": start, "python": _python(found, answers, start, steps, seed)}
 
-    def _one(self, found: Ground, asked: Any, start: np.ndarray, steps: int, seed: int) -> dict[str, Any]:
+    def _one(self, found: Ground, asked: Any, start: np.ndarray, steps: int, seed: int, wait: bool) -> dict[str, Any]:
         row, settings = chosen(asked)
         if found.sphere and row.name not in ON_SPHERE:
             raise InputError(f"on the sphere there are {' and '.join(ON_SPHERE)}")
@@ -131,7 +134,7 @@ class Playground:
         if method.stochastic and about["end"] is not None:
             about["ran"] = "wandering"
         flow = self._continuous(found, method, first, steps, reach)
-        return about | flow | self._linear(found, row, method, settings)
+        return about | flow | self._linear(found, row, method, settings, wait)
 
     def _continuous(self, found: Ground, method: Method, start: np.ndarray, steps: int, reach: float) -> dict[str, Any]:
         """The law of motion itself, followed for the same time at much smaller steps."""
@@ -149,25 +152,28 @@ class Playground:
             return {"flow": found.flattened(flow), "no_flow": None}
         return {"flow": flow[: _within(flow, found.centre, reach)], "no_flow": None}
 
-    def _linear(self, found: Ground, row: Row, method: Method, settings: dict[str, float]) -> dict[str, Any]:
+    def _linear(
+        self, found: Ground, row: Row, method: Method, settings: dict[str, float], wait: bool
+    ) -> dict[str, Any]:
         """Facts that the step tells near the centre: its limit, its contraction, its regime, its stationary law."""
         # Near its minimum a manifold is flat.
         method = row.build(None, **settings) if found.sphere else method
-        empty = dict.fromkeys(("limit", "limit_of", "rate", "regime", "law", "margin"))
+        empty = dict.fromkeys(("limit", "limit_of", "rate", "regime", "law", "margin", "pending"))
         spectrum = found.spectrum
         if not has_limit(method) or method.dynamics.preconditioned or not spectrum.size:
             return empty | {"regime": "not told by a curvature: the law is not linear"}
         others = tuple(sorted((name, value) for name, value in settings.items() if name != row.knob))
         key = (found.name, row.name, others)
-        if key not in self._limits:
+        if key not in self._limits and wait:
             if len(self._limits) > 10_000:
                 self._limits.clear()
             self._limits[key] = stable_limit(method, spectrum)
-        of, limit = self._limits[key]
+        of, limit = self._limits.get(key, (row.knob, None))
         eigenvalues = np.linalg.eigvals(np.atleast_2d(amplification(method, spectrum)))
         radius = float(np.abs(eigenvalues).max())
         return empty | {
-            "limit": limit, "limit_of": of, "rate": radius, "margin": limit / settings[of] if settings[of] else None,
+            "limit": limit, "limit_of": of, "rate": radius, "pending": limit is None,
+            "margin": limit / settings[of] if limit is not None and settings[of] else None,
             "regime": _words(eigenvalues, radius), "law": _law(method, found) if method.stochastic else None,
         }  # fmt: skip
 

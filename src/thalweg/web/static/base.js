@@ -182,6 +182,7 @@ const T = { pages: {}, kept: null };
         if (waiting) { const next = waiting; waiting = null; go(...next); }
       }
     };
+    go.waits = () => waiting !== null;
     return go;
   };
   T.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));

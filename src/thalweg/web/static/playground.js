@@ -94,8 +94,18 @@ T.pages.playground = async (host, params) => {
   const ask = T.latest(async () => {
     const began = performance.now();
     try {
-      const found = await T.ask("playground", { problem: state.problem, start: state.start, steps: state.steps, seed: state.seed, methods: state.methods });
+      const asked = { problem: state.problem, start: state.start, steps: state.steps, seed: state.seed, methods: structuredClone(state.methods) };
+      // A drag does not wait for stability limits; where the hand rests they follow.
+      let found = await T.ask("playground", { ...asked, limits: false });
       if (gone || found.methods.length !== state.methods.length) return;
+      shows(found, began);
+      if (found.methods.some((m) => m.pending) && !ask.waits()) {
+        found = await T.ask("playground", asked);
+        if (!gone && found.methods.length === state.methods.length) shows(found, began);
+      }
+    } catch (error) { words.textContent = ""; words.append(T.failed(error)); }
+  });
+  const shows = (found, began) => {
       answer = found;
       host.dataset.drag = String(Math.round(performance.now() - began));
       host.dataset.answers = String(Number(host.dataset.answers || 0) + 1);
@@ -108,8 +118,7 @@ T.pages.playground = async (host, params) => {
       const open = code.querySelector("details")?.open;
       code.replaceChildren(T.python(found.python));
       if (open) code.querySelectorAll("details").forEach((d) => { d.open = true; });
-    } catch (error) { words.textContent = ""; words.append(T.failed(error)); }
-  });
+  };
   const changed = () => { keep(); ask(); };
 
   // ---- the methods ----
@@ -122,7 +131,7 @@ T.pages.playground = async (host, params) => {
     box.verdict.className = `verdict ${diverges || m.ran === "diverging" ? "bad" : ""}`;
     const digits = (v) => (v === null ? "–" : Number.isFinite(v) ? String(Number(v.toPrecision(12))) : "∞");
     box.facts.replaceChildren(T.facts([
-      ["largest stable " + (m.limit_of || "step").replace("_", " "), m.limit === null ? "–" : T.el("span", { class: "limit", "data-value": m.limit }, digits(m.limit))],
+      ["largest stable " + (m.limit_of || "step").replace("_", " "), m.pending ? "…" : m.limit === null ? "–" : T.el("span", { class: "limit", "data-value": m.limit }, digits(m.limit))],
       ["limit over the step in use", m.margin === null ? null : T.number(m.margin, 4)],
       ["error after one step", m.rate === null ? null : T.el("span", { class: "rate", "data-value": m.rate }, digits(m.rate))],
       ["this path", m.ran], ["last f − f*", m.losses[m.losses.length - 1] === null ? "not finite" : T.number(m.losses[m.losses.length - 1] - land.floor, 4)]]),
