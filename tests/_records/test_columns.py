@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from thalweg._records.columns import Columns
+from thalweg._records.columns import Columns, reading_in_threads
 from thalweg._records.directory import to_lines
 from thalweg._records.storage import RecordError
 
@@ -107,3 +107,29 @@ def test_a_line_that_is_no_row_is_one_line_that_names_the_file(tmp_path, line, p
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.raises(RecordError, match=r"metrics.jsonl is damaged"):
         Columns(tmp_path).advance()
+
+
+@pytest.mark.parametrize(
+    "text", ["1.2.3", "1e5e5", "12x", "--1", "1-2", "1.2.3.4.5", "nulls", "", "1_0", "0x1p3", "e", "-"]
+)
+def test_what_is_no_number_is_never_read_as_its_beginning(tmp_path, text):
+    lines = [f'{{"step": {i}, "loss": {text if i == 3 else 0.5}}}\n' for i in range(6)]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines))
+    with pytest.raises(RecordError, match=r"metrics\.jsonl is damaged"):
+        Columns(tmp_path).advance()
+
+
+def test_the_threads_of_the_reader_are_as_before(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(to_lines({"step": np.arange(9), "loss": np.ones(9)}))
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads():
+        found = threadpoolctl.ThreadpoolController().select(user_api="scipy").info()
+        return [one["num_threads"] for one in found]
+
+    Columns(tmp_path).advance()
+    before = threads()
+    with reading_in_threads():
+        Columns(tmp_path).advance()
+        assert before and threads() == [1] * len(before)
+    assert threads() == before

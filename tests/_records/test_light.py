@@ -55,6 +55,27 @@ def test_a_row_of_the_index_is_that_of_the_files(runs, monkeypatch):
     assert [Path(row["path"]).name for row in listing.rows_below(runs)] == ["a", "b"]
 
 
+def test_rows_that_anybody_read_are_not_believed_where_not_all_may_be_read(runs):
+    assert len(listing.rows_below(runs)) == 3
+    asked = []
+
+    def allowed(path):
+        asked.append(path.name)
+        return path.name != "b"
+
+    for expected in ("abc", "b"):
+        rows = listing.named_rows_below(runs, allowed)
+        assert list(rows) == ["a", "c"] and "".join(asked) == expected
+        asked.clear()
+    assert [row["path"] for row in rows.values()] == [str(runs / "a"), str(runs / "c")]
+    # A file that leads elsewhere since is another file.
+    (runs / "a" / "metrics.jsonl").rename(runs.parent / "elsewhere")
+    (runs / "a" / "metrics.jsonl").symlink_to(runs.parent / "elsewhere")
+    (runs.parent / "elsewhere").write_text("")
+    listing.named_rows_below(runs, allowed)
+    assert "".join(asked) == "ab"
+
+
 def test_one_bad_directory_does_not_hide_the_others(runs):
     (runs / "b" / "run.toml").write_text('kind = "run"\nformat = 1\n')
     (runs / "c" / "checkpoint" / "state.npz").write_bytes(b"")

@@ -20,15 +20,21 @@ _INSIDE = {"checkpoint", "trace"}
 _LAYOUT = 2
 
 
-def rows_below(root: Path, allowed: Callable[[Path], bool] = lambda path: True) -> list[dict[str, Any]]:
+def rows_below(root: Path, allowed: Callable[[Path], bool] | None = None) -> list[dict[str, Any]]:
     """A row each, by path; of one that cannot be read why, whatever is wrong with it.
 
     Arguments:
         root: the directory.
-        allowed: tells which directories are read at all.
+        allowed: tells which directories are read at all. What was allowed is in an index of its own.
     """
-    index = _Index(root)
-    rows = [index.row(path, key) for path, key in sorted(_directories(root)) if allowed(path)]
+    return list(named_rows_below(root, allowed).values())
+
+
+def named_rows_below(root: Path, allowed: Callable[[Path], bool] | None = None) -> dict[str, dict[str, Any]]:
+    """The same by the path below the root, with slashes."""
+    index = _Index(root, allowed)
+    below = sorted(_directories(root), key=lambda one: one[0].split("/"))
+    rows = {name: row for name, key in below if (row := index.row(name, key)) is not None}
     index.save()
     return rows
 
@@ -41,11 +47,13 @@ def cache_directory() -> Path:
 class _Index:
     """Rows by relative path, each with what its files were when it was made; one that is damaged is none."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, allowed: Callable[[Path], bool] | None) -> None:
         from .. import __version__
 
-        self._root, self._made = root, [f"{__version__} {_LAYOUT}", str(root.resolve())]
-        name = hashlib.sha256(self._made[1].encode(errors="surrogateescape")).hexdigest()[:24]
+        which = "all" if allowed is None else "allowed"
+        self._root, self._allowed = root, allowed
+        self._made = [f"{__version__} {_LAYOUT} {which}", str(root.resolve())]
+        name = hashlib.sha256("\n".join((which, self._made[1])).encode(errors="surrogateescape")).hexdigest()[:24]
         self._file, self._before = cache_directory() / f"{name}.json", {}
         self._rows: dict[str, Any] = {}
         try:
@@ -55,13 +63,15 @@ class _Index:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return
 
-    def row(self, path: Path, key: list[Any]) -> dict[str, Any]:
-        """The row of a directory whose files are such."""
-        name = path.relative_to(self._root).as_posix()
+    def row(self, name: str, key: list[Any]) -> dict[str, Any] | None:
+        """The row of a directory whose files are such; None of one that may not be read."""
         kept = self._before.get(name)
         if isinstance(kept, list) and len(kept) == 2 and kept[0] == key and isinstance(kept[1], dict):
             self._rows[name] = kept
-            return kept[1] | {"path": str(path)}
+            return kept[1] | {"path": os.path.normpath(f"{self._root}/{name}")}
+        path = self._root / name
+        if self._allowed is not None and not self._allowed(path):
+            return None
         row = _summary(path)
         newest = max((each[0] for each in key if each is not None), default=0)
         if newest < time.time_ns() - _SETTLED_NS and not str(row.get("status")).startswith("unreadable"):
@@ -79,12 +89,14 @@ class _Index:
             return
 
 
-def _directories(root: Path) -> Iterator[tuple[Path, list[Any]]]:
-    """Run directories, with what their files are; what may not be looked into is left out."""
-    for folder, below, files in os.walk(root):
+def _directories(root: Path) -> Iterator[tuple[str, list[Any]]]:
+    """Run directories by their names, with what their files are; what may not be looked into is left out."""
+    top = str(root)
+    for folder, below, files in os.walk(top):
         if "run.toml" in files:
             below[:] = [name for name in below if name not in _INSIDE]
-            yield Path(folder), [_state(f"{folder}/{name}") for name in _FILES]
+            name = folder[len(top) :].replace(os.sep, "/").strip("/") or "."
+            yield name, [_state(f"{folder}/{file}") for file in _FILES]
 
 
 def _state(file: str) -> list[int] | None:

@@ -3,19 +3,20 @@
 import concurrent.futures
 import dataclasses
 import functools
-import hashlib
+import itertools
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from .._errors import InputError
+from .._records.columns import reading_in_threads
 from .._records.labels import labels_of_config
 from .._records.lines import last_row
-from .._records.listing import rows_below
+from .._records.listing import named_rows_below
 from .._records.storage import read_checkpoint
 from ._confined import inside, kind_at, readable
-from ._plain import encoded
 from ._series import AGAINST, MOST_POINTS, Store, series, tick_points
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Answers:
     def __init__(self, root: Path, grounds: "dict[str, Callable[[], Ground]] | None" = None) -> None:
         self.root, self._grounds = root, grounds or {}
         self._store = Store()
-        self._rows: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._texts: dict[str, str] = {}
+        self._mark = secrets.token_hex(8)
         # Two at once: reading and NumPy let go of the interpreter.
         self._pool = concurrent.futures.ThreadPoolExecutor(2, "thalweg-read")
 
@@ -70,22 +72,21 @@ class Answers:
 
     def runs(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The runs below the root; with `since`, the mark of the last answer, those that are others now."""
-        rows = rows_below(self.root, lambda path: readable(path, self.root))[:_LISTED]
-        known, found = self._rows, {}
-        for row in rows:
-            name = Path(row["path"]).relative_to(self.root).as_posix()
-            row = {"id": name} | {key: value for key, value in row.items() if key not in ("path", "message")}
-            mark = hashlib.sha256(encoded(row)).hexdigest()[:12]
-            found[name] = (mark, row)
-        whole = hashlib.sha256("".join(f"{n}{m}" for n, (m, _) in found.items()).encode()).hexdigest()[:16]
-        since, self._rows = asked.get("since"), found
-        if since is not None and since == getattr(self, "_mark", None):
-            changed = [row for name, (mark, row) in found.items() if known.get(name, ("",))[0] != mark]
-            gone = [name for name in known if name not in found]
-            self._mark = whole
-            return {"mark": whole, "rows": changed, "gone": gone, "all": False}
-        self._mark = whole
-        return {"mark": whole, "rows": [row for _, row in found.values()], "gone": [], "all": True}
+        found = named_rows_below(self.root, lambda path: readable(path, self.root))
+        found = {
+            name: {"id": name} | {key: value for key, value in row.items() if key not in ("path", "message")}
+            for name, row in itertools.islice(found.items(), _LISTED)
+        }
+        # As text, in which one NaN is another.
+        texts = {name: repr(row) for name, row in found.items()}
+        known, since, self._texts = self._texts, asked.get("since"), texts
+        before, changed = self._mark, [found[name] for name, text in texts.items() if known.get(name) != text]
+        gone = [name for name in known if name not in found]
+        if changed or gone:
+            self._mark = secrets.token_hex(8)
+        if since is None or since != before:
+            return {"mark": self._mark, "rows": list(found.values()), "gone": [], "all": True}
+        return {"mark": self._mark, "rows": changed, "gone": gone, "all": False}
 
     def run(self, asked: dict[str, Any]) -> dict[str, Any]:
         """One run: its configuration, how it stands, the machine, and the names of what it kept."""
@@ -124,7 +125,8 @@ class Answers:
             raise InputError(f"points must be a whole number from 10 to {MOST_POINTS}")
         if all(one.get("after") is not None for one in wanted):
             points = min(points, tick_points(len(wanted)))
-        return {"curves": list(self._pool.map(lambda one: self._curve(one, points), wanted))}
+        with reading_in_threads():
+            return {"curves": list(self._pool.map(lambda one: self._curve(one, points), wanted))}
 
     def _curve(self, one: dict[str, Any], points: int) -> dict[str, Any]:
         try:
