@@ -81,12 +81,18 @@ def _curves(root: Path) -> Iterator[Result]:
         taken = []
         answers = Answers(root)
         for _ in range(count):
-            answers = Answers(root) if case == "first" else answers
+            if case == "first":
+                answers.close()
+                answers = Answers(root)
+                answers.runs({})
+                # A person who selects twenty takes longer.
+                time.sleep(1.0)
             began = time.perf_counter()
             found = answers.series({"wanted": wanted})
             encoded(found)
             taken.append(time.perf_counter() - began)
             assert all(max(curve["y"]) == 7.25 for curve in found["curves"])
+        answers.close()
         yield Result(f"{LONG} runs of {STEPS} steps, {case}", statistics.median(taken), 2.0, 1.0, count, 0.0)
 
 

@@ -18,6 +18,9 @@ R = TypeVar("R")
 # XLA's newer emitter makes loops of the processor some times faster, and takes twice as long over each.
 _OPTION = "xla_cpu_use_fusion_emitters"
 _KNOWN = [True]
+BARELY: dict[str, Any] = {
+    _OPTION: False, "xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True
+}  # fmt: skip
 # Arrays of fewer entries fill no more than a register or two, where both emitters are as fast: a loop over 10 takes the
 # same time; one over 16 with a logarithm in it may take a quarter more, one over 64 takes five times as long.
 _SHORT = 16
@@ -35,15 +38,12 @@ def compiled_quickly(fn: Callable[P, R]) -> Callable[P, R]:
 
 def compiled_barely(fn: Callable[P, R]) -> Callable[P, R]:
     """The same for small arrays and few steps, as of a probe: hardly optimised, three quarters of the time again."""
-    return _compiled(
-        fn, {_OPTION: False, "xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    )
+    return _compiled(fn, BARELY)
 
 
 def _compiled(fn: Callable[P, R], options: dict[str, Any]) -> Callable[P, R]:
     usual: Any = eqx.filter_jit(fn)
     quick: Any = eqx.filter_jit(fn, compiler_options=options)  # pyright: ignore
-
     signature = inspect.signature(fn)
 
     @functools.wraps(fn)
@@ -51,17 +51,28 @@ def _compiled(fn: Callable[P, R], options: dict[str, Any]) -> Callable[P, R]:
         # An argument that is left to its default is the same program as one that is given it.
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        if _KNOWN[0]:
-            try:
-                return quick(*bound.args, **bound.kwargs)
-            except jax.errors.JaxRuntimeError as error:
-                # The options are XLA's own, and may go.
-                if not any(option in str(error) for option in options):
-                    raise
-                _KNOWN[0] = False
-        return usual(*bound.args, **bound.kwargs)
+        return _first_of(quick, usual, bound.args, bound.kwargs)
 
     return call
+
+
+def with_options(fn: Callable[..., R], options: dict[str, Any]) -> Callable[..., R]:
+    """`jax.jit` of a function of a `Static` and arrays, by compiler's options of which some may not be known."""
+    usual: Any = jax.jit(fn, static_argnums=0)
+    optional: Any = jax.jit(fn, static_argnums=0, compiler_options=options)
+    return lambda *args: _first_of(optional, usual, args, {})
+
+
+def _first_of(optional: Any, usual: Any, args: Any, kwargs: Any) -> Any:
+    if _KNOWN[0]:
+        try:
+            return optional(*args, **kwargs)
+        except jax.errors.JaxRuntimeError as error:
+            # The options are XLA's own, and may go.
+            if not any(option in str(error) for option in BARELY):
+                raise
+            _KNOWN[0] = False
+    return usual(*args, **kwargs)
 
 
 def written_out(fn: Callable[..., Any], *like: Any) -> Callable[..., Any]:
@@ -84,7 +95,7 @@ def compiled_by_size(fn: Callable[..., R]) -> Callable[..., R]:
     """`eqx.filter_jit` of a loop, compiled quickly where its arrays are so short that it is none the slower for it."""
     filtered: Any = eqx.filter_jit(fn)
 
-    def flat(static: "_Static", arrays: Any) -> _Returned:
+    def flat(static: "Static", arrays: Any) -> _Returned:
         args, kwargs = eqx.combine(arrays, static.tree)
         return _Returned(*eqx.partition(fn(*args, **kwargs), eqx.is_array))
 
@@ -100,7 +111,7 @@ def compiled_by_size(fn: Callable[..., R]) -> Callable[..., R]:
         leaves = jax.tree.leaves(arrays)
         if any(isinstance(leaf, Tracer) for leaf in leaves):
             return filtered(*args, **kwargs)
-        static = _Static(rest)
+        static = Static(rest)
         known = (static, *((leaf.shape, leaf.dtype) for leaf in leaves))
         if known not in chosen:
             if len(chosen) >= _MANY:
@@ -147,7 +158,7 @@ def _short(equations: list[Any]) -> bool:
     return all(math.prod(variable.aval.shape) < _SHORT for equation in worked_out for variable in equation.outvars)
 
 
-class _Static:
+class Static:
     """A tree without its arrays, to be looked up by; numbers of different types are different."""
 
     def __init__(self, tree: Any) -> None:
@@ -159,11 +170,11 @@ class _Static:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, _Static) and self._key == other._key)
+        return self is other or (isinstance(other, Static) and self._key == other._key)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _called(static: _Static, arrays: Any, *args: Any) -> Any:
+def _called(static: Static, arrays: Any, *args: Any) -> Any:
     fn, bound = eqx.combine(arrays, static.tree)
     return fn(bound, *args)
 
@@ -174,4 +185,4 @@ def called_often(fn: Callable[..., R], bound: Any) -> Callable[..., R]:
     `eqx.filter_jit` takes a tenth of a millisecond over a call, more than most functions do.
     """
     arrays, rest = eqx.partition((fn, bound), eqx.is_array)
-    return functools.partial(_called, _Static(rest), arrays)
+    return functools.partial(_called, Static(rest), arrays)

@@ -1,5 +1,6 @@
 """Curves for a browser: thinned with their extremes, read as they grow, and no byte twice."""
 
+import contextlib
 import json
 import shutil
 
@@ -40,10 +41,37 @@ def test_a_spike_of_one_step_in_a_million_is_seen_and_the_thinning_said(tmp_path
     loss = np.full(1_000_000, 1.0)
     loss[654_321] = 7.25
     recorded(tmp_path / "long", 1_000_000, loss)
-    curve = Answers(tmp_path).series({"wanted": [{"run": "long", "metric": "loss"}]})["curves"][0]
+    with contextlib.closing(Answers(tmp_path)) as answers:
+        curve = answers.series({"wanted": [{"run": "long", "metric": "loss"}]})["curves"][0]
     assert len(curve["x"]) <= 4000 and curve["of"] == 1_000_000
     at = int(np.argmax(curve["y"]))
     assert (curve["x"][at], curve["y"][at]) == (654_321, 7.25)
+
+
+def test_long_curves_are_read_by_processes_that_may_be_killed(tmp_path, rng, monkeypatch):
+    monkeypatch.setattr("thalweg.web._answers._LONG", 1000)
+    losses = {}
+    for name, rows in (("a", 3_000), ("b", 2_000), ("short", 5)):
+        losses[name] = rng.random(rows)
+        recorded(tmp_path / name, rows, losses[name])
+    (tmp_path / "bad").mkdir()
+    shutil.copy(tmp_path / "a" / "run.toml", tmp_path / "bad" / "run.toml")
+    (tmp_path / "bad" / "metrics.jsonl").write_text("x" * 2000 + "\n")
+    wanted = [{"run": name, "metric": "loss"} for name in ("a", "b", "short", "bad", "a", "../a")]
+    with contextlib.closing(Answers(tmp_path)) as answers:
+        curves = answers.series({"wanted": wanted})["curves"]
+        assert "is damaged" in curves[3]["error"] and "error" in curves[5]
+        for name, curve in zip("ab", curves, strict=False):
+            loss = losses[name]
+            rows = thinned(loss, 4000)
+            assert np.array_equal(curve["y"], loss[rows]) and np.array_equal(curve["x"], rows)
+        assert len(curves[2]["x"]) == 5 and np.array_equal(curves[4]["y"], curves[0]["y"])
+        processes = [reader._process for reader in answers._readers._readers if reader._process is not None]
+        assert processes
+        for process in processes:
+            process.kill()
+        assert np.array_equal(answers.series({"wanted": wanted})["curves"][0]["y"], curves[0]["y"])
+    assert all(process.poll() is not None for process in processes)
 
 
 def test_a_part_is_read_with_all_of_its_points(tmp_path, rng):

@@ -14,12 +14,13 @@ from jaxtyping import Array
 
 from .._errors import InputError, as_reals, is_number
 from .._objectives.objective import Objective
-from .._programs import compiled_barely, written_out
+from .._programs import written_out
 from .._tree import copied, on_device
 from ..dynamics import AbstractDynamics, Phase
 from ..dynamics._probed import check_law_probed
 from ..geometry import AbstractDirection
 from ..schemes import Clock, State
+from .evaluated import Evaluated
 from .knobs import knobs_of
 from .method import Method
 
@@ -92,7 +93,7 @@ def _first(method: Method) -> tuple[State, Callable[[State], Any]]:
     return begun(x, speed, clock), lambda state: begun(state.position, state.velocity, state.clock).memory
 
 
-@compiled_barely
+@Evaluated
 def _same_from_its_end(method: Method) -> Array:
     first, memory = _first(method)
     silent = method.silent(first.position)
@@ -150,7 +151,7 @@ def preconditioned(method: Method, curvature: Any) -> tuple[Method, Any]:
     return flat, np.linalg.eigvalsh(root.T @ given @ root)
 
 
-@compiled_barely
+@Evaluated
 def _additive(dynamics: AbstractDynamics) -> Array:
     """Tell whether the rates at a sum of two displacements are the sum of those at each."""
     law = dynamics.with_objective(Objective(bowl, jnp.array([[1.0, 0.3], [0.3, 2.5]])))

@@ -18,6 +18,7 @@ from .._tree import Vector, on_device, ravel, scalar, unraveler, zeros_like
 from .._typed import typed
 from ..dynamics import Field, GradientFlow, Phase
 from ..schemes import Clock
+from .evaluated import Evaluated
 from .knobs import knobs_of
 from .linearity import bowl, check_linear, check_linear_law, in_float64, preconditioned, remembers
 from .method import Method
@@ -29,8 +30,8 @@ Place = tuple[Any, ...]
 # Eigenvalues of these small matrices carry rounding of 1e-15 to 1e-14; a radius within this of 1 is 1.
 _ROUNDING = 1e-12
 _WEAK = (1e-9, 1e-8)
-# Steps looked at side by side. One number for all looks, since every other one compiles a program of its own.
-_ABREAST = 2401
+# Steps looked at side by side, at first and between two of them.
+_ABREAST, _BETWEEN = 2401, 241
 
 
 @typed()
@@ -173,12 +174,7 @@ def largest_stable_step(
     if method.dynamics.order == 2:
         scale = np.sqrt(scale)
 
-    kept = remembers(method)
-
-    def radius(steps: np.ndarray) -> np.ndarray:
-        return _radius_at_steps(method, own, steps, time, kept)
-
-    return _boundary(radius, scale)
+    return _boundary(_radii_at_steps(method, own, time, remembers(method)), scale)
 
 
 @typed()
@@ -206,11 +202,12 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
         return float("inf")
     check_linear_law(method.dynamics)
     kept = remembers(method)
+    with jax.enable_x64(True):
+        column = _column_at_rate.of(in_float64(method), kept)
 
     def radius(rates: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            matrices = _matrices_at_rates(in_float64(method), on_device(spectrum), on_device(rates), kept)
-        return _radii(np.asarray(matrices))
+            return _radii(_by_columns(column, spectrum.astype(float), rates))
 
     return _boundary(radius, 1.0 / np.max(np.abs(spectrum), initial=1e-300))
 
@@ -294,15 +291,26 @@ def _matrices_at(method: Method, steps: Array, time: Array, x: Array, kept: bool
     return jax.vmap(at)(steps)
 
 
-def _step_matrix(method: Method, hessian: Array, step: Array, time: Array, kept: bool = False) -> Array:
+def _on_curvature(method: Method, hessian: Array, step: Array, time: Array, kept: bool) -> "tuple[_Moved, Array]":
     d = hessian.shape[0]
     probed = Method(method.dynamics, method.scheme, step).with_objective(Objective(bowl, hessian))
     zero = jnp.zeros(d, float)
-    return _jacobian(probed, step, time, zero, zero if method.dynamics.order == 2 else None, kept)
+    return _moved(probed, step, time, zero, zero if method.dynamics.order == 2 else None, kept)
 
 
 def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Array | None, kept: bool = False) -> Array:
-    """The derivative of a step of all that the law moves, at a state; with what is `kept` of the steps before."""
+    moved, start = _moved(probed, step, time, x, velocity, kept)
+    return jax.jacfwd(written_out(moved, start))(start)
+
+
+# A step of all that the law moves, as one vector.
+_Moved = Callable[[Array], Array]
+
+
+def _moved(
+    probed: Method, step: Array, time: Array, x: Array, velocity: Array | None, kept: bool
+) -> tuple[_Moved, Array]:
+    """A step of all that the law moves, and a state; with what is `kept` of the steps before."""
     method, second = probed, velocity is not None
     clock = None if probed.autonomous else Clock(time, jnp.zeros(()), jnp.zeros((), int), step)
     rest = method.scheme.init(probed.dynamics, x, step, velocity, clock)
@@ -321,34 +329,66 @@ def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Arra
         left = eqx.filter(after.memory, eqx.is_inexact_array) if kept else None
         return ravel_pytree((after.position, after.velocity if second else None, after.auxiliary, left))[0]
 
-    return jax.jacfwd(written_out(map_, start))(start)
+    return map_, start
+
+
+def _step_matrix(method: Method, hessian: Array, step: Array, time: Array, kept: bool = False) -> Array:
+    moved, start = _on_curvature(method, hessian, step, time, kept)
+    return jax.jacfwd(written_out(moved, start))(start)
 
 
 @compiled_barely
-def _matrices(
-    method: Method, hessians: Array, steps: Array, time: Array, kept: bool = False
-) -> Float[Array, "k s n n"]:
+def _of_hessians(method: Method, hessians: Array, steps: Array, time: Array, kept: bool) -> Float[Array, "k s n n"]:
     return on_grid(lambda hessian, step: _step_matrix(method, hessian, step, time, kept), hessians, steps)
 
 
-@compiled_barely
-def _matrices_at_rates(method: Method, spectrum: Array, rates: Array, kept: bool) -> Float[Array, "k s n n"]:
-    def at(curvature: Array, rate: Array) -> Array:
-        moved = method.with_learning_rate(rate)
-        return _step_matrix(moved, curvature[None, None], jnp.asarray(moved.step_size), moved.dynamics.late_time, kept)
-
-    return on_grid(at, spectrum, rates)
+def _matrices(method: Method, hessians: Array, steps: Array, time: Array, kept: bool = False) -> np.ndarray:
+    if hessians.shape[-1] > 1:
+        return np.asarray(_of_hessians(method, hessians, steps, time, kept))
+    return _by_columns(_column.of(method, time, kept), hessians, steps)
 
 
-def _radius_at_steps(
-    method: Method, curvature: Curvature, steps: np.ndarray, time: ArrayLike | None, kept: bool
-) -> np.ndarray:
+def _by_columns(column: Any, one: Array | np.ndarray, other: Array | np.ndarray) -> np.ndarray:
+    """Matrices at all pairs of two arrays, of which each column is worked out by itself."""
+    first, second = np.asarray(one), np.asarray(other)
+    (n,) = column.shape(first[:1], second[:1], np.arange(1))
+    k, s = len(first), len(second)
+    columns = np.tile(np.arange(n), k * s)
+    found = column(np.repeat(first, s * n, axis=0), np.tile(np.repeat(second, n), k), columns)
+    return np.asarray(found).reshape(k, s, n, n).swapaxes(-1, -2)
+
+
+def _derivative_along(moved: _Moved, start: Array, i: Array) -> Array:
+    along = (jnp.arange(start.size) == i).astype(start.dtype)
+    return jax.jvp(moved, (start,), (along,))[1]
+
+
+def _column_of(method: Method, time: Array, kept: bool, hessian: Array, step: Array, i: Array) -> Array:
+    return _derivative_along(*_on_curvature(method, hessian, step, time, kept), i)
+
+
+def _column_of_rate(method: Method, kept: bool, curvature: Array, rate: Array, i: Array) -> Array:
+    moved = method.with_learning_rate(rate)
+    time, step = moved.dynamics.late_time, jnp.asarray(moved.step_size)
+    return _derivative_along(*_on_curvature(moved, curvature[None, None], step, time, kept), i)
+
+
+_column, _column_at_rate = Evaluated(_column_of, rows=3), Evaluated(_column_of_rate, rows=3)
+
+
+def _radii_at_steps(
+    method: Method, curvature: Curvature, time: ArrayLike | None, kept: bool
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The radius of a step at each of many step sizes, the largest over curvatures."""
     with jax.enable_x64(True):
-        wide = in_float64(method)
-        frozen = wide.dynamics.late_time if time is None else scalar(time)
-        hessians = on_device(_spectrum(curvature)[:, None, None])
-        matrices = np.asarray(_matrices(wide, hessians, on_device(steps), frozen, kept))
-    return _radii(matrices)
+        wide, hessians = in_float64(method), on_device(_spectrum(curvature)[:, None, None])
+        column = _column.of(wide, wide.dynamics.late_time if time is None else scalar(time), kept)
+
+    def radius(steps: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            return _radii(_by_columns(column, hessians, steps))
+
+    return radius
 
 
 def _radii(matrices: np.ndarray) -> np.ndarray:
@@ -389,7 +429,7 @@ def _first_beyond(radii: np.ndarray, threshold: float) -> int | None:
 
 def _subdivide(radius: Callable[[np.ndarray], np.ndarray], low: float, high: float, threshold: float) -> float:
     for _ in range(12):
-        inside = np.linspace(low, high, _ABREAST)
+        inside = np.linspace(low, high, _BETWEEN)
         beyond = _first_beyond(radius(inside), threshold)
         if beyond is None or beyond == 0:
             return float(high if beyond is None else low)

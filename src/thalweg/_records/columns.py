@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from .storage import RecordError
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
-# What is made of so much stays in the processor's cache.
-_BLOCK = 2**20
+# What is made of so much fits into a processor's cache.
+_BLOCK = 2**21
 # As long as any number that Python writes, in words of eight.
 _WIDTH = 24
 # Fewer rows are read number by number.
@@ -147,8 +147,9 @@ def _letters() -> tuple[bytes, np.ndarray]:
 
 
 _LETTERS, _ALLOWED = _letters()
-# The first bytes of a word, by how many they are.
+# The first bytes of a word, by how many they are, and spaces in place of the others.
 _FIRST = np.array([(1 << 8 * count) - 1 for count in range(9)], np.dtype("<u8"))
+_SPACES = ~_FIRST & np.frombuffer(b" " * 8, np.dtype("<u8"))
 
 
 def _alike(
@@ -164,31 +165,72 @@ def _alike(
     room = max(_WIDTH, *map(len, texts)) - (len(text) - size)
     padded = text + b" " * room if room > 0 else text
     buffer = np.frombuffer(padded, np.uint8, size)
-    # A line is a colon a name, then its end.
-    marks = np.flatnonzero((buffer == ord(":")) | (buffer == ord("\n")))
-    if len(marks) % (len(names) + 1):
+    for look in (_after_steps, _marked):
+        place = look(buffer, padded, texts)
+        if place is not None and (found := _read(padded, names, texts, *place, only)) is not None:
+            return found, len(place[1])
+    return None
+
+
+# Where the colons of all lines are, and their ends.
+_Places = tuple[list[np.ndarray], np.ndarray]
+
+
+def _after_steps(buffer: np.ndarray, padded: bytes, texts: list[bytes]) -> _Places | None:
+    """The colons of lines of a step and another number, by how long steps are that rise by one: the quickest look."""
+    if len(texts) != 2 or texts[0] != b'{"step": ':
         return None
-    marks = marks.reshape(-1, len(names) + 1)
-    ends, colons = marks[:, -1], marks[:, :-1]
-    starts = [colons[:, i] - (len(text) - 2) for i, text in enumerate(texts)]
+    ends = np.flatnonzero(buffer == ord("\n"))
     begin = np.concatenate([[0], ends[:-1] + 1])
-    if not (np.array_equal(starts[0], begin) and np.all(buffer[ends] == ord("\n"))):
+    first, last = (padded[begin[at] + len(texts[0]) : ends[at]].partition(b",")[0] for at in (0, -1))
+    if not (first.isdigit() and last.isdigit()) or int(last) - int(first) != len(ends) - 1:
         return None
-    if not np.all(buffer[ends - 1] == ord("}")) or ends[-1] != size - 1:
+    one = begin + (len(texts[0]) - 2)
+    other = one + (_lengths(int(first), int(last)) + len(texts[1]))
+    return ([one, other], ends) if np.all(other < ends) else None
+
+
+def _marked(buffer: np.ndarray, padded: bytes, texts: list[bytes]) -> _Places | None:
+    """The colons of lines that have one a name and no others."""
+    del padded
+    marks = np.flatnonzero((buffer == ord(":")) | (buffer == ord("\n")))
+    if len(marks) % (len(texts) + 1):
+        return None
+    marks = marks.reshape(-1, len(texts) + 1)
+    ends = marks[:, -1]
+    return (list(marks[:, :-1].T), ends) if np.all(buffer[ends] == ord("\n")) else None
+
+
+def _read(
+    padded: bytes, names: tuple[str, ...], texts: list[bytes], colons: list[np.ndarray], ends: np.ndarray,
+    only: tuple[str, ...] | None,
+) -> dict[str, np.ndarray] | None:  # fmt: skip
+    """The columns between colons, where the lines are what they seem."""
+    starts = [colon - (len(text) - 2) for colon, text in zip(colons, texts, strict=True)]
+    buffer = np.frombuffer(padded, np.uint8)
+    if starts[0][0] != 0 or not np.array_equal(starts[0][1:], ends[:-1] + 1) or np.any(buffer[ends - 1] != ord("}")):
         return None
     stops, found = [*starts[1:], ends - 1], {}
     # Of each column that is wanted, its name, and that of the next, where it ends.
     wanted = [i for i, name in enumerate(names) if only is None or name in only]
     for i in sorted({*wanted, *(i + 1 for i in wanted if i + 1 < len(names))}):
-        if starts[i].min() < 0 or not _stands(padded, texts[i], starts[i]):
+        name = json.dumps(names[i]).encode() + b": "
+        if starts[i].min() < 0 or not _stands(padded, name, colons[i] + 2 - len(name)):
             return None
     for i in wanted:
-        values = _counted(padded, colons[:, i] + 2, stops[i]) if names[i] == "step" else None
-        values = _numbers(padded, colons[:, i] + 2, stops[i]) if values is None else values
+        values = _counted(padded, colons[i] + 2, stops[i]) if names[i] == "step" else None
+        values = _numbers(padded, colons[i] + 2, stops[i]) if values is None else values
         if values is None:
             return None
         found[names[i]] = values
-    return found, len(ends)
+    return found
+
+
+def _lengths(first: int, last: int) -> Any:
+    """The digits of whole numbers from one to another."""
+    if len(str(first)) == len(str(last)):
+        return len(str(first))
+    return np.searchsorted(10 ** np.arange(1, 18), np.arange(first, last + 1), side="right") + 1
 
 
 def _counted(padded: bytes, starts: np.ndarray, stops: np.ndarray) -> np.ndarray | None:
@@ -199,14 +241,12 @@ def _counted(padded: bytes, starts: np.ndarray, stops: np.ndarray) -> np.ndarray
     first, last = map(int, ends)
     if last - first != count - 1:
         return None
-    found = np.arange(first, last + 1)
-    digits = np.frombuffer(padded, np.uint8)[stops - 1] - ord("0")
-    lengths = len(ends[0])
-    if len(ends[1]) != lengths:
-        lengths = np.searchsorted(10 ** np.arange(1, 18), found, side="right") + 1
-    if not (np.array_equal(digits, found % 10) and np.all(stops - starts == lengths)):
+    ten = np.array([ord(str(step)[-1]) for step in range(first, first + 10)], np.uint8)
+    digits = np.tile(ten, count // 10 + 1)[:count]
+    last_digits = np.frombuffer(padded, np.uint8)[stops - 1]
+    if not (np.array_equal(digits, last_digits) and np.all(stops - starts == _lengths(first, last))):
         return None
-    return found.astype(float)
+    return np.arange(first, last + 1, dtype=float)
 
 
 def _texts(padded: bytes, kind: str, starts: np.ndarray) -> np.ndarray:
@@ -235,9 +275,9 @@ def _numbers(padded: bytes, starts: np.ndarray, stops: np.ndarray) -> np.ndarray
     letters = _texts(padded, f"S{_WIDTH}", starts)
     words = letters.view("<u8").reshape(len(starts), -1)
     for i in range(shortest // 8, words.shape[1]):
-        words[:, i] &= _FIRST.take(lengths - 8 * i, mode="clip")
+        count = lengths - 8 * i
+        words[:, i] = words[:, i] & _FIRST.take(count, mode="clip") | _SPACES.take(count, mode="clip")
     letters = letters.view(np.uint8).reshape(len(starts), -1)
-    np.maximum(letters, ord(" "), out=letters)
     missing = letters[:, 0] == ord("n")
     if missing.any():
         if not np.all(letters[missing].view(f"S{_WIDTH}") == b"null".ljust(_WIDTH)):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from .._errors import InputError
-from .._records.columns import reading_in_threads
 from .._records.labels import labels_of_config
 from .._records.lines import last_row
 from .._records.listing import named_rows_below
 from .._records.storage import read_checkpoint
 from ._confined import inside, kind_at, readable
-from ._series import AGAINST, MOST_POINTS, Store, series, tick_points
+from ._readers import Readers, curve
+from ._series import AGAINST, MOST_POINTS, Store, tick_points
 
 if TYPE_CHECKING:
     from .._records.run import Run
@@ -28,6 +28,8 @@ _MOST_CURVES = 500
 _LISTED = 20_000
 # Of one run: rows of its log, and arrays of its state.
 _ROWS, _ARRAYS, _STATE_BYTES = 12, 40, 32 * 2**20
+# Bytes of a metrics.jsonl that take longer to read than to ask a process for.
+_LONG, _STEPS = 4 * 2**20, 100_000
 
 
 class Answers:
@@ -43,8 +45,9 @@ class Answers:
         self._store = Store()
         self._texts: dict[str, str] = {}
         self._mark = secrets.token_hex(8)
-        # Two at once: reading and NumPy let go of the interpreter.
-        self._pool = concurrent.futures.ThreadPoolExecutor(2, "thalweg-read")
+        self._readers = Readers(root)
+        # Most of them wait for a reader.
+        self._pool = concurrent.futures.ThreadPoolExecutor(16, "thalweg-read")
 
     @functools.cached_property
     def _playground(self) -> "Playground":
@@ -55,8 +58,9 @@ class Answers:
         return Playground(self._grounds | shipped())
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Let go of the threads and processes."""
         self._pool.shutdown()
+        self._readers.close()
 
     def state(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The version, what can be played with and how its numbers are called."""
@@ -77,6 +81,10 @@ class Answers:
             name: {"id": name} | {key: value for key, value in row.items() if key not in ("path", "message")}
             for name, row in itertools.islice(found.items(), _LISTED)
         }
+        steps: Any = [row.get("steps") or 0 for row in found.values()]
+        if max(steps, default=0) > _STEPS:
+            # A page asks for their curves next.
+            self._readers.begin()
         # As text, in which one NaN is another.
         texts = {name: repr(row) for name, row in found.items()}
         known, since, self._texts = self._texts, asked.get("since"), texts
@@ -125,17 +133,14 @@ class Answers:
             raise InputError(f"points must be a whole number from 10 to {MOST_POINTS}")
         if all(one.get("after") is not None for one in wanted):
             points = min(points, tick_points(len(wanted)))
-        with reading_in_threads():
-            return {"curves": list(self._pool.map(lambda one: self._curve(one, points), wanted))}
+        return {"curves": list(self._pool.map(lambda one: self._curve(one, points), wanted))}
 
     def _curve(self, one: dict[str, Any], points: int) -> dict[str, Any]:
         try:
-            path = inside(self.root, one.get("run"))
-            config, _ = kind_at(path)
-            return series(self._store, path, config, one, points)
-        except (InputError, OSError) as error:
-            # One that cannot be read does not hide the others.
-            return {"error": " ".join(str(error).split())}
+            long = (inside(self.root, one.get("run")) / "metrics.jsonl").stat().st_size > _LONG
+        except (InputError, OSError):
+            long = False
+        return self._readers.curve(one, points) if long else curve(self._store, self.root, one, points)
 
     def compare(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Runs side by side: gradients to a tolerance, the regime, the best loss."""

@@ -60,14 +60,15 @@ def _serve(
 
     with bound(port) as listening:
         number = listening.getsockname()[1]
-        app = Guard(application(Answers(root, grounds)), number, secret)
+        answers = Answers(root, grounds)
+        app = Guard(application(answers), number, secret)
         config = uvicorn.Config(
             app, log_level="critical", access_log=False, lifespan="off", timeout_keep_alive=5, server_header=False,
             limit_concurrency=200, timeout_graceful_shutdown=1, h11_max_incomplete_event_size=32_768,
         )  # fmt: skip
         address = f"http://127.0.0.1:{number}/?token={secret}"
         (ready or (lambda text: print(text, flush=True)))(address)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.closing(answers), contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
 
 
