@@ -1,8 +1,11 @@
 """thalweg table."""
 
+import json
+
 import pytest
 
 import thalweg as tw
+from thalweg._methods.table import find_row
 
 
 @pytest.mark.parametrize("many", [6, pytest.param(None, marks=pytest.mark.slow)], ids=["the first", "all"])
@@ -29,3 +32,11 @@ def test_a_table_of_every_method(thalweg, monkeypatch):
     for row in rows:
         assert row.name in outcome.out
     assert "gradients" in outcome.out and "stability" in outcome.out
+
+
+@pytest.mark.slow
+def test_processes_work_out_what_one_does(shell):
+    rows = json.loads(shell("THALWEG table --json").stdout)
+    assert [row["name"] for row in rows] == [row.name for row in tw.table()]
+    for row in rows[::9]:
+        assert row == find_row(row["name"]).as_dict()

@@ -1,7 +1,10 @@
 """thalweg table."""
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -30,30 +33,65 @@ def table(
     computed: Iterable[dict[str, Any]]
     if found is not None:
         computed, known = found, [_cells(one) for one in found]
-    else:
+    elif method or "jax" in sys.modules:
         import thalweg as tw
 
         rows = [chosen(*parse_method(spec)) for spec in method] if method else list(tw.table())
-        computed, known = _computed(rows, None if method else "table"), [_of_row(row) for row in rows]
+        known = [_of_row(row) for row in rows]
+        # One is traced while another is compiled.
+        computed = _computed(ThreadPoolExecutor(2), _worked_out, rows, None if method else "table")
+    else:
+        pool = _processes()
+        known = pool.submit(_every_row).result()
+        computed = _computed(pool, _by_name, [name for name, *_ in known], "table")
     if json:
         print_json([{name: value for name, value in one.items() if name != "shown"} for one in computed])
         return
     print_as_it_comes(_COLUMNS, known, (_cells(one) for one in computed), "Stability at curvature 1")
 
 
-def _computed(rows: Iterable[Any], name: str | None) -> Iterator[dict[str, Any]]:
+def _processes() -> Executor:
+    """A process a processor, for tracing holds the interpreter; JAX is loaded in each, and not here."""
+    import multiprocessing
+
+    # Ctrl-C is for the command, which ends them.
+    return ProcessPoolExecutor(
+        min(os.cpu_count() or 1, 8),
+        multiprocessing.get_context("spawn"),
+        signal.signal,
+        (signal.SIGINT, signal.SIG_IGN),
+    )
+
+
+def _computed(
+    pool: Executor, work_out: Callable[[Any], dict[str, Any]], rows: Iterable[Any], name: str | None
+) -> Iterator[dict[str, Any]]:
     """Rows as they are worked out; all of them, they are kept."""
     found = []
-    # One is traced while another is compiled.
-    pool = ThreadPoolExecutor(2)
     try:
-        for one in pool.map(lambda row: row.as_dict() | {"shown": row.gradients}, rows):
+        for one in pool.map(work_out, rows):
             found.append(one)
             yield one
     finally:
         pool.shutdown(cancel_futures=True)
     if name is not None:
         keep(name, found)
+
+
+def _worked_out(row: Any) -> dict[str, Any]:
+    return row.as_dict() | {"shown": row.gradients}
+
+
+def _by_name(name: str) -> dict[str, Any]:
+    from .._methods.table import find_row
+
+    return _worked_out(find_row(name))
+
+
+def _every_row() -> list[list[Any]]:
+    from .._methods.table import table
+
+    return [_of_row(row) for row in table()]
 
 
 def _of_row(row: Any) -> list[Any]:
