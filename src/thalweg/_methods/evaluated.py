@@ -51,7 +51,7 @@ class Evaluated:
         self.many, self.inner = with_options(many, BARELY), many
 
     def __call__(self, *args: Any) -> Any:
-        """What comes of the arguments, for each row."""
+        """Give what comes of the arguments, for each row."""
         return self.of(*args[: len(args) - self._rows])(*args[len(args) - self._rows :])
 
     def of(self, *shared: Any) -> "_Bound":
@@ -61,7 +61,7 @@ class Evaluated:
 
 @dataclasses.dataclass
 class _Program:
-    """What is known of a function of one kind of arguments."""
+    """A function for one kind of arguments, as far as it is known."""
 
     operation: Operation | None
     shape: tuple[int, ...]

@@ -1,27 +1,23 @@
 """The linear probe: what one step of a method does to a quadratic, from the step itself."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float
 
 from .._errors import InputError, as_reals, check_number
-from .._objectives.objective import Objective, Quadratic, as_position
-from .._programs import compiled_barely, compiled_quickly, on_grid, written_out
+from .._objectives.objective import Quadratic, as_position
+from .._programs import compiled_quickly
 from .._tree import Vector, on_device, ravel, scalar, unraveler, zeros_like
 from .._typed import typed
 from ..dynamics import Field, GradientFlow, Phase
-from ..schemes import Clock
-from .evaluated import Evaluated
 from .knobs import knobs_of
-from .linearity import bowl, check_linear, check_linear_law, in_float64, preconditioned, remembers
+from .linearity import check_linear, check_linear_law, in_float64, preconditioned, remembers
 from .method import Method
+from .step_matrix import COLUMN, COLUMN_AT_RATE, by_columns, jacobian, matrices
 
 Curvature = ArrayLike | Sequence[float]
 # (t, x) or (t, x, velocity).
@@ -90,9 +86,9 @@ def amplification(
         step = _first_step(wide)
         if curvature.ndim == 1:
             hessians = on_device(curvature[:, None, None])
-            return np.asarray(_matrices(wide, hessians, step[None], frozen, remembers(wide))[:, 0])
+            return np.asarray(matrices(wide, hessians, step[None], frozen, remembers(wide))[:, 0])
         hessian = on_device(np.atleast_2d(curvature))
-        return np.asarray(_matrices(wide, hessian[None], step[None], frozen, remembers(wide))[0, 0])
+        return np.asarray(matrices(wide, hessian[None], step[None], frozen, remembers(wide))[0, 0])
 
 
 def _known(method: Method, curvature: Any) -> np.ndarray:
@@ -203,11 +199,11 @@ def largest_stable_learning_rate(method: Method, curvature: Curvature) -> float:
     check_linear_law(method.dynamics)
     kept = remembers(method)
     with jax.enable_x64(True):
-        column = _column_at_rate.of(in_float64(method), kept)
+        column = COLUMN_AT_RATE.of(in_float64(method), kept)
 
     def radius(rates: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            return _radii(_by_columns(column, spectrum.astype(float), rates))
+            return _radii(by_columns(column, spectrum.astype(float), rates))
 
     return _boundary(radius, 1.0 / np.max(np.abs(spectrum), initial=1e-300))
 
@@ -245,7 +241,7 @@ def _place(method: Method, at: Any) -> tuple[Array, Vector, Vector | None]:
 @compiled_quickly
 def _matrix_at(method: Method, step: Array, time: Array, x: Vector, velocity: Vector | None) -> Float[Array, "n n"]:
     own = Method(method.dynamics, method.scheme, step).flattened(unraveler(x))
-    return _jacobian(own, step, time, ravel(x), None if velocity is None else ravel(velocity))
+    return jacobian(own, step, time, ravel(x), None if velocity is None else ravel(velocity))
 
 
 def _stable_at(method: Method, at: Place) -> float:
@@ -286,94 +282,9 @@ def _linear(time: Any, x: Array, jacobian: Array) -> Array:
 @compiled_quickly
 def _matrices_at(method: Method, steps: Array, time: Array, x: Array, kept: bool) -> Float[Array, "s n n"]:
     def at(step: Array) -> Array:
-        return _jacobian(Method(method.dynamics, method.scheme, step), step, time, x, None, kept)
+        return jacobian(Method(method.dynamics, method.scheme, step), step, time, x, None, kept)
 
     return jax.vmap(at)(steps)
-
-
-def _on_curvature(method: Method, hessian: Array, step: Array, time: Array, kept: bool) -> "tuple[_Moved, Array]":
-    d = hessian.shape[0]
-    probed = Method(method.dynamics, method.scheme, step).with_objective(Objective(bowl, hessian))
-    zero = jnp.zeros(d, float)
-    return _moved(probed, step, time, zero, zero if method.dynamics.order == 2 else None, kept)
-
-
-def _jacobian(probed: Method, step: Array, time: Array, x: Array, velocity: Array | None, kept: bool = False) -> Array:
-    moved, start = _moved(probed, step, time, x, velocity, kept)
-    return jax.jacfwd(written_out(moved, start))(start)
-
-
-# A step of all that the law moves, as one vector.
-_Moved = Callable[[Array], Array]
-
-
-def _moved(
-    probed: Method, step: Array, time: Array, x: Array, velocity: Array | None, kept: bool
-) -> tuple[_Moved, Array]:
-    """A step of all that the law moves, and a state; with what is `kept` of the steps before."""
-    method, second = probed, velocity is not None
-    clock = None if probed.autonomous else Clock(time, jnp.zeros(()), jnp.zeros((), int), step)
-    rest = method.scheme.init(probed.dynamics, x, step, velocity, clock)
-    numbers, others = eqx.partition(rest.memory, eqx.is_inexact_array)
-    start, cut = ravel_pytree((x, velocity, rest.auxiliary, numbers if kept else None))
-
-    def map_(phase: Array) -> Array:
-        position, velocity, auxiliary, numbers = cut(phase)
-        if kept:
-            memory = eqx.combine(numbers, others)
-        else:
-            # What a scheme remembers belongs to where it is; its noise is left out.
-            memory = method.scheme.init(probed.dynamics, position, step, velocity, clock).memory
-        before = dataclasses.replace(rest.at(position, velocity), memory=memory, auxiliary=auxiliary)
-        after = probed.step(before, probed.silent(x))
-        left = eqx.filter(after.memory, eqx.is_inexact_array) if kept else None
-        return ravel_pytree((after.position, after.velocity if second else None, after.auxiliary, left))[0]
-
-    return map_, start
-
-
-def _step_matrix(method: Method, hessian: Array, step: Array, time: Array, kept: bool = False) -> Array:
-    moved, start = _on_curvature(method, hessian, step, time, kept)
-    return jax.jacfwd(written_out(moved, start))(start)
-
-
-@compiled_barely
-def _of_hessians(method: Method, hessians: Array, steps: Array, time: Array, kept: bool) -> Float[Array, "k s n n"]:
-    return on_grid(lambda hessian, step: _step_matrix(method, hessian, step, time, kept), hessians, steps)
-
-
-def _matrices(method: Method, hessians: Array, steps: Array, time: Array, kept: bool = False) -> np.ndarray:
-    if hessians.shape[-1] > 1:
-        return np.asarray(_of_hessians(method, hessians, steps, time, kept))
-    return _by_columns(_column.of(method, time, kept), hessians, steps)
-
-
-def _by_columns(column: Any, one: Array | np.ndarray, other: Array | np.ndarray) -> np.ndarray:
-    """Matrices at all pairs of two arrays, of which each column is worked out by itself."""
-    first, second = np.asarray(one), np.asarray(other)
-    (n,) = column.shape(first[:1], second[:1], np.arange(1))
-    k, s = len(first), len(second)
-    columns = np.tile(np.arange(n), k * s)
-    found = column(np.repeat(first, s * n, axis=0), np.tile(np.repeat(second, n), k), columns)
-    return np.asarray(found).reshape(k, s, n, n).swapaxes(-1, -2)
-
-
-def _derivative_along(moved: _Moved, start: Array, i: Array) -> Array:
-    along = (jnp.arange(start.size) == i).astype(start.dtype)
-    return jax.jvp(moved, (start,), (along,))[1]
-
-
-def _column_of(method: Method, time: Array, kept: bool, hessian: Array, step: Array, i: Array) -> Array:
-    return _derivative_along(*_on_curvature(method, hessian, step, time, kept), i)
-
-
-def _column_of_rate(method: Method, kept: bool, curvature: Array, rate: Array, i: Array) -> Array:
-    moved = method.with_learning_rate(rate)
-    time, step = moved.dynamics.late_time, jnp.asarray(moved.step_size)
-    return _derivative_along(*_on_curvature(moved, curvature[None, None], step, time, kept), i)
-
-
-_column, _column_at_rate = Evaluated(_column_of, rows=3), Evaluated(_column_of_rate, rows=3)
 
 
 def _radii_at_steps(
@@ -382,11 +293,11 @@ def _radii_at_steps(
     """The radius of a step at each of many step sizes, the largest over curvatures."""
     with jax.enable_x64(True):
         wide, hessians = in_float64(method), on_device(_spectrum(curvature)[:, None, None])
-        column = _column.of(wide, wide.dynamics.late_time if time is None else scalar(time), kept)
+        column = COLUMN.of(wide, wide.dynamics.late_time if time is None else scalar(time), kept)
 
     def radius(steps: np.ndarray) -> np.ndarray:
         with jax.enable_x64(True):
-            return _radii(_by_columns(column, hessians, steps))
+            return _radii(by_columns(column, hessians, steps))
 
     return radius
 

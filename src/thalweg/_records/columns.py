@@ -250,7 +250,7 @@ def _counted(padded: bytes, starts: np.ndarray, stops: np.ndarray) -> np.ndarray
 
 
 def _texts(padded: bytes, kind: str, starts: np.ndarray) -> np.ndarray:
-    """What stands at each start, without a loop."""
+    """Numbers or text of a kind at each start, without a loop."""
     dtype = np.dtype(kind)
     return np.ndarray((len(padded) - dtype.itemsize + 1,), dtype, padded, strides=(1,))[starts]
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike
 from .._errors import InputError, as_reals, check_choice, is_real
 from .._methods.linearity import in_float64
 from .._methods.method import Method
-from .._methods.probe import _step_matrix
+from .._methods.step_matrix import step_matrix
 from .._methods.table import find_row
 from .._side_by_side.compare import Comparison
 from .._typed import typed
@@ -147,7 +147,7 @@ def radius_at(make: Callable[..., Method], spectrum: Any, rates: Any, momenta: A
 def _matrices(make: Callable[..., Method], curvatures: Array, rates: Array, momenta: Array) -> Array:
     def at(curvature: Array, rate: Array, momentum: Array) -> Array:
         method = in_float64(make(None, rate, momentum))
-        return _step_matrix(method, curvature[None, None], jnp.asarray(method.step_size), method.dynamics.late_time)
+        return step_matrix(method, curvature[None, None], jnp.asarray(method.step_size), method.dynamics.late_time)
 
     return jax.vmap(at)(curvatures, rates, momenta)
 
