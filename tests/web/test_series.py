@@ -74,6 +74,21 @@ def test_long_curves_are_read_by_processes_that_may_be_killed(tmp_path, rng, mon
     assert all(process.poll() is not None for process in processes)
 
 
+@pytest.mark.parametrize("name", ["threadpoolctl", "random"])
+def test_long_curves_do_without_the_extra_and_import_no_file_of_the_users(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("thalweg.web._answers._LONG", 1000)
+    recorded(tmp_path / "a", 3_000)
+    broken = tmp_path / "here"
+    broken.mkdir()
+    (broken / f"{name}.py").write_text("raise ImportError")
+    if name == "threadpoolctl":
+        # As where it is not installed.
+        monkeypatch.setenv("PYTHONPATH", str(broken))
+    monkeypatch.chdir(broken)
+    with contextlib.closing(Answers(tmp_path)) as answers:
+        assert answers.series({"wanted": [{"run": "a", "metric": "loss"}]})["curves"][0]["of"] == 3_000
+
+
 def test_a_part_is_read_with_all_of_its_points(tmp_path, rng):
     loss = rng.random(20_000)
     recorded(tmp_path / "a", 20_000, loss)

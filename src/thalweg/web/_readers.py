@@ -77,8 +77,11 @@ class _Reader:
             self._begin()
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            command = [sys.executable, "-m", __name__]
+        if self._process is not None and self._process.poll() is not None:
+            self._end()
+        if self._process is None:
+            # -P: a file in the user's directory that is called like a module of ours is not it.
+            command = [sys.executable, "-P", "-m", __name__]
             environment = os.environ | _MEMORY
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         return self._process
