@@ -56,10 +56,10 @@ def _compiled(fn: Callable[P, R], options: dict[str, Any]) -> Callable[P, R]:
     return call
 
 
-def with_options(fn: Callable[..., R], options: dict[str, Any]) -> Callable[..., R]:
+def with_options(fn: Callable[..., R], options: dict[str, Any], static: int | None = 0) -> Callable[..., R]:
     """`jax.jit` of a function of a `Static` and arrays, by compiler's options of which some may not be known."""
-    usual: Any = jax.jit(fn, static_argnums=0)
-    optional: Any = jax.jit(fn, static_argnums=0, compiler_options=options)
+    usual: Any = jax.jit(fn, static_argnums=static)
+    optional: Any = jax.jit(fn, static_argnums=static, compiler_options=options)
     return lambda *args: _first_of(optional, usual, args, {})
 
 

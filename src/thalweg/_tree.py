@@ -113,6 +113,16 @@ def on_device(value: Any, dtype: Any = None) -> Any:
     return jax.device_put(np.asarray(value, dtype))
 
 
+def at_once(operation: np.ufunc, *numbers: Any) -> Any:
+    """The result of an operation on numbers, by NumPy where they are known: JAX compiles a program for each."""
+    if any(isinstance(one, Tracer) for one in numbers):
+        return getattr(jnp, operation.__name__)(*numbers)
+    known = [np.asarray(one) if isinstance(one, jax.Array) else one for one in numbers]
+    with np.errstate(all="ignore"):
+        found = operation(*known)
+    return on_device(found) if any(isinstance(one, jax.Array) for one in numbers) else found
+
+
 def scalar(value: Any) -> Float[Array, ""]:
     """A hyperparameter as an array leaf, so that changing it never recompiles: `eqx.field(converter=scalar)`.
 

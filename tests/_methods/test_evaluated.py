@@ -59,8 +59,57 @@ CASES = {
     "derivative": lambda x, y: jax.grad(lambda x: jnp.sum(jnp.sin(x) * y) / jnp.linalg.norm(x))(x),
     "along": lambda x, y: jax.jvp(lambda x: looped(x, y), (x,), (MATRIX[0],))[1],
     "integers": lambda x, y: x * (jnp.arange(3) // 2 - jnp.int32(3.0 * y) % 2),
+    "integers towards 0": lambda x, y: (
+        y
+        + jax.lax.div(jnp.int32(9.0 * x), jnp.array([2, -3, 0], jnp.int32))
+        + jax.lax.rem(jnp.int32(9.0 * x), jnp.array([2, -3, 0], jnp.int32))
+    ),
     "solved": lambda x, y: jax.scipy.sparse.linalg.cg(lambda v: (3.0 + y) * v, x, maxiter=5)[0],
     "factored": lambda x, y: jnp.linalg.solve(MATRIX + y * jnp.eye(3), x),
+    "factored, of the other side": lambda x, y: jax.lax.linalg.triangular_solve(
+        MATRIX * (1.0 + y), jnp.stack([x, x**2]), left_side=False, lower=False, transpose_a=True, unit_diagonal=True
+    ),
+    "triangles": lambda x, y: sum(
+        jax.lax.linalg.triangular_solve(
+            MATRIX + y, x[:, None], left_side=True, lower=lower, transpose_a=turned, unit_diagonal=unit
+        )[:, 0]
+        for lower in (True, False)
+        for turned in (True, False)
+        for unit in (True, False)
+    ),
+    "singular": lambda x, y: jax.scipy.linalg.lu_factor(jnp.zeros((3, 3)).at[1, 0].set(y))[0] @ x,
+    "wide": lambda x, y: jax.lax.linalg.lu(jnp.outer(x, x)[:2] + MATRIX[:2])[0].sum() + x,
+    "spectral": lambda x, y: (
+        jnp.einsum(
+            "ij,j,kj->ik",
+            *(lambda values, vectors: (vectors, jnp.exp(values), vectors))(*jnp.linalg.eigh(MATRIX + jnp.outer(x, x))),
+        )
+        * y
+    ),
+    "spectral derivative": lambda x, y: jax.jvp(
+        lambda z: jnp.linalg.eigvalsh(MATRIX + jnp.outer(z, z)), (x,), (MATRIX[0] * y,)
+    )[1],
+    "root": lambda x, y: jnp.linalg.cholesky(jnp.outer(x, x) + (1.0 + y) * jnp.eye(3)) @ x,
+    "rows taken": lambda x, y: MATRIX[jnp.int32(jnp.abs(x)), jnp.array([2, 0, 1])] + x[jnp.int32(3.0 * y)],
+    "places outside": lambda x, y: (
+        x.at[jnp.array([0, 7])].get(mode="fill", fill_value=9.0).sum()
+        + x[jnp.array([5, -9])].sum()
+        + jnp.stack([x, x]).at[:, jnp.int32(6.0 * y)].set(y, mode="drop")
+    ),
+    "put": lambda x, y: jnp.diag(x).at[:-1, -1].set(y).at[-1, :-1].add(x[1:]).at[jnp.array([0, 0]), 1].add(y),
+    "windows": lambda x, y: jax.lax.dynamic_update_slice(
+        x, jax.lax.dynamic_slice(x, (jnp.int32(4.0 * y),), (2,)), (jnp.int32(3.0 - 3.0 * y),)
+    ),
+    "batched windows": lambda x, y: (
+        jax.vmap(lambda z, i: z[i])(MATRIX * y, jnp.int32(jnp.abs(x)))
+        + jax.vmap(lambda z, i: z.at[i].add(1.0))(MATRIX, jnp.int32(jnp.abs(x))).sum(0)
+    ),
+    "padded": lambda x, y: jax.lax.pad(x, y, [(2, -1, 1)]),
+    "running": lambda x, y: jnp.cumsum(x) + jnp.cumprod(x * y) + jax.lax.cumsum(x, reverse=True),
+    "places": lambda x, y: x * jnp.argmax(x) + jnp.argmin(jnp.abs(x)) - jax.lax.clamp(y, x, 1.0),
+    "in order": lambda x, y: jnp.sort(x) * jnp.argsort(-x) + jax.lax.sort((jnp.round(x), y * x), num_keys=2)[1],
+    "rounded": lambda x, y: jnp.round(x) + jax.lax.round(2.0 * x, jax.lax.RoundingMethod.AWAY_FROM_ZERO),
+    "remainders": lambda x, y: x % 0.7 + jax.lax.rsqrt(y) - jnp.fmod(x, 0.3),
 }
 
 
@@ -70,7 +119,9 @@ def test_rows_are_what_the_compiled_program_makes_of_them(name, count, rng):
     fn = CASES[name]
     x, y = rng.standard_normal((count, 3)), rng.random(count)
     expected = jax.jit(jax.vmap(fn))(x, y)
-    found = Evaluated(fn, rows=2)(x, y)
+    whole = Evaluated(fn, rows=2)
+    found = whole(x, y)
+    assert all(program.operation is not None for program in whole.known.values())
     assert found.dtype == expected.dtype and found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
     # The first argument as the same for all of them.
@@ -81,11 +132,11 @@ def test_rows_are_what_the_compiled_program_makes_of_them(name, count, rng):
 def test_what_numpy_has_not_is_compiled_once_for_fewer_rows(monkeypatch, rng):
     traced = []
 
-    def factored(x, y):
+    def unitary(x, y):
         traced.append(None)
-        return CASES["factored"](x, y)
+        return jnp.linalg.qr(MATRIX * y)[0] @ x
 
-    whole = Evaluated(factored, rows=2)
+    whole = Evaluated(unitary, rows=2)
     x, y = rng.standard_normal((9, 3)), rng.random(9)
     first = whole(x, y)
     (program,) = whole.known.values()

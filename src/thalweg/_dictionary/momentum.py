@@ -1,12 +1,36 @@
 """The dictionary between (learning rate, momentum) and (step, friction)."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import ArrayLike
 
+from .._tree import on_device
 
+
+def _of_numbers(fn: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    @functools.wraps(fn)
+    def call(*values: Any) -> tuple[Any, ...]:
+        # Python numbers stay in double precision, whatever JAX is set to.
+        if all(isinstance(value, float) for value in values):
+            return fn(*values)
+        if any(isinstance(value, Tracer) for value in values):
+            return fn(*(jnp.asarray(value, float) for value in values))
+        # By NumPy, since JAX compiles a program for each operation.
+        dtype = jax.dtypes.canonicalize_dtype(float)
+        with np.errstate(all="ignore"):
+            return tuple(on_device(one, dtype) for one in fn(*(np.asarray(value, dtype) for value in values)))
+
+    return call
+
+
+@_of_numbers
 def momentum_from_friction(friction: ArrayLike, interval: ArrayLike, mass: ArrayLike = 1.0) -> tuple[Any, Any]:
     r"""Friction by the midpoint rule over one kick of the velocity.
 
@@ -24,11 +48,11 @@ def momentum_from_friction(friction: ArrayLike, interval: ArrayLike, mass: Array
     Returns:
         $(\beta, \text{kick})$, Python numbers where all arguments are.
     """
-    friction, interval, mass = _alike(friction, interval, mass)
     half = 0.5 * friction * interval / mass
     return (1.0 - half) / (1.0 + half), interval / mass / (1.0 + half)
 
 
+@_of_numbers
 def physical_constants(learning_rate: ArrayLike, momentum: ArrayLike) -> tuple[Any, Any]:
     r"""The inverse: step and friction (at mass 1) of a learning rate and momentum.
 
@@ -39,9 +63,14 @@ def physical_constants(learning_rate: ArrayLike, momentum: ArrayLike) -> tuple[A
     >>> round(float(beta), 6), round(float(step * kick), 6)
     (0.9, 0.1)
     """
-    learning_rate, momentum = _alike(learning_rate, momentum)
     square = 2.0 * learning_rate / (1.0 + momentum)
-    step = math.sqrt(square) if isinstance(square, float) else jnp.sqrt(square)
+    step = (
+        math.sqrt(square)
+        if type(square) is float
+        else jnp.sqrt(square)
+        if isinstance(square, Tracer)
+        else np.sqrt(square)
+    )
     return step, 2.0 * (1.0 - momentum) / ((1.0 + momentum) * step)
 
 
@@ -70,8 +99,3 @@ def scale_changed(momentum: float, scale: float, ratio: float, square_root: bool
     # The root of the quadratic for the new momentum, in a form that does not cancel.
     new = 1.0 - 4.0 * c / (c + math.sqrt(c * c + 8.0 * c))
     return new, scale * ratio, math.sqrt(ratio * (1.0 + momentum) / (1.0 + new))
-
-
-def _alike(*values: ArrayLike) -> tuple[Any, ...]:
-    # Python numbers stay in double precision, whatever JAX is set to.
-    return values if all(isinstance(value, float) for value in values) else tuple(jnp.asarray(v, float) for v in values)

@@ -25,15 +25,17 @@ class Marking(AbstractObjective):
     def value(self, x: Vector, batch: Batch = None) -> Float[Array, ""]:
         return Quadratic(jnp.ones(())).value(x, batch)
 
+    # The derivatives of half a square are written out, which is quicker to trace.
     def gradient(self, x: Vector, batch: Batch = None) -> Vector:
-        return super().gradient(_marked(x, 1), batch)
+        del batch
+        return _marked(x, 1)
 
     def value_and_gradient(self, x: Vector, batch: Batch = None) -> tuple[Float[Array, ""], Vector]:
-        return super().value_and_gradient(_marked(x, 1), batch)
+        return self.value(x, batch), _marked(x, 1)
 
     def gradient_and_curvature(self, x: Vector, v: Vector, batch: Batch = None) -> tuple[Vector, Vector]:
-        gradient = super().gradient
-        return jax.jvp(lambda y: gradient(y, batch), (_marked(x, 2),), (v,))
+        del batch
+        return _marked(x, 2), v
 
 
 def marked_field(time: Any, x: Vector, args: Any) -> Vector:

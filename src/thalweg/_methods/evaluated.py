@@ -15,15 +15,13 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Literal
 
 from .._programs import BARELY, Static, with_options
+from .in_numpy import ELEMENTWISE, KINDS, MADE, SEVERAL, Operation, alike, as_wide
 
 # Longer ones are compiled; a loop counts as often as it is gone through, or as a solver is that converges.
 _LONGEST, _ROUNDS = 40_000, 10
 _MANY = 512
 # Rows at a time: all that a program works out is held until its end.
 _ABREAST = 2**14
-
-# From values with an axis of rows, as many or one, to such values.
-Operation = Callable[..., Sequence[Any]]
 
 
 class Evaluated:
@@ -147,10 +145,10 @@ def _parts(given: dict[str, Any]) -> Iterator[Any]:
 
 def _in_numpy(equation: Any) -> bool:
     name = equation.primitive.name
-    if name in _ELEMENTWISE:
-        kind = _KINDS.get(name, np.generic)
+    if name in ELEMENTWISE:
+        kind = KINDS.get(name, np.generic)
         return all(np.issubdtype(one.aval.dtype, kind) for one in equation.invars)
-    return name in _CALLS or name in _WRITTEN or name in _MADE
+    return name in _CALLS or name in _WRITTEN or name in MADE or name in SEVERAL
 
 
 def _whole(program: ClosedJaxpr) -> Operation:
@@ -194,30 +192,17 @@ def _operation(equation: Any) -> Operation:
         return _whole(inner) if isinstance(inner, ClosedJaxpr) else _made(inner, ())
     if name in _WRITTEN:
         return _WRITTEN[name](**given)
+    if name in SEVERAL:
+        return SEVERAL[name](**given)
     (dtype,), size = (one.aval.dtype for one in equation.outvars), equation.outvars[0].aval.ndim
-    if name in _MADE:
-        fn = _MADE[name](equation, **given)
+    if name in MADE:
+        fn = MADE[name](equation, **given)
         return lambda *values: (np.asarray(fn(*values), dtype),)
-    fn = _ELEMENTWISE[name]
+    fn = ELEMENTWISE[name]
     if all(one.aval.ndim == size for one in equation.invars):
         return lambda *values: (np.asarray(fn(*values), dtype),)
     # A number beside an array is the same for all of it.
-    return lambda *values: (np.asarray(fn(*(_as_wide(one, size) for one in values)), dtype),)
-
-
-def _as_wide(value: Any, size: int) -> Any:
-    """Rows of numbers as rows of arrays of so many axes."""
-    return np.reshape(value, value.shape + (1,) * (size + 1 - value.ndim))
-
-
-def _alike(values: Sequence[Any]) -> list[Any]:
-    """The same values, each with as many rows as another has."""
-    rows = max(len(one) for one in values)
-    return [np.broadcast_to(one, (rows, *one.shape[1:])) for one in values]
-
-
-def _logistic(x: Any) -> Any:
-    return 1.0 / (1.0 + np.exp(-x))
+    return lambda *values: (np.asarray(fn(*(as_wide(one, size) for one in values)), dtype),)
 
 
 # Calls of a program, by the parameter that holds it.
@@ -225,97 +210,6 @@ _CALLS = {
     "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "checkpoint": "jaxpr",
     "remat2": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
 }  # fmt: skip
-_ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "add": np.add, "add_any": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "neg": np.negative,
-    "max": np.maximum, "min": np.minimum, "pow": np.power, "sqrt": np.sqrt, "abs": np.abs, "sign": np.sign,
-    "floor": np.floor, "ceil": np.ceil, "exp": np.exp, "exp2": np.exp2, "log": np.log, "log1p": np.log1p,
-    "expm1": np.expm1, "sin": np.sin, "cos": np.cos, "tan": np.tan, "tanh": np.tanh, "sinh": np.sinh, "cosh": np.cosh,
-    "atan2": np.arctan2, "square": np.square, "logistic": _logistic, "is_finite": np.isfinite, "eq": np.equal,
-    "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert, "copy": np.asarray,
-    "copy_p": np.asarray, "stop_gradient": np.asarray, "convert_element_type": np.asarray,
-}  # fmt: skip
-# Of whole numbers these are others.
-_KINDS = dict.fromkeys(("div", "pow", "sign", "neg"), np.floating)
-
-
-def _each(fn: Callable[[Any, Any], Any], parameter: str) -> Callable[..., Callable[..., Any]]:
-    """Of a row by a shape or axes, which are behind the axis of rows."""
-    return lambda equation, **given: lambda x: fn(x, given[parameter])
-
-
-def _behind(axes: Any) -> tuple[int, ...]:
-    return tuple(int(axis) + 1 for axis in axes)
-
-
-def _reduced(fn: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
-    return lambda equation, axes, **_: lambda x: fn(x, axis=_behind(axes))
-
-
-def _power(equation: Any, y: int, **_: Any) -> Callable[..., Any]:
-    # A square as a product, to the last digit.
-    return np.square if y == 2 else lambda x: np.asarray(x) ** float(y)
-
-
-def _broadcast(equation: Any, shape: Any, broadcast_dimensions: Any, **_: Any) -> Callable[..., Any]:
-    wide = [1] * len(shape)
-    for at, size in zip(broadcast_dimensions, equation.invars[0].aval.shape, strict=True):
-        wide[at] = size
-    return lambda x: np.broadcast_to(np.reshape(x, (len(x), *wide)), (len(x), *shape))
-
-
-def _slice(equation: Any, start_indices: Any, limit_indices: Any, strides: Any, **_: Any) -> Callable[..., Any]:
-    ends = zip(start_indices, limit_indices, strides or [1] * len(start_indices), strict=True)
-    at = (slice(None), *(slice(*one) for one in ends))
-    return lambda x: x[at]
-
-
-def _iota(equation: Any, shape: Any, dimension: int, **_: Any) -> Callable[..., Any]:
-    along = np.arange(shape[dimension]).reshape([-1 if i == dimension else 1 for i in range(len(shape))])
-    return lambda: np.broadcast_to(along, (1, *shape))
-
-
-def _select(equation: Any, **_: Any) -> Callable[..., Any]:
-    size = equation.outvars[0].aval.ndim
-    if equation.invars[0].aval.dtype == bool:
-        return lambda which, no, yes: np.where(_as_wide(which, size), yes, no)
-    return lambda which, *cases: np.choose(_as_wide(which, size), cases)
-
-
-def _product(equation: Any, dimension_numbers: Any, **_: Any) -> Callable[..., Any]:
-    (left, right), (batch_left, batch_right) = dimension_numbers
-    one, other = (list(range(1, variable.aval.ndim + 1)) for variable in equation.invars)
-    other = [len(one) + i for i in other]
-    for i, j in (*zip(left, right, strict=True), *zip(batch_left, batch_right, strict=True)):
-        other[j] = one[i]
-    free = [label for i, label in enumerate(one) if i not in left and i not in batch_left]
-    free += [label for j, label in enumerate(other) if j not in right and j not in batch_right]
-    found = [*(one[i] for i in batch_left), *free]
-    return lambda x, y: np.einsum(x, [0, *one], y, [0, *other], [0, *found])
-
-
-_MADE: dict[str, Callable[..., Callable[..., Any]]] = {
-    "integer_pow": _power,
-    "broadcast_in_dim": _broadcast,
-    "reshape": _each(lambda x, shape: np.reshape(x, (len(x), *shape)), "new_sizes"),
-    "squeeze": _each(lambda x, axes: np.squeeze(x, _behind(axes)), "dimensions"),
-    "expand_dims": _each(lambda x, axes: np.expand_dims(x, _behind(axes)), "dimensions"),
-    "transpose": _each(lambda x, axes: np.transpose(x, (0, *_behind(axes))), "permutation"),
-    "rev": _each(lambda x, axes: np.flip(x, _behind(axes)), "dimensions"),
-    "tile": _each(lambda x, times: np.tile(x, (1, *times)), "reps"),
-    "concatenate": lambda equation, dimension, **_: lambda *values: np.concatenate(_alike(values), dimension + 1),
-    "stack": lambda equation, axis, **_: lambda *values: np.stack(_alike(values), axis + 1),
-    "iota": _iota,
-    "slice": _slice,
-    "select_n": _select,
-    "reduce_sum": _reduced(np.sum),
-    "reduce_prod": _reduced(np.prod),
-    "reduce_max": _reduced(np.max),
-    "reduce_min": _reduced(np.min),
-    "reduce_and": _reduced(np.all),
-    "reduce_or": _reduced(np.any),
-    "dot_general": _product,
-}
 
 
 def _scan(jaxpr: ClosedJaxpr, length: int, reverse: bool, num_consts: int, num_carry: int, **_: Any) -> Operation:
@@ -332,7 +226,7 @@ def _scan(jaxpr: ClosedJaxpr, length: int, reverse: bool, num_consts: int, num_c
             found.reverse()
         if not length:
             return [*carry, *(np.zeros((1, 0, *one.shape), one.dtype) for one in shapes)]
-        return [*carry, *(np.stack(_alike(one), 1) for one in zip(*found, strict=True))]
+        return [*carry, *(np.stack(alike(one), 1) for one in zip(*found, strict=True))]
 
     return run
 
@@ -349,7 +243,7 @@ def _while(
             after = body(*constants, *carry)
             # Rows whose loop has ended stay where they are.
             carry = after if pending.all() else [
-                np.where(_as_wide(pending, new.ndim - 1), new, old) for new, old in zip(after, carry, strict=True)
+                np.where(as_wide(pending, new.ndim - 1), new, old) for new, old in zip(after, carry, strict=True)
             ]  # fmt: skip
         return carry
 
@@ -366,7 +260,7 @@ def _cond(branches: Sequence[ClosedJaxpr], **_: Any) -> Operation:
         found = taken[first]
         for i in others:
             found = [
-                np.where(_as_wide(which == i, new.ndim - 1), new, old)
+                np.where(as_wide(which == i, new.ndim - 1), new, old)
                 for new, old in zip(taken[i], found, strict=True)
             ]  # fmt: skip
         return found
@@ -380,11 +274,6 @@ def _solve(const_lengths: Any, jaxprs: Any, **_: Any) -> Operation:
     return lambda *values: solve(*values[before : before + const_lengths.solve], *values[count:])
 
 
-def _split(sizes: Any, axis: int, **_: Any) -> Operation:
-    ends = np.cumsum(sizes)[:-1]
-    return lambda x: np.split(x, ends, axis + 1)
-
-
 _WRITTEN: dict[str, Callable[..., Operation]] = {
-    "scan": _scan, "while": _while, "cond": _cond, "split": _split, "custom_linear_solve": _solve
+    "scan": _scan, "while": _while, "cond": _cond, "custom_linear_solve": _solve
 }  # fmt: skip

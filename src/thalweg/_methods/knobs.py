@@ -11,11 +11,13 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import ArrayLike
 
 from .._dictionary.momentum import momentum_from_friction, physical_constants
 from .._errors import InputError, check_number, suggest
+from .._tree import at_once
 from ..dynamics import AbstractDynamics, AdamFlow, GradientFlow, HeavyBall, MuonFlow, OverdampedLangevin
 from ..schemes import AbstractScheme, Leapfrog, LieTrotter, Lookahead, Restarted
 
@@ -84,14 +86,16 @@ class LearningRate(AbstractKnobs):
 
     def read(self, method: Described) -> Numbers:
         constants = method.dynamics.constants
-        rate = method.step_size * constants.pop("rate") if "rate" in constants else method.step_size
+        rate = (
+            at_once(np.multiply, method.step_size, constants.pop("rate")) if "rate" in constants else method.step_size
+        )
         return {"learning_rate": rate} | constants
 
     def write(self, numbers: Numbers, make: Make, scheme: AbstractScheme, kept: Mapping[str, Any] = {}) -> Parts:
         check_pair(learning_rate=numbers["learning_rate"])
         law = make(**{name: value for name, value in numbers.items() if name != "learning_rate"})
         step = numbers["learning_rate"]
-        return Parts(law, scheme, jnp.asarray(step) / kept["rate"] if "rate" in kept else step)
+        return Parts(law, scheme, at_once(np.divide, step, kept["rate"]) if "rate" in kept else step)
 
 
 class LearningRateAndMomentum(AbstractKnobs):
@@ -108,14 +112,14 @@ class LearningRateAndMomentum(AbstractKnobs):
         law, step = method.dynamics, method.step_size
         assert isinstance(law, HeavyBall) and not callable(law.friction)
         beta, kick = momentum_from_friction(law.friction, step, law.mass)
-        return {"learning_rate": step * kick, "momentum": beta}
+        return {"learning_rate": at_once(np.multiply, step, kick), "momentum": beta}
 
     def write(self, numbers: Numbers, make: Make, scheme: AbstractScheme, kept: Mapping[str, Any] = {}) -> Parts:
         check_pair(**numbers)
         step, friction = physical_constants(numbers["learning_rate"], numbers["momentum"])
         if "mass" in kept:
-            root = jnp.sqrt(kept["mass"])
-            step, friction = step * root, friction * root
+            root = at_once(np.sqrt, kept["mass"])
+            step, friction = at_once(np.multiply, step, root), at_once(np.multiply, friction, root)
         return Parts(make(friction=friction), scheme, step)
 
 
@@ -136,8 +140,10 @@ class LearningRateAndBetas(AbstractKnobs):
         law, h, scheme = method.dynamics, method.step_size, method.scheme
         assert isinstance(law, AdamFlow) and isinstance(scheme, LieTrotter)
         rate = law.rate
-        found: Numbers = {"learning_rate": getattr(rate, "schedule", rate) if callable(rate) else h * rate}
-        betas = [0.0 if time is None else jnp.exp(-h / time) for time in (law.first, law.second)]
+        found: Numbers = {
+            "learning_rate": getattr(rate, "schedule", rate) if callable(rate) else at_once(np.multiply, h, rate)
+        }
+        betas = [_fading(h, time) for time in (law.first, law.second)]
         if law.form == "sign" and law.share is not None:
             found |= {"beta1": betas[0] * law.share, "beta2": betas[0]}
         else:
@@ -299,6 +305,11 @@ class StepSize(AbstractKnobs):
         del kept
         law = make(**{name: value for name, value in numbers.items() if name != "step_size"})
         return Parts(law, scheme, numbers["step_size"])
+
+
+def _fading(step: Any, time: Any) -> Any:
+    """The share left after a step of what fades at a memory time; 0 where there is none."""
+    return 0.0 if time is None else at_once(np.exp, at_once(np.negative, at_once(np.divide, step, time)))
 
 
 LEARNING_RATE, LEARNING_RATE_AND_MOMENTUM = LearningRate(), LearningRateAndMomentum()

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from .._errors import InputError, as_reals, is_number
-from .._objectives.objective import Objective
+from .._objectives.objective import AbstractObjective, Batch
 from .._programs import written_out
 from .._tree import copied, on_device
 from ..dynamics import AbstractDynamics, Phase
@@ -72,7 +72,7 @@ def remembers(method: Method) -> bool:
     with jax.enable_x64(True):
         # A geometry is none of the scheme's, and may be of another number of parameters.
         wide = copied(method, dynamics=method.dynamics.in_flat_space())
-        wide = in_float64(wide).with_objective(Objective(bowl, jnp.array([[1.0, 0.3], [0.3, 2.5]])))
+        wide = in_float64(wide).with_objective(Bowl(jnp.array([[1.0, 0.3], [0.3, 2.5]])))
         first = jax.eval_shape(lambda: _first(wide)[0])
         if not any(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in jax.tree.leaves(first.memory)):
             return False
@@ -154,7 +154,7 @@ def preconditioned(method: Method, curvature: Any) -> tuple[Method, Any]:
 @Evaluated
 def _additive(dynamics: AbstractDynamics) -> Array:
     """Tell whether the rates at a sum of two displacements are the sum of those at each."""
-    law = dynamics.with_objective(Objective(bowl, jnp.array([[1.0, 0.3], [0.3, 2.5]])))
+    law = dynamics.with_objective(Bowl(jnp.array([[1.0, 0.3], [0.3, 2.5]])))
     rest = Phase(jnp.zeros(2), jnp.zeros(2) if law.order == 2 else None, law.initial_auxiliary(jnp.zeros(2)))
     start, cut = ravel_pytree(rest)
     # A late coefficient may be infinite; what is linear at one time is so at all.
@@ -171,8 +171,21 @@ def _additive(dynamics: AbstractDynamics) -> Array:
     return jnp.max(jnp.abs(jnp.array([1.0, -1.0, -1.0, 1.0]) @ values)) <= 1e-8 * jnp.max(jnp.abs(values))
 
 
-def bowl(x: Array, hessian: Array) -> Array:
-    return 0.5 * jnp.vdot(x, hessian @ x)
+class Bowl(AbstractObjective):
+    r"""$f(x) = \tfrac12 x^\top H x$ of one vector, H symmetric; its derivatives written out are quicker to trace."""
+
+    hessian: Float[Array, "d d"]
+
+    def value(self, x: Array, batch: Batch = None) -> Float[Array, ""]:
+        del batch
+        return 0.5 * jnp.vdot(x, self.hessian @ x)
+
+    def gradient(self, x: Array, batch: Batch = None) -> Array:
+        del batch
+        return self.hessian @ x
+
+    def value_and_gradient(self, x: Array, batch: Batch = None) -> tuple[Float[Array, ""], Array]:
+        return self.value(x, batch), self.hessian @ x
 
 
 def in_float64(tree: Any) -> Any:

@@ -87,7 +87,8 @@ def amplification(
         if curvature.ndim == 1:
             hessians = on_device(curvature[:, None, None])
             return np.asarray(matrices(wide, hessians, step[None], frozen, remembers(wide))[:, 0])
-        hessian = on_device(np.atleast_2d(curvature))
+        # All that a quadratic has of a matrix is its symmetric part.
+        hessian = on_device(np.atleast_2d(0.5 * (curvature + curvature.T)))
         return np.asarray(matrices(wide, hessian[None], step[None], frozen, remembers(wide))[0, 0])
 
 

@@ -110,34 +110,36 @@ class Row:
     @property
     def gradients(self) -> str:
         """The gradients in a step as a table shows them; where steps differ, the least."""
-        return f"≥ {self.gradients_per_step}" if self.method.gradients_vary else str(self.gradients_per_step)
+        method = self.method
+        return f"{'≥ ' if method.gradients_vary else ''}{method.gradients_per_step}"
 
     @property
     def stability(self) -> str:
         """The largest stable step at curvature 1 and the row's other hyperparameters, from the probe."""
-        if self.scheme.controlled:
+        method = self.method
+        if method.scheme.controlled:
             return "any step: the function itself sets how long it is"
-        if self.scheme.exact_law:
+        if method.scheme.exact_law:
             return "any step: what goes too far is rejected"
-        if not has_linear_limit(self.method):
+        if not has_linear_limit(method):
             return "not told by a curvature: the law is not linear"
-        knob, limit = stable_limit(self.method, 1.0)
+        knob, limit = stable_limit(method, 1.0)
         if limit == float("inf"):
             return f"any {knob}"
-        at = ["preconditioned curvature 1"] if self.dynamics.preconditioned else []
+        at = ["preconditioned curvature 1"] if method.dynamics.preconditioned else []
         at += [f"{name}={value:g}" for name, value in self.defaults.items() if name != knob]
         return f"{knob} < {limit:.6g}" + (f" at {', '.join(at)}" if at else "")
 
     def as_dict(self) -> dict[str, Any]:
         """The row as it is printed."""
-        scheme = getattr(self.scheme, "name", type(self.scheme).__name__)
+        method = self.method
         return {
             "name": self.name,
             "aliases": list(self.aliases),
-            "dynamics": type(self.dynamics).__name__,
-            "scheme": scheme,
-            "order": self.order,
-            "gradients_per_step": self.gradients_per_step,
+            "dynamics": type(method.dynamics).__name__,
+            "scheme": getattr(method.scheme, "name", type(method.scheme).__name__),
+            "order": method.scheme.order,
+            "gradients_per_step": method.gradients_per_step,
             "stability": self.stability,
             "reference": self.reference,
         }

@@ -11,17 +11,16 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from .._objectives.objective import Objective
 from .._programs import compiled_barely, on_grid, written_out
 from ..schemes import Clock
 from .evaluated import Evaluated
-from .linearity import bowl
+from .linearity import Bowl
 from .method import Method
 
 
 def _on_curvature(method: Method, hessian: Array, step: Array, time: Array, kept: bool) -> "tuple[_Moved, Array]":
     d = hessian.shape[0]
-    probed = Method(method.dynamics, method.scheme, step).with_objective(Objective(bowl, hessian))
+    probed = Method(method.dynamics, method.scheme, step).with_objective(Bowl(hessian))
     zero = jnp.zeros(d, float)
     return _moved(probed, step, time, zero, zero if method.dynamics.order == 2 else None, kept)
 

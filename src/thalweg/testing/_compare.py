@@ -82,6 +82,11 @@ class Bench:
         given: dict[str, Any] = {"layouts": self.layouts} | options | size
         return Space(settings or self.catalogue, (least, self.steps), **given)
 
+    @property
+    def one_size(self) -> int | None:
+        """The size for what shows in any, where every one is compiled anew."""
+        return 2 if self.framework.name == "optax" else None
+
     def search(self, space: Space, fault: Callable[[Draw], Fault | None], examples: int | None = None) -> Fault | None:
         """The fault of the smallest example that has one."""
 

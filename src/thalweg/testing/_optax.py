@@ -10,15 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from .._programs import BARELY, with_options
 from .._tree import on_device
 from ._walk import AbstractFramework, AbstractWalker, Walk, call, listed
 
 # Two lanes of a vmap: the walk and its mirror image.
 _LANES = np.array([1.0, -1.0])
 # A step of more calls than this, or of a loop, which is compiled at every call, is compiled once instead.
-_MANY = 40
+_MANY = 12
 _LOOPS = ("while", "scan", "cond")
-_QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 class OptaxWalker(AbstractWalker):
@@ -93,7 +93,7 @@ class Optax(AbstractFramework):
         # Others are made anew, since what is kept outside of the state is seen where it is traced.
         made = self.factory(**walk.settings)
         if walk.mode == "vmap":
-            return jax.vmap(made.init), jax.vmap(made.update)
+            return jax.vmap(made.init), _compiled(jax.vmap(made.update))
         return made.init, _compiled(made.update) if walk.mode == "compiled" else made.update
 
     def tree(self, walk: Walk, numbers: tuple[float, ...]) -> Any:
@@ -144,10 +144,9 @@ class Optax(AbstractFramework):
         if walk.mode == "compiled":
             update = "jax.jit(optimizer.update)"
         if walk.mode == "vmap":
-            lanes = "[[[1.0]], [[-1.0]]]" if walk.matrix else "[[1.0], [-1.0]]"
-            mirrored = f"jnp.array({lanes}) * "
-            start, gradient, ends = mirrored + start, mirrored + gradient, ["x = x[0]"]
-            init, update = f"jax.vmap({init})", f"jax.vmap({update})"
+            start, gradient = (f"jnp.multiply.outer(jnp.array([1.0, -1.0]), {one})" for one in (start, gradient))
+            ends = ["x = x[0]"]
+            init, update = f"jax.vmap({init})", f"jax.jit(jax.vmap({update}))"
         lines = [
             f"x = {start}",
             made,
@@ -167,7 +166,7 @@ class Optax(AbstractFramework):
 
 
 def _compiled(function: Callable) -> Callable:
-    return jax.jit(function, compiler_options=_QUICKLY)
+    return with_options(function, BARELY, static=None)
 
 
 def _scanned(optimizer: Any, x: Any, gradients: Any) -> Any:

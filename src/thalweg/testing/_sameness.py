@@ -93,7 +93,10 @@ def in_mode(mode: str) -> Callable[[Bench], Fault | None]:
         examples = min(bench.examples, 2 if costly else _COMPILED)
         plain = "eager" if mode == "compiled" else "plain"
         return bench.alike(
-            bench.draws(), lambda draw: (as_walk(draw, mode=plain), as_walk(draw, mode=mode)), ROUNDING, examples
+            bench.draws(size=bench.one_size),
+            lambda draw: (as_walk(draw, mode=plain), as_walk(draw, mode=mode)),
+            ROUNDING,
+            examples,
         )
 
     return look
@@ -122,7 +125,7 @@ def resume(bench: Bench) -> Fault | None:
     fault = bench.alike(space(), wide)
     # A state of more digits than the parameters may be rounded to theirs where torch loads it, in few of the examples.
     examples = bench.examples * 3 if bench.framework.name == "torch" else min(bench.examples, _SLOWER)
-    return fault or bench.alike(space(first=NONZERO), narrow, examples=examples)
+    return fault or bench.alike(space(first=NONZERO, size=bench.one_size), narrow, examples=examples)
 
 
 def grouping(bench: Bench) -> Fault | None:
@@ -182,7 +185,7 @@ def bf16(bench: Bench) -> Fault | None:
         step = int(np.argmax(wrong.any(axis=1)))
         return Fault(until(walk, step), expected[step].tolist(), found[step].tolist())
 
-    return bench.search(bench.draws(numbers=POSITIVE), fault)
+    return bench.search(bench.draws(numbers=POSITIVE, size=bench.one_size), fault)
 
 
 def mixed(bench: Bench) -> Fault | None:

@@ -60,6 +60,7 @@ class Space:
         first: for the first gradient, if others.
         extra: function of the number of steps that gives a strategy for something more.
         layouts: whether the numbers are a matrix's, twice as many as the dimension; both ways, or one of them.
+        size: the only dimension in which a fault is looked for, if any; a smaller one is looked for once it is found.
     """
 
     settings: list[dict[str, Any]]
@@ -69,6 +70,7 @@ class Space:
     first: tuple[float, ...] | None = None
     extra: Callable[[int], Any] | None = None
     layouts: tuple[bool, ...] = (False,)
+    size: int | None = None
 
     def strategy(self) -> Any:
         """Strategy of hypothesis; what it draws makes a `Draw`."""
@@ -107,7 +109,8 @@ def smallest(space: Space, fault: Callable[[Draw], Any], *, examples: int, seed:
         examples: how many to try.
         seed: of the draws.
     """
-    found = search(space, fault, examples=examples, seed=seed)
+    first = space if space.size is None else dataclasses.replace(space, dimensions=(space.size, space.size))
+    found = search(first, fault, examples=examples, seed=seed)
     if found is None:
         return None
     # Size by size, since shrinking alone may not get from a fault in the last place to the same in the first.
