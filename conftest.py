@@ -45,7 +45,9 @@ def pytest_report_header(config):
     return f"thalweg: float64, jaxtyping with beartype, --seed {config.getoption('--seed')}"
 
 
-TESTS_OF_CHANCE = pytest.StashKey()
+# Slow too: what was measured and takes long, by `tools/long_tests.py`.
+LONG = frozenset(Path(__file__).with_name("tests").joinpath("long.txt").read_text("utf-8").splitlines())
+TESTS_OF_CHANCE, LOST = pytest.StashKey(), pytest.StashKey[list[str]]()
 TESTS_MADE = pytest.StashKey[int]()
 _MAPS = 30_000
 
@@ -54,12 +56,23 @@ _MAPS = 30_000
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     config.stash[TESTS_OF_CHANCE] = [item for item in items if "chance" in getattr(item, "fixturenames", ())]
+    known, files = {item.nodeid for item in items}, {item.nodeid.partition("::")[0] for item in items}
+    config.stash[LOST] = [name for name in LONG - known if name.partition("::")[0] in files]
+    for item in items:
+        if item.nodeid in LONG:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
 def tests_of_chance(request) -> list:
     """Every collected test that could fail by chance; see tests/chance.py."""
     return request.config.stash[TESTS_OF_CHANCE]
+
+
+@pytest.fixture
+def lost_long_tests(request) -> list:
+    """Names of `tests/long.txt` that no test of the files collected has."""
+    return request.config.stash[LOST]
 
 
 @pytest.fixture

@@ -34,6 +34,48 @@ def test_a_move_and_a_transport_are_a_rotation_of_the_plane(points):
         np.testing.assert_allclose(carried[i], turned @ u[i], rtol=0, atol=6e-15)
 
 
+@pytest.mark.parametrize("time", [1.0, -0.4, 1e-9, 0.0])
+def test_a_glide_is_a_move_and_a_transport_in_one(points, time):
+    x, v, _ = points
+    end, there = SPHERE.glide(x, v, time)
+    np.testing.assert_allclose(end, SPHERE.move(x, time * v), rtol=0, atol=2e-15)
+    np.testing.assert_allclose(there, SPHERE.transport(x, time * v, v), rtol=0, atol=1e-14)
+    # On the sphere and tangent, also where the rounding before was not.
+    leaning, off = v + 1e-9 * x, x * (1.0 + 1e-9)
+    end, there = SPHERE.glide(off, leaning, time)
+    np.testing.assert_allclose(jnp.linalg.norm(end, axis=-1), 1.0, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(jnp.sum(end * there, -1), 0.0, rtol=0, atol=1e-14)
+
+
+def test_a_glide_has_the_derivatives_of_a_move_and_a_transport(points):
+    x, v, u = points
+    for way in (v, 0.01 * v, 0.0 * v):
+        found = jax.jvp(lambda w: SPHERE.glide(x, w, 0.7), (way,), (u,))[1]
+        expected = jax.jvp(lambda w: (SPHERE.move(x, 0.7 * w), SPHERE.transport(x, 0.7 * w, w)), (way,), (u,))[1]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-13)
+        gradient = jax.grad(lambda w: jnp.sum(u * SPHERE.glide(x, w, 0.7)[1]))(way)
+        assert bool(jnp.all(jnp.isfinite(gradient)))
+
+
+def test_a_glide_goes_by_the_maps_of_a_subclass(points):
+    class Projected(tw.geometry.Sphere):
+        def transport(self, position, along, tangent):
+            return self.tangent(self.move(position, along), tangent)
+
+    x, v, _ = points
+    there = Projected().glide(x, v, 1.0)[1]
+    np.testing.assert_allclose(there, SPHERE.tangent(SPHERE.move(x, v), v), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_glide_keeps_the_dtype(points, dtype):
+    tree = {"a": points[0].astype(dtype), "b": points[0][0].astype(dtype)}
+    found = SPHERE.glide(tree, jax.tree.map(jnp.ones_like, tree), 0.1)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(dtype)}
+    assert [jax.tree.structure(one) for one in found] == [jax.tree.structure(tree)] * 2
+
+
 def test_transport_keeps_lengths_and_tangency(points):
     x, v, u = points
     end, carried = SPHERE.move(x, v), SPHERE.transport(x, v, u)

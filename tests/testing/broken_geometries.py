@@ -121,6 +121,7 @@ CASES = {
     "a projection": Case(
         wrong(transport=lambda x, v, u: SPHERE.tangent(SPHERE.move(x, v), u)), "isometric"
     ),
+    "a glide without a turn": Case(wrong(glide=lambda x, v, time: (SPHERE.move(x, time * v), v)), "glide"),
     "carried nowhere": Case(wrong(transport=lambda x, v, u: u), "carried", ("parallel", "smooth"), slow=True),
     "a projection made as long": Case(wrong(transport=rescaled), "linear", ("isometric",), slow=True),
     "a twist": Case(wrong(transport=twisted), "parallel"),

@@ -16,3 +16,12 @@ def leafwise(fn: Callable, *trees: Vector) -> Vector:
         return fn(*map(wide, leaves)).astype(leaves[0].dtype)
 
     return jax.tree.map(whole, *trees)
+
+
+def pairwise(fn: Callable, *trees: Vector) -> tuple[Vector, Vector]:
+    """The same of a map of arrays to two."""
+    leaves = [jax.tree.leaves(tree) for tree in trees]
+    found = [fn(*map(wide, parts)) for parts in zip(*leaves, strict=True)]
+    first, second = ([pair[i].astype(leaf.dtype) for pair, leaf in zip(found, leaves[0], strict=True)] for i in (0, 1))
+    structure = jax.tree.structure(trees[0])
+    return jax.tree.unflatten(structure, first), jax.tree.unflatten(structure, second)

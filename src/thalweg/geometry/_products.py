@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_choice
 from .._tree import Vector, combine, zeros_like
@@ -172,6 +172,13 @@ class _Manifolds(_Metrics, AbstractManifold):
 
     def transport(self, position: Vector, along: Vector, tangent: Vector) -> Vector:
         return self.each(lambda part, x, v, u: part.transport(x, v, u), position, along, tangent)
+
+    def glide(self, position: Vector, velocity: Vector, time: ArrayLike) -> tuple[Vector, Vector]:
+        end, there = (
+            self.each(lambda part, x, v, which=which: part.glide(x, v, time)[which], position, velocity)
+            for which in (0, 1)
+        )
+        return end, there
 
     def check(self, position: Vector) -> None:
         _Directions.check(self, position)

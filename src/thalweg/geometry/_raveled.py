@@ -4,7 +4,7 @@ import functools
 from typing import Any, ClassVar
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from .._tree import Unravel, Vector, ravel
 from .base import (
@@ -107,6 +107,10 @@ class _Manifold(_Metric, AbstractManifold):
 
     def transport(self, position: Vector, along: Vector, tangent: Vector) -> Vector:
         return ravel(self.own.transport(self.cut(position), self.cut(along), self.cut(tangent)))
+
+    def glide(self, position: Vector, velocity: Vector, time: ArrayLike) -> tuple[Vector, Vector]:
+        end, there = self.own.glide(self.cut(position), self.cut(velocity), time)
+        return ravel(end), ravel(there)
 
     def check_tangent(self, position: Vector, vector: Vector) -> None:
         self.own.check_tangent(self.cut(position), self.cut(vector))

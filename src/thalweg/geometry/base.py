@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
 from .._shown import shown
@@ -130,6 +130,11 @@ class AbstractManifold(AbstractMetric):
     def transport(self, position: Vector, along: Vector, tangent: Vector) -> Vector:
         """A tangent carried in parallel along the geodesic with the starting velocity `along`, to its end."""
 
+    def glide(self, position: Vector, velocity: Vector, time: ArrayLike) -> tuple[Vector, Vector]:
+        """The point to which a velocity leads in a time, and the velocity there: `move` and `transport` in one."""
+        along = combine((time, velocity))
+        return self.move(position, along), self.transport(position, along, velocity)
+
     @abc.abstractmethod
     def check(self, position: Vector) -> None:
         """Refuse a start that is not on the manifold, in one line that says what to do; what is traced passes."""
@@ -178,6 +183,11 @@ class AbstractEmbedded(AbstractManifold):
 
         found = jax.lax.map(entry, jnp.arange(flat.size), batch_size=min(flat.size, _AT_ONCE))
         return round(float(jnp.sum(found)))
+
+    def glide(self, position: Vector, velocity: Vector, time: ArrayLike) -> tuple[Vector, Vector]:
+        end, carried = super().glide(position, velocity, time)
+        # Without what rounding left normal to the manifold: it would add up.
+        return end, self.tangent(end, carried)
 
     def check(self, position: Vector) -> None:
         if traced(position):

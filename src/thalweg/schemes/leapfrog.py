@@ -13,7 +13,7 @@ from ..dynamics import AbstractDamped, AbstractDynamics
 from ..geometry import AbstractGeometry, AbstractManifold
 from ..geometry.base import named
 from ._base import AbstractScheme, evaluated, half_step_velocity
-from ._curved import brought_back, carried, manifold
+from ._curved import brought_back, manifold
 from ._state import Clock, Draws, State
 
 STARTS = ("exact", "zero")
@@ -128,5 +128,5 @@ def kick_and_drift(dynamics: AbstractDamped, state: State, step_size: ArrayLike,
     if space is None:
         position = combine((1, state.position), (drift, buffer))
     else:
-        position, buffer = carried(space, state.position, combine((drift, buffer)), buffer)
+        position, buffer = space.glide(state.position, buffer, drift)
     return State(position, buffer, unit, state.lookahead_weight, clock, geometry=state.geometry)

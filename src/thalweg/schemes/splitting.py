@@ -11,7 +11,7 @@ from ..dynamics._curved import noise_at
 from ..geometry import AbstractGeometry, AbstractManifold
 from ._advice import advice
 from ._base import AbstractScheme, noise_count, start_of, start_velocity
-from ._curved import carried, manifold
+from ._curved import manifold
 from ._kinetic import begun, moved, said
 from ._state import Clock, Draws, State
 
@@ -150,7 +150,7 @@ class Splitting(AbstractScheme):
                 if space is None:
                     position = combine((1, position), (part, velocity))
                 else:
-                    position, velocity = carried(space, position, combine((part, velocity)), velocity)
+                    position, velocity = space.glide(position, velocity, part)
             elif letter == "B":
                 if force is None:
                     known = state.evaluation if position is state.position else None

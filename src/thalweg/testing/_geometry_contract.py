@@ -11,6 +11,7 @@ from ._geometry_lines import (
     exponential,
     form,
     geodesic,
+    gliding,
     gradient,
     isometric,
     linear,
@@ -120,6 +121,14 @@ GEOMETRY_CHECKS: tuple[Clause[Space], ...] = (
         "what transport gives is not tangent at the end of the move",
         carried,
         _FORM,
+    ),
+    Clause(
+        "glide",
+        "to glide is to move and to be carried",
+        _ROUNDING,
+        "glide leads elsewhere than move, or to another velocity than transport carries there",
+        gliding,
+        (*_FORM, "isometric", "carried", "stays"),
     ),
     Clause(
         "linear",

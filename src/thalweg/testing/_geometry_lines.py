@@ -201,6 +201,22 @@ def carried(space: Space) -> None:
             space.compare(expected, found, lines, _ROUNDING, v=v, u=tangent)
 
 
+def gliding(space: Space) -> None:
+    """A velocity leads where a move does, and is carried there as any tangent is."""
+    space.needs(AbstractManifold, _CURVED)
+    own = space.geometry
+
+    @jax.jit
+    def both(x: Vector, v: Vector, time: Any) -> tuple[Any, Any]:
+        way = combine((time, v))
+        return (own.move(x, way), own.transport(x, way, v)), own.glide(x, v, time)
+
+    for time, (v, _) in zip((1.0, -0.3, 0.01, 2.0), space.pairs(), strict=False):
+        lines = f"geometry.glide(x, v, {time})  # should be geometry.move(x, {time} * v), and v transported along that"
+        expected, found = both(space.x, v, jnp.asarray(time))
+        space.compare(expected, found, lines, _ROUNDING, v=v)
+
+
 def linear(space: Space) -> None:
     """Transport is linear in what it carries."""
     space.needs(AbstractManifold, _CURVED)
