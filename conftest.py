@@ -3,6 +3,7 @@
 It stands at the root because the doctests of src/thalweg need it as much as the tests.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -61,6 +62,11 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.nodeid in LONG:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish(session):
+    # What is loaded by now stays to the end, and need not be gone through again for garbage.
+    gc.freeze()
 
 
 @pytest.fixture

@@ -226,12 +226,14 @@ def every():
 def accepted() -> tuple[Pair, ...]:
     """The pairs of which a method is made."""
     found = []
-    for pair in every():
-        try:
-            pair.method(tw.Objective(own.bowl))
-        except tw.InputError:
-            continue
-        found.append(pair)
+    for name, make in LAWS.items():
+        law = make(tw.Objective(own.bowl))
+        for scheme in SCHEMES:
+            try:
+                tw.Method(law, schemes()[scheme], STEP)
+            except tw.InputError:
+                continue
+            found.append(Pair(name, scheme))
     return tuple(found)
 
 

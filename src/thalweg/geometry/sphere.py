@@ -111,7 +111,7 @@ def _turn(v: Array) -> _Turn:
     return _Turn(w, *jax.lax.optimization_barrier(_circular(dot(w, w), s)))
 
 
-def _circular(q: Array, s: ArrayLike = 1.0) -> tuple[Array, Array, Array]:
+def _circular(q: Array, s: Array | float = 1.0) -> tuple[Array, Array, Array]:
     r"""$\cos(s\sqrt q)$, $\sin(s\sqrt q)/\sqrt q$ and $(1 - \cos(s\sqrt q))/q$, s being 1 where q is small."""
     near = (s <= 1.0) & (q < NEAR)
     # Each branch is differentiated too where the other is taken, so it gets numbers at which it is smooth.
