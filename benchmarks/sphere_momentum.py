@@ -1,7 +1,7 @@
 """Is a step of momentum on a sphere at most 1.5 times as long as one in flat space, both in a bare compiled scan?
 
 On half of x'Ax by a dense matrix, whose product is most of a step; and by a diagonal, of which a flat step is a single
-pass over the memory, while projections, geodesic and transport are six reductions over all entries, one after another.
+pass over the memory, while the projection and the geodesic take four inner products, one entry after another.
 """
 
 from collections.abc import Callable, Iterator

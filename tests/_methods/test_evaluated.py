@@ -148,6 +148,21 @@ def test_what_numpy_has_not_is_compiled_once_for_fewer_rows(monkeypatch, rng):
     assert len(traced) == before
 
 
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, y: jnp.linalg.cholesky((MATRIX @ MATRIX.T + y).astype(complex)).real @ x,
+        lambda x, y: x ** jnp.int32(y + 2.0),
+    ],
+    ids=["of complex numbers", "of whole numbers"],
+)
+def test_what_numpy_has_otherwise_is_compiled(fn, rng):
+    x, y = rng.standard_normal((3, 3)), rng.random(3)
+    whole = Evaluated(fn, rows=2)
+    np.testing.assert_allclose(whole(x, y), jax.jit(jax.vmap(fn))(x, y), rtol=1e-12, atol=1e-13)
+    assert all(program.operation is None for program in whole.known.values())
+
+
 @pytest.mark.parametrize("count", [9, 10, 31])
 def test_many_rows_are_worked_out_some_at_a_time(count, monkeypatch, rng):
     monkeypatch.setattr(evaluated, "_ABREAST", 10)

@@ -144,11 +144,12 @@ def _parts(given: dict[str, Any]) -> Iterator[Any]:
 
 
 def _in_numpy(equation: Any) -> bool:
-    name = equation.primitive.name
-    if name in ELEMENTWISE:
-        kind = KINDS.get(name, np.generic)
-        return all(np.issubdtype(one.aval.dtype, kind) for one in equation.invars)
-    return name in _CALLS or name in _WRITTEN or name in MADE or name in SEVERAL
+    name, given = equation.primitive.name, equation.params
+    if name in KINDS and not all(np.issubdtype(one.aval.dtype, KINDS[name]) for one in equation.invars):
+        return False
+    if given.get("subset_by_index") is not None:
+        return False
+    return any(name in known for known in (_CALLS, _WRITTEN, ELEMENTWISE, MADE, SEVERAL))
 
 
 def _whole(program: ClosedJaxpr) -> Operation:

@@ -58,8 +58,8 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     np.invert, "copy": np.asarray, "copy_p": np.asarray, "stop_gradient": np.asarray, "convert_element_type":
     np.asarray,
 }  # fmt: skip
-# Of whole numbers it is another.
-KINDS = {"pow": np.floating}
+# Of other numbers they are others.
+KINDS = dict.fromkeys(("pow", "lu", "eigh", "cholesky", "triangular_solve"), np.floating)
 
 
 def _each(fn: Callable[[Any, Any], Any], parameter: str) -> Callable[..., Callable[..., Any]]:
