@@ -325,3 +325,25 @@ def test_a_step_that_loops_is_compiled_once():
     assert report.passed, report
     # A program for each shape, dtype and mode, however many the examples; by hand it is run a thousand times.
     assert len(traced) < 80
+
+
+def adam_outside_its_state(learning_rate=0.1, b1=0.9, b2=0.999):
+    """Of so many calls that a step of it is compiled once, were its averages in its state."""
+    inner, kept = optax.adam(learning_rate, b1, b2), {}
+
+    def init(x):
+        kept["state"] = inner.init(x)
+        return optax.EmptyState()
+
+    def update(gradient, state, x=None):
+        updates, kept["state"] = inner.update(gradient, kept["state"], x)
+        return updates, state
+
+    return optax.GradientTransformation(init, update)
+
+
+def test_what_lies_outside_the_state_is_missed_at_resumption():
+    others = [check.name for check in CHECKS if check.name not in ("resume", "momentum")]
+    report = check(adam_outside_its_state, leave_out=others)
+    assert [finding.name for finding in report.failures] == ["resume"]
+    assert check(optax.adam, leave_out=others).passed

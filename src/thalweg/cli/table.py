@@ -54,13 +54,14 @@ def _processes() -> Executor:
     """A process a processor, for tracing holds the interpreter; JAX is loaded in each, and not here."""
     import multiprocessing
 
+    return ProcessPoolExecutor(min(os.cpu_count() or 1, 8), multiprocessing.get_context("spawn"), _begin)
+
+
+def _begin() -> None:
     # Ctrl-C is for the command, which ends them.
-    return ProcessPoolExecutor(
-        min(os.cpu_count() or 1, 8),
-        multiprocessing.get_context("spawn"),
-        signal.signal,
-        (signal.SIGINT, signal.SIG_IGN),
-    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # All of them at once, and not the others when they get their first row.
+    _every_row()
 
 
 def _computed(

@@ -16,8 +16,9 @@ from ._walk import AbstractFramework, AbstractWalker, Walk, call, listed
 
 # Two lanes of a vmap: the walk and its mirror image.
 _LANES = np.array([1.0, -1.0])
-# A step of more calls than this, or of a loop, which is compiled at every call, is compiled once instead.
-_MANY = 12
+# A step of more calls than the second, or of a loop, which is compiled at every call, is compiled once instead; one of
+# more than the first too, where an optimizer has all that it keeps in its state.
+_SOME, _MANY = 12, 40
 _LOOPS = ("while", "scan", "cond")
 
 
@@ -69,6 +70,7 @@ class Optax(AbstractFramework):
     @functools.cached_property
     def costly(self) -> bool:
         """Tell whether a step by hand makes very many calls, or compiles a loop of its own each time."""
+        some = False
         try:
             made = self.factory(**self.usual)
             for shape in ((2,), (2, 2)):
@@ -76,10 +78,20 @@ class Optax(AbstractFramework):
                 equations = jax.make_jaxpr(lambda g, x: made.update(g, made.init(x), x))(x, x).jaxpr.eqns
                 if len(equations) > _MANY or any(one.primitive.name in _LOOPS for one in equations):
                     return True
+                some |= len(equations) > _SOME
+            return some and self._keeps_nothing_else()
         except Exception:
             # The checks tell of it.
             return False
-        return False
+
+    def _keeps_nothing_else(self) -> bool:
+        """Tell whether another optimizer goes on from a state as the one that made it does."""
+        one, other = (self.factory(**self.usual) for _ in range(2))
+        first, second, x = jnp.array([1.0, 2.0]), jnp.array([-0.5, 3.0]), jnp.ones(2)
+        other.init(x)
+        _, state = one.update(first, one.init(x), x)
+        ends = [jax.tree.leaves(made.update(second, state, x)) for made in (one, other)]
+        return all(map(np.array_equal, *([np.asarray(_bits(leaf)) for leaf in leaves] for leaves in ends)))
 
     def functions(self, walk: Walk) -> tuple[Callable, Callable]:
         """An optimizer's init and update, in the walk's mode."""
