@@ -64,14 +64,14 @@ def physical_constants(learning_rate: ArrayLike, momentum: ArrayLike) -> tuple[A
     (0.9, 0.1)
     """
     square = 2.0 * learning_rate / (1.0 + momentum)
-    step = (
-        math.sqrt(square)
-        if type(square) is float
-        else jnp.sqrt(square)
-        if isinstance(square, Tracer)
-        else np.sqrt(square)
-    )
+    step = _root(square)
     return step, 2.0 * (1.0 - momentum) / ((1.0 + momentum) * step)
+
+
+def _root(square: Any) -> Any:
+    if type(square) is float:
+        return math.sqrt(square)
+    return jnp.sqrt(square) if isinstance(square, Tracer) else np.sqrt(square)
 
 
 # At constant friction, where the learning rate is the scale of a torch step: the new momentum and scale, and how the

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-Maker = Callable[..., Callable[..., Any]]
-
 
 def lu(**_: Any) -> Callable[..., Sequence[Any]]:
     """By partial pivoting: both factors in one matrix, the rows exchanged, and the permutation that they make."""
