@@ -29,7 +29,7 @@ def main() -> int:
         rows = []
         for result in module.results():
             rows.append(result)
-            held &= result.held
+            held &= result.verdict != "not held"
             print(line(result), flush=True)
         sections.append((name, module.__doc__ or "", rows))
     if "--write" in sys.argv:
@@ -38,11 +38,15 @@ def main() -> int:
 
 
 def line(result: Result) -> str:
-    verdict = "held" if result.held else "NOT HELD"
+    verdict = result.verdict if result.verdict == "held" else result.verdict.upper()
     return (
         f"  {result.case:44} ours {amount(result.ours, result.unit):>9}  peer {amount(result.peer, result.unit):>9}  "
-        f"ratio {result.ratio:8.3f}  bound {result.bound:<6g} {verdict}"
+        f"ratio {result.ratio:8.3f}{between(result):16}  bound {result.bound:<6g} {verdict}"
     )
+
+
+def between(result: Result) -> str:
+    return "" if result.interval is None else " ({:.3f}–{:.3f})".format(*result.interval)
 
 
 def write(sections: list[tuple[str, str, list[Result]]]) -> None:
@@ -56,11 +60,15 @@ def write(sections: list[tuple[str, str, list[Result]]]) -> None:
         lines.append("|---|---|---|---|---|---|---|")
         for r in rows:
             lines.append(
-                f"| {r.case} | {amount(r.ours, r.unit)} | {amount(r.peer, r.unit)} | {r.ratio:.3f} | {r.bound:g}"
-                f"{'' if r.held else ' (not held)'} | {r.repeats} | {r.difference:.1e} |"
+                f"| {r.case} | {amount(r.ours, r.unit)} | {amount(r.peer, r.unit)} | {r.ratio:.3f}{between(r)}"
+                f" | {r.bound:g}{'' if r.verdict == 'held' else f' ({r.verdict})'} | {r.repeats} | {r.difference:.1e} |"
             )
         kept[name] = "\n".join(lines)
-    text = ["# What was measured", "\nMedians of interleaved repeats; ratio is ours ÷ peer."]
+    text = [
+        "# What was measured",
+        "\nMedians of interleaved repeats; ratio is ours ÷ peer, in brackets the interval in which the median of the "
+        "pairs lies with 95 %. A bound that lies in it is not held but within its error.",
+    ]
     text += [f"\n## {name}\n\n{kept[name]}" for name in sorted(kept)]
     file.write_text("\n".join(text) + "\n")
 

@@ -1,6 +1,7 @@
 """How every benchmark measures: interleaved repeats, the same answer checked, the ratio of medians."""
 
 import dataclasses
+import math
 import os
 import platform
 import statistics
@@ -23,14 +24,23 @@ class Result:
     repeats: int
     difference: float
     unit: str = "s"
+    # Between which the ratio lies, by the pairs measured one behind the other.
+    interval: tuple[float, float] | None = None
 
     @property
     def ratio(self) -> float:
         return self.ours / self.peer
 
     @property
-    def held(self) -> bool:
-        return self.ratio <= self.bound
+    def verdict(self) -> str:
+        """That the bound is held, is held by the ratio's error alone, or is not."""
+        if self.ratio <= self.bound:
+            return "held"
+        return "within its error" if self.interval is not None and self.interval[0] <= self.bound else "not held"
+
+    def per(self, steps: int) -> "Result":
+        """The same for one of so many steps."""
+        return dataclasses.replace(self, ours=self.ours / steps, peer=self.peer / steps)
 
 
 def compare(
@@ -57,7 +67,17 @@ def compare(
             jax.block_until_ready((ours, peer)[which]())
             times[which].append(time.perf_counter() - began)
     medians = [statistics.median(t) for t in times]
-    return Result(case, medians[0], medians[1], bound, repeats, difference)
+    ratios = [a / b for a, b in zip(*times, strict=True)]
+    return Result(case, medians[0], medians[1], bound, repeats, difference, interval=interval(ratios))
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Order statistics between which the median lies with 95 %, whatever the law; all values where they are few."""
+    n = len(values)
+    outside, k = 2.0 / 2**n, 0
+    while k + 1 < n / 2 and (more := outside + 2.0 * math.comb(n, k + 1) / 2**n) <= 0.05:
+        outside, k = more, k + 1
+    return sorted(values)[k], sorted(values)[n - 1 - k]
 
 
 def machine() -> str:

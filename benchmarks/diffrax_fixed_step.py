@@ -48,7 +48,7 @@ def results() -> Iterator[Result]:
                 found = compare(f"{name}, d = {d}", lambda o=ours: o(x0), lambda t=theirs: t(x0), 0.15, 7, 1e-12)
                 best = found if best is None or found.ratio > best.ratio else best
             assert best is not None
-            yield Result(best.case, best.ours / steps, best.peer / steps, 0.15, best.repeats, best.difference)
+            yield best.per(steps)
 
 
 def _ours(method: tw.Method, steps: int):

@@ -33,7 +33,7 @@ def results() -> Iterator[Result]:
     ):
         ours, theirs = _loop(tw.adapters.optax.transformation(method), params, data), _loop(peer, params, data)
         found = compare(f"{name}, {3 * WIDTH**2:,} float32 parameters", ours, theirs, BOUND, 15, 1e-4)
-        yield Result(found.case, found.ours / STEPS, found.peer / STEPS, BOUND, found.repeats, found.difference)
+        yield found.per(STEPS)
 
 
 def _loop(optimizer: Any, params: list[jax.Array], data: jax.Array):

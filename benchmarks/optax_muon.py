@@ -1,5 +1,6 @@
 """Is a step of Muon as fast as optax's, both in a bare compiled scan on the same matrices?"""
 
+import dataclasses
 from collections.abc import Iterator
 
 import jax
@@ -29,4 +30,4 @@ def results() -> Iterator[Result]:
         ours, theirs = scan_of_method(method, steps), scan_of_optax(fn, peer, steps)
         case = f"Muon, {rows} x {columns}, {jnp.dtype(dtype)}"
         timed = compare(case, lambda o=ours, x=x0: o(x), lambda t=theirs, x=x0: t(x), 1.05, REPEATS, None)
-        yield Result(timed.case, timed.ours / steps, timed.peer / steps, 1.05, timed.repeats, early.difference)
+        yield dataclasses.replace(timed.per(steps), difference=early.difference)

@@ -4,6 +4,7 @@ On half of x'Ax by a dense matrix, whose product is most of a step; and by a dia
 pass over the memory, while the projection and the geodesic take four inner products, one entry after another.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import jax
@@ -33,4 +34,4 @@ def timed(case: str, fn: Callable, d: int, steps: int) -> Result:
     found = compare(case, lambda: ours(x0), lambda: flat(x0), BOUND, REPEATS, None)
     # The motions are two: what is checked is that ours ends on the sphere.
     off = abs(float(jnp.linalg.norm(ours(x0))) - 1.0)
-    return Result(case, found.ours / steps, found.peer / steps, BOUND, found.repeats, off)
+    return dataclasses.replace(found.per(steps), difference=off)

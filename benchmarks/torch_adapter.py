@@ -40,7 +40,7 @@ def results() -> Iterator[Result]:
 
             first, second = Loop(ours, width, steps), Loop(theirs, width, steps)
             found = compare(f"{name}, {LAYERS} layers of {width}, float32", first, second, BOUND, 15, 1e-4)
-            yield Result(found.case, found.ours / steps, found.peer / steps, BOUND, found.repeats, found.difference)
+            yield found.per(steps)
 
 
 class Loop:

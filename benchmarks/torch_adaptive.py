@@ -37,11 +37,11 @@ def results() -> Iterator[Result]:
         for name, ours, theirs in cases:
             first, second = Loop(ours, width, steps), Loop(theirs, width, steps)
             found = compare(f"{name}, {LAYERS} layers of {width}, float32", first, second, BOUND, 15, 1e-4)
-            yield Result(found.case, found.ours / steps, found.peer / steps, BOUND, found.repeats, found.difference)
+            yield found.per(steps)
     method = tw.muon(None, RATE, layout="out_in", corrected=False, iteration_dtype="bfloat16")
     for width, steps in ((16, 200), (64, 60), (128, 20), (512, 1)):
         first = Loop(lambda p: optimizer([x for x in p if x.ndim == 2], method), width, steps)
         second = Loop(lambda p: torch.optim.Muon([x for x in p if x.ndim == 2], RATE, 0.0), width, steps)
         # Each step is within roundings of bfloat16 of its length, and the gradients are always the same.
         found = compare(f"Muon, {LAYERS} matrices of {width}, float32", first, second, BOUND, 15, 20 * RATE)
-        yield Result(found.case, found.ours / steps, found.peer / steps, BOUND, found.repeats, found.difference)
+        yield found.per(steps)

@@ -38,4 +38,4 @@ def results() -> Iterator[Result]:
                 return x.detach().numpy()
 
             found = compare(f"momentum, d = {d}, {dtype}", ours, theirs, 1 / 50, 7, tolerance)
-            yield Result(found.case, found.ours / STEPS, found.peer / STEPS, 1 / 50, found.repeats, found.difference)
+            yield found.per(STEPS)

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend.core import jaxpr_as_fun, jaxprs_in_params
 
+from ._module import Module
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -135,7 +137,7 @@ def compiled_by_size(fn: Callable[..., R]) -> Callable[..., R]:
     return call
 
 
-class _Returned(eqx.Module):
+class _Returned(Module):
     """Result of a compiled function: its arrays, and what is no array."""
 
     arrays: Any

@@ -1,12 +1,14 @@
 """Linear arithmetic on pytrees of parameters, the only arithmetic a scheme does."""
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Float, Key, PyTree
 
@@ -15,11 +17,16 @@ from ._errors import is_real
 Vector = PyTree[Float[Array, "..."]]
 
 
-def _scaled(coefficient: ArrayLike, leaf: Array) -> Array:
-    # A coefficient takes the dtype of what it scales, so that float32 parameters never
-    # become float64; below float32 the product is formed in float32 and rounded once.
-    dtype = jnp.promote_types(leaf.dtype, jnp.float32)
-    return jnp.asarray(coefficient).astype(dtype) * leaf.astype(dtype)
+@functools.cache
+def _wide(dtype: Any) -> Any:
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def _in(dtype: Any, value: Any) -> Any:
+    if isinstance(value, int | float):
+        return np.asarray(value, dtype)
+    known = getattr(value, "dtype", None) == dtype and not getattr(value, "weak_type", False)
+    return value if known else jnp.asarray(value).astype(dtype)
 
 
 def combine(*terms: tuple[ArrayLike, Vector]) -> Vector:
@@ -39,15 +46,18 @@ def combine(*terms: tuple[ArrayLike, Vector]) -> Vector:
     """
     coefficients = [coefficient for coefficient, _ in terms]
 
+    # By the primitives themselves: a step is traced through here more than anywhere, and an operator of jax.numpy is a
+    # program of its own. A coefficient takes the dtype of what it scales, so that float32 parameters never become
+    # float64; below float32 the sum is formed in float32 and rounded once.
     def leafwise(*leaves: Array) -> Array:
-        dtype = jnp.promote_types(leaves[0].dtype, jnp.float32)
+        dtype = _wide(leaves[0].dtype)
         total = None
         for coefficient, leaf in zip(coefficients, leaves, strict=True):
-            unit = isinstance(coefficient, int) and coefficient == 1
-            term = leaf.astype(dtype) if unit else _scaled(coefficient, leaf)
-            total = term if total is None else total + term
-        assert total is not None
-        return total.astype(leaves[0].dtype)
+            term = _in(dtype, leaf)
+            if not (isinstance(coefficient, int) and coefficient == 1):
+                term = lax.mul(_in(dtype, coefficient), term)
+            total = term if total is None else lax.add(total, term)
+        return _in(leaves[0].dtype, total)
 
     return jax.tree.map(leafwise, *(tree for _, tree in terms))
 

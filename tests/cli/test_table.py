@@ -1,6 +1,12 @@
 """thalweg table."""
 
+import contextlib
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +46,33 @@ def test_processes_work_out_what_one_does(shell):
     assert [row["name"] for row in rows] == [row.name for row in tw.table()]
     for row in rows[::9]:
         assert row == find_row(row["name"]).as_dict()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes of a group are looked up in /proc")
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda by: by.name)
+def test_nothing_goes_on_without_the_command(place, by):
+    command = [sys.executable, "-c", "from thalweg.cli import main; main(['table'])"]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        _until(lambda: len(_of_group(process.pid)) > 1)
+        process.send_signal(by)
+        process.communicate(timeout=60)
+        _until(lambda: not _of_group(process.pid))
+    assert process.returncode == (130 if by == signal.SIGINT else -by)
+
+
+def _of_group(group):
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = stat.read_text().rpartition(") ")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append(stat.parent.name)
+    return found
+
+
+def _until(true):
+    for _ in range(600):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("half a minute has passed")

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from .._errors import InputError
 from .._measures.base import AbstractMeasure
 from .._methods.method import Method
+from .._module import Module
 from .._tree import Vector, combine
 from ..dynamics import Phase
 from ..schemes import Clock, State
@@ -22,7 +23,7 @@ from .saving import Chosen, at_steps
 _ROUNDINGS = 16.0
 
 
-class Brackets(eqx.Module):
+class Brackets(Module):
     """The steps within which times lie, and the times at their two ends.
 
     `every`: all states of the motion are kept for them, for both ends of each would be no fewer.

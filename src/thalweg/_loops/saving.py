@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int, PyTree
 
 from .._errors import InputError, is_real
+from .._module import Module
 from ..schemes import State
 
 
@@ -19,7 +19,7 @@ def position(state: State) -> PyTree:
     return state.position
 
 
-class Chosen(eqx.Module):
+class Chosen(Module):
     """Steps whose states are kept, or times at which an adaptive method ends one: numbers that go up, or repeat."""
 
     at: Int[Array, " rows"] | Float[Array, " rows"]

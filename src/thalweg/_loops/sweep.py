@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 from .._errors import InputError, as_key, check_count, is_real
 from .._methods.method import Method
+from .._module import Module
 from .._objectives.objective import as_position, check_at_start
 from .._objectives.parts import Composed, parted, same
 from .._objectives.stream import Stream
@@ -306,7 +307,7 @@ def _first(start: Callable) -> PyTree:
         raise InputError(f"x0, a function of a key, raised {type(error).__name__}: {error}") from error
 
 
-class _Same(eqx.Module):
+class _Same(Module):
     x0: PyTree
 
     def __call__(self, key: Any) -> PyTree:

@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._errors import InputError
+from .._module import Module
 from .._shown import shown
 
 
@@ -17,7 +18,7 @@ class EnsembleWarning(UserWarning):
     """Doubts about a distribution: particles that are too few or too much alike, mass below 0."""
 
 
-class AbstractMeasure(eqx.Module):
+class AbstractMeasure(Module):
     """A probability distribution on points of `dimension` coordinates; its floating-point arrays move."""
 
     # In a message.

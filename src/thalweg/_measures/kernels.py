@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import InputError, check_arguments, check_number
+from .._module import Module
 from .._shown import shown
 from .._tree import scalar
 
 
-class AbstractKernel(eqx.Module):
+class AbstractKernel(Module):
     """A symmetric function of two points (d,)."""
 
     @abc.abstractmethod

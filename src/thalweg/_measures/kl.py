@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._errors import InputError, check_number
+from .._module import Module
 from .._tree import scalar
 from .base import AbstractMeasure
 from .functional import AbstractFunctional, AbstractTerm
@@ -68,7 +68,7 @@ class KL(AbstractFunctional):
         return ((1, self.entropy), (1, self.potential), (1, Constant(self.log_normalizer)))
 
 
-class _LogGaussian(eqx.Module):
+class _LogGaussian(Module):
     """The negative logarithm of a Gaussian's density."""
 
     target: Gaussian

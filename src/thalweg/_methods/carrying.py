@@ -7,12 +7,13 @@ from typing import Any
 import equinox as eqx
 
 from .._errors import InputError
+from .._module import Module
 from .._objectives.objective import AbstractObjective, Batch
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme, State
 
 
-class AbstractCarrying(eqx.Module):
+class AbstractCarrying(Module):
     """Running averages and the like: the same within a step, moved on by its first evaluation."""
 
     dynamics: eqx.AbstractVar[AbstractDynamics]

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from .._module import Module
 from .._tree import Vector, copied, on_device
 from ..dynamics import AbstractDynamics, Field
 from ..schemes import AbstractScheme, State
@@ -17,7 +18,7 @@ from .raveled import Raveled
 _COUNTS: dict[Any, tuple[int, int]] = {}
 
 
-class AbstractCounted(eqx.Module):
+class AbstractCounted(Module):
     """The part of a method that tells how many gradients it takes."""
 
     dynamics: eqx.AbstractVar[AbstractDynamics]

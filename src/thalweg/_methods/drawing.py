@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Key, PyTree
 
+from .._module import Module
 from .._objectives.objective import Batch
 from .._tree import Vector, normal
 from ..dynamics import AbstractDynamics
@@ -17,7 +18,7 @@ from ..schemes import AbstractScheme, Draws
 BATCHES, STARTS, PILOT, JUDGED = (2**32 - i for i in range(1, 5))
 
 
-class AbstractDrawing(eqx.Module):
+class AbstractDrawing(Module):
     """The part of a method that draws."""
 
     dynamics: eqx.AbstractVar[AbstractDynamics]

@@ -73,6 +73,7 @@ class _Bound:
     def __init__(self, whole: Evaluated, arrays: Any, rest: Any) -> None:
         self._whole, self._arrays, self._static = whole, arrays, Static(rest)
         self._leaves = jax.tree.leaves(arrays)
+        self._known: dict[Any, _Program] = {}
 
     def shape(self, *each: Any) -> tuple[int, ...]:
         """The shape of what comes of one row."""
@@ -90,7 +91,13 @@ class _Bound:
             return _worked_out(program.operation, leaves, [*map(np.asarray, each)])
 
     def _program(self, each: Sequence[Any]) -> _Program:
-        rows = [jax.ShapeDtypeStruct(one.shape[1:], one.dtype) for one in each]
+        # The one of these rows is asked for again and again, while the whole of what is given is long to look up.
+        kinds = (jnp.result_type(float), *((one.shape[1:], one.dtype) for one in each))
+        if kinds not in self._known:
+            self._known[kinds] = self._looked_up([jax.ShapeDtypeStruct(one.shape[1:], one.dtype) for one in each])
+        return self._known[kinds]
+
+    def _looked_up(self, rows: Sequence[Any]) -> _Program:
         kinds = [(one.shape, one.dtype) for one in (*self._leaves, *rows)]
         key, known = (self._static, jnp.result_type(float), *kinds), self._whole.known
         if key not in known:

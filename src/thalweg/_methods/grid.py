@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError
+from .._module import Module
 from ..schemes import Clock
 
 
@@ -20,7 +21,7 @@ def _times(value: Any) -> Any:
         return value
 
 
-class TimeGrid(eqx.Module):
+class TimeGrid(Module):
     r"""Times $t_0, t_1, \dots, t_n$ of the states of a method: step k goes from $t_k$ to $t_{k+1}$.
 
     It is a schedule of step sizes; a method takes the times themselves from it, so that nothing is summed up.

@@ -7,11 +7,12 @@ from typing import Any
 import equinox as eqx
 
 from .._errors import InputError
+from .._module import Module
 from ..dynamics import AbstractDynamics
 from ..schemes import AbstractScheme, Clock, Draws, State
 
 
-class AbstractInverted(eqx.Module):
+class AbstractInverted(Module):
     """The part of a method that goes back."""
 
     dynamics: eqx.AbstractVar[AbstractDynamics]

@@ -17,6 +17,7 @@ from jaxtyping import ArrayLike
 
 from .._dictionary.momentum import momentum_from_friction, physical_constants
 from .._errors import InputError, check_number, suggest
+from .._module import Module
 from .._tree import at_once
 from ..dynamics import AbstractDynamics, AdamFlow, GradientFlow, HeavyBall, MuonFlow, OverdampedLangevin
 from ..schemes import AbstractScheme, Leapfrog, LieTrotter, Lookahead, Restarted
@@ -256,7 +257,7 @@ def _check_betas(betas: Mapping[str, Any]) -> None:
         check_number(name, beta, below=1.0)
 
 
-class Scheduled(eqx.Module):
+class Scheduled(Module):
     """A schedule of the learning rate as a rate in time, at steps of 1."""
 
     schedule: Callable[[ArrayLike], ArrayLike] = eqx.field(static=True)

@@ -318,7 +318,8 @@ def _moduli(matrices: np.ndarray) -> np.ndarray:
 def _boundary(radius: Callable[[np.ndarray], np.ndarray], scale: float) -> float:
     """The first step at which the radius leaves 1: a grid over twelve decades, then subdivision."""
     grid = scale * np.logspace(-6, 6, _ABREAST)
-    beyond = _first_beyond(radius(grid), _WEAK[1])
+    radii = radius(grid)
+    beyond = _first_beyond(radii, _WEAK[1])
     if beyond is None:
         return float("inf")
     if beyond == 0:
@@ -326,7 +327,7 @@ def _boundary(radius: Callable[[np.ndarray], np.ndarray], scale: float) -> float
     low, high = grid[beyond - 1], grid[beyond]
     loud = _subdivide(radius, low, high, _WEAK[1])
     # A true boundary is crossed at once; growth like a power of h (Euler on an oscillator) is not.
-    beyond = _first_beyond(radius(grid), _WEAK[0])
+    beyond = _first_beyond(radii, _WEAK[0])
     assert beyond is not None
     quiet = _subdivide(radius, grid[max(beyond - 1, 0)], grid[beyond], _WEAK[0])
     if loud > quiet * (1.0 + 1e-3):

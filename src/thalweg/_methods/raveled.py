@@ -8,6 +8,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
 from .._measures.functional import FlattenedFunctional
+from .._module import Module
 from .._objectives.objective import AbstractObjective, Batch
 from .._tree import Unravel, Vector, copied, ravel, sharded, unraveler
 from ..dynamics import (
@@ -103,7 +104,7 @@ class _OnTrees(AbstractObjective):
         return self.cut(gradient), self.cut(curved)
 
 
-class Raveled(eqx.Module):
+class Raveled(Module):
     """A law on raveled parameters: the common part of first- and second-order ones."""
 
     law: AbstractDynamics

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._errors import InputError, as_key
+from .._module import Module
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -42,7 +43,7 @@ def taken_by(block: Any) -> Takes:
     return Takes(len(needed) == 2, key)
 
 
-class Field(eqx.Module):
+class Field(Module):
     """A block as the right-hand side of a `tw.Field`; its own arrays or, where there are several, those in `args`."""
 
     shared: Any

@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 
 from .._errors import InputError
 from .._methods.probe import amplification
+from .._module import Module
 from .._programs import compiled_quickly
 from .._tree import ravel, size
 from .edges import largest_step
@@ -22,7 +23,7 @@ _STEPS, _LARGEST = 32, 512
 _FEW_STEPS, _FEW_INPUTS = 8, 2
 
 
-class _Tap(eqx.Module):
+class _Tap(Module):
     """A network that keeps what it is given."""
 
     network: Network

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 from .._errors import InputError, as_key, check_choice, check_count, check_number
 from .._loops.solve import GRADIENTS, Solution, solve
 from .._methods.method import Method
+from .._module import Module
 from .._objectives.objective import as_position
 from .._tree import zeros_like
 from .._typed import check_fields
@@ -25,7 +26,7 @@ from .blocks import Field, Takes, taken_by
 _ALLOWED = 0.5
 
 
-class Network(eqx.Module):
+class Network(Module):
     r"""Blocks as a field in depth, followed by a scheme: what `tw.networks` makes.
 
     $$\dot x = f(t, x, \theta_l)\qquad\text{or}\qquad m\ddot x + \dot x = f(t, x, \theta_l),\qquad

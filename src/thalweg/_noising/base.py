@@ -4,12 +4,12 @@ import abc
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
+from .._module import Module
 from .._shown import shown
 from .._tree import Vector, combine, normal
 from .._typed import check_fields
@@ -18,7 +18,7 @@ from .._typed import check_fields
 _HALVINGS = 60
 
 
-class AbstractNoising(eqx.Module):
+class AbstractNoising(Module):
     r"""Data that fades while noise grows, $x_t = \alpha(t)\,x_0 + \sigma(t)\,\varepsilon$, for $0\le t\le\mathtt{end}$.
 
     $\alpha$ is the signal and $\sigma$ the noise; $\alpha/\sigma$ falls. Everything else follows from the two: the law

@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from .._errors import InputError
+from .._module import Module
 from .._shown import shown
 from .._tree import normal
 from .base import AbstractNoising
@@ -24,7 +25,7 @@ def _array(value: Any) -> Any:
         return value
 
 
-class AbstractData(eqx.Module):
+class AbstractData(Module):
     """A distribution of data, of which the noised densities are known."""
 
     def __repr__(self) -> str:
@@ -67,7 +68,7 @@ class AbstractData(eqx.Module):
         return Denoiser(_Denoising(self, noising))
 
 
-class _Denoising(eqx.Module):
+class _Denoising(Module):
     data: AbstractData
     noising: AbstractNoising
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
 from .._errors import InputError, check_arguments
+from .._module import Module
 from .._shown import shown
 from .._tree import Unravel, Vector, combine, ravel
 from .._typed import check_fields
@@ -23,7 +24,7 @@ class Parts(NamedTuple):
     noise: Vector
 
 
-class AbstractPrediction(eqx.Module):
+class AbstractPrediction(Module):
     r"""A function of (t, x) that predicts what is in $x = \alpha x_0 + \sigma\varepsilon$.
 
     Each kind is linear in the data and the noise that it predicts, $p\,x_0 + q\,\varepsilon$; with x itself these are
@@ -185,7 +186,7 @@ class AngularVelocity(AbstractPrediction):
         return -noising.noise(time), noising.signal(time)
 
 
-class _Flattened(eqx.Module):
+class _Flattened(Module):
     fn: Callable
     cut: Unravel = eqx.field(static=True)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, Key, PyTree
 
 from .._errors import InputError, check_arguments, check_count
+from .._module import Module
 from .._tree import Vector, copied
 from .._typed import check_fields
 from .objective import AbstractObjective, Batch, as_value, check_facts
@@ -204,7 +205,7 @@ class FiniteSum(AbstractObjective):
         return dataclasses.replace(self, fn=fn, batch_size=None, replace=True, epochs=False, keyed=False)
 
 
-class _Unkeyed(eqx.Module):
+class _Unkeyed(Module):
     """A loss without what is random in it."""
 
     fn: Callable

@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from .._errors import InputError, as_key, check_number, is_real
+from .._module import Module
 from .._programs import compiled_quickly
 from .._tree import Vector, combine, copied
 from .._typed import check_fields
@@ -20,7 +21,7 @@ from .parts import Joined
 Batch = PyTree
 
 
-class AbstractObjective(eqx.Module):
+class AbstractObjective(Module):
     """A scalar function of the parameters, its derivatives, and known facts about it.
 
     Everything random in an evaluation is the argument `batch`, drawn by `draw`.
@@ -216,7 +217,7 @@ def as_value(found: Any, x: Vector) -> Any:
     return found
 
 
-class _AtTime(eqx.Module):
+class _AtTime(Module):
     fn: Callable
     time: Float[Array, ""]
 

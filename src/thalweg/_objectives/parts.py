@@ -7,13 +7,15 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
+from .._module import Module
+
 
 def same(tree: Any) -> Any:
     """The tree itself: what joins or cuts where there is nothing to join or to cut."""
     return tree
 
 
-class Join(eqx.Module):
+class Join(Module):
     """A function that puts the parameters of a module back beside all else that it holds."""
 
     rest: PyTree
@@ -22,7 +24,7 @@ class Join(eqx.Module):
         return eqx.combine(parameters, self.rest)
 
 
-class Joined(eqx.Module):
+class Joined(Module):
     """A function of a module, as one of its parameters; `at` says which of its arguments that is."""
 
     fn: Callable
@@ -34,7 +36,7 @@ class Joined(eqx.Module):
         return self.fn(*own)
 
 
-class Composed(eqx.Module):
+class Composed(Module):
     """A function after another."""
 
     outer: Callable

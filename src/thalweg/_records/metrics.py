@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, PyTree
 
 from .._errors import InputError, check_choice, check_count
+from .._module import Module
 from .._objectives.parts import same
 from .._tree import Vector
 from ..dynamics._curved import norm, slope_norm
@@ -81,7 +82,7 @@ def _of_objective(value: Any, name: str) -> Any:
     return value
 
 
-class Metric(eqx.Module):
+class Metric(Module):
     """A metric with a name: taken at every step, in the compiled loop, or every so many, by the host."""
 
     name: str = eqx.field(static=True)

@@ -13,6 +13,7 @@ from scipy.integrate import solve_ivp
 from .._loops.solve import solve
 from .._methods.adaptive import adam
 from .._methods.method import Method
+from .._module import Module
 from .._programs import compiled_quickly
 from ..analysis import depth_transfer
 from ..dynamics import Field, Pieces
@@ -27,7 +28,7 @@ SCHEME: Callable[[], AbstractScheme] = Euler
 WIDTH = 16
 
 
-class Block(eqx.Module):
+class Block(Module):
     """One hidden layer; of the time, too, where there is a row for it."""
 
     inner: eqx.nn.Linear
@@ -46,7 +47,7 @@ class Block(eqx.Module):
         return self.scale * self.outer(jnp.tanh(self.inner(given)))
 
 
-class Model(eqx.Module):
+class Model(Module):
     """A network on an input with zeros for the dimensions that it has not, and a linear layer."""
 
     network: Network

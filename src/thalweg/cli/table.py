@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Annotated, Any
@@ -54,14 +55,26 @@ def _processes() -> Executor:
     """A process a processor, for tracing holds the interpreter; JAX is loaded in each, and not here."""
     import multiprocessing
 
-    return ProcessPoolExecutor(min(os.cpu_count() or 1, 8), multiprocessing.get_context("spawn"), _begin)
+    # There is one thread and no JAX yet, so that to fork is safe where the system does it well. It begins all at once.
+    how = "fork" if sys.platform == "linux" else "spawn"
+    return ProcessPoolExecutor(min(os.cpu_count() or 1, 8), multiprocessing.get_context(how), _begin)
 
 
 def _begin() -> None:
-    # Ctrl-C is for the command, which ends them.
+    # Ctrl-C is for the command, which ends them; when it is killed, they end by themselves.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # All of them at once, and not the others when they get their first row.
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
+    # Loaded before the first row is asked for.
     _every_row()
+
+
+def _end_with_the_command() -> None:
+    from multiprocessing import parent_process
+
+    command = parent_process()
+    assert command is not None
+    command.join()
+    os._exit(1)
 
 
 def _computed(

@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_arguments, check_number
+from .._module import Module
 from .._objectives.objective import AbstractObjective, Batch
 from .._shown import shown
 from .._tree import Unravel, Vector, combine, copied, scalar, zeros_like
@@ -96,7 +97,7 @@ def at_time(value: Coefficient, time: Time) -> ArrayLike:
     return value(time)
 
 
-class AbstractDynamics(eqx.Module):
+class AbstractDynamics(Module):
     r"""A law of motion in continuous time, $\dot y = \mathtt{rates}(t, y, \mathtt{evaluate}(t, y))$ of a whole phase y.
 
     `order` is 1 (the state is a position) or 2 (a position and a velocity); in either case a law may have variables of

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from .._module import Module
 from .._tree import Vector
 from ._base import Time, at_time
 
@@ -14,7 +15,7 @@ from ._base import Time, at_time
 Terms = tuple[tuple[ArrayLike, Vector], ...]
 
 
-class AbstractThermostat(eqx.Module):
+class AbstractThermostat(Module):
     """The part of a damped law that adapts its variables to the velocity."""
 
     part: ClassVar[str] = "thermostat"
@@ -24,7 +25,7 @@ class AbstractThermostat(eqx.Module):
         """The auxiliary variables after a thermostat alone has looked at the velocity for a while."""
 
 
-class AbstractNoisy(eqx.Module):
+class AbstractNoisy(Module):
     """The part of a law that draws.
 
     `normals` is how many standard normals of the position's shape it takes for a step, or for a letter O. `canonical`

@@ -3,14 +3,14 @@
 import abc
 from typing import Any, ClassVar
 
-import equinox as eqx
 from jaxtyping import ArrayLike, PyTree
 
+from .._module import Module
 from .._tree import Vector
 from ._base import Evaluation, Phase, Time
 
 
-class AbstractRemembering(eqx.Module):
+class AbstractRemembering(Module):
     """The part of a first-order law that moves by averages of its gradients: the averages and the motion apart."""
 
     part: ClassVar[str] = "memory"

@@ -15,6 +15,7 @@ from .._measures.grid import Grid
 from .._measures.internal import Entropy
 from .._measures.particles import Particles
 from .._measures.potential import Potential
+from .._module import Module
 from .._objectives.objective import AbstractObjective
 from .._tree import scalar
 from ..geometry import Wasserstein
@@ -108,7 +109,7 @@ class KleinKramers(AbstractFirstOrder):
         return Phase(eqx.tree_at(lambda q: q.covariance, moved, moved.covariance + spread))
 
 
-class _Energy(eqx.Module):
+class _Energy(Module):
     """The energy of a particle at a point of positions and velocities."""
 
     potential: Potential

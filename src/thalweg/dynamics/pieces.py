@@ -9,13 +9,14 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError, check_number
+from .._module import Module
 from .._tree import scalar
 
 # Rounding may leave a time just short of the edge that it stands for: so much of a piece before an edge is at it.
 _EDGE = 1e-4
 
 
-class Pieces(eqx.Module):
+class Pieces(Module):
     r"""Arguments of a `tw.Field` or a `tw.DampedField` that are constant on pieces of time, each as long.
 
     $$\dot x = \mathtt{fn}(t, x, a_l),\qquad l = \lfloor t/\mathtt{duration}\rfloor$$

@@ -3,7 +3,6 @@
 import abc
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
+from .._module import Module
 from .._shown import shown
 from .._tree import Vector, combine, ravel, size, unraveler, wide, wide_inner
 from .._typed import check_fields
@@ -19,7 +19,7 @@ from .._typed import check_fields
 _AT_ONCE = 256
 
 
-class AbstractGeometry(eqx.Module):
+class AbstractGeometry(Module):
     """A geometry of the parameters. What it can do, its other abstract classes say."""
 
     # Whether it is the same on all parameters as one vector; of any other the shapes are kept.

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import InputError, check_choice
+from .._module import Module
 from .._tree import Vector
 from ._arrays import skew, summed, symmetric, turned
 from ._leafwise import leafwise
@@ -144,7 +145,7 @@ class Stiefel(AbstractEmbedded, AbstractNoise):
                 )
 
 
-class _Generator(eqx.Module):
+class _Generator(Module):
     r"""$\Omega = BC^\top$ of two matrices of 2p columns, $B$ `spanning`, and the small $C^\top B$."""
 
     spanning: Array

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import InputError, check_arguments
+from .._module import Module
 from .._noising.base import AbstractNoising
 from .._noising.predictions import AbstractPrediction, NoisePrediction, like
 from .._tree import combine, normal
 from .._typed import typed
 
 
-class DenoisingLoss(eqx.Module):
+class DenoisingLoss(Module):
     """The squared error of a prediction at a random time, of `tw.networks.denoising_loss`."""
 
     noising: AbstractNoising

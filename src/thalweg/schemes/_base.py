@@ -4,12 +4,12 @@ import abc
 import dataclasses
 from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
+from .._module import Module
 from .._objectives.objective import Batch
 from .._shown import shown
 from .._tree import Unravel, Vector, combine
@@ -30,7 +30,7 @@ from ._advice import advice
 from ._state import Clock, Draws, Report, State, Termination
 
 
-class AbstractScheme(eqx.Module):
+class AbstractScheme(Module):
     """Cuts time into steps. A step is a deterministic function of its arguments."""
 
     # Whether the right-hand side of a law is evaluated, at the end of a step too, for all that is known.

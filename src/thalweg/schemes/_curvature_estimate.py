@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .._krylov import Operator
+from .._module import Module
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, inner, ravel, unraveler
 from ..dynamics import AbstractDynamics, GradientFlow, Phase
@@ -20,7 +20,7 @@ EVERY = 5
 SAFETY = 1.1
 
 
-class CurvatureEstimate(eqx.Module):
+class CurvatureEstimate(Module):
     """The largest curvature with its direction, None where the objective states it; gradients and steps so far.
 
     Of a law that is not gradient flow the curvature is the spectral radius of its Jacobian.

@@ -13,13 +13,14 @@ from .._measures.cubature import gaussian_mean
 from .._measures.gaussian import Gaussian
 from .._measures.grid import Grid, replaced
 from .._measures.spectral import contraction, reflected, shifted
+from .._module import Module
 from ..dynamics import KleinKramers
 
 # What part of the mass at the ends of the velocities is said.
 _SEEN = 1e-6
 
 
-class Outside(eqx.Module):
+class Outside(Module):
     """The most mass that was at the ends of the velocities in a step."""
 
     mass: Float[Array, ""]

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_count, check_number, is_real
 from .._krylov import Operator, rounding
+from .._module import Module
 from .._objectives.objective import Batch
 from .._tree import Vector, combine, ravel, size, unraveler, wide_dtype, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics, GradientFlow
@@ -21,7 +21,7 @@ from ._curved import without_cubic
 from ._state import Clock, Report, State
 
 
-class Effort(eqx.Module):
+class Effort(Module):
     """Gradients and products with the Hessian since the start, and the steps that were not solved.
 
     Of a law that is not that of a gradient: evaluations of the right-hand side, and products with its Jacobian.

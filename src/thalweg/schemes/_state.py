@@ -3,17 +3,17 @@
 import dataclasses
 from typing import NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
+from .._module import Module
 from .._objectives.objective import Batch
 from .._tree import Vector, combine
 from ..dynamics import Evaluation
 from ..geometry import AbstractManifold
 
 
-class Draws(eqx.Module):
+class Draws(Module):
     """Everything random in one step; one mini-batch serves all its gradients.
 
     `noise` holds standard normals of the position's shape, `uniforms` scalars from [0, 1), as many as the
@@ -25,7 +25,7 @@ class Draws(eqx.Module):
     uniforms: tuple[Float[Array, "..."], ...] = ()
 
 
-class Clock(eqx.Module):
+class Clock(Module):
     """Time and step count, kept apart from the parameters' precision.
 
     The sum is compensated (Kahan), so that a million float32 steps still add up. `end` is the time at the end of the
@@ -50,7 +50,7 @@ class Clock(eqx.Module):
         return Clock(time, (time - self.time) - increment, self.steps + 1, step)
 
 
-class State(eqx.Module):
+class State(Module):
     r"""A point in phase space.
 
     `position` is $\theta$. `buffer` is the velocity in units of `unit` (1 where it is None), None for

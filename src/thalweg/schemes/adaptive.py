@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from .._errors import InputError, check_number
+from .._module import Module
 from .._tree import Unravel, Vector, optional_scalar, ravel, scalar, size
 from ..dynamics import AbstractDynamics, Phase
 from ..geometry import AbstractGeometry
@@ -28,7 +29,7 @@ _TRIES = 40
 _LOG_RANGE = 80.0
 
 
-class Control(eqx.Module):
+class Control(Module):
     """Memory of a step for the next: its length, the slope it begins with, and minus the logs of two errors.
 
     `own` is what the scheme itself keeps.

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from .._module import Module
 from .._objectives.objective import AbstractObjective
 from .._tree import Vector, combine, inner, length
 from ..dynamics import AbstractDynamics
@@ -26,7 +26,7 @@ _STAGES, _MOST = 2.0, 5000
 _BELOW, _FALL = 0.8, 16.0
 
 
-class Spectrum(eqx.Module):
+class Spectrum(Module):
     """Facts known where a step begins, and the gradients taken."""
 
     energy: Float[Array, ""]

@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_count, check_number
+from .._module import Module
 from .._objectives.least_squares import LeastSquares
 from .._tree import Vector, length, scalar
 from ..dynamics import AbstractDynamics, Evaluation
@@ -31,7 +32,7 @@ _STEEP = 1e-5
 _CLOSE = 10.0
 
 
-class Fitting(eqx.Module):
+class Fitting(Module):
     """Memory of a step for the next."""
 
     energy: Float[Array, ""]

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from .._errors import InputError, check_number
+from .._module import Module
 from .._tree import Vector, all_finite, combine, wide_inner
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractWhite, Evaluation, OverdampedLangevin
 from ..dynamics._curved import as_tangent, noise_at
@@ -18,7 +18,7 @@ from ._curved import uneven
 from ._state import Clock, Draws, Report, State
 
 
-class EvaluatedPoint(eqx.Module):
+class EvaluatedPoint(Module):
     """A point with its energy and force."""
 
     position: Vector
@@ -26,7 +26,7 @@ class EvaluatedPoint(eqx.Module):
     force: Vector
 
 
-class Visit(eqx.Module):
+class Visit(Module):
     """Memory of a step for the next: energy and force here, and how many steps were accepted, of how many.
 
     `broken` counts proposals where f is finite and its gradient is not.

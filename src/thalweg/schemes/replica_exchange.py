@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from .._errors import InputError, check_count, check_number
+from .._module import Module
 from .._tree import Vector
 from ..dynamics import AbstractDynamics, AbstractNoisy
 from ..dynamics._base import at_time
@@ -21,7 +22,7 @@ from .euler_maruyama import EulerMaruyama
 from .leimkuhler_matthews import LeimkuhlerMatthews
 
 
-class Replicas(eqx.Module):
+class Replicas(Module):
     """Memory besides the coldest replica's position and velocity."""
 
     coldest: PyTree

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from .._errors import InputError, check_choice, check_count
+from .._module import Module
 from .._tree import Vector, combine, wide_inner, zeros_like
 from ..dynamics import AbstractDamped, AbstractDynamics
 from ..dynamics._curved import as_tangent
@@ -22,7 +23,7 @@ from .lookahead import Lookahead
 TESTS = ("gradient", "function", "speed")
 
 
-class Course(eqx.Module):
+class Course(Module):
     """Memory of a step for the next: the law's own clock, steps since the last restart, the number of restarts.
 
     `energy` is f where the last gradient was taken, None for the tests that need none.
