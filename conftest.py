@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxtyping import install_import_hook
+from jaxtyping import _typeguard, install_import_hook
 
 from tests.chance import Chance
 
@@ -32,6 +32,22 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 if "thalweg" in sys.modules:
     raise pytest.UsageError("thalweg was imported before the type-checking hook of conftest.py")
 install_import_hook("thalweg", "beartype.beartype")
+
+
+def _isinstance_of(fn, typechecked=_typeguard.typechecked):
+    """What jaxtyping has typeguard make for each tree that it checks, to check its leaves: a twentieth of all time."""
+    (hint,) = fn.__annotations__.values()
+    if not isinstance(hint, type):
+        return typechecked(fn)
+
+    def accepts(leaf):
+        if not isinstance(leaf, hint):
+            raise TypeError(f"a leaf is no {hint}")
+
+    return accepts
+
+
+_typeguard.typechecked = _isinstance_of
 
 # Derandomised: the examples depend on the test alone, so that a failure comes back when it is run again.
 hypothesis.settings.register_profile("thalweg", derandomize=True, deadline=None, database=None, print_blob=True)

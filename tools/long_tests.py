@@ -12,7 +12,7 @@ from pathlib import Path
 
 LISTED = Path(__file__).parents[1] / "tests" / "long.txt"
 # Seconds of a test whose kind others test too, and of one that is alone.
-BESIDE, ALONE = 1.0, 3.0
+BESIDE, ALONE = 0.7, 3.0
 # What a user meets first, and what nothing else tests.
 KEPT = ("tests/cli/", "tests/web/", "tests/_records/", "tests/_loops/test_resume.py", "tests/test_")
 _LINE = re.compile(r"\s*([\d.]+)s (?:call|setup|teardown)\s+(.+)")

@@ -18,7 +18,7 @@ Vector = PyTree[Float[Array, "..."]]
 
 
 @functools.cache
-def _wide(dtype: Any) -> Any:
+def _at_least_float32(dtype: Any) -> Any:
     return jnp.promote_types(dtype, jnp.float32)
 
 
@@ -45,21 +45,21 @@ def combine(*terms: tuple[ArrayLike, Vector]) -> Vector:
     [3.0, -2.0]
     """
     coefficients = [coefficient for coefficient, _ in terms]
+    return jax.tree.map(functools.partial(_combined, coefficients), *(tree for _, tree in terms))
 
-    # By the primitives themselves: a step is traced through here more than anywhere, and an operator of jax.numpy is a
-    # program of its own. A coefficient takes the dtype of what it scales, so that float32 parameters never become
-    # float64; below float32 the sum is formed in float32 and rounded once.
-    def leafwise(*leaves: Array) -> Array:
-        dtype = _wide(leaves[0].dtype)
-        total = None
-        for coefficient, leaf in zip(coefficients, leaves, strict=True):
-            term = _in(dtype, leaf)
-            if not (isinstance(coefficient, int) and coefficient == 1):
-                term = lax.mul(_in(dtype, coefficient), term)
-            total = term if total is None else lax.add(total, term)
-        return _in(leaves[0].dtype, total)
 
-    return jax.tree.map(leafwise, *(tree for _, tree in terms))
+# By the primitives themselves: a step is traced through here more than anywhere, and an operator of jax.numpy is a
+# program of its own. A coefficient takes the dtype of what it scales, so that float32 parameters never become float64;
+# below float32 the sum is formed in float32 and rounded once.
+def _combined(coefficients: list[Any], *leaves: Any) -> Any:
+    dtype = _at_least_float32(leaves[0].dtype)
+    total = None
+    for coefficient, leaf in zip(coefficients, leaves, strict=True):
+        term = _in(dtype, leaf)
+        if not (isinstance(coefficient, int) and coefficient == 1):
+            term = lax.mul(_in(dtype, coefficient), term)
+        total = term if total is None else lax.add(total, term)
+    return _in(leaves[0].dtype, total)
 
 
 def inner(x: Vector, y: Vector) -> Float[Array, ""]:

@@ -52,12 +52,13 @@ def parted(x0: PyTree) -> tuple[PyTree, Callable]:
     Of an Equinox module the parameters are its floating-point arrays; of anything else all there is.
     """
 
-    def is_module(node: Any) -> bool:
-        return isinstance(node, eqx.Module)
-
-    nodes, structure = jax.tree.flatten(x0, is_leaf=is_module)
-    if not any(map(is_module, nodes)):
+    nodes, structure = jax.tree.flatten(x0, is_leaf=_is_module)
+    if not any(map(_is_module, nodes)):
         return x0, same
-    pairs = [eqx.partition(node, eqx.is_inexact_array) if is_module(node) else (node, None) for node in nodes]
+    pairs = [eqx.partition(node, eqx.is_inexact_array) if _is_module(node) else (node, None) for node in nodes]
     parameters, rest = (jax.tree.unflatten(structure, list(part)) for part in zip(*pairs, strict=True))
     return parameters, Join(rest) if jax.tree.leaves(rest) else same
+
+
+def _is_module(node: Any) -> bool:
+    return isinstance(node, eqx.Module)
