@@ -58,7 +58,7 @@ class Descending(AbstractJob):
         self.stride, self.checkpoint_seconds = record.positions, record.checkpoint_seconds
         self.cut = unraveler(start.x0)
         self.shown = self.cut if start.join is same else Composed(start.join, self.cut)
-        self.method = Method.flattened(method if start.join is same else method.joined(start.join), self.cut)
+        self.method = (method if start.join is same else method.joined(start.join)).flattened(self.cut)
         self.label = type(method.dynamics).__name__
         vector = to_host(start.x0)
         self._dtype, self._x = vector.dtype, vector.astype(float)

@@ -78,7 +78,6 @@ def run(
     watch = Stopwatch()
     check_host("tw.run", method, x0, key, velocity)
     record, key = _check(method, x0, key, record, out, resume, stop)
-    # A bound method of a module is a module of its own, which takes as long to make as a step of many parameters.
     steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)
     descends = isinstance(method.scheme, PseudoTransient)
     start = check_start(method, x0, velocity, resume, evaluated=descends)

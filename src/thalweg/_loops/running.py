@@ -163,8 +163,7 @@ class Running(AbstractJob):
     def take(self, chunk: Chunk, found: Any) -> Rows:
         state, kept, positions, sound = found
         columns = self._to_columns(kept, chunk.size)
-        scheme = self.method.scheme
-        end = type(scheme).termination(scheme, state)
+        end = self.method.scheme.termination(state)
         good = self._judge(state, columns, chunk.size, sound, end)
         # What has ended by itself stays where it is, so that no step was made after the last that counts.
         rests = end is not None and self.done + good == end.steps

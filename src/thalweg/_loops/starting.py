@@ -180,8 +180,8 @@ def prepare(method: Method, start: Start, steps: int, key: Any, record: Record) 
         state = starting.init(x0, velocity)
     else:
         cut = unraveler(x0)
-        flat = Method.flattened(method, cut)
-        starting = flat if starting is method else Method.flattened(starting, cut)
+        flat = method.flattened(cut)
+        starting = flat if starting is method else starting.flattened(cut)
         method = flat
         state, start = _begun(starting, start)
     if start.objective is None:

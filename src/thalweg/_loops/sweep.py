@@ -159,7 +159,7 @@ def _columns(method: Method, first: PyTree, join: Callable, metrics: tuple[Metri
     if method.objective is not None and all(metric.name == "loss" for metric in metrics):
         return tuple(metric.name for metric in metrics)
     cut = unraveler(first)
-    flat = Method.flattened(method, cut)
+    flat = method.flattened(cut)
     state = begin(flat, ravel(first), None)
     if method.objective is None:
         check_rates(flat, state)

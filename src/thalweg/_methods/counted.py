@@ -62,9 +62,7 @@ class AbstractCounted(Module):
 
     def gradients_after(self, state: State, steps: int) -> int:
         """Gradients taken up to a state so many steps from the start, the start's own among them."""
-        # Here and in what a run calls, methods are not bound: that would make a module, which takes as long as a step.
-        scheme = self.scheme
-        taken = type(scheme).report(scheme, state).gradients
+        taken = self.scheme.report(state).gradients
         if taken is not None:
             return int(taken)
         at_start, per_step = _counts(self)
@@ -106,7 +104,7 @@ def _counts(method: Any) -> tuple[int, int]:
     """Gradients at the start and in a step."""
     if (stated := method.scheme.counts(method.dynamics)) is not None:
         return stated
-    leaves, structure = jax.tree.flatten(type(method).with_objective(method, None))
+    leaves, structure = jax.tree.flatten(method.with_objective(None))
     # What is traced depends on no array's value, so one count serves every setting of the numbers.
     known = (structure, *(None if eqx.is_array(leaf) else leaf for leaf in leaves))
     if known not in _COUNTS:

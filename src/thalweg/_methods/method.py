@@ -298,8 +298,7 @@ class Method(AbstractDrawing, AbstractCounted, AbstractCarrying, AbstractInverte
     def with_objective(self, objective: Any) -> "Method":
         """The same method on another function, a `tw.Objective` or a bare one; None takes it away."""
         law, objective = self.dynamics, as_objective(objective)
-        # Not bound, which would make a module of it: a run does this several times.
-        return copied(self, dynamics=type(law).with_objective(law, objective))
+        return copied(self, dynamics=law.with_objective(objective))
 
     def joined(self, join: Callable) -> "Method":
         """The same method on the parameters from which `join` makes what its functions take."""
@@ -349,8 +348,8 @@ class Method(AbstractDrawing, AbstractCounted, AbstractCarrying, AbstractInverte
         whole = law.elementwise or unravel.trivial
         return copied(
             self,
-            dynamics=type(law).with_objective(law, flat) if whole else raveled(law, flat, unravel),
-            scheme=type(scheme).flattened(scheme, unravel),
+            dynamics=law.with_objective(flat) if whole else raveled(law, flat, unravel),
+            scheme=scheme.flattened(unravel),
         )
 
     @property

@@ -27,7 +27,7 @@ class OptaxWalker(AbstractWalker):
 
     def __init__(self, framework: "Optax", walk: Walk, x: Any) -> None:
         self.framework, self.walk, self.x = framework, walk, x
-        init, self.update = framework.functions(walk)
+        init, self.move = framework.functions(walk)
         self.state = init(x)
         self.dtype = walk.said_dtype
 
@@ -37,11 +37,13 @@ class OptaxWalker(AbstractWalker):
         return np.concatenate([np.ravel(leaf[0] if self.walk.mode == "vmap" else leaf) for leaf in leaves])
 
     def step(self, gradient: tuple[float, ...]) -> None:
-        updates, self.state = self.update(self.framework.tree(self.walk, gradient), self.state, self.x)
+        gradients = self.framework.tree(self.walk, gradient)
+        # A loop that nobody compiles would be compiled by itself, at each call.
+        with jax.disable_jit(self.walk.mode == "eager" and self.framework.costly):
+            updates, self.state, self.x = self.move(gradients, self.state, self.x)
         dtypes = " and ".join(sorted({str(leaf.dtype) for leaf in jax.tree.leaves(updates)}))
         if dtypes != self.walk.said_dtype:
             self.dtype = dtypes
-        self.x = optax.apply_updates(self.x, updates)
 
     def resumed(self) -> "OptaxWalker":
         saved = [(np.asarray(leaf).tobytes(), np.asarray(leaf)) for leaf in map(_bits, jax.tree.leaves(self.state))]
@@ -94,19 +96,20 @@ class Optax(AbstractFramework):
         return all(map(np.array_equal, *([np.asarray(_bits(leaf)) for leaf in leaves] for leaves in ends)))
 
     def functions(self, walk: Walk) -> tuple[Callable, Callable]:
-        """An optimizer's init and update, in the walk's mode."""
+        """An optimizer's init and its step, from which come updates, a state and parameters; in the walk's mode."""
         if self.costly and walk.mode == "plain":
             key = repr(sorted(walk.settings.items()))
             if key not in self._programs:
                 made = self.factory(**walk.settings)
                 # It is run a few times: compiling it takes longer than it runs.
-                self._programs[key] = made.init, _compiled(made.update)
+                self._programs[key] = made.init, _compiled(_stepping(made.update))
             return self._programs[key]
         # Others are made anew, since what is kept outside of the state is seen where it is traced.
         made = self.factory(**walk.settings)
         if walk.mode == "vmap":
-            return jax.vmap(made.init), _compiled(jax.vmap(made.update))
-        return made.init, _compiled(made.update) if walk.mode == "compiled" else made.update
+            return jax.vmap(made.init), _compiled(_stepping(jax.vmap(made.update)))
+        step = _stepping(made.update)
+        return made.init, _compiled(step) if walk.mode == "compiled" else step
 
     def tree(self, walk: Walk, numbers: tuple[float, ...]) -> Any:
         """Numbers as what the optimizer takes."""
@@ -179,6 +182,16 @@ class Optax(AbstractFramework):
 
 def _compiled(function: Callable) -> Callable:
     return with_options(function, BARELY, static=None)
+
+
+def _stepping(update: Callable) -> Callable:
+    """An update that also makes the step, so that both are one program."""
+
+    def step(gradients: Any, state: Any, x: Any) -> Any:
+        updates, state = update(gradients, state, x)
+        return updates, state, optax.apply_updates(x, updates)
+
+    return step
 
 
 def _scanned(optimizer: Any, x: Any, gradients: Any) -> Any:
