@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from benchmarks._harness import Result
+from benchmarks._harness import Result, interval
 
 PAIRS = 7
 
@@ -137,9 +137,10 @@ def results() -> Iterator[Result]:
             found = {id(side): first_call(side) for side in order}
             pairs.append((found[id(case.ours)], found[id(case.peer)]))
         ours, peer = zip(*pairs, strict=True)
-        ratio = statistics.median(a[0] / b[0] for a, b in pairs)
+        ratios = [a[0] / b[0] for a, b in pairs]
         seconds = statistics.median(b[0] for b in peer)
-        yield Result(f"{case.name}: time", ratio * seconds, seconds, case.bound, PAIRS, 0.0)
+        ratio = statistics.median(ratios)
+        yield Result(f"{case.name}: time", ratio * seconds, seconds, case.bound, PAIRS, 0.0, interval=interval(ratios))
         for k, unit in ((1, "programs"), (2, "lines of them")):
             # Counted, not bounded: what they cost is the time.
             yield Result(f"{case.name}: {unit}", ours[0][k], peer[0][k], float("inf"), 1, 0.0, unit)

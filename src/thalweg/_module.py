@@ -2,12 +2,11 @@
 
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, no_type_check
-from weakref import WeakKeyDictionary
 
 import equinox as eqx
 
-# What the bound method of a function has beside the two that it is made of.
-_FIELDS: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+# What the bound method of a function has beside the two that it is made of. JAX keeps every class that is a pytree.
+_FIELDS: dict[Any, dict[str, Any]] = {}
 
 
 class Module(eqx.Module):
