@@ -59,3 +59,11 @@ def test_another_coefficient_is_no_other_program():
 def test_leaves_of_two_shapes_are_refused():
     with pytest.raises(TypeError, match="shape"):
         combine((1, jnp.ones(2)), (0.5, jnp.ones(3)))
+
+
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64")
+def test_float64_where_jax_makes_none():
+    x = jnp.ones(2)
+    with jax.enable_x64(False):
+        for coefficient in (0.5, jnp.array(0.5), np.float64(0.5)):
+            assert np.asarray(combine((1, x), (coefficient, x))).tolist() == [1.5, 1.5]

@@ -53,12 +53,15 @@ def combine(*terms: tuple[ArrayLike, Vector]) -> Vector:
 # below float32 the sum is formed in float32 and rounded once.
 def _combined(coefficients: list[Any], *leaves: Any) -> Any:
     dtype = _at_least_float32(leaves[0].dtype)
+    # Arrays of float64 may be about where JAX makes none: there they are no match for a number.
+    matched = dtype == jax.dtypes.canonicalize_dtype(dtype)
+    times, plus = (lax.mul, lax.add) if matched else (jnp.multiply, jnp.add)
     total = None
     for coefficient, leaf in zip(coefficients, leaves, strict=True):
         term = _in(dtype, leaf)
         if not (isinstance(coefficient, int) and coefficient == 1):
-            term = lax.mul(_in(dtype, coefficient), term)
-        total = term if total is None else lax.add(total, term)
+            term = times(_in(dtype, coefficient), term)
+        total = term if total is None else plus(total, term)
     return _in(leaves[0].dtype, total)
 
 
