@@ -29,7 +29,7 @@ def main() -> int:
         rows = []
         for result in module.results():
             rows.append(result)
-            held &= result.verdict != "not held"
+            held &= result.verdict == "held"
             print(line(result), flush=True)
         sections.append((name, module.__doc__ or "", rows))
     if "--write" in sys.argv:
