@@ -2,10 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
 import thalweg as tw
+from thalweg._tree import size
 
 
 def test_numbers_are_double_precision():
@@ -38,3 +40,11 @@ def test_the_seed_depends_on_the_test_alone(seed, key, rng, request):
     assert seed == request.getfixturevalue("seed")
     assert jnp.array_equal(jax.random.key_data(key), jax.random.key_data(jax.random.key(seed)))
     assert 0 <= rng.random() < 1
+
+
+@pytest.mark.parametrize("leaf", [1.0, np.ones(2), jnp.ones(2, int), "a"], ids=["a number", "numpy", "whole", "text"])
+def test_a_leaf_of_another_kind_is_refused(leaf):
+    good = {"a": jnp.ones(2), "b": (jnp.ones(()),)}
+    assert size(good) == 3
+    with pytest.raises(TypeCheckError):
+        size(good | {"b": (leaf,)})
