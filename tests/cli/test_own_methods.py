@@ -210,7 +210,7 @@ class Twice(tw.schemes.AbstractScheme):
 def twice(objective, step_size=0.1):
     return tw.Method(tw.GradientFlow(objective), Twice(), step_size)
 """
-PAGE = Path(__file__).parents[2] / "docs" / "own_methods.md"
+PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "own_methods.md"
 CONSOLE = re.compile(r"^```console\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 
 

@@ -182,7 +182,8 @@ def test_export(thalweg, samples):
         with xarray.open_datatree(name, engine=engine) as opened:
             xarray.testing.assert_identical(opened.load(), samples)
     assert {path.name for path in Path().iterdir()} == {"here", "out.csv", "out.npz", "out.nc", "out.zarr"}
-    assert "format 'json' is unknown; choose one of: csv, netcdf" in thalweg("export", "here", "a.json", status=2).err
+    refused = thalweg("export", "here", "a.json", status=2).err
+    assert "format 'json' is unknown; choose one of: csv, html, netcdf, npz, zarr" in refused
 
 
 @pytest.mark.slow

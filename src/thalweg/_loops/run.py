@@ -23,6 +23,7 @@ from ..schemes import PseudoTransient, State
 from .descending import Descending
 from .drive import drive
 from .ending import Stop
+from .on_the_way import check_on_the_way
 from .running import Running
 from .starting import check_host, check_start, prepare, valued
 from .stopwatch import Stopwatch
@@ -79,6 +80,7 @@ def run(
     check_host("tw.run", method, x0, key, velocity)
     record, key = _check(method, x0, key, record, out, resume, stop)
     steps = check_count("steps", steps, at_least=0) if method.grid is None else method.check_steps(steps)
+    check_on_the_way(method, steps)
     descends = isinstance(method.scheme, PseudoTransient)
     start = check_start(method, x0, velocity, resume, evaluated=descends)
     job: Running | Descending

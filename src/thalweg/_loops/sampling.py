@@ -32,6 +32,7 @@ from .chains import (
 )  # fmt: skip
 from .drive import AbstractJob, Chunk
 from .kinetic import constant_temperature, predicted_temperatures
+from .on_the_way import check_on_the_way
 from .sampling_step import Chunks, choose_step, draft, step_warnings
 from .stopwatch import Stopwatch
 from .support import cause_of_loss, check_starts, check_starts_on, degrees_of_freedom, look_back
@@ -71,6 +72,8 @@ class Sampling(AbstractJob):
         self.starts, self.first = starts, jax.tree.map(lambda leaf: on_device(np.asarray(leaf)[0]), starts)
         check_drawn(method.dynamics if isinstance(method, Method) else method, self.first)
         assert method.objective is not None
+        if isinstance(method, Method):
+            check_on_the_way(method, self.total * thin)
         law = method.dynamics if isinstance(method, Method) else method
         check_starts_on(law.geometry, starts)
         # Directions in which a velocity may point, of which each has half a temperature of energy.
@@ -88,6 +91,7 @@ class Sampling(AbstractJob):
         if self.user_method is not method:
             chunks = Chunks(lambda *chunk: self._moved(*chunk)[0], thin)
             self.user_method = choose_step(self.user_method, self.cut, positions, key, chunks)
+            check_on_the_way(self.user_method, self.total * thin)
             self.method = self.user_method.flattened(self.cut)
             self.states = start_chains(self.method, positions)
         if not warmup:

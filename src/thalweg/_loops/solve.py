@@ -22,6 +22,7 @@ from ..schemes._base import phase
 from .attempting import arrived, attempting, stopping
 from .between import between, brackets, check_between, ends_of
 from .forwards import forwards_only
+from .on_the_way import check_on_the_way
 from .reversible import reversible, rounding
 from .saving import Chosen, Keeping, as_steps, as_times, position
 
@@ -106,6 +107,7 @@ def solve(
     if not isinstance(method, Method):
         raise InputError(f"method must be a tw.Method, such as tw.momentum(f, 0.1, 0.9), but is {method!r}")
     count = method.check_steps(steps)
+    check_on_the_way(method, count)
     check_choice("gradient", gradient, GRADIENTS)
     if gradient == "reversible" and (reason := method.scheme.without_inverse(method.dynamics)):
         raise InputError(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import PyTree
 
-from .._errors import InputError, as_key, check_number
+from .._errors import InputError, as_key
 from .._measures.base import AbstractMeasure, EnsembleWarning
 from .._measures.functional import AbstractFunctional
 from .._methods.method import Method
@@ -109,8 +109,6 @@ def check_start(method: Method, x0: PyTree, velocity: PyTree, resume: bool, eval
     """
     x0, join = parted(x0)
     x0 = as_position(x0)
-    if callable(method.step_size) and method.grid is None:
-        _check_schedule(method.step_size)
     joined = method if join is same else method.joined(join)
     if velocity is not None:
         velocity = as_position(parted(velocity)[0])
@@ -153,14 +151,6 @@ def _begun(method: Method, start: Start) -> tuple[State, Start]:
         check_at_start(objective, start.x0)
         raise
     return state, dataclasses.replace(start, loss=check_values(*found))
-
-
-def _check_schedule(schedule: Callable) -> None:
-    try:
-        first = schedule(0)
-    except Exception as error:
-        raise InputError(f"the schedule of the step size raised {type(error).__name__} at step 0: {error}") from error
-    check_number("the step size at step 0", first, at_least=0.0)
 
 
 def prepare(method: Method, start: Start, steps: int, key: Any, record: Record) -> Prepared:

@@ -32,6 +32,7 @@ from ..dynamics._curved import check_on
 from .chunk import begin, check_rates
 from .drive import drive
 from .measuring import Measures
+from .on_the_way import check_on_the_way
 from .starting import check_host, valued
 from .stopwatch import Stopwatch
 from .sweeping import Sweeping
@@ -105,7 +106,7 @@ def sweep(
     check_out(out, resume)
     start = _start(x0)
     first, join = parted(_first(start))
-    method = _check_settings(make_method, settings)
+    method = _check_settings(make_method, settings, steps)
     metrics = _metrics(method, losses, keep)
     first, loss = as_position(first), None
     joined = method.joined(join)
@@ -240,7 +241,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     return np.asarray(values, dtype=float)
 
 
-def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray]) -> Any:
+def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.ndarray], steps: int) -> Any:
     """Build the method at the ends of every axis, so that a bad value is refused before anything is traced."""
     if not callable(make_method):
         raise InputError(f"make_method must be a function that returns a tw.Method, but is {make_method!r}")
@@ -261,6 +262,7 @@ def _check_settings(make_method: Callable[..., Method], settings: dict[str, np.n
                 "a sweep draws its mini-batches on the device, where a tw.Stream gives none; use a tw.FiniteSum, or "
                 "tw.run for one setting after the other"
             )
+        check_on_the_way(method, steps)
     _check_traced(make_method, list(settings))
     return method
 

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from .._errors import InputError, check_count, check_number
 from .._html import table_html
+from .._loops.on_the_way import check_on_the_way
 from .._loops.run import run
 from .._methods.linearity import has_limit
 from .._methods.method import Method
@@ -201,8 +202,11 @@ def compare(
     positions = record if isinstance(record, int) else 0 if record is None else record.positions
     kept = ("loss", "gradient_norm")
     runs: dict[str, list[Run]] = {}
+    each = {name: _steps_within(max_steps, name, method) for name, method in named.items()}
     for name, method in named.items():
-        steps = _steps_within(max_steps, name, method)
+        check_on_the_way(method, each[name])
+    for name, method in named.items():
+        steps = each[name]
         keep = Record(
             (*kept, "gradients") if method.gradients_vary else kept, positions or spacing(objective, x0, steps)
         )
