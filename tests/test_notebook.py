@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
-from thalweg._html import curve_html
+from thalweg._showing.html import curve_html
 
 
 class Read(HTMLParser):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 import thalweg as tw
-from thalweg._text import blocks, make_table, plain, width_of_terminal
+from thalweg._showing.text import blocks, make_table, plain, width_of_terminal
 
 COLUMNS = ("name", "law of motion", "scheme", "order", "gradients per step", "stability")
 ROWS = [

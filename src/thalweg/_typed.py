@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from ._errors import InputError, is_number, is_path, is_real, is_whole
+from ._reading import Reading, holds_functions
 
 # An example beside the name of a class, where one helps.
 _EXAMPLES = {
@@ -78,7 +79,11 @@ def _checked(function: _Function, own: tuple[str, ...]) -> _Function:
         for name, value in kwargs.items():
             if name in known and not known[name].holds(value):
                 raise refusal(name, known[name], value)
-        return function(*args, **kwargs)
+        given = (*args, *kwargs.values())
+        if not any(map(holds_functions, given)):
+            return function(*args, **kwargs)
+        with Reading(given):
+            return function(*args, **kwargs)
 
     setattr(checked, "is_typed", True)  # noqa: B010
     return checked  # pyright: ignore[reportReturnType]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError, check_number
-from .._shown import nearest
+from .._showing.modules import nearest
 from .._typed import typed
 from .adam import AdamHyperparameters, AdamPhysical
 from .conventions import Hyperparameters
@@ -91,7 +91,7 @@ class Translation:
         raise KeyError(framework)
 
     def __repr__(self) -> str:
-        from .._text import number
+        from .._showing.text import number
 
         lines = [f"{w.framework:9} {w.as_line}" for w in self.wordings]
         known = [f"{name.replace('_', ' ')} {number(v)}" for name, v in self.constants.items() if v is not None]

@@ -19,6 +19,7 @@ from .._module import Module
 from .._objectives.objective import as_position, check_at_start
 from .._objectives.parts import Composed, parted, same
 from .._objectives.stream import Stream
+from .._reading import on_change
 from .._records.describe import describe_method, describe_start, objective_name
 from .._records.directory import check_out
 from .._records.keeper import AbstractKeeper, Files, Memory
@@ -49,6 +50,7 @@ Grid = Mapping[Any, Any] | Sequence[Mapping[str, Any]]
 
 # Tracing a maker takes as long as a short sweep.
 _TRACED: weakref.WeakKeyDictionary[Callable[..., Method], list[str]] = weakref.WeakKeyDictionary()
+on_change(_TRACED.clear)
 
 
 @typed()

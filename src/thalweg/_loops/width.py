@@ -11,6 +11,7 @@ from jax.extend.core import jaxprs_in_params
 
 from .._errors import as_key
 from .._objectives.objective import AbstractObjective
+from .._reading import on_change
 from .._tree import Vector
 
 # On digits, 1,000 settings all at once took 117 µs a step and setting, 100 to 250 at once 89 (in float32 226 and 51):
@@ -19,6 +20,7 @@ _CPU_BYTES = 12 * 2**20
 _ACCELERATOR_BYTES = 2**30
 
 _SEEN: dict[Any, int] = {}
+on_change(_SEEN.clear)
 
 
 def width(objective: AbstractObjective, x0: Vector, count: int) -> int:

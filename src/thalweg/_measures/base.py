@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError
 from .._module import Module
-from .._shown import shown
+from .._showing.modules import shown
 
 
 class EnsembleWarning(UserWarning):

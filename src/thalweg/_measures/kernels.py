@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._errors import InputError, check_arguments, check_number
 from .._module import Module
-from .._shown import shown
+from .._showing.modules import shown
 from .._tree import scalar
 
 

@@ -26,7 +26,7 @@ class AbstractCounted(Module):
     lacks_objective: eqx.AbstractVar[bool]
 
     def _repr_html_(self) -> str:
-        from .._html import method_html
+        from .._showing.html import method_html
 
         return method_html(self)
 

@@ -15,6 +15,7 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Literal
 
 from .._programs import BARELY, Static, with_options
+from .._reading import on_change
 from .in_numpy import ELEMENTWISE, KINDS, MADE, SEVERAL, Operation, alike, as_wide
 
 # Longer ones are compiled; a loop counts as often as it is gone through, or as a solver is that converges.
@@ -37,6 +38,7 @@ class Evaluated:
     def __init__(self, fn: Callable[..., Any], rows: int = 0) -> None:
         self._rows = rows
         self.known: dict[Any, _Program] = {}
+        on_change(self.known.clear)
 
         def one(static: Static, arrays: Any, *each: Any) -> Any:
             return fn(*eqx.combine(arrays, static.tree), *each)

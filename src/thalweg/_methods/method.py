@@ -13,7 +13,7 @@ from jaxtyping import Array, ArrayLike, Float
 from .._errors import InputError, check_arguments, check_count, check_number
 from .._objectives.objective import AbstractObjective, Batch, as_objective
 from .._objectives.parts import same
-from .._shown import call, nearest, shown
+from .._showing.modules import call, nearest, shown
 from .._tree import Unravel, Vector, copied, scalar
 from ..dynamics import AbstractDynamics, AbstractSecondOrder, Phase
 from ..dynamics._curved import check_on

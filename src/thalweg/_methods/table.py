@@ -201,8 +201,8 @@ class _Table(tuple[Row, ...]):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        from .._html import table_html
-        from .._text import make_table
+        from .._showing.html import table_html
+        from .._showing.text import make_table
 
         cells = []
         for row in self:

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from .._module import Module
-from .._shown import shown
+from .._showing.modules import shown
 from .._tree import Vector, combine, normal
 from .._typed import check_fields
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Key
 
 from .._errors import InputError
 from .._module import Module
-from .._shown import shown
+from .._showing.modules import shown
 from .._tree import normal
 from .base import AbstractNoising
 from .predictions import Denoiser

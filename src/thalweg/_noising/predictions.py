@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike
 
 from .._errors import InputError, check_arguments
 from .._module import Module
-from .._shown import shown
+from .._showing.modules import shown
 from .._tree import Unravel, Vector, combine, ravel
 from .._typed import check_fields
 from .base import AbstractNoising

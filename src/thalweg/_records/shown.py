@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._errors import InputError
-from .._text import number, settings
+from .._showing.text import number, settings
 from .growing import check_files
 from .kinds import Shown
 from .labels import labels_of_config
@@ -113,7 +113,7 @@ def lines_of(row: dict[str, Any]) -> list[str]:
 
 def run_html(run: "Run") -> str:
     """A run as a notebook shows it: what it was of, how it ended, and a small picture of its loss."""
-    from .._html import curve_html, facts_html
+    from .._showing.html import curve_html, facts_html
 
     row = row_of(run)
     facts = {name: value for name, value in row.items() if name not in ("path", "message", "hyperparameters")}

@@ -153,8 +153,8 @@ class Sweep:
 
     def _repr_html_(self) -> str:
         """As a notebook shows it: the settings of least final loss."""
-        from .._html import table_html
-        from .._text import make_table
+        from .._showing.html import table_html
+        from .._showing.text import make_table
 
         typical = self.typical_loss
         order = np.argsort(typical, kind="stable")[:_BEST]

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError, check_count, check_number
-from .._html import table_html
 from .._loops.on_the_way import check_on_the_way
 from .._loops.run import run
 from .._methods.linearity import has_limit
@@ -24,7 +23,8 @@ from .._objectives.stream import Stream
 from .._records.naming import check_component
 from .._records.run import Record, Run
 from .._records.sweep import regime
-from .._text import make_table, plain
+from .._showing.html import table_html
+from .._showing.text import make_table, plain
 from .._typed import typed
 from ..geometry import AbstractDualFlat, AbstractManifold
 from .judged import Curves, curves, notes, spacing

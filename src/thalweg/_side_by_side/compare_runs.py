@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._errors import InputError, check_number
-from .._html import table_html
 from .._records.describe import labels
 from .._records.run import Run
 from .._records.sweep import regime
-from .._text import make_table, plain
+from .._showing.html import table_html
+from .._showing.text import make_table, plain
 from .._typed import typed
 from .text import COLUMNS, head
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .._text import settings
+from .._showing.text import settings
 
 COLUMNS = ("method", "settings", "gradients")
 

@@ -16,7 +16,7 @@ from .._loops.chunk import check_rates
 from .._methods.linearity import in_float64
 from .._methods.method import Method
 from .._objectives.objective import as_position, check_at_start
-from .._text import make_table, number, plain
+from .._showing.text import make_table, number, plain
 from .._tree import ravel, unraveler
 from .._typed import typed
 from ..analysis.order import horizon_of, velocity_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .._dictionary.conventions import Hyperparameters
 from .._dictionary.translate import translate
 from .._errors import InputError
-from .._text import make_table, plain
+from .._showing.text import make_table, plain
 from .._typed import typed
 from .scaling import ADAM_RULES, SGD_RULES, AdamHyperparameters, scale_adam, scale_sgd
 

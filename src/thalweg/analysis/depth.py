@@ -15,7 +15,7 @@ from .._networks.inputs import as_classes, as_inputs
 from .._networks.margin import raveled, stability
 from .._networks.network import Network, fixed, mapped, networks_in
 from .._programs import compiled_quickly
-from .._text import make_table, plain
+from .._showing.text import make_table, plain
 from .._typed import typed
 from ..schemes import RK4, AbstractScheme, DormandPrince, Euler, Midpoint
 from .order import fitted_order

@@ -28,7 +28,7 @@ _MANY = 200
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> None:
     """A table as wide as the terminal, or blocks where it does not fit; of very many rows without rich."""
-    from .._text import blocks, make_table, quick_table, width_of_terminal
+    from .._showing.text import blocks, make_table, quick_table, width_of_terminal
 
     if len(rows) > _MANY:
         text, width = quick_table(columns, rows, title), width_of_terminal()
@@ -49,7 +49,7 @@ def print_as_it_comes(
         rows: the rows, whole.
         title: of the table.
     """
-    from .._text import blocks, number, width_of_terminal
+    from .._showing.text import blocks, number, width_of_terminal
 
     cells = [[number(cell) for cell in row] for row in known]
     widths = [min(max(map(len, column)), _FOLD) for column in zip(columns, *cells, strict=True)]
@@ -92,7 +92,7 @@ def show(table: Any) -> None:
     """A rich table on stdout."""
     from rich.console import Console
 
-    from .._text import fitted, width_of_terminal
+    from .._showing.text import fitted, width_of_terminal
 
     width = width_of_terminal()
     found = fitted(table, width)

@@ -82,7 +82,7 @@ def _print_list(asked: Any, json: bool) -> None:
 
 
 def _print_verdict(row: dict[str, Any]) -> None:
-    from .._text import blocks, width_of_terminal
+    from .._showing.text import blocks, width_of_terminal
     from ..claims._ledger import UNCHECKED
 
     if row["verdict"] == UNCHECKED:

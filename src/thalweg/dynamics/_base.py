@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from .._errors import InputError, check_arguments, check_number
 from .._module import Module
 from .._objectives.objective import AbstractObjective, Batch
-from .._shown import shown
+from .._showing.modules import shown
 from .._tree import Unravel, Vector, combine, copied, scalar, zeros_like
 from .._typed import check_fields
 from ..geometry import (

@@ -1,7 +1,7 @@
 """Laws for the linear probe: those whose geometry makes no matrix of a step are refused."""
 
 from .._errors import InputError
-from .._shown import shown
+from .._showing.modules import shown
 from ..geometry import AbstractDirection, AbstractManifold
 from ._base import AbstractDynamics, check_flat
 

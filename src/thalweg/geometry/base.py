@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import InputError
 from .._module import Module
-from .._shown import shown
+from .._showing.modules import shown
 from .._tree import Vector, combine, ravel, size, unraveler, wide, wide_inner
 from .._typed import check_fields
 

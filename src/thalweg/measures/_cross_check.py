@@ -23,7 +23,7 @@ from .._measures.potential import Potential
 from .._measures.quantiles import Quantiles
 from .._measures.sinkhorn import Sinkhorn
 from .._measures.sliced import SlicedWasserstein
-from .._text import make_table, plain
+from .._showing.text import make_table, plain
 from .._typed import typed
 from ..geometry import AbstractDensityGeometry, Wasserstein
 from ..schemes import MinimizingMovement

@@ -21,8 +21,8 @@ from .._measures.potential import Potential
 from .._measures.quantiles import Quantiles
 from .._measures.sinkhorn import Sinkhorn
 from .._measures.sliced import SlicedWasserstein
-from .._shown import shown
-from .._text import make_table, plain
+from .._showing.modules import shown
+from .._showing.text import make_table, plain
 from ..dynamics import GradientFlow
 from ..geometry import (
     AbstractDensityGeometry,

@@ -22,7 +22,7 @@ from .._noising.base import AbstractNoising
 from .._noising.exact import AbstractData
 from .._noising.noisings import VarianceExploding
 from .._programs import compiled_quickly
-from .._text import make_table, plain
+from .._showing.text import make_table, plain
 from .._typed import typed
 from ..analysis.sampling_bias import bias_within, filled
 from ..dynamics import ProbabilityFlow

@@ -12,8 +12,8 @@ from .._measures.base import AbstractMeasure
 from .._measures.grid import Grid
 from .._measures.particles import Particles
 from .._records.run import Run
-from .._shown import shown
-from .._text import number
+from .._showing.modules import shown
+from .._showing.text import number
 from .._typed import typed
 from ._axes import PALETTE, Axes, finish, new_axes
 from ._density import _row, _traced

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from .._records.run import Run
+from .._showing.text import number, settings
 from .._side_by_side.compare_runs import RunComparison
-from .._text import number, settings
 from ._axes import styles
 from ._course import COURSES, course, samples
 from ._loss import losses

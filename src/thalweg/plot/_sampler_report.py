@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._text import number
+from .._showing.text import number
 from .._typed import typed
 from ..networks import SamplerComparison, SamplerPoint
 from ._axes import finish, ink, plain, styles

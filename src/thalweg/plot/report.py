@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import InputError
+from .._showing.text import number, settings
 from .._side_by_side.compare import Comparison, Entry
-from .._text import number, settings
 from .._tree import size
 from .._typed import typed
 from ._axes import new_axes, styles

@@ -138,7 +138,7 @@ class Report:
         return [row[:width] for row in rows]
 
     def __repr__(self) -> str:
-        from .._text import make_table, plain
+        from .._showing.text import make_table, plain
 
         table = plain(make_table(self.columns, self.rows, self.title))
         return "\n\n".join(filter(None, (table, self.explanations)))

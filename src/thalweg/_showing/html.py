@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._text import make_table, number
+from .text import make_table, number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,7 +44,7 @@ def facts_html(title: str, facts: Mapping[str, Any], below: str = "") -> str:
 
 def method_html(method: Any) -> str:
     """A method: its law, its scheme, its numbers."""
-    from ._shown import shown
+    from .modules import shown
 
     numbers = {name: shown(value) for name, value in method.hyperparameters.items()}
     about = {"law of motion": shown(method.dynamics), "scheme": shown(method.scheme), "order": method.scheme.order}
