@@ -7,12 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from .._errors import InputError
 from .._methods.method import Method
 from .._methods.probe import stable_limit
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import AbstractObjective, start_value_and_gradient
+from .._records.derived import named_leaves
 from .._tree import Vector, combine, wide_inner
 
 Stop = (
@@ -111,6 +113,47 @@ def _ahead(objective: AbstractObjective, x: Vector, gradient: Vector, distances:
     norm = _norm(gradient)
     # One after the other: side by side they would take as many times the memory of the parameters.
     return jax.lax.map(lambda far: objective.value(combine((1, x), (-far / norm, gradient))), jnp.asarray(distances))
+
+
+def unmoved(method: Method, start: PyTree, x: Vector, cut: Callable[[Vector], PyTree], gradient: Vector | None) -> str:
+    """Words for parameters that a run has left where they were though f has a slope there; none where all moved.
+
+    A step that is less than half of the distance to the next number is lost, be there ever so many of them.
+
+    Arguments:
+        method: as it runs.
+        start: the parameters there.
+        x: the end, as the loop has it.
+        cut: makes parameters of it.
+        gradient: that of f at the end, where it is known.
+    """
+    objective = method.objective
+    if objective is None or objective.time_dependent or method.dynamics.geometry is not None or method.normals:
+        return ""
+    names, before = named_leaves(start)
+    after = [np.asarray(leaf) for leaf in jax.tree.leaves(cut(x))]
+    still = [i for i, (one, other) in enumerate(zip(before, after, strict=True)) if one.size and _same(one, other)]
+    if not still:
+        return ""
+    slope = start_value_and_gradient(objective, x)[1] if gradient is None else gradient
+    slopes = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(cut(slope))]
+    lost = [i for i in still if np.isfinite(slopes[i]).all() and slopes[i].any()]
+    if not lost:
+        return ""
+    worst = max((before[i].dtype for i in lost), key=lambda dtype: float(jnp.finfo(dtype).eps))
+    wider = {2: ", or keep the parameters in float32", 4: ", or keep the parameters in float64"}.get(worst.itemsize, "")
+    others = f", nor have {len(lost) - 1} more arrays," if len(lost) > 1 else ""
+    which = "nothing has" if len(lost) == len(before) else f"{names[lost[0]]} has not{others}"
+    lost_below = float(jnp.finfo(worst).eps) / 2
+    return (
+        f"; {which} moved, though the gradient there is not 0: steps of less than {lost_below:.2g} of a number are "
+        f"lost in {worst.name}; take longer steps{wider}"
+    )
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    # The ends first: of a large array that has moved nothing else is looked at.
+    return bool(one.flat[0] == other.flat[0] and one.flat[-1] == other.flat[-1] and np.array_equal(one, other))
 
 
 def limit_at_start(method: Method, objective: Any, x0: Vector, where: str = "") -> str:

@@ -19,7 +19,7 @@ from ..dynamics._curved import slope_norm
 from ..schemes import State, Termination
 from .chunk import advance, last_values
 from .drive import AbstractJob, Chunk
-from .ending import Stop, diverged, falls_for_ever, first_bad, first_stop, limit_at_start
+from .ending import Stop, diverged, falls_for_ever, first_bad, first_stop, limit_at_start, unmoved
 from .ensemble import said_of
 from .starting import Prepared
 from .stopwatch import Stopwatch
@@ -326,6 +326,8 @@ class Running(AbstractJob):
             far = f", up to time {self.time:g}" if self.method.scheme.adaptive else ""
             self.message = f"made {self.total} steps{far}{self._unsolved()}{self._unbounded(value, gradient)}"
             self.message += self.method.scheme.remark(self.state)
+            if self.feed is None and self.total:
+                self.message += unmoved(self.method, self.start.x0, self.state.position, self.cut, gradient)
             self.message += said_of(self.method, self.start.x0, self.state.position)
         return Rows(row, rows)
 
