@@ -5,17 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import thalweg as tw
-
-START = jnp.zeros(2)
-HEAD = "import functools, types\nimport jax, jax.numpy as jnp, numpy as np\ntraced = []\n"
-
-
-def notebook(text):
-    """The globals of a notebook after a cell."""
-    cells = {"__name__": "notebook"}
-    exec(HEAD + text, cells)
-    return cells
-
+from tests.cells import START, first_step, notebook
 
 # A cell that defines f(x) = c |x - 1|² / 2 with c = 1, and one after which c is 2.
 CELLS = {
@@ -69,10 +59,6 @@ CELLS = {
     ),
     "inside of jit": ("c = 1.0\n@jax.jit\ndef f(x): return 0.5 * c * jnp.sum((x - 1) ** 2)", "c = 2.0"),
 }  # fmt: skip
-
-
-def first_step(method):
-    return float(tw.run(method, START, 1).final.position[0])
 
 
 @pytest.mark.parametrize("what", CELLS)

@@ -114,6 +114,11 @@ def _reference(value: Any, gone: Callable[[], Any] | None = None) -> Callable[[]
         return lambda: value
 
 
+def named_objects(fn: Any) -> list[Any]:
+    """Objects that a function names, itself or in what it calls, as far as they are not plain values."""
+    return [one.held() for one in _reads(fn) if isinstance(one, _Same)]
+
+
 def _reads(fn: Any) -> tuple[Any, ...]:
     found: list[Any] = []
     try:
@@ -128,11 +133,11 @@ class _Same:
     """An object as itself: equal to a look at the same one, while it lives."""
 
     def __init__(self, value: Any) -> None:
-        self._held = _reference(value)
+        self.held = _reference(value)
 
     def __eq__(self, other: object) -> bool:
-        mine = self._held()
-        return isinstance(other, _Same) and mine is not None and mine is other._held()
+        mine = self.held()
+        return isinstance(other, _Same) and mine is not None and mine is other.held()
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
@@ -150,12 +155,14 @@ def _read(value: Any, names: frozenset[str], found: list[Any], seen: set[int]) -
     elif isinstance(value, np.generic):
         found.append((type(value), value.tobytes()))
     elif isinstance(value, types.ModuleType):
+        found.append(_Same(value))
         if not _installed(value.__name__):
             _members(value, names, found, seen)
     elif isinstance(value, types.FunctionType):
         found.append(_Same(value))
         _read_function(value, found, seen)
     elif isinstance(value, types.MethodType):
+        found.append(_Same(value.__self__))
         _read_method(value, found, seen)
     elif isinstance(value, functools.partial):
         for part in (value.func, value.args, value.keywords):

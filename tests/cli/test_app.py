@@ -115,3 +115,16 @@ def test_main_exits_with_the_status(monkeypatch, capsys):
         _app.main()
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"{tw.__version__}\n"
+
+
+def test_a_warning_is_one_line_once_and_names_its_place_where_it_is_not_ours(shell, place):
+    (place / "mine.py").write_text(
+        "import warnings\nimport jax.numpy as jnp\nimport numpy as np\nx0 = jnp.ones(2)\n\n\n"
+        "def f(x):\n    warnings.warn('mine')\n    return jnp.sum((x - np.random.rand()) ** 2)\n"
+    )
+    done = shell("THALWEG run mine:f --start mine:x0 -m gradient_descent:learning_rate=0.1 --steps 2")
+    assert done.returncode == 0
+    first, second, *rest = done.stderr.splitlines()
+    assert re.fullmatch(r"warning: mine \(.*mine\.py:8\)", first)
+    assert second.startswith("warning: the objective draws random numbers of NumPy or Python, of which")
+    assert not any(line.startswith("warning: ") for line in rest)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, Key, PyTree
 
+from .._drawing import called
 from .._errors import InputError, check_arguments, check_count
 from .._module import Module
 from .._tree import Vector, copied
@@ -147,7 +148,9 @@ class FiniteSum(AbstractObjective):
         if self.keyed or self.state is not None:
             return jnp.mean(self._trained(x, batch)[0])
         data = self.data if batch is None else jax.tree.map(lambda leaf: leaf[batch], self.data)
-        return jnp.mean(jax.vmap(lambda y, s: as_value(self.fn(y, s), y), in_axes=(None, 0))(x, data))
+        return jnp.mean(
+            jax.vmap(lambda y, s: as_value(called("the loss", self.fn, y, s), y), in_axes=(None, 0))(x, data)
+        )
 
     def _trained(self, x: Vector, batch: Batch) -> tuple[Array, PyTree]:
         """Losses of the samples of a batch, and the state after it."""
@@ -159,7 +162,7 @@ class FiniteSum(AbstractObjective):
         def one(sample: PyTree, key: Any) -> tuple[Array, PyTree]:
             # A copy of the state: that of an Equinox module is spent by the function it is given to.
             own = (*([key] if self.keyed else []), *([] if self.state is None else [jax.tree.map(same, self.state)]))
-            found = self.fn(x, sample, *own)
+            found = called("the loss", self.fn, x, sample, *own)
             if self.state is None:
                 return as_value(found, x), None
             new = _state_like(found, self.state)

@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
+from .._drawing import called
 from .._errors import InputError, as_key, check_number, is_real
 from .._module import Module
 from .._programs import compiled_quickly
@@ -207,7 +208,7 @@ class Objective(AbstractObjective):
         del batch
         if self.time_dependent:
             raise InputError("this objective depends on time and was asked for its value at none; f.at(t) has one")
-        return as_value(self.fn(x) if self.args is None else self.fn(x, self.args), x)
+        return as_value(called("the objective", self.fn, x, *(() if self.args is None else (self.args,))), x)
 
 
 def as_value(found: Any, x: Vector) -> Any:

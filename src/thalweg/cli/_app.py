@@ -1,8 +1,12 @@
 """The application: its commands, and how an error becomes one line and a status."""
 
+import contextlib
 import difflib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
@@ -61,7 +65,7 @@ def _status(arguments: list[str] | None) -> int:
     cached = _NO_CACHE not in tokens
     tokens = [token for token in tokens if token != _NO_CACHE]
     try:
-        with switched(cached):
+        with switched(cached), _warnings_in_a_line():
             result: Any = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -81,6 +85,26 @@ def _status(arguments: list[str] | None) -> int:
         if os.environ.get("THALWEG_TRACEBACK"):
             raise
         return _complain(f"{type(error).__name__}: {error} (THALWEG_TRACEBACK=1 shows where)", 1)
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Print each warning once, as a line; of one that is not ours with its place."""
+    said, before, package = set[str](), warnings.showwarning, str(Path(__file__).parents[1])
+
+    def show(message: Warning | str, _: type[Warning], file: str, line: int, *rest: Any) -> None:
+        del rest
+        place = "" if file.startswith(package) else f" ({file}:{line})"
+        text = " ".join(str(message).split()) + place
+        if text not in said:
+            said.add(text)
+            print(f"warning: {text}", file=sys.stderr)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def _misspelled(error: CycloptsError) -> str | None:

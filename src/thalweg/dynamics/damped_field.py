@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from .._drawing import called
 from .._errors import InputError, check_number
 from .._noising.predictions import like
 from .._objectives.objective import AbstractObjective, Batch
@@ -76,7 +77,7 @@ class DampedField(AbstractDamped):
 
     def force_of(self, time: Time, evaluation: Evaluation) -> Vector:
         x = evaluation.point
-        return like(self.fn(time, x, args_at(self.args, time)), x, "a field")
+        return like(called("the field", self.fn, time, x, args_at(self.args, time)), x, "a field")
 
     def friction_at(self, time: Time) -> ArrayLike:
         return at_time(self.friction, time)

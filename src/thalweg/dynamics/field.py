@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 from jaxtyping import ArrayLike, PyTree
 
+from .._drawing import called
 from .._errors import InputError
 from .._noising.predictions import like
 from .._objectives.objective import AbstractObjective, Batch
@@ -70,4 +71,4 @@ class Field(AbstractFirstOrder):
     def rates(self, time: Time, phase: Phase, evaluation: Evaluation) -> Phase:
         del evaluation
         x = phase.position
-        return Phase(like(self.fn(time, x, args_at(self.args, time)), x, "a field"))
+        return Phase(like(called("the field", self.fn, time, x, args_at(self.args, time)), x, "a field"))
