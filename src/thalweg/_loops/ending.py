@@ -139,7 +139,8 @@ def unmoved(method: Method, start: PyTree, x: Vector, cut: Callable[[Vector], Py
     slopes = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(cut(slope))]
     lost = [i for i in still if np.isfinite(slopes[i]).all() and slopes[i].any()]
     if not lost:
-        return ""
+        flat = len(still) == len(before) and not any(slope.any() for slope in slopes)
+        return "; nothing has moved: the gradient there is 0" if flat else ""
     worst = max((before[i].dtype for i in lost), key=lambda dtype: float(jnp.finfo(dtype).eps))
     wider = {2: ", or keep the parameters in float32", 4: ", or keep the parameters in float64"}.get(worst.itemsize, "")
     others = f", nor have {len(lost) - 1} more arrays," if len(lost) > 1 else ""
