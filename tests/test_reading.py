@@ -57,6 +57,29 @@ CELLS = {
         "class Model:\n  def __init__(self): self.c = 1.0\n"
         "  def __call__(self, x): return 0.5 * self.c * jnp.sum((x - 1) ** 2)\nf = Model()", "f.c = 2.0",
     ),
+    "a class of settings": (
+        "class C:\n  c = 1.0\ndef f(x): return 0.5 * C.c * jnp.sum((x - 1) ** 2)", "C.c = 2.0",
+    ),
+    "its class": (
+        "class Model:\n  c = 1.0\n  def loss(self, x): return 0.5 * self.c * jnp.sum((x - 1) ** 2)\nf = Model().loss",
+        "Model.c = 2.0",
+    ),
+    "a property": (
+        "c = 1.0\nclass Model:\n  @property\n  def scale(self): return c\n"
+        "  def loss(self, x): return 0.5 * self.scale * jnp.sum((x - 1) ** 2)\nf = Model().loss", "c = 2.0",
+    ),
+    "a static method": (
+        "c = 1.0\nclass Model:\n  @staticmethod\n  def loss(x): return 0.5 * c * jnp.sum((x - 1) ** 2)\nf = Model.loss",
+        "c = 2.0",
+    ),
+    "an object that it makes": (
+        "c = 1.0\nclass Model:\n  def __init__(self): self.c = c\n"
+        "def f(x): return 0.5 * Model().c * jnp.sum((x - 1) ** 2)", "c = 2.0",
+    ),
+    "a dictionary, beside an update": (
+        "c = dict(a=1.0)\ndef f(x): return 0.5 * c['a'] * jnp.sum((x.at[0].add(-1) - jnp.array([0, 1])) ** 2)",
+        "c['a'] = 2.0",
+    ),
     "inside of jit": ("c = 1.0\n@jax.jit\ndef f(x): return 0.5 * c * jnp.sum((x - 1) ** 2)", "c = 2.0"),
 }  # fmt: skip
 
@@ -115,6 +138,24 @@ def test_what_has_not_changed_is_not_compiled_again(what):
     exec(UNCHANGED[what], cells)
     first_step(method)
     assert len(cells["traced"]) == count
+
+
+COUNTS = {
+    "a list": ("calls = []", "calls.append(x)"),
+    "a global": ("calls = 0", "global calls; calls += 1"),
+}
+
+
+@pytest.mark.parametrize("what", COUNTS)
+def test_calls_that_several_functions_count_together_compile_nothing(what):
+    start, count = COUNTS[what]
+    body = f"  {count}\n  traced.append(x)\n  return 0.5 * jnp.sum((x - 1) ** 2)\n"
+    cells = notebook(f"{start}\ndef f(x):\n{body}def g(x):\n{body}")
+    methods = [tw.gradient_descent(cells[name], 0.25) for name in ("f", "g")]
+    first = [first_step(method) for method in methods]
+    so_far = len(cells["traced"])
+    assert [first_step(method) for method in methods] == first == [0.25, 0.25]
+    assert len(cells["traced"]) == so_far
 
 
 def test_two_objects_of_one_method_are_kept_apart():

@@ -4,6 +4,7 @@ A compiled program has the values of globals, closures and attributes that its f
 found again by the functions alone: with other values in a notebook's next cell it would answer for the old ones.
 """
 
+import dis
 import functools
 import sys
 import threading
@@ -19,7 +20,7 @@ import numpy as np
 _BYTES, _ENTRIES, _MEMBERS = 2**20, 2**14, 100
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 # A function that names one of these may fill what it keeps, as a list of its calls, which is not what it computes with.
-_FILLING = {"append", "extend", "insert", "setdefault", "update", "add"}
+_FILLING = {"append", "extend", "insert", "setdefault", "update"}
 # Caches besides those of JAX: each is a function that empties one.
 _emptied: list[Callable[[], None]] = []
 _known: dict[Any, "_Root"] = {}
@@ -174,23 +175,28 @@ def _read(value: Any, names: frozenset[str], found: list[Any], seen: set[int]) -
             _read(member, names, found, seen)
     else:
         found.append(_Same(value))
-        # A callable object is looked at through its call.
-        _members(value, names | {"__call__"} if callable(value) else names, found, seen)
+        # What is called is looked at through its call.
+        _members(value, names | {"__call__", "__init__"} if callable(value) else names, found, seen)
 
 
 def _members(value: Any, names: frozenset[str], found: list[Any], seen: set[int]) -> None:
     """Attributes that a function names; a method reads others in turn, which are looked at where it is named."""
     if (inner := getattr(value, "__wrapped__", None)) is not None:
         _read(inner, names, found, seen)
-    own = getattr(value, "__dict__", None)
-    if own is None or isinstance(value, type):
+    kind = value if isinstance(value, type) else type(value)
+    own, shared = getattr(value, "__dict__", None), not isinstance(value, type) and not _installed(kind.__module__)
+    if own is None or (isinstance(value, type) and _installed(value.__module__)):
         return
     for name in sorted(names):
         if name in own:
             found.append(name)
             _read(own[name], names, found, seen)
-        elif (method := getattr(type(value), name, None)) is not None and isinstance(method, types.FunctionType):
+        elif isinstance(method := getattr(kind, name, None), types.FunctionType):
             _read_method(types.MethodType(method, value), found, seen)
+        elif shared and isinstance(method, property) and method.fget is not None:
+            _read_method(types.MethodType(method.fget, value), found, seen)
+        elif shared and isinstance(method, (*_PLAIN, np.ndarray, np.generic, tuple)):
+            _read(method, names, found, seen)
 
 
 def _read_method(method: types.MethodType, found: list[Any], seen: set[int]) -> None:
@@ -208,17 +214,19 @@ def _read_method(method: types.MethodType, found: list[Any], seen: set[int]) -> 
 
 
 def _read_function(function: types.FunctionType, found: list[Any], seen: set[int]) -> None:
-    names = _names(function.__code__)
-    for cell in function.__closure__ or ():
+    code = function.__code__
+    names, written = _names(code), _written(code)
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
-            _read(cell.cell_contents, names, found, seen)
+            if name not in written:
+                _read(cell.cell_contents, names, found, seen)
         except ValueError:  # of a name that has no value yet
             found.append("empty")
     for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
         _read(default, names, found, seen)
     # Globals of a package that is installed stay what they are.
     if not _installed(function.__module__):
-        for name in sorted(names & function.__globals__.keys()):
+        for name in sorted(names & function.__globals__.keys() - written):
             found.append(name)
             _read(function.__globals__[name], names, found, seen)
     if (inner := getattr(function, "__wrapped__", None)) is not None:
@@ -228,8 +236,18 @@ def _read_function(function: types.FunctionType, found: list[Any], seen: set[int
 @functools.lru_cache(maxsize=1024)
 def _names(code: types.CodeType) -> frozenset[str]:
     """Names that a function looks up: globals and attributes, and those of functions in it."""
-    inner = [_names(const) for const in code.co_consts if isinstance(const, types.CodeType)]
-    return frozenset(code.co_names).union(*inner)
+    return frozenset(code.co_names).union(*map(_names, _within(code)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _written(code: types.CodeType) -> frozenset[str]:
+    """Names outside of a function to which it gives a value itself, such as a count of its calls."""
+    own = {step.argval for step in dis.get_instructions(code) if step.opname in ("STORE_GLOBAL", "STORE_DEREF")}
+    return frozenset(own & {*code.co_names, *code.co_freevars}).union(*map(_written, _within(code)))
+
+
+def _within(code: types.CodeType) -> list[types.CodeType]:
+    return [const for const in code.co_consts if isinstance(const, types.CodeType)]
 
 
 @functools.lru_cache(maxsize=1024)
