@@ -14,7 +14,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import thalweg as tw
-from thalweg._objectives.objective import as_position, check_at_start
+from thalweg._objectives.at_start import check_at_start
+from thalweg._objectives.objective import as_position
 from thalweg._objectives.objective import start_value_and_gradient as value_and_gradient
 from thalweg.problems import _catalogue
 

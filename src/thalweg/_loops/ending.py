@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 from .._errors import InputError
 from .._methods.method import Method
 from .._methods.probe import stable_limit
+from .._objectives.at_start import holes
 from .._objectives.curvature import largest_curvature
 from .._objectives.objective import AbstractObjective, start_value_and_gradient
 from .._records.derived import named_leaves
@@ -74,7 +75,8 @@ def diverged(method: Method, losses: np.ndarray, first: float | None, step: int)
         knobs = knobs | {"step_size": float(np.asarray(method.step_size(max(step - 1, 0))))}
     what = "diverged" if grown else "became not finite"
     settings = ", ".join(f"{name} {value:g}" for name, value in knobs.items() if isinstance(value, float))
-    return ("diverged" if grown else "not finite"), f"{what} at step {step} with {settings}"
+    flaw = holes(method.objective)
+    return ("diverged" if grown else "not finite"), f"{what} at step {step} with {settings}{flaw and f'; {flaw}'}"
 
 
 def falls_for_ever(objective: AbstractObjective, x0: Vector, x: Vector, loss: float, gradient: Vector) -> str:

@@ -12,7 +12,8 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, as_key, check_arguments, check_choice
 from .._measures.base import AbstractMeasure
 from .._methods.method import Method
-from .._objectives.objective import as_position, explain
+from .._objectives.at_start import explain
+from .._objectives.objective import as_position
 from .._objectives.parts import parted, same
 from .._objectives.stream import Stream
 from .._tree import copied, ravel, unraveler

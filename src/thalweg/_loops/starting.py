@@ -15,9 +15,10 @@ from .._measures.base import AbstractMeasure, EnsembleWarning
 from .._measures.functional import AbstractFunctional
 from .._methods.method import Method
 from .._methods.raveled import check_drawn
+from .._objectives.at_start import check_at_start, check_values
 from .._objectives.batches import Reader
 from .._objectives.feed import Feed
-from .._objectives.objective import as_position, check_at_start, check_values
+from .._objectives.objective import as_position
 from .._objectives.parts import Composed, parted, same
 from .._objectives.stream import Stream
 from .._records.run import Record
@@ -150,7 +151,7 @@ def _begun(method: Method, start: Start) -> tuple[State, Start]:
     except Exception:
         check_at_start(objective, start.x0)
         raise
-    return state, dataclasses.replace(start, loss=check_values(*found))
+    return state, dataclasses.replace(start, loss=check_values(objective, *found))
 
 
 def prepare(method: Method, start: Start, steps: int, key: Any, record: Record) -> Prepared:

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._errors import InputError, as_key
-from .._objectives.objective import AbstractObjective, check_at_start, start_value_and_gradient
+from .._objectives.at_start import check_at_start
+from .._objectives.objective import AbstractObjective, start_value_and_gradient
 from .._records.mixing import listed
 from .._records.parameters import parts
 from .._records.verdicts import OUTSIDE, TRAP

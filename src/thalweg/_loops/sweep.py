@@ -16,7 +16,8 @@ from jaxtyping import PyTree
 from .._errors import InputError, as_key, check_count, is_real
 from .._methods.method import Method
 from .._module import Module
-from .._objectives.objective import as_position, check_at_start
+from .._objectives.at_start import check_at_start
+from .._objectives.objective import as_position
 from .._objectives.parts import Composed, parted, same
 from .._objectives.stream import Stream
 from .._reading import on_change

@@ -10,7 +10,8 @@ from .._errors import InputError, check_count, check_number
 from .._programs import compiled_by_size
 from .._tree import Vector, combine, inner, normal
 from .._typed import typed
-from .objective import AbstractObjective, as_objective, as_position, explain
+from .at_start import explain
+from .objective import AbstractObjective, as_objective, as_position
 
 # Below this part of the norm a Rayleigh quotient is none of an eigenvector of positive eigenvalue.
 SIGN = 1e-3

@@ -12,8 +12,9 @@ from jaxtyping import Array, PyTree
 from .._errors import InputError, as_key, check_count
 from .._tree import ravel, size, unraveler
 from .._typed import typed
+from .at_start import explain
 from .finite_sum import FiniteSum
-from .objective import as_position, explain
+from .objective import as_position
 
 # A matrix of more numbers than this is no longer looked at.
 _LARGEST = 4096

@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key, PyTree
 
 from .._drawing import called
-from .._errors import InputError, as_key, check_number, is_real
+from .._errors import InputError, check_number, is_real
 from .._module import Module
 from .._programs import compiled_quickly
 from .._tree import Vector, combine, copied
@@ -335,63 +335,6 @@ def as_position(x0: PyTree[ArrayLike]) -> Vector:
     if not any(np.size(leaf) for leaf in leaves):
         raise InputError("the start must hold at least one parameter, but its arrays are empty")
     return jax.tree.map(jnp.asarray, x0)
-
-
-def check_at_start(objective: AbstractObjective, x0: Vector, name: str = "the objective") -> float:
-    """The value at `x0`; refuse an objective that raises there, is no float scalar, or is not finite."""
-    batch = objective.draw(as_key(0)) if objective.stochastic else None
-    try:
-        value, gradient = start_value_and_gradient(objective, x0, batch)
-    except Exception as error:
-        explain(objective, x0, batch, name)
-        raise InputError(_raised(error, x0, name)) from error
-    return check_values(value, gradient, name)
-
-
-def check_values(value: Any, gradient: Vector, name: str = "the objective") -> float:
-    """The value; refuse one that is not finite, and a gradient that is not."""
-    if not np.isfinite(np.asarray(value)):
-        raise InputError(f"{name} is {float(value)} at the start; begin where it is finite")
-    if not all(np.all(np.isfinite(np.asarray(leaf, dtype=float))) for leaf in jax.tree.leaves(gradient)):
-        raise InputError(f"the gradient of {name} is not finite at the start; begin where it is")
-    return float(value)
-
-
-def explain(objective: AbstractObjective, x0: Vector, batch: Batch = None, name: str = "the objective") -> None:
-    """Raise what is wrong with the value, if it is that."""
-    try:
-        shape: Any = eqx.filter_eval_shape(objective.value, x0, batch)
-    except Exception as error:
-        raise InputError(_raised(error, x0, name)) from error
-    if not hasattr(shape, "shape") or not hasattr(shape, "dtype"):
-        way = "; of (loss, aux) return the loss alone, as JAX does with has_aux" if isinstance(shape, tuple) else ""
-        raise InputError(f"{name} must return a scalar, but returns {type(shape).__name__}{way}")
-    if shape.shape != ():
-        raise InputError(f"{name} must return a scalar, but returns shape {shape.shape}; take the mean or the sum")
-    if not jnp.issubdtype(shape.dtype, jnp.floating):
-        way = "; take jnp.real or jnp.abs of it" if jnp.issubdtype(shape.dtype, jnp.complexfloating) else ""
-        raise InputError(f"{name} must return a floating-point scalar, but returns {shape.dtype}{way}")
-
-
-# The ways out of a function that JAX cannot trace, by the error that it raises there.
-_WAYS_OUT = (
-    (
-        jax.errors.TracerArrayConversionError,
-        "write it with jax.numpy instead of numpy; as it is, SciPy takes it, with tw.adapters.scipy.minimizer()",
-    ),
-    (jax.errors.TracerBoolConversionError, "choose with jnp.where instead of if, and compare with jnp.maximum"),
-    (jax.errors.TracerIntegerConversionError, "index arrays of jax.numpy, not of numpy or lists"),
-    (jax.errors.ConcretizationTypeError, "return an array of jax.numpy, without float(), math or .item()"),
-)
-
-
-def _raised(error: Exception, x0: Vector, name: str) -> str:
-    if isinstance(error, InputError):
-        return str(error)
-    first = (str(error).strip().splitlines() or [""])[0]
-    shapes = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(x0))
-    way = next((f"; {way}" for kind, way in _WAYS_OUT if isinstance(error, kind)), "")
-    return f"{name} raised {type(error).__name__} at the start of shape {shapes}: {first.rstrip('.')}{way}"
 
 
 @compiled_quickly

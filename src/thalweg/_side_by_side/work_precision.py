@@ -15,7 +15,8 @@ from .._errors import InputError, check_choice, check_count, check_number
 from .._loops.chunk import check_rates
 from .._methods.linearity import in_float64
 from .._methods.method import Method
-from .._objectives.objective import as_position, check_at_start
+from .._objectives.at_start import check_at_start
+from .._objectives.objective import as_position
 from .._showing.text import make_table, number, plain
 from .._tree import ravel, unraveler
 from .._typed import typed

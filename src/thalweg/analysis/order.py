@@ -14,8 +14,9 @@ from .._errors import InputError, check_count, check_number
 from .._loops.chunk import check_rates
 from .._methods.linearity import in_float64
 from .._methods.method import Method
+from .._objectives.at_start import check_at_start
 from .._objectives.curvature import largest_curvature
-from .._objectives.objective import as_position, check_at_start
+from .._objectives.objective import as_position
 from .._tree import ravel, size, unraveler
 from .._typed import typed
 from ..dynamics import AbstractDynamics, AbstractFirstOrder, AbstractSecondOrder, GradientFlow, Phase

@@ -192,8 +192,8 @@ def complete(row: Any, given: Mapping[str, float], objective: Any, x0: Any) -> d
     """
     from .._methods.linearity import has_limit
     from .._methods.probe import stable_limit
+    from .._objectives.at_start import check_at_start
     from .._objectives.curvature import curvature_scale
-    from .._objectives.objective import check_at_start
 
     name, knob, settings = row.name, row.knob, dict(row.defaults)
     if knob is None or knob in given:
