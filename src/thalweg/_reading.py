@@ -1,4 +1,4 @@
-"""What functions of a user read besides their arguments; programs are compiled anew where it has changed.
+"""Values that functions of a user read besides their arguments; programs are compiled anew where they have changed.
 
 A compiled program has the values of globals, closures and attributes that its functions read when it was traced, and is
 found again by the functions alone: with other values in a notebook's next cell it would answer for the old ones.
@@ -65,7 +65,8 @@ class Reading:
 
 def holds_functions(value: Any) -> bool:
     """Tell whether a value is, or may hold, functions of a user."""
-    return callable(value) or hasattr(value, "__dataclass_fields__") or isinstance(value, dict | list | tuple)
+    # Asked of the class: an instance may answer with an error.
+    return callable(value) or hasattr(type(value), "__dataclass_fields__") or isinstance(value, dict | list | tuple)
 
 
 def _forget() -> None:
@@ -79,12 +80,12 @@ def _forget() -> None:
 def _functions(given: Sequence[Any], seen: set[int]) -> Iterator[Any]:
     """Functions that values are, or hold in their fields."""
     for value in given:
-        if isinstance(value, _PLAIN) or id(value) in seen or hasattr(value, "dtype") or isinstance(value, type):
+        if isinstance(value, _PLAIN) or id(value) in seen or hasattr(type(value), "dtype") or isinstance(value, type):
             continue
         seen.add(id(value))
         if isinstance(value, types.FunctionType | types.MethodType | functools.partial):
             yield value
-        elif hasattr(value, "__dataclass_fields__"):
+        elif hasattr(type(value), "__dataclass_fields__"):
             yield from _methods(type(value))
             yield from _functions(list(vars(value).values()) if hasattr(value, "__dict__") else [], seen)
         elif isinstance(value, dict | list | tuple) and len(value) <= _MEMBERS:
