@@ -3,6 +3,7 @@
 It stands at the root because the doctests of src/thalweg need it as much as the tests.
 """
 
+import contextlib
 import gc
 import os
 import signal
@@ -116,6 +117,23 @@ def room_for_programs(request):
     made = request.config.stash[TESTS_MADE] = request.config.stash.get(TESTS_MADE, 0) + 1
     if made % 8 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > _MAPS:
         jax.clear_caches()
+
+
+@contextlib.contextmanager
+def same_environment():
+    """Give the environment back as it was, but for what pytest itself writes there."""
+    before, own = dict(os.environ), {"PYTEST_CURRENT_TEST"}
+    yield
+    for name in os.environ.keys() - before.keys() - own:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in before.items() if name not in own})
+
+
+@pytest.fixture(autouse=True)
+def environment_of_its_own():
+    """What a test puts into the environment, as the examples do that it runs, is not for the processes of the next."""
+    with same_environment():
+        yield
 
 
 @pytest.fixture(autouse=True)

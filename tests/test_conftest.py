@@ -1,11 +1,14 @@
 """The settings of conftest.py are in force, and in force where thalweg is loaded lazily."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
+import conftest
 import thalweg as tw
 from thalweg._tree import size
 
@@ -48,3 +51,17 @@ def test_a_leaf_of_another_kind_is_refused(leaf):
     assert size(good) == 3
     with pytest.raises(TypeCheckError):
         size(good | {"b": (leaf,)})
+
+
+def test_the_environment_that_a_test_leaves_is_forgotten(monkeypatch):
+    monkeypatch.setenv("GIVEN", "mine")
+    monkeypatch.setenv("TAKEN", "too")
+    with conftest.same_environment():
+        os.environ |= {"LEFT": "1", "GIVEN": "another"}
+        del os.environ["TAKEN"]
+    assert "LEFT" not in os.environ
+    assert (os.environ["GIVEN"], os.environ["TAKEN"]) == ("mine", "too")
+
+
+def test_every_test_has_an_environment_of_its_own(request):
+    assert "environment_of_its_own" in request.fixturenames
