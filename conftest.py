@@ -3,7 +3,6 @@
 It stands at the root because the doctests of src/thalweg need it as much as the tests.
 """
 
-import contextlib
 import gc
 import os
 import signal
@@ -22,6 +21,7 @@ import pytest
 from jaxtyping import _typeguard, install_import_hook
 
 from tests.chance import Chance
+from tests.environment import same_environment
 
 # A job in the background of a shell inherits SIGINT ignored; the tests of Ctrl-C and their children need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -117,16 +117,6 @@ def room_for_programs(request):
     made = request.config.stash[TESTS_MADE] = request.config.stash.get(TESTS_MADE, 0) + 1
     if made % 8 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > _MAPS:
         jax.clear_caches()
-
-
-@contextlib.contextmanager
-def same_environment():
-    """Give the environment back as it was, but for what pytest itself writes there."""
-    before, own = dict(os.environ), {"PYTEST_CURRENT_TEST"}
-    yield
-    for name in os.environ.keys() - before.keys() - own:
-        del os.environ[name]
-    os.environ.update({name: value for name, value in before.items() if name not in own})
 
 
 @pytest.fixture(autouse=True)

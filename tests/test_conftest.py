@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-import conftest
 import thalweg as tw
+from tests.environment import same_environment
 from thalweg._tree import size
 
 
@@ -56,7 +56,7 @@ def test_a_leaf_of_another_kind_is_refused(leaf):
 def test_the_environment_that_a_test_leaves_is_forgotten(monkeypatch):
     monkeypatch.setenv("GIVEN", "mine")
     monkeypatch.setenv("TAKEN", "too")
-    with conftest.same_environment():
+    with same_environment():
         os.environ |= {"LEFT": "1", "GIVEN": "another"}
         del os.environ["TAKEN"]
     assert "LEFT" not in os.environ

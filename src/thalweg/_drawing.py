@@ -14,7 +14,7 @@ from ._reading import named_objects
 
 
 def called(name: str, fn: Callable, *given: Any) -> Any:
-    """What a function gives; warned of where it draws numbers that a program which is traced has for good.
+    """Call a function; warn where it draws numbers that a program, being traced, has for good.
 
     Arguments:
         name: what it is, for the warning.

@@ -63,12 +63,6 @@ class Reading:
             _known[key] = _Root(_reference(fn, functools.partial(_known.pop, key, None)), _reads(fn))
 
 
-def holds_functions(value: Any) -> bool:
-    """Tell whether a value is, or may hold, functions of a user."""
-    # Asked of the class: an instance may answer with an error.
-    return callable(value) or hasattr(type(value), "__dataclass_fields__") or isinstance(value, dict | list | tuple)
-
-
 def _forget() -> None:
     import jax
 

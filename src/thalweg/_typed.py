@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from ._errors import InputError, is_number, is_path, is_real, is_whole
-from ._reading import Reading, holds_functions
 
 # An example beside the name of a class, where one helps.
 _EXAMPLES = {
@@ -80,13 +79,22 @@ def _checked(function: _Function, own: tuple[str, ...]) -> _Function:
             if name in known and not known[name].holds(value):
                 raise refusal(name, known[name], value)
         given = (*args, *kwargs.values())
-        if not any(map(holds_functions, given)):
+        if not any(map(_holds_functions, given)):
             return function(*args, **kwargs)
+        # Loaded here, since it takes NumPy.
+        from ._reading import Reading
+
         with Reading(given):
             return function(*args, **kwargs)
 
     setattr(checked, "is_typed", True)  # noqa: B010
     return checked  # pyright: ignore[reportReturnType]
+
+
+def _holds_functions(value: Any) -> bool:
+    """Tell whether a value is, or may hold, functions of a user."""
+    # Asked of the class: an instance may answer with an error.
+    return callable(value) or hasattr(type(value), "__dataclass_fields__") or isinstance(value, dict | list | tuple)
 
 
 def check_fields(instance: Any) -> None:

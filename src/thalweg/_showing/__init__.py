@@ -1,1 +1,1 @@
-"""What is shown: numbers, tables and modules, at a terminal and in a notebook."""
+"""Numbers, tables and modules as a terminal shows them, and a notebook."""

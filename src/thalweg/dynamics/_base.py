@@ -202,7 +202,7 @@ class AbstractDynamics(Module):
             for name, value in found.items()
             if name not in ("objective", "geometry")
             and not (value is None or isinstance(value, AbstractDynamics))
-            and (callable(value) or jnp.ndim(value) == 0)
+            and (callable(value) or (not isinstance(value, Module) and jnp.ndim(value) == 0))
         }
 
     def with_objective(self, objective: AbstractObjective | None) -> Any:
