@@ -1,9 +1,9 @@
 """Is a step of momentum on a sphere at most 1.5 times as long as one in flat space, both in a bare compiled scan?
 
 On half of x'Ax by a dense matrix, whose product is most of a step; and by a diagonal, of which a flat step is a single
-pass over the memory, while the projection and the geodesic take four inner products, one entry after another. There the
-bound cannot be had by any program: a flat step reads the diagonal, x and v and writes x and v, five arrays; on the sphere
-nothing can be written before the inner products of what is read are known, so that three are read twice, 8/5 of it.
+pass over the memory, while the projection and the geodesic take four inner products, one entry after another. Where
+the memory sets the pace the bound cannot be had there: a flat step reads the diagonal, x and v and writes x and v, five
+arrays; on the sphere nothing can be written before the inner products of these are known, so that three are read twice.
 """
 
 import dataclasses

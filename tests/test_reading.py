@@ -238,3 +238,16 @@ def test_inside_of_a_program_of_the_user_nothing_is_forgotten():
     cells["c"] = 2.0
     assert float(jax.jit(lambda rate: end(rate))(0.25)) == 0.5
     assert float(jax.grad(end)(0.25)) == 2.0
+
+
+def test_what_answers_with_an_error_is_refused_and_nothing_is_looked_at_less_after_it():
+    class Broken(dict):
+        def __len__(self):
+            raise RuntimeError("no length")
+
+    with pytest.raises(tw.InputError, match=r"^method must be a tw\.Method"):
+        tw.run(Broken(), START, 1)
+    cells = notebook("c = 1.0\ndef f(x): return 0.5 * c * jnp.sum((x - 1) ** 2)")
+    assert first_step(tw.gradient_descent(cells["f"], 0.25)) == 0.25
+    cells["c"] = 2.0
+    assert first_step(tw.gradient_descent(cells["f"], 0.25)) == 0.5

@@ -52,7 +52,7 @@ class Reading:
         _level.depth = depth + 1
         if depth:
             return
-        self._roots = {_key(fn): fn for fn in _functions(self._given, set())}
+        self._roots = _roots(self._given)
         found = {key: _reads(fn) for key, fn in self._roots.items()}
         if any(key in _known and _known[key].held() is not None and _known[key].reads != found[key] for key in found):
             _forget()
@@ -61,6 +61,14 @@ class Reading:
         _level.depth -= 1
         for key, fn in self._roots.items():
             _known[key] = _Root(_reference(fn, functools.partial(_known.pop, key, None)), _reads(fn))
+
+
+def _roots(given: Sequence[Any]) -> dict[Any, Any]:
+    try:
+        return {_key(fn): fn for fn in _functions(given, set())}
+    except Exception:
+        # What is malformed is refused by the function that it is given to.
+        return {}
 
 
 def _forget() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 import thalweg as tw
 from thalweg import InputError
+from thalweg._objectives.objective import AbstractObjective
 
 SOME = "the data hold NaN or infinity in 2 of 4 samples, the first of them 1; fill them or leave them out"
 
@@ -61,3 +62,15 @@ def test_a_loss_that_fills_them_itself_is_taken():
 def test_a_start_that_is_to_blame_is_blamed():
     with pytest.raises(InputError, match=r"^the objective is nan at the start; begin where it is finite$"):
         tw.run(tw.gradient_descent(lambda x: jnp.sum(jnp.log(x)), 0.1), -jnp.ones(2), 5)
+
+
+def test_data_that_are_no_samples_are_named_alone():
+    class Own(AbstractObjective):
+        data: jnp.ndarray
+        minimum = minimiser = smoothness = strong_convexity = None
+
+        def value(self, x, batch=None):
+            return jnp.sum(x**2) * self.data
+
+    with pytest.raises(InputError, match=r"^the objective is nan at the start; the data hold NaN or infinity$"):
+        tw.run(tw.gradient_descent(Own(jnp.array(jnp.nan)), 0.1), jnp.ones(2), 1)

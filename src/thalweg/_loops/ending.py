@@ -132,8 +132,7 @@ def unmoved(method: Method, start: PyTree, x: Vector, cut: Callable[[Vector], Py
     objective = method.objective
     if objective is None or objective.time_dependent or method.dynamics.geometry is not None or method.normals:
         return ""
-    names, before = named_leaves(start)
-    after = [np.asarray(leaf) for leaf in jax.tree.leaves(cut(x))]
+    before, after = jax.tree.leaves(start), jax.tree.leaves(cut(x))
     still = [i for i, (one, other) in enumerate(zip(before, after, strict=True)) if one.size and _same(one, other)]
     if not still:
         return ""
@@ -146,7 +145,7 @@ def unmoved(method: Method, start: PyTree, x: Vector, cut: Callable[[Vector], Py
     worst = max((before[i].dtype for i in lost), key=lambda dtype: float(jnp.finfo(dtype).eps))
     wider = {2: ", or keep the parameters in float32", 4: ", or keep the parameters in float64"}.get(worst.itemsize, "")
     others = f", nor have {len(lost) - 1} more arrays," if len(lost) > 1 else ""
-    which = "nothing has" if len(lost) == len(before) else f"{names[lost[0]]} has not{others}"
+    which = "nothing has" if len(lost) == len(before) else f"{named_leaves(start)[0][lost[0]]} has not{others}"
     lost_below = float(jnp.finfo(worst).eps) / 2
     return (
         f"; {which} moved, though the gradient there is not 0: steps of less than {lost_below:.2g} of a number are "
@@ -154,9 +153,12 @@ def unmoved(method: Method, start: PyTree, x: Vector, cut: Callable[[Vector], Py
     )
 
 
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    # The ends first: of a large array that has moved nothing else is looked at.
-    return bool(one.flat[0] == other.flat[0] and one.flat[-1] == other.flat[-1] and np.array_equal(one, other))
+def _same(one: jax.Array, other: jax.Array) -> bool:
+    if jax.default_backend() != "cpu":
+        return bool(jnp.array_equal(one, other))
+    # Nothing is copied there, or compiled; the ends first: of a large array that has moved nothing else is looked at.
+    mine, its = np.asarray(one), np.asarray(other)
+    return bool(mine.flat[0] == its.flat[0] and mine.flat[-1] == its.flat[-1] and np.array_equal(mine, its))
 
 
 def limit_at_start(method: Method, objective: Any, x0: Vector, where: str = "") -> str:

@@ -326,7 +326,7 @@ class Running(AbstractJob):
             far = f", up to time {self.time:g}" if self.method.scheme.adaptive else ""
             self.message = f"made {self.total} steps{far}{self._unsolved()}{self._unbounded(value, gradient)}"
             self.message += self.method.scheme.remark(self.state)
-            if self.feed is None and self.total:
+            if self.feed is None and self.start.objective is not None and self.total:
                 self.message += unmoved(self.method, self.start.x0, self.state.position, self.cut, gradient)
             self.message += said_of(self.method, self.start.x0, self.state.position)
         return Rows(row, rows)

@@ -40,14 +40,14 @@ def holes(objective: AbstractObjective | None) -> str:
     inner: Any = objective
     while isinstance(next_one := getattr(inner, "objective", None), AbstractObjective):
         inner = next_one
-    for field, rows in (("data", True), ("args", False)):
+    for field in ("data", "args"):
         leaves = [
             np.asarray(leaf) for leaf in jax.tree.leaves(getattr(inner, field, None)) if eqx.is_inexact_array(leaf)
         ]
         bad = [~np.isfinite(leaf) for leaf in leaves]
         if not any(one.any() for one in bad):
             continue
-        if not rows:
+        if field != "data" or any(one.ndim == 0 or len(one) != len(bad[0]) for one in bad):
             return f"the {field} hold NaN or infinity"
         samples = np.any([one.reshape(len(one), -1).any(axis=1) for one in bad], axis=0)
         return (
